@@ -1,0 +1,1 @@
+"""Twinrun's engine: trains image-classification competitions to the same bits every time."""

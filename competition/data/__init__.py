@@ -1,0 +1,1 @@
+"""From a folder of raw images to batches of tensors."""

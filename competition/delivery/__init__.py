@@ -1,0 +1,1 @@
+"""What a run hands over: today its provenance."""

@@ -1,0 +1,65 @@
+"""Keyed randomness: every draw is a function of what it is for, never of what was drawn before.
+
+A key names a draw: (run seed, member, purpose, epoch, step or item id). Its SHA-256 is the draw,
+or seeds the generators that make it. Nothing is carried on from draw to draw, so that the order
+of epoch 7 is known without living through epochs 0 to 6, and nobody's extra draw moves another's.
+
+The construction is that of a counter-based generator (Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3", SC 2011) with SHA-256 as the mixing function: slower than Philox, but there are
+only a few keys per image, and it takes text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Key:
+    """The name of a draw: a path of words and numbers, such as (13, "M27g", "order", 7).
+
+    Keys with different parts give independent streams; a number and its text are different parts.
+    """
+
+    parts: tuple[int | str, ...]
+
+    def of(self, *parts: int | str) -> Key:
+        """The key one or more parts further down."""
+        return Key((*self.parts, *parts))
+
+    def integer(self, bits: int = 64) -> int:
+        """An integer, uniform over [0, 2**bits), for at most 256 bits."""
+        digest = hashlib.sha256(b"".join(map(_encoded, self.parts))).digest()
+        return int.from_bytes(digest, "big") >> (256 - bits)
+
+    def order(self, ids: Sequence[str]) -> list[int]:
+        """A random order of distinct ids, as positions in `ids`.
+
+        Every id is ranked by its own draw, so that the order depends on which ids there are and
+        not on how they are listed, and an id more or less leaves the others' order as it was.
+        """
+        return sorted(range(len(ids)), key=lambda position: self.of(ids[position]).integer(256))
+
+    def seed_generators(self) -> None:
+        """Set the global generators of `random`, numpy and torch (all devices) from this key.
+
+        This is how code that knows nothing of keys, such as fastai's transforms or a user's own
+        callback, draws what the key says.
+        """
+        import torch
+
+        random.seed(self.of("random").integer())
+        np.random.seed(self.of("numpy").integer(32))
+        torch.manual_seed(self.of("torch").integer(63))
+
+
+def _encoded(part: int | str) -> bytes:
+    """Tag, length and content, so that ("ab", "c") and ("a", "bc"), or 1 and "1", differ."""
+    content = str(part).encode()
+    tag = b"n" if isinstance(part, int) else b"t"
+    return tag + len(content).to_bytes(8, "big") + content

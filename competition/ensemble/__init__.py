@@ -1,0 +1,1 @@
+"""From the members' predictions to a submission."""

@@ -1,0 +1,138 @@
+"""Whole files only: everything is written beside its place and moved there, and has a digest."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from competition.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it there when the block ends well.
+
+    The move is atomic on one file system, so that a reader sees the old file or the new one, and a
+    kill leaves no half of either.
+
+    Raises:
+        InputError: The folder cannot be written, or the disk is full. What stood at `path` stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        # Best effort: on a file system that has just failed, removing may fail as well.
+        with _ignored():
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _ignored() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        pass
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        mend = "Free some space, or choose another folder with --out, and type the command again."
+    else:
+        mend = "Choose a folder that you may write to with --out."
+    return InputError(f"cannot write {path}: {error.strerror or error}", mend=mend)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with Unix line ends, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys, so that equal content is equal bytes."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table without its index.
+
+    Floats are written with the fewest digits that read back to the same value of their dtype:
+    nine significant digits always hold a float32, seventeen a float64.
+    """
+    columns = {name: _exact(table[name]) for name in table.columns}
+    write_text(path, type(table)(columns).to_csv(index=False, lineterminator="\n"))
+
+
+def _exact(column: pd.Series) -> pd.Series:
+    if column.dtype.kind != "f":
+        return column
+    texts = [str(value) if value == value else "" for value in column.to_numpy()]
+    return type(column)(texts, index=column.index, dtype=object)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of the bytes of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_json(content: Any) -> str:
+    """SHA-256 of the canonical JSON text of `content`, in hexadecimal."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a CSV file, with or without a byte-order mark, with Unix or Windows line ends.
+
+    Args:
+        path: The file.
+        text: The columns that are text whatever they look like (ids such as `004217`). When the
+            tuple is empty, the first column is.
+
+    Raises:
+        InputError: The file is missing, is not text, or is not a table.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    try:
+        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", index_col=False)
+        names = text or tuple(header.columns[:1])
+        return pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            index_col=False,
+            dtype=dict.fromkeys(names, str),
+            keep_default_na=False,
+            na_values={name: ["", "NA", "NaN", "nan"] for name in header.columns[1:]},
+            float_precision="round_trip",
+        )
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path} is not a readable CSV file: {reason}",
+            mend="Save it as comma-separated text in UTF-8.",
+        ) from error

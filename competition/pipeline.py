@@ -1,0 +1,228 @@
+"""The stages in their order: index, members, blend, submission, manifest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from competition.data.index import build_index
+from competition.delivery.provenance import manifest
+from competition.determinism.environment import set_up
+from competition.ensemble.blending import blend
+from competition.ensemble.scoring import log_loss
+from competition.ensemble.submission import (
+    bind_to_sample,
+    read_sample,
+    refuse_other_images,
+    submission_problems,
+)
+from competition.ensemble.tables import read_probabilities
+from competition.errors import InputError, NegativeVerdict, shorten
+from competition.files import read_csv, whole_file, write_csv, write_json
+from competition.settings import Settings
+from competition.terminal import clock, say
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before its first member: settings, checked data, environment, folder."""
+
+    settings: Settings
+    folder: Path
+    index: pd.DataFrame
+    sample_path: Path
+    environment: dict[str, Any]
+
+    def member_folder(self, name: str) -> Path:
+        return self.folder / "members" / name
+
+
+def prepare(settings: Settings, folder: Path) -> Prepared:
+    """Check everything that can be checked before the first training, and set up the environment.
+
+    Args:
+        settings: Of the run.
+        folder: runs/<run>, made if it is not there.
+
+    Raises:
+        InputError: About the data, the sample submission, the device, the folder.
+    """
+    classes = settings.competition.classes
+    index = build_index(settings)
+    sample_path = settings.data_folder / settings.data.sample_submission
+    sample = read_sample(sample_path, classes)
+    test = index[index["part"] == "test"]
+    refuse_other_images(sample, test["id"].tolist(), sample_path)
+    with whole_file(folder / "index.parquet") as temporary:
+        index.to_parquet(temporary, index=False)
+    counts = index["part"].value_counts()
+    say(
+        f"[bold]data[/]      {counts['train']} training and {counts['test']} test images, "
+        f"{len(classes)} classes"
+    )
+    environment = set_up(
+        threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
+    )
+    decides = environment["decides"]
+    say(
+        f"[bold]device[/]    {decides.get('gpu', decides['device'])}, torch "
+        f"{decides['packages']['torch']}, {decides['threads']} threads, seed {settings.run.seed}"
+    )
+    return Prepared(settings, folder, index, sample_path, environment)
+
+
+def train(run: Prepared, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Train the members that are not complete yet, one after the other.
+
+    Returns:
+        The content of member.json by name, in the order given.
+
+    Raises:
+        InputError: ImageNet weights that cannot be had, or a folder that holds something else;
+            checked for all members before the first is trained.
+    """
+    from competition.training.members import completed_member, member_identity, train_member
+    from competition.training.weights import fetch_imagenet
+
+    settings = run.settings
+    records: dict[str, dict[str, Any]] = {}
+    for name in names:
+        identity = member_identity(name, settings, run.index, run.environment)
+        record = completed_member(run.member_folder(name), identity)
+        if record is not None:
+            records[name] = record
+    to_train = [name for name in names if name not in records]
+    needed = {settings.members[n].network for n in to_train if settings.members[n].pretrained}
+    for network in sorted(needed):
+        fetch_imagenet(network)
+    for number, name in enumerate(names, 1):
+        label = f"[bold]{name}[/] ({number}/{len(names)})"
+        if name in records:
+            say(f"{label} is complete already, {_result(records[name])}")
+            continue
+        records[name] = train_member(
+            name, settings, run.index, run.environment, run.member_folder(name)
+        )
+        took = clock(records[name]["seconds"])
+        say(f"{label} {settings.members[name].network}, {_result(records[name])}, {took}")
+    return {name: records[name] for name in names}
+
+
+def _result(record: dict[str, Any]) -> str:
+    scores = record["scores"]
+    return f"valid loss {scores['valid_loss']:.4f}, accuracy {scores['accuracy']:.3f}"
+
+
+def members_to_blend(folder: Path, settings: Settings) -> list[tuple[Path, float]]:
+    """The test predictions of a run's members, with the weights of the settings.
+
+    Raises:
+        InputError: A member that has a weight is not complete.
+    """
+    weights = {name: settings.weight(name) for name in settings.members if settings.weight(name)}
+    missing = [n for n in weights if not (folder / "members" / n / "member.json").is_file()]
+    if missing:
+        raise InputError(
+            f"not complete in {folder}: {', '.join(missing)}",
+            mend="Train them first (competition train --help), or name another run with --run.",
+        )
+    return [(folder / "members" / name / "test.csv", weight) for name, weight in weights.items()]
+
+
+def blend_files(
+    files: Sequence[tuple[Path, float]], settings: Settings, sample_path: Path | None, output: Path
+) -> None:
+    """Blend prediction files and write the result, in the sample's order if there is a sample.
+
+    Args:
+        files: Prediction files and their weights; the mean is taken in this order.
+        settings: Method, clamp and renormalise; and what is asked of a submission.
+        sample_path: The host's sample submission; the first file decides ids and order when None.
+        output: The file to write.
+
+    Raises:
+        NegativeVerdict: The blend is not a valid submission; it is not written.
+        InputError: A file cannot be read, or the files do not fit together.
+    """
+    tables = [read_probabilities(path) for path, _ in files]
+    names = [str(path) for path, _ in files]
+    blended = blend(tables, [weight for _, weight in files], settings.blend, names)
+    if sample_path is None:
+        sample = blended
+    else:
+        sample = read_sample(sample_path, settings.competition.classes)
+        blended = bind_to_sample(blended, sample)
+    _refuse_invalid("the blend, which was not written,", blended, sample, settings)
+    write_csv(output, blended)
+
+
+def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
+    """Check a submission against the sample; the number of its rows.
+
+    Raises:
+        NegativeVerdict: It is not valid; everything that is wrong is listed.
+        InputError: A file is missing or cannot be read as a table.
+    """
+    sample = read_sample(sample_path, settings.competition.classes)
+    submission = read_csv(path)
+    _refuse_invalid(str(path), submission, sample, settings)
+    return len(submission)
+
+
+def _refuse_invalid(
+    what: str, submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings
+) -> None:
+    rows_sum_to_one = settings.submission.rows_sum_to_one
+    problems = submission_problems(submission, sample, rows_sum_to_one=rows_sum_to_one)
+    if problems:
+        sums = any("row's sum" in problem for problem in problems)
+        raise NegativeVerdict(
+            f"{what} is not a valid submission:",
+            details=shorten(problems, most=20),
+            mend="Set blend.renormalise = true to bring the rows to a sum of 1." if sums else "",
+        )
+
+
+def blend_score(run: Prepared, names: Sequence[str]) -> tuple[float, int]:
+    """The blend's log loss (nats) on the images that every member held out, and their number.
+
+    The number is at least 1: a member with a smaller share holds out a part of what the others do.
+    """
+    tables = [read_csv(run.member_folder(name) / "valid.csv") for name in names]
+    common = sorted(set.intersection(*(set(table["id"]) for table in tables)))
+    held_out = [table.set_index("id").loc[common].reset_index() for table in tables]
+    labels = held_out[0]["label"]
+    probabilities = [table.drop(columns="label") for table in held_out]
+    weights = [run.settings.weight(name) for name in names]
+    blended = blend(probabilities, weights, run.settings.blend, names)
+    return log_loss(blended, labels), len(common)
+
+
+def finish(
+    run: Prepared,
+    members: dict[str, dict[str, Any]],
+    submission: Path | None,
+    started: float,
+) -> None:
+    """Write manifest.json.
+
+    Args:
+        run: The run.
+        members: The content of member.json by name.
+        submission: Its path, None when there is none.
+        started: time.perf_counter() at the command's start.
+    """
+    content = manifest(
+        run.settings,
+        run.index,
+        run.environment,
+        members,
+        submission=submission,
+        seconds=time.perf_counter() - started,
+    )
+    write_json(run.folder / "manifest.json", content)

@@ -1,0 +1,79 @@
+"""Two trainings of one member, file by file, byte by byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file
+
+from competition.files import read_csv, sha256_file
+from competition.training.members import RESULT_FILES
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One file of one member in two runs: SHA-256 of both, and in words what differs."""
+
+    member: str
+    file: str
+    first: str
+    second: str
+    difference: str
+
+    @property
+    def same(self) -> bool:
+        return self.first == self.second
+
+
+def compare_members(first: Path, second: Path, names: list[str]) -> list[Comparison]:
+    """Compare the result files of members in two run folders, bit for bit.
+
+    Args:
+        first, second: Folders runs/<run>.
+        names: The members; each is complete in both runs.
+    """
+    comparisons = []
+    for name in names:
+        for file in RESULT_FILES:
+            paths = [run / "members" / name / file for run in (first, second)]
+            digests = [sha256_file(path) for path in paths]
+            difference = "" if digests[0] == digests[1] else _difference(*paths)
+            comparisons.append(Comparison(name, file, *digests, difference))
+    return comparisons
+
+
+def _difference(first: Path, second: Path) -> str:
+    """How many numbers of two tables or weight files differ, and by how much at the most."""
+    before, after = (_numbers(path) for path in (first, second))
+    if before.keys() != after.keys():
+        return "other ids or names"
+    differing, total, gap = 0, 0, 0.0
+    for name, values in before.items():
+        other = after[name]
+        if values.shape != other.shape:
+            return f"{name}: another shape"
+        # Bytes, not values: -0.0 equals 0.0, and NaN is not equal to itself.
+        unequal = _bits(values) != _bits(other)
+        differing += int(unequal.sum())
+        total += values.size
+        if unequal.any():
+            gaps = np.abs(values.astype(np.float64) - other.astype(np.float64))
+            gap = max(gap, float(np.nanmax(gaps, initial=0.0)))
+    if not differing:
+        return "the same numbers, written or ordered differently"
+    return f"{differing:,} of {total:,} numbers differ, by up to {gap:.3g}"
+
+
+def _numbers(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    table: pd.DataFrame = read_csv(path)
+    numbers = table.drop(columns="label", errors="ignore").set_index("id")
+    return {str(row): values.to_numpy(np.float32) for row, values in numbers.iterrows()}
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).reshape(-1).view(f"u{values.dtype.itemsize}")

@@ -1,0 +1,211 @@
+"""competition.toml as typed settings; each error names file, key, value and mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from competition.errors import InputError, nearest
+
+# Bodies whose cut, split and backward pass are tested here (tests/training/test_recipes.py).
+# A plain list, because asking torchvision would import torch before every command.
+NETWORKS = (
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+)
+
+DEFAULT_CONFIG = Path(__file__).with_name("competition.toml")
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+def _ascending(pair: list[float]) -> list[float]:
+    if len(pair) != 2 or pair[0] > pair[1]:
+        raise ValueError("two numbers, the smaller one first")
+    return pair
+
+
+def _ascending_or_off(pair: list[float]) -> list[float]:
+    return _ascending(pair) if pair else pair
+
+
+Rates = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(_ascending)]
+Scales = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(_ascending_or_off)]
+Probabilities = Annotated[
+    list[Annotated[float, Field(ge=0, le=1)]], AfterValidator(_ascending_or_off)
+]
+
+
+class Table(BaseModel):
+    """A table of competition.toml: no unknown key, no silent conversion, no later change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Competition(Table):
+    """What the organiser decided."""
+
+    name: str
+    address: str = Field("", description="where the data is to be had")
+    classes: Annotated[list[FileName], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len({name.lower() for name in self.classes}) < len(self.classes):
+            raise ValueError(f"each class once, got {self.classes}")
+        return self
+
+
+class Data(Table):
+    """Where the images are and how they carry their labels."""
+
+    folder: str
+    layout: Literal["folders", "table"] = "folders"
+    train: str = "train"
+    test: str = "test"
+    sample_submission: str = "sample_submission.csv"
+    labels: str = Field("labels.csv", description="layout table: the CSV of labels")
+    id_column: str = Field("ID", description="layout table: its column of ids")
+    label_column: str = Field("label", description="layout table: its column of labels")
+    ids: Literal["stem", "name"] = Field(
+        "stem", description="an image's id is its file name without (stem) or with (name) extension"
+    )
+
+
+class Run(Table):
+    """How a run is carried out. Seed and threads are part of the result."""
+
+    seed: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Epochs(Table):
+    """Lengths of the two one-cycle phases: the body frozen, then all layers trained."""
+
+    frozen: Annotated[int, Field(ge=0)]
+    unfrozen: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if self.frozen + self.unfrozen == 0:
+            raise ValueError("at least one epoch, frozen or unfrozen")
+        return self
+
+
+class Validation(Table):
+    """The part of the training images that is held out."""
+
+    share: Share
+
+
+class Member(Table):
+    """One trained model of the ensemble: the shared recipe with the member's own values."""
+
+    network: Literal[NETWORKS]  # type: ignore[valid-type]
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Epochs
+    validation: Validation
+    image_size: Annotated[int, Field(ge=32, le=4096)] = 224
+    pretrained: bool = True
+    mixup: Annotated[float, Field(ge=0)] = 0.4
+    flip_vertical: bool = False
+    lighting: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    rotate: Annotated[float, Field(ge=0, le=180)] = 10.0
+    warp: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    zoom: Annotated[float, Field(ge=1)] = 1.1
+    zoom_crop: Scales = []
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    frozen_rates: Rates = [1e-3, 1e-2]
+    unfrozen_rates: Rates = [1e-6, 1e-5]
+    prediction_batch_size: Count = 64
+    public_score: Annotated[float, Field(ge=0)] | None = None
+
+
+class Blend(Table):
+    """How the members' probabilities become one."""
+
+    method: Literal["arithmetic", "geometric"] = "arithmetic"
+    clamp: Probabilities = []
+    renormalise: bool = True
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if self.weights and sum(self.weights.values()) == 0:
+            raise ValueError("weights: at least one above 0")
+        return self
+
+
+class Submission(Table):
+    """What the host asks of a submission besides ids and columns."""
+
+    rows_sum_to_one: bool = True
+
+
+class Settings(Table):
+    """All of competition.toml, with the profile and the --set values applied.
+
+    `config` is the file that it was read from; it is not part of the settings' content.
+    """
+
+    competition: Competition
+    data: Data
+    run: Run
+    members: Annotated[dict[FileName, Member], Field(min_length=1)]
+    blend: Blend = Blend()
+    submission: Submission = Submission()
+    config: Path = Field(exclude=True)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        if len({name.lower() for name in self.members}) < len(self.members):
+            raise ValueError("members: two names differ only in upper and lower case")
+        return self
+
+    @property
+    def data_folder(self) -> Path:
+        """The data folder; a relative one starts at the settings file's folder."""
+        return (self.config.parent / self.data.folder).resolve()
+
+    def weight(self, member: str) -> float:
+        """A member's weight in the blend: 1 when no weights are given, 0 when it has none."""
+        return self.blend.weights.get(member, 0.0) if self.blend.weights else 1.0
+
+    def refuse_unknown_members(self, names: Sequence[str]) -> None:
+        """Raise InputError when one of the names is not a member's."""
+        for name in names:
+            if name not in self.members:
+                raise InputError(
+                    f"there is no member {name!r}. {nearest(name, self.members)}".rstrip(),
+                    mend=f"Known members: {', '.join(self.members)}.",
+                )
+
+    def training_content(self, member: str) -> dict[str, Any]:
+        """Everything in the settings that decides a member's bits, as JSON values.
+
+        Paths, worker counts, scores and blend weights are left out: they cannot change a bit of
+        the member, so changing them does not make its training stale.
+        """
+        return {
+            "classes": self.competition.classes,
+            "seed": self.run.seed,
+            "threads": self.run.threads,
+            "member": {
+                "name": member,
+                **self.members[member].model_dump(mode="json", exclude={"public_score"}),
+            },
+        }

@@ -1,0 +1,232 @@
+"""Reads competition.toml: lays a profile and --set values over it, and explains each mistake."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from competition.errors import InputError, nearest
+from competition.settings import DEFAULT_CONFIG, Member, Settings
+
+Location = tuple[str | int, ...]
+
+
+def read_settings(
+    config: Path = DEFAULT_CONFIG,
+    *,
+    profile: str | None = None,
+    changes: Sequence[str] = (),
+    data: Path | None = None,
+) -> Settings:
+    """Read and check the settings of a run.
+
+    Every profile is checked, also those that were not asked for, so that a slip of the pen is
+    found before somebody needs the profile.
+
+    Args:
+        config: A competition.toml.
+        profile: The name of a `[profiles.NAME]` table to lay over the rest; none when None.
+        changes: `key=value` texts (dotted key, TOML value), laid over the profile.
+        data: Another data folder; a relative one starts at the working folder.
+
+    Raises:
+        InputError: Anything unknown, missing or of the wrong kind, all of it in one message.
+    """
+    raw = _read_toml(config)
+    profiles = raw.pop("profiles", {})
+    if not isinstance(profiles, Mapping):
+        raise InputError(f"{config}: profiles: must be a table of tables, [profiles.NAME]")
+    if profile is not None and profile not in profiles:
+        what = f"{config}: there is no profile {profile!r}"
+        guess = nearest(profile, profiles)
+        raise InputError(_sentence(what, guess, "Known profiles", list(profiles) or ["none"]))
+    for name, table in profiles.items():
+        _validated(config, raw, {f"profiles.{name}": table})
+    layers: dict[str, Any] = {}
+    if profile is not None:
+        layers[f"profiles.{profile}"] = profiles[profile]
+    layers["--set"] = _changes(changes)
+    if data is not None:
+        layers["--data"] = {"data": {"folder": str(data.absolute())}}
+    return _validated(config, raw, layers)
+
+
+def _read_toml(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"no such settings file: {config}", mend="Name one with --config.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{config} is not valid TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {config}: {error}") from None
+
+
+def _changes(changes: Sequence[str]) -> dict[str, Any]:
+    """`["run.seed=7"]` as `{"run": {"seed": 7}}`; a bare word is taken as text."""
+    result: dict[str, Any] = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not all(part.strip() for part in key.split(".")):
+            raise InputError(
+                f"--set {change}: not of the form key=value", mend="Example: --set run.seed=7"
+            )
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        for part in reversed(key.strip().split(".")):
+            value = {part: value}
+        result = _merged(result, value)
+    return result
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in change.items():
+        below = result.get(key)
+        result[key] = _over(below, value)
+    return result
+
+
+def _validated(config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]) -> Settings:
+    """The settings of `raw` with the layers laid over it, in order.
+
+    A member is the shared [recipe], then its own table, then, layer by layer, the layer's [recipe]
+    and the layer's table of the member: a profile's recipe holds for every member.
+    """
+    document = {key: value for key, value in raw.items() if key != "recipe"}
+    recipe = _table(config, "recipe", raw.get("recipe", {}))
+    document["members"] = {
+        name: _over(recipe, own)
+        for name, own in _table(config, "members", raw.get("members", {})).items()
+    }
+    for name, layer in layers.items():
+        rest = dict(_table(config, name, layer))
+        wins = _table(config, f"{name}.recipe", rest.pop("recipe", {}))
+        own = _table(config, f"{name}.members", rest.pop("members", {}))
+        recipe = _merged(recipe, wins)
+        members = {key: _over(table, wins) for key, table in document["members"].items()}
+        for key, table in own.items():
+            members[key] = _over(members.get(key, recipe), table)
+        document = _merged(document, rest) | {"members": members}
+    try:
+        settings = Settings.model_validate({**document, "config": config.absolute()})
+    except ValidationError as error:
+        origins = [*reversed(layers.items()), ("", raw)]
+        lines = [_explain(detail, origins, document) for detail in error.errors()]
+        raise InputError(
+            f"{config}: {len(set(lines))} mistake{'s' if len(set(lines)) > 1 else ''}",
+            details=list(dict.fromkeys(lines)),
+        ) from None
+    for name in settings.blend.weights:
+        if name not in settings.members:
+            what = f"{config}: blend.weights.{name}: there is no member {name!r}"
+            guess = nearest(name, settings.members)
+            raise InputError(_sentence(what, guess, "Known members", list(settings.members)))
+    return settings
+
+
+def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{config}: {key}: got {_shown(value)}, allowed: a table")
+    return value
+
+
+def _over(below: Any, above: Any) -> Any:
+    """`above` laid over `below` where both are tables; else `above`, for the check to refuse."""
+    both = isinstance(below, Mapping) and isinstance(above, Mapping)
+    return _merged(below, above) if both else above
+
+
+def _explain(
+    detail: ErrorDetails, origins: Sequence[tuple[str, Any]], document: Mapping[str, Any]
+) -> str:
+    """One line for one mistake: where, what is there, what is allowed, the nearest known name."""
+    location = tuple(part for part in detail["loc"] if part != "[key]")
+    key = _written_at(location, origins)
+    value = detail["input"]
+    kind = detail["type"]
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        guess = nearest(str(location[-1]), known)
+        return _sentence(f"{key}: unknown key (value {value!r})", guess, "Known keys", known)
+    if kind == "missing":
+        return f"{key}: missing"
+    if kind == "literal_error":
+        allowed = str(context["expected"])
+        names = [name.strip("'") for name in allowed.replace(" or ", ", ").split(", ")]
+        guess = nearest(value, names) if isinstance(value, str) else ""
+        return _sentence(f"{key}: {value!r} is not known", guess, "Allowed", names)
+    if kind == "string_pattern_mismatch":
+        return (
+            f"{key}: {value!r} cannot be a file name on every system. "
+            "Allowed: letters, digits, dot, dash and underscore, starting with a letter or digit."
+        )
+    if kind == "value_error":
+        return f"{key}: got {_shown(value)}, allowed: {context['error']}"
+    return f"{key}: got {_shown(value)}, allowed: {_wanted(detail['msg'])}"
+
+
+def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
+    middle = f", {guess}" if guess else "."
+    return f"{what}{middle} {title}: {', '.join(names)}."
+
+
+def _shown(value: Any) -> str:
+    return "a table" if isinstance(value, Mapping) else f"{value!r} ({type(value).__name__})"
+
+
+def _wanted(message: str) -> str:
+    text = message.removeprefix("Input should be ").removeprefix("a valid ")
+    return text[0].lower() + text[1:]
+
+
+def _written_at(location: Location, origins: Sequence[tuple[str, Any]]) -> str:
+    """The place in the file where a value stands: a member's may stand in [recipe] or a profile."""
+    candidates: list[Location] = [location]
+    if len(location) > 2 and location[0] == "members":
+        candidates.append(("recipe", *location[2:]))
+    for origin, table in origins:
+        for candidate in reversed(candidates) if origin else candidates:
+            if _holds(table, candidate):
+                return ".".join(str(part) for part in ((origin, *candidate) if origin else candidate))
+    return ".".join(str(part) for part in location)
+
+
+def _holds(table: Any, location: Location) -> bool:
+    for part in location:
+        if isinstance(table, Mapping) and part in table:
+            table = table[part]
+        elif isinstance(table, list) and isinstance(part, int) and part < len(table):
+            table = table[part]
+        else:
+            return False
+    return True
+
+
+def _known_keys(location: Location) -> list[str]:
+    """The keys that are known in the table at `location`."""
+    model: Any = Settings
+    for part in location:
+        if part == "members" and model is Settings:
+            model = Mapping
+        elif model is Mapping:
+            model = Member
+        else:
+            field = model.model_fields[str(part)].annotation
+            model = next(
+                (kind for kind in (field, *get_args(field)) if _is_model(kind)), Settings
+            )
+    known = [name for name in model.model_fields if name != "config"]
+    return [*known, "recipe", "profiles"] if model is Settings else known
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,54 @@
+"""Where Twinrun prints: one console, quiet when asked to be, without colour in a file."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(highlight=False, soft_wrap=False)
+error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print one line unless --quiet was given."""
+    console.print(text, soft_wrap=True)
+
+
+def box(title: str, text: str) -> None:
+    """Print a text in a visible box, also when --quiet was given: it must not be overlooked."""
+    quiet, console.quiet = console.quiet, False
+    console.print(Panel(text, title=title, border_style="yellow", title_align="left", padding=(1, 2)))
+    console.quiet = quiet
+
+
+def progress_bars() -> Progress:
+    """Progress bars that appear only on a terminal, and vanish when the work is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal or console.quiet,
+    )
+
+
+def clock(seconds: float) -> str:
+    """A duration in words that fit a table: `42 s`, `3 min 07 s`, `6 h 31 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,1 @@
+"""From batches of tensors to trained members and their predictions."""
