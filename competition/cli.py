@@ -6,6 +6,7 @@ import functools
 import math
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -44,7 +45,9 @@ RunName = Annotated[
 ]
 Change = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. run.seed=7. Repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a setting, e.g. run.seed=7. Repeatable."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only verdicts and errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -58,7 +61,14 @@ def main() -> None:
     start_with_fixed_hash_seed()
     # A scheduler's SIGTERM ends a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _silence_libraries()
     app()
+
+
+def _silence_libraries() -> None:
+    """Two deprecations inside fastai that a user can do nothing about."""
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    warnings.filterwarnings("ignore", "The 'mode.chained_assignment' option is deprecated")
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -97,7 +107,7 @@ def _end(code: int, *lines: str) -> NoReturn:
 
 
 @app.command(
-    epilog="Examples: competition run --profile fixture   |   "
+    epilog="Examples:\n\ncompetition run --profile fixture\n\n"
     "competition run --data ~/wheat --set run.seed=7 --run seed7"
 )
 @_command
@@ -111,7 +121,9 @@ def run(
     without_data: Annotated[
         str | None,
         typer.Option(
-            "--without-data", metavar="PROFILE", help="Use this profile when there is no data folder."
+            "--without-data",
+            metavar="PROFILE",
+            help="Use this profile when there is no data folder.",
         ),
     ] = None,
     quiet: Quiet = False,
@@ -146,7 +158,7 @@ def run(
 
 
 @app.command(
-    epilog="Examples: competition train   |   competition train M27g M26c --profile fixture"
+    epilog="Examples:\n\ncompetition train\n\ncompetition train M27g M26c --profile fixture"
 )
 @_command
 def train(
@@ -176,7 +188,7 @@ def train(
 
 
 @app.command(
-    epilog="Examples: competition blend --run full   |   "
+    epilog="Examples:\n\ncompetition blend --run full\n\n"
     "competition blend a.csv=69.0 b.csv=57.3 --output blend.csv"
 )
 @_command
@@ -224,7 +236,7 @@ def blend(
 
 
 @app.command(
-    epilog="Example: competition validate runs/full/submission.csv --sample sample_submission.csv"
+    epilog="Example:\n\ncompetition validate runs/full/submission.csv --sample sample_submission.csv"
 )
 @_command
 def validate(
@@ -251,7 +263,7 @@ def validate(
 
 
 @app.command(
-    epilog="Examples: competition twins --profile fixture   |   "
+    epilog="Examples:\n\ncompetition twins --profile fixture\n\n"
     "competition twins M26c --set recipe.epochs.frozen=1"
 )
 @_command
@@ -326,7 +338,7 @@ def _say_no_data(settings: Settings, profile: str) -> None:
     where = f"\nThe real data is to be had at\n{settings.competition.address}\n"
     box(
         "no data folder",
-        f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small drawn "
-        f"images, so that you see every step.\n{where if settings.competition.address else ''}"
+        f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small "
+        f"drawn images, so that you see every step.\n{where if settings.competition.address else ''}"
         "Unpack it there, or name its folder with --data, and type the command again.",
     )

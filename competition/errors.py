@@ -45,7 +45,7 @@ def shorten(names: Iterable[object], most: int = 10) -> list[str]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """ "did you mean ...?" for the known name nearest to `word`, or an empty text."""
+    """Give `did you mean ...?` for the known name nearest to `word`, or an empty text."""
     lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"did you mean {lower[close[0]]!r}?" if close else ""

@@ -7,9 +7,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from competition.errors import InputError
 
@@ -40,16 +42,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         # Best effort: on a file system that has just failed, removing may fail as well.
-        with _ignored():
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _ignored() -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        pass
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
@@ -84,7 +78,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def _exact(column: pd.Series) -> pd.Series:
     if column.dtype.kind != "f":
         return column
-    texts = [str(value) if value == value else "" for value in column.to_numpy()]
+    texts = ["" if np.isnan(value) else str(value) for value in column.to_numpy()]
     return type(column)(texts, index=column.index, dtype=object)
 
 

@@ -26,6 +26,7 @@ from competition.errors import InputError, NegativeVerdict, shorten
 from competition.files import read_csv, whole_file, write_csv, write_json
 from competition.settings import Settings
 from competition.terminal import clock, say
+from competition.training.records import completed_member, member_identity
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,6 @@ def train(run: Prepared, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         InputError: ImageNet weights that cannot be had, or a folder that holds something else;
             checked for all members before the first is trained.
     """
-    from competition.training.members import completed_member, member_identity, train_member
-    from competition.training.weights import fetch_imagenet
-
     settings = run.settings
     records: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -97,6 +95,10 @@ def train(run: Prepared, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         if record is not None:
             records[name] = record
     to_train = [name for name in names if name not in records]
+    if to_train:
+        # fastai takes seconds to import; a run that has nothing to train does without.
+        from competition.training.members import train_member
+        from competition.training.weights import fetch_imagenet
     needed = {settings.members[n].network for n in to_train if settings.members[n].pretrained}
     for network in sorted(needed):
         fetch_imagenet(network)

@@ -60,7 +60,9 @@ def _read_toml(config: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise InputError(f"no such settings file: {config}", mend="Name one with --config.") from None
+        raise InputError(
+            f"no such settings file: {config}", mend="Name one with --config."
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{config} is not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -118,8 +120,8 @@ def _validated(config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]) 
     try:
         settings = Settings.model_validate({**document, "config": config.absolute()})
     except ValidationError as error:
-        origins = [*reversed(layers.items()), ("", raw)]
-        lines = [_explain(detail, origins, document) for detail in error.errors()]
+        origins = [*reversed(list(layers.items())), ("", raw)]
+        lines = [_explain(detail, origins) for detail in error.errors()]
         raise InputError(
             f"{config}: {len(set(lines))} mistake{'s' if len(set(lines)) > 1 else ''}",
             details=list(dict.fromkeys(lines)),
@@ -144,9 +146,7 @@ def _over(below: Any, above: Any) -> Any:
     return _merged(below, above) if both else above
 
 
-def _explain(
-    detail: ErrorDetails, origins: Sequence[tuple[str, Any]], document: Mapping[str, Any]
-) -> str:
+def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
     """One line for one mistake: where, what is there, what is allowed, the nearest known name."""
     location = tuple(part for part in detail["loc"] if part != "[key]")
     key = _written_at(location, origins)
@@ -169,7 +169,7 @@ def _explain(
             f"{key}: {value!r} cannot be a file name on every system. "
             "Allowed: letters, digits, dot, dash and underscore, starting with a letter or digit."
         )
-    if kind == "value_error":
+    if kind == "value_error":  # one of our own, whose text says what is allowed
         return f"{key}: got {_shown(value)}, allowed: {context['error']}"
     return f"{key}: got {_shown(value)}, allowed: {_wanted(detail['msg'])}"
 
@@ -196,17 +196,15 @@ def _written_at(location: Location, origins: Sequence[tuple[str, Any]]) -> str:
     for origin, table in origins:
         for candidate in reversed(candidates) if origin else candidates:
             if _holds(table, candidate):
-                return ".".join(str(part) for part in ((origin, *candidate) if origin else candidate))
+                return ".".join(map(str, filter(None, (origin, *candidate))))
     return ".".join(str(part) for part in location)
 
 
 def _holds(table: Any, location: Location) -> bool:
     for part in location:
-        if isinstance(table, Mapping) and part in table:
+        try:
             table = table[part]
-        elif isinstance(table, list) and isinstance(part, int) and part < len(table):
-            table = table[part]
-        else:
+        except (KeyError, IndexError, TypeError):
             return False
     return True
 
@@ -221,9 +219,7 @@ def _known_keys(location: Location) -> list[str]:
             model = Member
         else:
             field = model.model_fields[str(part)].annotation
-            model = next(
-                (kind for kind in (field, *get_args(field)) if _is_model(kind)), Settings
-            )
+            model = next((kind for kind in (field, *get_args(field)) if _is_model(kind)), Settings)
     known = [name for name in model.model_fields if name != "config"]
     return [*known, "recipe", "profiles"] if model is Settings else known
 

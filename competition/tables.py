@@ -44,5 +44,7 @@ def twins(verdict: Verdict) -> Table:
         table.add_row(row.member, row.file, row.first[:12], row.second[:12], answer)
     for row in verdict.control:
         answer = "[red]same bits[/]" if row.same else "[green]differ, as they must[/]"
-        table.add_row(f"{row.member}, other seed", row.file, row.first[:12], row.second[:12], answer)
+        table.add_row(
+            f"{row.member}, other seed", row.file, row.first[:12], row.second[:12], answer
+        )
     return table

@@ -25,7 +25,9 @@ def say(text: str) -> None:
 def box(title: str, text: str) -> None:
     """Print a text in a visible box, also when --quiet was given: it must not be overlooked."""
     quiet, console.quiet = console.quiet, False
-    console.print(Panel(text, title=title, border_style="yellow", title_align="left", padding=(1, 2)))
+    console.print(
+        Panel(text, title=title, border_style="yellow", title_align="left", padding=(1, 2))
+    )
     console.quiet = quiet
 
 

@@ -24,7 +24,8 @@ FORMATS = {".gif": "GIF", ".jfif": "JPEG", ".jpeg": "JPEG", ".jpg": "JPEG", ".pn
 def load_script() -> ModuleType:
     """Import the script from its path, since the folder of the same name lies beside it."""
     spec = importlib.util.spec_from_file_location("draw_fixture_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

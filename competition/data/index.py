@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from competition.data.pixels import IMAGE_SUFFIXES, UNREADABLE, decode, pixel_digest
 from competition.errors import InputError, nearest, shorten
@@ -116,7 +116,9 @@ def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
     images = [(_id(image, data), image) for image in _images(part)]
     found = {image_id for image_id, _ in images}
     problems += [f"{name}: an image without a label" for name in sorted(found - set(labels))]
-    problems += [f"{name}: a label without an image in {part}" for name in labels if name not in found]
+    problems += [
+        f"{name}: a label without an image in {part}" for name in labels if name not in found
+    ]
     if problems:
         raise InputError(
             f"{path} does not agree with the images and the settings:",
@@ -169,7 +171,7 @@ def _refuse_shared_ids(entries: Sequence[Entry], folder: Path) -> None:
 
 
 def _read_all(entries: Sequence[Entry], folder: Path) -> list[dict[str, Any]]:
-    """Decode and digest the images on all cores; Pillow and hashlib let threads run side by side."""
+    """Decode and digest the images on all cores: Pillow and hashlib let threads run in parallel."""
     rows: list[dict[str, Any]] = []
     unreadable: list[str] = []
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -183,7 +185,7 @@ def _read_all(entries: Sequence[Entry], folder: Path) -> list[dict[str, Any]]:
                 rows.append(row | {"path": path})
     if unreadable:
         raise InputError(
-            f"{len(unreadable)} image{'s' if len(unreadable) > 1 else ''} cannot be read in {folder}:",
+            f"{len(unreadable)} of {len(entries)} images in {folder} cannot be read:",
             details=shorten(sorted(unreadable), most=50),
             mend="Fetch these files again, or take them out.",
         )
@@ -212,7 +214,7 @@ def _read(entry: Entry) -> dict[str, Any] | str:
             "sha256": sha256_file(path),
             "pixels": pixel_digest(image),
         }
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return "not an image, whatever its name says"
     except UNREADABLE as error:
         return f"damaged or cut short ({error})"

@@ -33,6 +33,8 @@ class KeyedLoader(TfmdDL):
         options: As for TfmdDL.
     """
 
+    after_batch: Any
+
     def __init__(self, dataset: Any, *, key: Key, ids: Sequence[str], **options: Any) -> None:
         self.key, self.ids = key, list(ids)
         self.epoch = self.step = 0
@@ -139,7 +141,7 @@ def member_loaders(
         splits=[train, valid],
     )
     ids = table["id"].tolist()
-    common = {"key": key, "num_workers": workers, "device": device}
+    common: dict[str, Any] = {"key": key, "num_workers": workers, "device": device}
     common["after_item"] = [Resize(member.image_size), ToTensor()]
     loaders = [
         KeyedLoader(

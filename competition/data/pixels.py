@@ -53,5 +53,5 @@ def decode(path: Path) -> Image.Image:
 def pixel_digest(image: Image.Image) -> str:
     """XXH3-128 of an image's size and pixels (height x width x 3, uint8), in hexadecimal."""
     digest = xxhash.xxh3_128(f"{image.width}x{image.height}".encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(image.tobytes())
     return digest.hexdigest()

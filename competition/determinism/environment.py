@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
+from importlib.metadata import distribution
 from typing import Any
 
 # Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
@@ -30,7 +30,7 @@ def start_with_fixed_hash_seed() -> None:
 
             sys.exit(subprocess.call(arguments))
         sys.stdout.flush()
-        os.execv(sys.executable, arguments)
+        os.execv(sys.executable, arguments)  # noqa: S606  (there is no shell to want)
 
 
 def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: distribution(name).version for name in _PACKAGES},
         "cublas_workspace": os.environ["CUBLAS_WORKSPACE_CONFIG"] if use_cuda else None,
     }
     if use_cuda:

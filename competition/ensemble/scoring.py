@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 _SMALLEST = np.finfo(np.float64).eps
 
 
-def log_loss(predictions: pd.DataFrame, labels: Sequence[str]) -> float:
+def log_loss(predictions: pd.DataFrame, labels: Iterable[str]) -> float:
     """Mean of -log p(true class), in nats; rows are taken as they are, not renormalised.
 
     scikit-learn's log_loss divides each row by its sum, which would hide what the 13th place's

@@ -39,7 +39,9 @@ def refuse_other_images(sample: pd.DataFrame, test_ids: Sequence[str], path: Pat
         InputError: With the ids that have no image and the images that are not asked for.
     """
     asked, there = set(sample.iloc[:, 0]), set(test_ids)
-    problems = [f"{image}: in the sample, but no such test image" for image in sorted(asked - there)]
+    problems = [
+        f"{image}: in the sample, but no such test image" for image in sorted(asked - there)
+    ]
     problems += [f"{image}: a test image, but not in the sample" for image in sorted(there - asked)]
     if problems:
         raise InputError(

@@ -37,8 +37,8 @@ def probability_problems(
     try:
         schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
-        # A column that is not all numbers fails its range check as a whole as well; that says nothing
-        # more. Each row of a doubled id is a failure; once is enough.
+        # A column that is not all numbers fails its range check as a whole as well, which says
+        # nothing more. Each row of a doubled id is a failure; once is enough.
         failures = error.failure_cases.dropna(subset="index").to_dict("records")
         return list(dict.fromkeys(_in_words(failure, ids) for failure in failures))
     if rows_sum_to_one:

@@ -10,7 +10,7 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from competition.files import read_csv, sha256_file
-from competition.training.members import RESULT_FILES
+from competition.training.records import RESULT_FILES
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ def compare_members(first: Path, second: Path, names: list[str]) -> list[Compari
     """Compare the result files of members in two run folders, bit for bit.
 
     Args:
-        first, second: Folders runs/<run>.
+        first: A folder runs/<run>.
+        second: Another one.
         names: The members; each is complete in both runs.
     """
     comparisons = []
@@ -41,7 +42,7 @@ def compare_members(first: Path, second: Path, names: list[str]) -> list[Compari
             paths = [run / "members" / name / file for run in (first, second)]
             digests = [sha256_file(path) for path in paths]
             difference = "" if digests[0] == digests[1] else _difference(*paths)
-            comparisons.append(Comparison(name, file, *digests, difference))
+            comparisons.append(Comparison(name, file, digests[0], digests[1], difference))
     return comparisons
 
 
@@ -69,7 +70,8 @@ def _difference(first: Path, second: Path) -> str:
 
 def _numbers(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
-        return load_file(path)
+        tensors: dict[str, np.ndarray] = load_file(path)
+        return tensors
     table: pd.DataFrame = read_csv(path)
     numbers = table.drop(columns="label", errors="ignore").set_index("id")
     return {str(row): values.to_numpy(np.float32) for row, values in numbers.iterrows()}

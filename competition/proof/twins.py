@@ -1,4 +1,4 @@
-"""Trains members twice in two fresh processes and compares the bits; another seed is the control."""
+"""Trains members twice in fresh processes and compares the bits; another seed is the control."""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ def fit(learner: Learner, member: Member, *, name: str, history: Path) -> dict[s
     recorder = History(history)
     batches = len(learner.dls.train) + len(learner.dls.valid)
     with progress_bars() as bars:
-        task = bars.add_task(name, total=(member.epochs.frozen + member.epochs.unfrozen) * batches, note="")
+        task = bars.add_task(
+            name, total=(member.epochs.frozen + member.epochs.unfrozen) * batches, note=""
+        )
         for phase, epochs, (lowest, highest) in phases:
             if not epochs:
                 continue

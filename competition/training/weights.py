@@ -1,4 +1,4 @@
-"""ImageNet weights: fetched by torchvision's own loader, never used without a check of their hash."""
+"""ImageNet weights: fetched by torchvision's own loader, used only with the right hash."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+"""The front door: `nox -s NAME`. `nox -l` lists the sessions."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests", "reproducibility"]
+
+LOCK = "requirements.lock"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, type-check, check imports and workflows: all hooks on all files."""
+    install(session)
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the test suite; options go to pytest."""
+    install(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def reproducibility(session: nox.Session) -> None:
+    """Train one member of each network twice and compare every bit; `-- --all` takes all ten."""
+    install(session)
+    session.run("competition", "twins", "--profile", "fixture", *session.posargs)
+
+
+@nox.session(default=False)
+def full_train(session: nox.Session) -> None:
+    """Train all members, blend, write the submission; `-- --data DIR` names the real data."""
+    install(session)
+    session.run("competition", "run", "--without-data", "fixture", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write requirements.lock anew from pyproject.toml; `-- --upgrade` takes newer versions."""
+    session.install("uv")
+    session.run(
+        *("uv", "pip", "compile", "pyproject.toml", "--extra", "dev", "--output-file", LOCK),
+        *("--universal", "--python-version", "3.11", "--generate-hashes"),
+        *("--no-header", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),
+        *session.posargs,
+    )
+
+
+def install(session: nox.Session) -> None:
+    """Install the locked packages, each checked by its hash, and this project itself."""
+    session.install("--require-hashes", "-r", LOCK)
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
