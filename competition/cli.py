@@ -236,7 +236,8 @@ def blend(
 
 
 @app.command(
-    epilog="Example:\n\ncompetition validate runs/full/submission.csv --sample sample_submission.csv"
+    epilog="Examples:\n\ncompetition validate runs/full/submission.csv\n\n"
+    "competition validate blend.csv --sample sample_submission.csv"
 )
 @_command
 def validate(
@@ -335,10 +336,11 @@ def _file_and_weight(text: str) -> tuple[Path, float]:
 
 
 def _say_no_data(settings: Settings, profile: str) -> None:
-    where = f"\nThe real data is to be had at\n{settings.competition.address}\n"
+    address = settings.competition.address
+    where = f"\nThe real data is to be had at\n{address}\n" if address else ""
     box(
         "no data folder",
         f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small "
-        f"drawn images, so that you see every step.\n{where if settings.competition.address else ''}"
+        f"drawn images, so that you see every step.\n{where}"
         "Unpack it there, or name its folder with --data, and type the command again.",
     )

@@ -76,7 +76,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         decides |= {
             "gpu": torch.cuda.get_device_name(),
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
     beside = {
         "hash_seed": os.environ.get("PYTHONHASHSEED", "random"),

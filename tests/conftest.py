@@ -1,0 +1,85 @@
+"""What all tests share: a small competition, the command in a process of its own, real inputs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FIXTURE = ROOT / "tests" / "fixture"
+
+# Two members of the smallest network on the fixture: a whole run of it takes seconds.
+SMALL = """
+[competition]
+name = "small"
+classes = ["leaf_rust", "stem_rust", "healthy_wheat"]
+
+[data]
+folder = {folder!r}
+
+[run]
+seed = 0
+threads = 1
+
+[recipe]
+network = "resnet18"
+image_size = 32
+batch_size = 16
+pretrained = false
+validation = {{ share = 0.25 }}
+epochs = {{ frozen = 1, unfrozen = 1 }}
+
+[members.a]
+
+[members.b]
+mixup = 0.0
+
+[blend]
+weights = {{ a = 2.0, b = 1.0 }}
+"""
+
+Competition = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def small_toml(tmp_path: Path) -> Path:
+    """A competition.toml of two small members on the fixture, alone in a temporary folder."""
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def competition(tmp_path: Path) -> Competition:
+    """Run `python -m competition ARGUMENTS` in a process of its own, in the temporary folder.
+
+    Keyword arguments are added to its environment. What it printed is in stdout and stderr.
+    """
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "competition", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "120", **environment},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real inputs beside the repository; the test is skipped where there is none."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data")
+    return folder
