@@ -122,7 +122,6 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
             dtype=dict.fromkeys(names, str),
             keep_default_na=False,
             na_values={name: ["", "NA", "NaN", "nan"] for name in header.columns[1:]},
-            float_precision="round_trip",
         )
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import torch
 import torchvision
@@ -32,6 +32,8 @@ def fetch_imagenet(network: str) -> None:
             _check_hash(file)
         source.get_state_dict(check_hash=True, progress=console.is_terminal, weights_only=True)
     except (URLError, OSError, RuntimeError, ValueError, UnpicklingError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
         raise InputError(
             f"the ImageNet weights of {network} cannot be had: {error}",
             mend=f"Put the file {source.url}\nat {file}\n"

@@ -1,0 +1,168 @@
+"""The loaders' batches are a function of (seed, member, epoch, step, ids) and of nothing else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.data.core import DataLoaders
+from fastai.vision.core import PILImage
+from fasttransform import Transform
+
+from competition.data.index import build_index
+from competition.data.loading import KeyedLoader, member_loaders, prediction_loader
+from competition.data.splits import validation_ids
+from competition.determinism.randomness import Key
+from competition.settings_file import read_settings
+
+MakeLoaders = Callable[..., DataLoaders]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return build_index(read_settings(profile="fixture"))
+
+
+@pytest.fixture
+def make_loaders(index: pd.DataFrame) -> MakeLoaders:
+    def make(*, seed: int = 0, member: str = "M27g", workers: int = 0) -> DataLoaders:
+        settings = read_settings(profile="fixture", changes=["recipe.image_size=32"])
+        train = index[index["part"] == "train"].reset_index(drop=True)
+        return member_loaders(
+            train,
+            held_out=validation_ids(train["id"].tolist(), share=0.25, seed=seed),
+            folder=settings.data_folder,
+            classes=settings.competition.classes,
+            member=settings.members[member],
+            key=Key((seed, member)),
+            workers=workers,
+            device=torch.device("cpu"),
+        )
+
+    return make
+
+
+def epoch_of(loader: KeyedLoader, epoch: int = 0) -> list[tuple[torch.Tensor, ...]]:
+    loader.epoch = epoch
+    return [tuple(part.clone() for part in batch) for batch in loader]
+
+
+def same(first: list[tuple[torch.Tensor, ...]], second: list[tuple[torch.Tensor, ...]]) -> bool:
+    """Bit for bit: images and labels of every batch."""
+    return len(first) == len(second) and all(
+        torch.equal(a, b)
+        for left, right in zip(first, second, strict=True)
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def test_batches_have_the_promised_shapes_and_types(make_loaders: MakeLoaders) -> None:
+    images, labels = make_loaders().train.one_batch()
+    assert images.shape == (6, 3, 32, 32)
+    assert images.dtype == torch.float32
+    assert labels.dtype == torch.int64
+    assert set(labels.tolist()) <= {0, 1, 2}
+
+
+def test_labels_are_positions_in_the_settings_order_of_classes(
+    make_loaders: MakeLoaders, index: pd.DataFrame
+) -> None:
+    # Sorted by name, healthy_wheat would come first.
+    classes = ["leaf_rust", "stem_rust", "healthy_wheat"]
+    loader = make_loaders().valid
+    labels = dict(zip(index["id"], index["label"], strict=True))
+    numbers = torch.cat([batch[1] for batch in loader]).tolist()
+    assert [classes[number] for number in numbers] == [labels[image] for image in loader.ids]
+
+
+def test_the_same_seed_and_member_give_the_same_epoch(make_loaders: MakeLoaders) -> None:
+    assert same(epoch_of(make_loaders().train), epoch_of(make_loaders().train))
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"member": "M26c"}])
+def test_another_seed_or_member_gives_another_epoch(
+    make_loaders: MakeLoaders, other: dict[str, object]
+) -> None:
+    assert not same(epoch_of(make_loaders().train), epoch_of(make_loaders(**other).train))
+
+
+def test_epochs_differ_in_order_and_in_pixels(make_loaders: MakeLoaders) -> None:
+    loader = make_loaders().train
+    first, second = epoch_of(loader, 0), epoch_of(loader, 1)
+    assert not same(first, second)
+    # Were only the order another, the same augmented images would come back.
+    seen = {image.numpy().tobytes() for batch in first for image in batch[0]}
+    assert not any(image.numpy().tobytes() in seen for batch in second for image in batch[0])
+
+
+def test_a_later_epoch_does_not_need_the_earlier_ones(make_loaders: MakeLoaders) -> None:
+    lived = make_loaders().train
+    for epoch in range(3):
+        batches = epoch_of(lived, epoch)
+    assert same(batches, epoch_of(make_loaders().train, 2))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_the_number_of_workers_changes_no_bit(make_loaders: MakeLoaders, workers: int) -> None:
+    alone, helped = make_loaders().train, make_loaders(workers=workers).train
+    assert same(epoch_of(alone, 1), epoch_of(helped, 1))
+
+
+def test_a_users_unkeyed_transform_gets_keyed_generators(make_loaders: MakeLoaders) -> None:
+    class Noise(Transform):
+        split_idx = 0
+
+        def encodes(self, image: PILImage) -> PILImage:
+            noise = np.random.randint(0, 9) + random.randint(0, 9) + int(torch.randint(9, ()))
+            return PILImage(image.point(lambda value: min(255, value + noise)))
+
+    def noisy(workers: int) -> KeyedLoader:
+        loader: KeyedLoader = make_loaders(workers=workers).train
+        loader.after_item.add(Noise())
+        return loader
+
+    assert same(epoch_of(noisy(0)), epoch_of(noisy(2)))
+    assert not same(epoch_of(noisy(0)), epoch_of(make_loaders().train))
+
+
+def test_drawing_in_between_changes_no_bit(make_loaders: MakeLoaders) -> None:
+    quiet, disturbed = make_loaders().train, make_loaders().train
+
+    def disturbing(loader: KeyedLoader) -> Iterator[tuple[torch.Tensor, ...]]:
+        for batch in loader:
+            random.random()
+            np.random.rand(7)
+            torch.rand(7)
+            yield tuple(part.clone() for part in batch)
+
+    disturbed.one_batch()
+    disturbed.show_batch(show=False)
+    assert same(epoch_of(quiet), list(disturbing(disturbed)))
+
+
+def test_validation_and_prediction_draw_nothing(
+    make_loaders: MakeLoaders, index: pd.DataFrame
+) -> None:
+    loaders = make_loaders()
+    test = index[index["part"] == "test"].reset_index(drop=True)
+    folder = read_settings(profile="fixture").data_folder
+    for loader in (loaders.valid, prediction_loader(loaders, test, folder)):
+        assert same(epoch_of(loader, 0), epoch_of(loader, 1))
+
+
+def test_prediction_keeps_the_tables_order(
+    make_loaders: MakeLoaders, index: pd.DataFrame, tmp_path: Path
+) -> None:
+    test = index[index["part"] == "test"].reset_index(drop=True)
+    backwards = test.iloc[::-1].reset_index(drop=True)
+    loaders, folder = make_loaders(), read_settings(profile="fixture").data_folder
+    forth = prediction_loader(loaders, test, folder)
+    back = prediction_loader(loaders, backwards, folder)
+    assert forth.ids == back.ids[::-1] == test["id"].tolist()
+    images = [torch.cat([batch[0] for batch in loader]) for loader in (forth, back)]
+    assert torch.equal(images[0], images[1].flip(0))

@@ -1,0 +1,143 @@
+"""The twin check: it says "same" of the same, and each break of sameness makes it say no."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from competition.errors import InputError
+from competition.proof import twins as twins_module
+from competition.proof.comparing import compare_members
+from competition.proof.twins import one_member_of_each_network, run_twins
+from competition.settings_file import read_settings
+from tests.conftest import Competition
+
+# Python imports this file when it starts: the engine's generators are then seeded by the clock.
+UNSEEDED = """
+from competition.determinism import randomness
+
+def unseeded(key):
+    import os, random, numpy, torch
+    random.seed(os.urandom(8))
+    numpy.random.seed(int.from_bytes(os.urandom(4), "big"))
+    torch.manual_seed(int.from_bytes(os.urandom(7), "big"))
+
+randomness.Key.seed_generators = unseeded
+"""
+
+
+def test_twins_have_the_same_bits_and_another_seed_has_not(
+    competition: Competition, small_toml: Path, tmp_path: Path
+) -> None:
+    answer = competition("twins", "--config", small_toml)
+    assert answer.returncode == 0, answer.stderr
+    assert "same bits" in answer.stdout.splitlines()[-1]
+    verdict = json.loads((tmp_path / "runs" / "twins" / "twins.json").read_text())
+    assert verdict["same"]
+    assert verdict["control_differs"]
+    assert [row["file"] for row in verdict["comparisons"]] == [
+        "valid.csv",
+        "test.csv",
+        "weights.safetensors",
+    ]
+
+
+def test_a_training_that_forgets_its_seed_is_found_out(
+    competition: Competition, small_toml: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(UNSEEDED)
+    answer = competition("twins", "--config", small_toml, PYTHONPATH=str(tmp_path))
+    assert answer.returncode == 1
+    assert "the twins differ" in answer.stderr
+    assert "numbers differ, by up to" in " ".join(answer.stdout.split())
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A run folder as two members leave it, with invented numbers."""
+    folder = tmp_path / "trained"
+    for name in ("a", "b"):
+        member = folder / "members" / name
+        member.mkdir(parents=True)
+        (member / "valid.csv").write_text("id,label,x,y\n1,x,0.25,0.75\n")
+        (member / "test.csv").write_text("id,x,y\n2,0.5,0.5\n")
+        save_file({"w": np.zeros((2, 2), np.float32)}, member / "weights.safetensors")
+    return folder
+
+
+def copy_of(trained: Path, name: str) -> Path:
+    return Path(shutil.copytree(trained, trained.with_name(name)))
+
+
+def test_equal_files_are_the_same(trained: Path) -> None:
+    rows = compare_members(trained, copy_of(trained, "other"), ["a", "b"])
+    assert len(rows) == 6
+    assert all(row.same and not row.difference for row in rows)
+
+
+def test_a_flipped_bit_of_the_weights_is_seen(trained: Path) -> None:
+    other = copy_of(trained, "other")
+    path = other / "members" / "b" / "weights.safetensors"
+    weights = load_file(path)
+    weights["w"][1, 0] = -0.0  # equal as a number, another bit
+    save_file(weights, path)
+    rows = compare_members(trained, other, ["a", "b"])
+    assert [(row.member, row.file) for row in rows if not row.same] == [
+        ("b", "weights.safetensors")
+    ]
+    assert rows[-1].difference == "1 of 4 numbers differ, by up to 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "difference"),
+    [
+        ("id,x,y\n2,0.5,0.50000006\n", "1 of 2 numbers differ, by up to 5.96e-08"),
+        ("id,x,y\n3,0.5,0.5\n", "other ids or names"),
+        ("id,x,y\n2,0.50,0.5\n", "the same numbers, written or ordered differently"),
+    ],
+)
+def test_a_changed_prediction_is_seen_and_named(trained: Path, text: str, difference: str) -> None:
+    other = copy_of(trained, "other")
+    (other / "members" / "a" / "test.csv").write_text(text)
+    rows = compare_members(trained, other, ["a"])
+    assert [row.difference for row in rows if not row.same] == [difference]
+
+
+def test_the_control_fails_when_another_seed_changes_nothing(
+    trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ignores_the_seed(
+        names: Sequence[str], options: Sequence[str], run: Path, *, hash_seed: int
+    ) -> None:
+        shutil.copytree(trained, run)
+
+    monkeypatch.setattr(twins_module, "_train", ignores_the_seed)
+    verdict = run_twins(read_settings(small_toml), ["a"], [], tmp_path / "twins")
+    assert verdict.same
+    assert not verdict.control_differs
+
+
+def test_a_twin_that_fails_is_an_error_and_no_verdict(
+    competition: Competition, small_toml: Path, tmp_path: Path
+) -> None:
+    answer = competition("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
+    assert answer.returncode == 2
+    assert "no data folder" in answer.stderr
+    assert "the first twin ended with exit code 2" in answer.stderr
+    assert not (tmp_path / "runs" / "twins" / "twins.json").exists()
+
+
+def test_one_member_of_each_network_is_taken() -> None:
+    settings = read_settings(profile="fixture")
+    assert one_member_of_each_network(settings) == ["M27g", "M26c", "M27a"]
+
+
+def test_an_unknown_member_is_refused_before_anything_is_trained(small_toml: Path) -> None:
+    with pytest.raises(InputError, match="there is no member 'c'"):
+        read_settings(small_toml).refuse_unknown_members(["a", "c"])

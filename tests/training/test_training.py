@@ -1,0 +1,199 @@
+"""A member from recipe to files: the same bits, whatever happened before it in the process."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+from safetensors.torch import load_file
+
+from competition.data.index import build_index
+from competition.determinism.environment import set_up
+from competition.errors import InputError
+from competition.settings import Settings
+from competition.settings_file import read_settings
+from competition.training import members as members_module
+from competition.training.callbacks import HISTORY_COLUMNS
+from competition.training.members import train_member
+from competition.training.records import RESULT_FILES, completed_member, member_identity
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, Any]:
+    return set_up(threads=1, device="cpu")
+
+
+@pytest.fixture
+def settings(small_toml: Path) -> Settings:
+    return read_settings(small_toml)
+
+
+@pytest.fixture(scope="module")
+def index() -> pd.DataFrame:
+    return build_index(read_settings(profile="fixture"))
+
+
+@pytest.fixture
+def train(index: pd.DataFrame, environment: dict[str, Any], tmp_path: Path) -> Any:
+    """Train a member into a folder of the temporary folder and give the folder back."""
+
+    def run(settings: Settings, folder: str, name: str = "a") -> Path:
+        train_member(name, settings, index, environment, tmp_path / folder)
+        return tmp_path / folder
+
+    return run
+
+
+def bits(folder: Path) -> dict[str, bytes]:
+    return {file: (folder / file).read_bytes() for file in RESULT_FILES}
+
+
+def test_a_member_leaves_the_promised_files(
+    train: Any, settings: Settings, index: pd.DataFrame
+) -> None:
+    folder = train(settings, "a")
+    classes = settings.competition.classes
+    valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
+    test = pd.read_csv(folder / "test.csv", dtype={"id": str})
+    history = pd.read_csv(folder / "history.csv")
+    assert list(valid.columns) == ["id", "label", *classes]
+    assert list(test.columns) == ["id", *classes]
+    assert test["id"].tolist() == index.loc[index["part"] == "test", "id"].tolist()
+    truth = dict(zip(index["id"], index["label"], strict=True))
+    assert [truth[image] for image in valid["id"]] == valid["label"].tolist()
+    assert len(valid) == 24
+    for table in (valid, test):
+        np.testing.assert_allclose(table[classes].sum(axis=1), 1, atol=1e-6)
+    assert list(history.columns) == HISTORY_COLUMNS
+    assert history["phase"].tolist() == ["frozen", "unfrozen"]
+    record = json.loads((folder / "member.json").read_text())
+    assert record["images"] == {"train": 72, "valid": 24, "test": 24}
+    # The loss in the history is the log loss of what stands in valid.csv.
+    chosen = [row[row["label"]] for _, row in valid.iterrows()]
+    assert record["scores"]["valid_loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-4)
+    assert history["valid_loss"].iloc[-1] == pytest.approx(record["scores"]["valid_loss"])
+    assert load_file(folder / "weights.safetensors")["1.8.weight"].shape == (3, 512)
+
+
+def test_a_member_does_not_depend_on_what_was_drawn_or_trained_before(
+    train: Any, settings: Settings
+) -> None:
+    alone = bits(train(settings, "alone"))
+    random.seed(1)
+    np.random.seed(2)
+    torch.manual_seed(3)
+    train(settings, "other", "b")
+    assert bits(train(settings, "after")) == alone
+
+
+@pytest.mark.parametrize(
+    "change", ["run.seed=1", "recipe.dropout=0.4", "members.a.epochs.frozen=2"]
+)
+def test_another_seed_or_recipe_gives_other_bits(
+    train: Any, settings: Settings, small_toml: Path, change: str
+) -> None:
+    before = bits(train(settings, "before"))
+    after = bits(train(read_settings(small_toml, changes=[change]), "after"))
+    assert all(before[file] != after[file] for file in RESULT_FILES)
+
+
+def test_workers_change_no_bit_of_a_member(
+    train: Any, settings: Settings, small_toml: Path
+) -> None:
+    helped = read_settings(small_toml, changes=["run.workers=2"])
+    assert bits(train(settings, "alone")) == bits(train(helped, "helped"))
+
+
+class Disturb(Callback):
+    """A user's callback that draws, and looks at batches, in the middle of training."""
+
+    order = 5
+
+    def before_batch(self) -> None:
+        self.learn.xb = (self.x + 0 * torch.rand(1),)
+
+    def after_epoch(self) -> None:
+        random.random()
+        np.random.rand(3)
+        self.dls.train.one_batch()
+
+
+class DrawInForward(Callback):
+    """A user's callback whose draws matter: they are keyed without its knowing."""
+
+    order = 5
+
+    def before_batch(self) -> None:
+        self.learn.xb = (self.x + 0.1 * torch.rand(1) + 0.1 * random.random(),)
+
+
+def with_callback(callback: type[Callback], monkeypatch: pytest.MonkeyPatch) -> None:
+    build = members_module.build_learner
+
+    def build_with(*arguments: Any, **options: Any) -> Learner:
+        learner = build(*arguments, **options)
+        learner.add_cb(callback())
+        return learner
+
+    monkeypatch.setattr(members_module, "build_learner", build_with)
+
+
+def test_draws_in_between_change_no_bit(
+    train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = bits(train(settings, "quiet"))
+    with_callback(Disturb, monkeypatch)
+    assert bits(train(settings, "disturbed")) == quiet
+
+
+def test_a_users_callback_that_draws_gets_the_same_draws_again(
+    train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = bits(train(settings, "plain"))
+    with_callback(DrawInForward, monkeypatch)
+    first, second = bits(train(settings, "first")), bits(train(settings, "second"))
+    assert first == second
+    assert first["weights.safetensors"] != plain["weights.safetensors"]
+
+
+def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
+    train: Any,
+    settings: Settings,
+    small_toml: Path,
+    index: pd.DataFrame,
+    environment: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    identity = member_identity("a", settings, index, environment)
+    assert completed_member(tmp_path / "a", identity) is None
+    folder = train(settings, "a")
+    assert completed_member(folder, identity) == json.loads((folder / "member.json").read_text())
+
+    reseeded = read_settings(small_toml, changes=["run.seed=5"])
+    with pytest.raises(InputError, match=r"settings\.seed: 0 then, 5 now"):
+        completed_member(folder, member_identity("a", reseeded, index, environment))
+    relabelled = index.assign(label=index["label"].replace("leaf_rust", "stem_rust"))
+    with pytest.raises(InputError, match="data: "):
+        completed_member(folder, member_identity("a", settings, relabelled, environment))
+    elsewhere = {**environment, "decides": {**environment["decides"], "threads": 8}}
+    with pytest.raises(InputError, match=r"environment\.threads: 1 then, 8 now"):
+        completed_member(folder, member_identity("a", settings, index, elsewhere))
+
+    with (folder / "test.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(InputError, match="is not the file that was written"):
+        completed_member(folder, identity)
+
+
+def test_a_diverged_training_is_said(train: Any, small_toml: Path) -> None:
+    wild = read_settings(small_toml, changes=["recipe.frozen_rates=[1e20,1e30]"])
+    with pytest.raises(InputError, match="diverged"):
+        train(wild, "wild")
