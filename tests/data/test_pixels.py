@@ -111,7 +111,9 @@ def test_every_exif_orientation_is_turned_upright(
     exif[ORIENTATION] = orientation
     stored = np.ascontiguousarray(STORED[orientation](np.asarray(drawn())))
     path = tmp_path / f"turned{suffix}"
-    Image.fromarray(stored).save(path, exif=exif, **({"lossless": True} if "webp" in suffix else {}))
+    Image.fromarray(stored).save(
+        path, exif=exif, **({"lossless": True} if "webp" in suffix else {})
+    )
     assert pixels(decode(path)) == pixels(drawn())
 
 
@@ -227,6 +229,7 @@ def test_a_lossless_file_decodes_to_the_pixels_that_were_saved(tmp_path: Path, s
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata before it gives up
 @settings(
     max_examples=150,
+    derandomize=True,  # it tries a library of others, whose next slip shall not come by chance
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -299,4 +302,4 @@ def test_the_digest_does_not_see_the_file_format(tmp_path: Path) -> None:
 
 def test_the_digest_is_what_it_always_was() -> None:
     # It is part of every member's record: another one would make all trained members stale.
-    assert pixel_digest(drawn()) == "PINNED"
+    assert pixel_digest(drawn()) == "e6f231ac1a9320f96ae38b9e49c4c4b0"

@@ -1,0 +1,140 @@
+"""The user's path: a run, the same run again, a changed run, the commands' looks."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import FIXTURE, Competition
+
+
+def test_a_run_trains_blends_validates_and_says_where_everything_is(
+    competition: Competition, small_toml: Path, tmp_path: Path
+) -> None:
+    answer = competition("run", "--config", small_toml)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    for text in (
+        "96 training and 24 test images",
+        "resnet18",
+        "uniform guessing: 1.0986",
+        "submission runs/full/submission.csv, checked against the sample: valid",
+        "done in",
+    ):
+        assert text in answer.stdout
+    run = tmp_path / "runs" / "full"
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert set(manifest["content"]["members"]) == {"a", "b"}
+    assert manifest["content"]["settings"]["run"] == {"seed": 0, "threads": 1}
+    index = pd.read_parquet(run / "index.parquet")
+    assert index["id"].is_monotonic_increasing is False  # two parts, each sorted
+    assert len(index) == 120
+
+    # The submission is bound to the sample by id: its rows are in the sample's order, which is not
+    # the folder's, and each is the members' weighted mean for that id.
+    sample = pd.read_csv(FIXTURE / "sample_submission.csv", dtype={"ID": str})
+    submission = pd.read_csv(run / "submission.csv", dtype={"ID": str})
+    assert submission["ID"].tolist() == sample["ID"].tolist() != sorted(sample["ID"])
+    assert list(submission.columns) == list(sample.columns)
+    members = {
+        name: pd.read_csv(run / "members" / name / "test.csv", dtype={"id": str}).set_index("id")
+        for name in ("a", "b")
+    }
+    mean = (2 * members["a"] + members["b"]) / 3
+    mean = mean.div(mean.sum(axis=1), axis=0).loc[submission["ID"]]
+    assert (submission.set_index("ID") - mean).abs().to_numpy().max() < 1e-12
+
+    before = {path: path.read_bytes() for path in run.rglob("*.csv")}
+    again = competition("run", "--config", small_toml)
+    assert again.returncode == 0
+    assert again.stdout.count("is complete already") == 2
+    assert {path: path.read_bytes() for path in run.rglob("*.csv")} == before
+
+    changed = competition("run", "--config", small_toml, "--set", "run.seed=4")
+    assert changed.returncode == 2
+    assert "settings.seed: 0 then, 4 now" in changed.stderr
+    assert "--run NAME" in changed.stderr
+    assert {path: path.read_bytes() for path in run.rglob("*.csv")} == before
+
+    # New weights need no new training.
+    weighted = competition(
+        "blend", "--config", small_toml, "--set", "blend.weights.b=0.0", "--output", "a.csv"
+    )
+    assert weighted.returncode == 0, weighted.stderr
+    only_a = pd.read_csv(tmp_path / "a.csv", dtype={"ID": str}).set_index("ID")
+    assert (only_a - members["a"].loc[only_a.index]).abs().to_numpy().max() < 1e-6
+    valid = competition("validate", "a.csv", "--config", small_toml)
+    assert valid.returncode == 0, valid.stderr
+
+
+def test_members_trained_alone_equal_those_of_a_whole_run(
+    competition: Competition, small_toml: Path, tmp_path: Path
+) -> None:
+    together = competition("train", "b", "a", "--config", small_toml, "--run", "together")
+    assert together.returncode == 0, together.stderr
+    alone = competition("train", "b", "--config", small_toml, "--run", "alone", "--quiet")
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stdout == ""
+    for file in ("valid.csv", "test.csv", "weights.safetensors"):
+        first, second = (
+            tmp_path / "runs" / run / "members/b" / file for run in ("together", "alone")
+        )
+        assert first.read_bytes() == second.read_bytes(), file
+    missing = competition("blend", "--config", small_toml, "--run", "alone")
+    assert missing.returncode == 2
+    assert "not complete in runs/alone: a" in missing.stderr
+
+
+def test_without_a_data_folder_the_named_profile_is_used_and_said(
+    competition: Competition, small_toml: Path
+) -> None:
+    with small_toml.open("a") as file:
+        file.write(f'\n[profiles.tiny.data]\nfolder = "{FIXTURE.as_posix()}"\n')
+        file.write("[profiles.tiny.recipe]\nepochs = { frozen = 1, unfrozen = 0 }\n")
+    absent = ("--set", "data.folder='absent'", "--config", small_toml)
+    refused = competition("run", *absent)
+    assert refused.returncode == 2
+    assert "no data folder" in refused.stderr
+    # --set would win over the profile's folder, so the missing folder stands in the file here.
+    small_toml.write_text(small_toml.read_text().replace(FIXTURE.as_posix(), "absent", 1))
+    answer = competition("run", "--without-data", "tiny", "--config", small_toml)
+    assert answer.returncode == 0, answer.stderr
+    assert "no data folder" in answer.stdout
+    assert "runs/tiny/submission.csv" in answer.stdout
+
+
+def test_a_named_data_folder_that_is_missing_is_never_replaced(
+    competition: Competition, small_toml: Path
+) -> None:
+    answer = competition(
+        "run", "--without-data", "fixture", "--data", "absent", "--config", small_toml
+    )
+    assert answer.returncode == 2
+    assert "no data folder" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "train", "blend", "validate", "twins"])
+def test_every_command_explains_itself_with_an_example(
+    competition: Competition, command: str
+) -> None:
+    answer = competition(command, "--help")
+    assert answer.returncode == 0
+    assert "Example" in answer.stdout
+    assert f"competition {command}" in answer.stdout
+
+
+def test_help_needs_no_torch_and_is_quick(competition: Competition) -> None:
+    """Under half a second on an idle machine; twice that here, where others may be at work."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert competition("--help").returncode == 0
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 1.0
+    listed = competition("--help", PYTHONPROFILEIMPORTTIME="1").stderr
+    assert "typer" in listed
+    assert not any(name in listed for name in (" torch", " fastai", " pandas", " pydantic"))

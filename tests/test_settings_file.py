@@ -1,0 +1,666 @@
+"""competition.toml: what the shipped one says, what wins over what, and how mistakes are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from competition.errors import InputError
+from competition.files import sha256_json
+from competition.settings import DEFAULT_CONFIG, NETWORKS, Member, Settings
+from competition.settings_file import read_settings
+from tests.conftest import FIXTURE
+
+# The 13th place's members as its author published them, the strongest first:
+# network, batch size, validation share, epochs frozen and unfrozen, public score, weight.
+THIRTEENTH_PLACE = {
+    "M27g": ("densenet201", 32, 0.01, 50, 10, 0.246061, 69.0),
+    "M26c": ("resnet152", 32, 0.01, 70, 5, 0.24963, 57.3),
+    "M24f": ("densenet201", 32, 0.1, 40, 10, 0.25993, 51.5),
+    "M26d": ("resnet152", 32, 0.01, 70, 5, 0.26277, 31.3),
+    "M27h": ("densenet201", 32, 0.01, 45, 15, 0.26742, 1.7),
+    "M23k": ("densenet201", 32, 0.1, 50, 1, 0.27098, 1.2),
+    "M23f": ("densenet201", 32, 0.1, 50, 10, 0.27310, 1.1),
+    "M27a": ("densenet161", 16, 0.1, 60, 1, 0.27592, 0.7),
+    "M27f": ("densenet201", 32, 0.01, 45, 10, 0.27814, 0.5),
+    "M26f": ("resnet152", 32, 0.01, 75, 5, 0.27974, 0.3),
+}
+
+# A value other than small.toml's for everything in a recipe that decides a member's bits.
+OTHER_RECIPE = {
+    "network": '"resnet34"',
+    "batch_size": "8",
+    "epochs": "{ frozen = 2, unfrozen = 1 }",
+    "validation": "{ share = 0.5 }",
+    "image_size": "64",
+    "pretrained": "true",
+    "mixup": "0.25",
+    "flip_vertical": "true",
+    "lighting": "0.3",
+    "rotate": "5.0",
+    "warp": "0.1",
+    "zoom": "1.2",
+    "zoom_crop": "[0.5, 1.5]",
+    "dropout": "0.25",
+    "frozen_rates": "[1e-4, 1e-2]",
+    "unfrozen_rates": "[1e-7, 1e-5]",
+    "prediction_batch_size": "32",
+}
+
+
+def table_of(settings: Settings) -> dict[str, tuple[object, ...]]:
+    """The members in their order, each as a row of THIRTEENTH_PLACE."""
+    return {
+        name: (
+            member.network,
+            member.batch_size,
+            member.validation.share,
+            member.epochs.frozen,
+            member.epochs.unfrozen,
+            member.public_score,
+            settings.weight(name),
+        )
+        for name, member in settings.members.items()
+    }
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace the one place where `old` stands in the file."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{old!r} must stand once in {path.name}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def refusal(config: Path, **options: Any) -> InputError:
+    """The error with which the settings are refused: one of the user's, exit code 2."""
+    with pytest.raises(InputError) as caught:
+        read_settings(config, **options)
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def assert_names(error: InputError, *parts: str) -> None:
+    """Every part stands in the message."""
+    missing = [part for part in parts if part not in str(error)]
+    assert not missing, f"{missing} not in:\n{error}"
+
+
+# What the shipped file says
+
+
+def test_shipped_members_are_the_thirteenth_places_in_the_order_of_its_blend() -> None:
+    members = table_of(read_settings())
+    assert members == THIRTEENTH_PLACE
+    assert list(members) == list(THIRTEENTH_PLACE)
+
+
+def test_shipped_members_agree_with_the_authors_records(shared_data: Path) -> None:
+    records = pd.read_csv(shared_data / "zindi-13th-place" / "recipes.csv", dtype={"id": str})
+    expected = {
+        f"M{row['id']}": (
+            row["arch"],
+            row["bs"],
+            row["valid_pct"],
+            row["frozen_epochs"],
+            row["unfrozen_epochs"],
+            row["public_log_loss"],
+            row["blend_weight"],
+        )
+        for row in records.to_dict("records")
+    }
+    assert table_of(read_settings()) == expected
+
+
+def test_every_shipped_member_is_trained_as_the_author_did() -> None:
+    for name, member in read_settings().members.items():
+        own = {"network", "batch_size", "epochs", "validation", "public_score"}
+        assert member.model_dump(exclude=own) == {
+            "image_size": 224,
+            "pretrained": True,
+            "mixup": 0.4,
+            "flip_vertical": True,
+            "lighting": 0.4,
+            "rotate": 10.0,
+            "warp": 0.2,
+            "zoom": 1.1,
+            "zoom_crop": [0.75, 1.5],
+            "dropout": 0.5,
+            "frozen_rates": [1e-3, 1e-2],
+            "unfrozen_rates": [1e-6, 1e-5],
+            # The author's fastai predicted with the training's batch size; ours is one for all.
+            "prediction_batch_size": 64,
+        }, name
+
+
+def test_shipped_blend_is_clamped_and_not_renormalised() -> None:
+    settings = read_settings()
+    assert settings.blend.method == "arithmetic"
+    assert settings.blend.clamp == [0.001, 0.999]
+    assert not settings.blend.renormalise
+    assert not settings.submission.rows_sum_to_one
+    assert settings.competition.classes == ["leaf_rust", "stem_rust", "healthy_wheat"]
+
+
+def test_fixture_profile_shrinks_every_member_and_points_at_the_fixture() -> None:
+    settings = read_settings(profile="fixture")
+    assert list(settings.members) == list(THIRTEENTH_PLACE)
+    for name, member in settings.members.items():
+        assert member.image_size == 64, name
+        assert (member.epochs.frozen, member.epochs.unfrozen) == (2, 1), name
+        assert not member.pretrained, name
+        # What the profile does not shrink stays the member's own.
+        assert member.network == THIRTEENTH_PLACE[name][0], name
+        assert settings.weight(name) == THIRTEENTH_PLACE[name][-1], name
+    assert settings.data_folder == FIXTURE
+
+
+# What is refused, and in which words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            "[competition]\n",
+            "blendd = 17\n[competition]\n",
+            ("blendd", "17", "did you mean 'blend'", "competition, data, run, members"),
+            id="top level",
+        ),
+        pytest.param(
+            "threads = 1",
+            "threadz = 17",
+            ("run.threadz", "17", "did you mean 'threads'", "seed, threads, workers, device"),
+            id="table",
+        ),
+        pytest.param(
+            "image_size = 32",
+            "image_siz = 17",
+            ("recipe.image_siz", "17", "did you mean 'image_size'", "network, batch_size"),
+            id="recipe",
+        ),
+        pytest.param(
+            "mixup = 0.0",
+            "mixupp = 0.17",
+            ("members.b.mixupp", "0.17", "did you mean 'mixup'", "network, batch_size"),
+            id="member",
+        ),
+        pytest.param(
+            "share = 0.25",
+            "share = 0.25, shair = 17",
+            ("recipe.validation.shair", "17", "did you mean 'share'"),
+            id="table in a table",
+        ),
+        pytest.param(
+            "[blend]",
+            "[profiles.spare.recipe]\nzoon = 17.0\n[blend]",
+            ("profiles.spare.recipe.zoon", "17.0", "did you mean 'zoom'", "network, batch_size"),
+            id="recipe of a profile that was not asked for",
+        ),
+        pytest.param(
+            "[blend]",
+            "[profiles.spare.members.a]\nzoon = 17.0\n[blend]",
+            ("profiles.spare.members.a.zoon", "17.0", "did you mean 'zoom'", "network, batch_size"),
+            id="member of a profile that was not asked for",
+        ),
+        # The settings' own record of where they were read is no key of the file.
+        pytest.param(
+            "[competition]\n", 'config = "x"\n[competition]\n', ("config", "'x'"), id="config"
+        ),
+    ],
+)
+def test_unknown_key_is_refused_with_file_place_value_and_known_keys(
+    small_toml: Path, old: str, new: str, expected: tuple[str, ...]
+) -> None:
+    edit(small_toml, old, new)
+    assert_names(refusal(small_toml), str(small_toml), "unknown key", "Known keys", *expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("blendd=17", ("blendd", "17", "did you mean 'blend'")),
+        ("run.threadz=17", ("run.threadz", "17", "did you mean 'threads'")),
+        ("recipe.image_siz=17", ("recipe.image_siz", "17", "did you mean 'image_size'")),
+        ("members.b.mixupp=17", ("members.b.mixupp", "17", "did you mean 'mixup'")),
+        ("config=17", ("config", "17")),
+    ],
+)
+def test_unknown_key_of_a_set_is_refused_and_traced_to_the_set(
+    small_toml: Path, change: str, expected: tuple[str, ...]
+) -> None:
+    error = refusal(small_toml, changes=[change])
+    assert_names(error, str(small_toml), "--set", "unknown key", "Known keys", *expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("seed = 0", 'seed = "seven"', ("run.seed", "'seven'", "integer")),
+        ("seed = 0", "seed = 0.5", ("run.seed", "0.5", "integer")),
+        ("seed = 0", "seed = true", ("run.seed", "True", "integer")),
+        ("seed = 0", "seed = -3", ("run.seed", "-3", "greater than or equal to 0")),
+        ("pretrained = false", "pretrained = 0", ("recipe.pretrained", "0 (int)", "boolean")),
+        ("mixup = 0.0", 'mixup = "0.4"', ("members.b.mixup", "'0.4'", "number")),
+        ("mixup = 0.0", "mixup = nan", ("members.b.mixup", "nan", "greater than or equal to 0")),
+        ("batch_size = 16", "batch_size = 1", ("recipe.batch_size", "1 (int)", "equal to 2")),
+        ("share = 0.25", "share = 1.0", ("recipe.validation.share", "1.0", "less than 1")),
+        ("mixup = 0.0", "zoom_crop = 2.0", ("members.b.zoom_crop", "2.0", "list")),
+        ("mixup = 0.0", "zoom_crop = [2.0, 1.0]", ("members.b.zoom_crop", "[2.0, 1.0]", "two num")),
+        ("frozen = 1, unfrozen = 1", "frozen = 0, unfrozen = 0", ("recipe.epochs", "one epoch")),
+        ("[run]\nseed = 0\nthreads = 1", "[[run]]\nseed = 17", ("run", "17", "(list)")),
+        ("[members.a]", "[members]\na = 17\n", ("members.a", "17 (int)")),
+        (
+            'classes = ["leaf_rust", "stem_rust", "healthy_wheat"]',
+            'classes = ["leaf_rust", "Leaf_Rust", "healthy_wheat"]',
+            ("competition", "Leaf_Rust", "each class once"),
+        ),
+        (
+            "{ a = 2.0, b = 1.0 }",
+            "{ a = -2.0, b = 1.0 }",
+            ("blend.weights.a", "-2.0", "equal to 0"),
+        ),
+        ("{ a = 2.0, b = 1.0 }", "{ a = 0.0, b = 0.0 }", ("blend", "weights", "one above 0")),
+    ],
+)
+def test_wrong_type_or_range_is_refused_with_file_key_value_and_what_is_allowed(
+    small_toml: Path, old: str, new: str, expected: tuple[str, ...]
+) -> None:
+    edit(small_toml, old, new)
+    assert_names(refusal(small_toml), str(small_toml), "allowed", *expected)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"), [("run", "run.seed=7"), ("blend", 'blend.method="geometric"')]
+)
+def test_a_set_does_not_hide_that_the_file_has_no_table_there(
+    small_toml: Path, table: str, change: str
+) -> None:
+    text = small_toml.read_text(encoding="utf-8")
+    start = text.index(f"[{table}]")
+    end = text.find("\n\n", start)
+    without = text[:start] + (text[end:] if end > 0 else "")
+    small_toml.write_text(f"{table} = 17\n{without}", encoding="utf-8")
+    assert_names(refusal(small_toml, changes=[change]), str(small_toml), table, "17 (int)")
+
+
+def test_a_profile_does_not_hide_that_a_member_is_no_table(small_toml: Path) -> None:
+    edit(small_toml, "[members.a]", "[members]\na = 17\n")
+    append(small_toml, '[profiles.all.recipe]\nnetwork = "resnet18"\nbatch_size = 4\n')
+    append(small_toml, "validation.share = 0.5\nepochs = { frozen = 1, unfrozen = 1 }\n")
+    error = refusal(small_toml, profile="all")
+    assert_names(error, str(small_toml), "members.a", "17 (int)")
+
+
+def test_unknown_network_is_refused_with_the_known_ones(small_toml: Path) -> None:
+    edit(small_toml, 'network = "resnet18"', 'network = "resnet_152"')
+    error = refusal(small_toml)
+    assert_names(error, str(small_toml), "recipe.network", "'resnet_152'", *NETWORKS)
+    assert_names(error, "did you mean 'resnet152'")
+
+
+def test_missing_key_is_named(small_toml: Path) -> None:
+    edit(small_toml, "seed = 0", "")
+    assert_names(refusal(small_toml), str(small_toml), "run.seed: missing")
+
+
+def test_weight_for_an_unknown_member_is_refused_with_its_value_and_the_nearest(
+    small_toml: Path,
+) -> None:
+    edit(small_toml, "{ a = 2.0, b = 1.0 }", "{ a = 2.0, bb = 1.25 }")
+    error = refusal(small_toml)
+    assert_names(error, str(small_toml), "blend.weights.bb", "did you mean 'b'", "a, b")
+    assert_names(error, "1.25")
+
+
+def test_weight_for_an_unknown_member_in_a_set_is_traced_to_the_set(small_toml: Path) -> None:
+    error = refusal(small_toml, changes=["blend.weights.bb=1.25"])
+    assert_names(error, str(small_toml), "blend.weights.bb", "did you mean 'b'", "--set", "1.25")
+
+
+def test_all_weights_for_unknown_members_are_listed_at_once(small_toml: Path) -> None:
+    edit(small_toml, "{ a = 2.0, b = 1.0 }", "{ a = 2.0, bb = 1.25, cc = 1.5 }")
+    assert_names(refusal(small_toml), "blend.weights.bb", "blend.weights.cc")
+
+
+@pytest.mark.parametrize("name", ["b/c", "b\\\\c", "..", ".b", "b c", "ü", ""])
+def test_member_name_that_cannot_be_a_file_name_is_refused(small_toml: Path, name: str) -> None:
+    edit(small_toml, "[members.b]", f'[members."{name}"]')
+    edit(small_toml, ", b = 1.0", "")
+    error = refusal(small_toml)
+    assert_names(error, str(small_toml), "members", name.replace("\\\\", "\\"), "Allowed: letters")
+
+
+def test_member_names_that_differ_only_in_case_are_refused_by_name(small_toml: Path) -> None:
+    # Their folders would be one and the same on Windows and macOS.
+    edit(small_toml, "[members.b]", "[members.A]")
+    edit(small_toml, ", b = 1.0", "")
+    error = refusal(small_toml)
+    assert_names(error, str(small_toml), "members", "only in upper and lower case", "'a'", "'A'")
+    assert "--set" not in str(error), "nothing was set"
+
+
+def test_unknown_profile_is_refused_with_the_known_ones(small_toml: Path) -> None:
+    append(small_toml, "[profiles.tiny.run]\nworkers = 1\n[profiles.large.run]\nworkers = 2\n")
+    error = refusal(small_toml, profile="tinny")
+    assert_names(error, str(small_toml), "'tinny'", "did you mean 'tiny'", "tiny, large")
+
+
+def test_unknown_profile_of_a_file_without_profiles_is_refused(small_toml: Path) -> None:
+    assert_names(refusal(small_toml, profile="tiny"), str(small_toml), "'tiny'", "none")
+
+
+def test_profile_that_is_no_table_is_refused(small_toml: Path) -> None:
+    append(small_toml, "[profiles]\ntiny = 17\n")
+    assert_names(refusal(small_toml), str(small_toml), "profiles.tiny", "17 (int)", "a table")
+
+
+def test_profiles_that_are_no_tables_are_refused(small_toml: Path) -> None:
+    edit(small_toml, "[competition]\n", "profiles = 17\n[competition]\n")
+    assert_names(refusal(small_toml), str(small_toml), "profiles", "[profiles.NAME]")
+
+
+def test_toml_syntax_error_is_refused_with_its_line(small_toml: Path) -> None:
+    edit(small_toml, "seed = 0", "seed = = 0")
+    line = small_toml.read_text(encoding="utf-8").splitlines().index("seed = = 0") + 1
+    assert_names(refusal(small_toml), str(small_toml), "not valid TOML", f"line {line}")
+
+
+def test_missing_settings_file_is_refused(tmp_path: Path) -> None:
+    assert_names(refusal(tmp_path / "none.toml"), str(tmp_path / "none.toml"), "--config")
+
+
+def test_folder_or_binary_file_in_place_of_the_settings_is_refused(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert_names(refusal(binary), str(binary))
+    assert_names(refusal(tmp_path), str(tmp_path))
+
+
+def test_settings_file_with_byte_order_mark_and_windows_line_ends_is_read(small_toml: Path) -> None:
+    expected = read_settings(small_toml).model_dump()
+    text = small_toml.read_text(encoding="utf-8")
+    small_toml.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert read_settings(small_toml).model_dump() == expected
+
+
+@pytest.mark.parametrize("change", ["run.seed", "=7", "run.=7", ".seed=7", "run..seed=7", ""])
+def test_malformed_set_is_refused_with_an_example(small_toml: Path, change: str) -> None:
+    assert_names(
+        refusal(small_toml, changes=[change]), f"--set {change}", "key=value", "run.seed=7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("run.seed=", ("run.seed", "''", "integer")),
+        ("run.seed=seven", ("run.seed", "'seven'", "integer")),
+        ("run=7", ("run", "7 (int)")),
+        ("recipe=7", ("recipe", "7 (int)", "table")),
+        ("members.a=7", ("members.a", "7 (int)")),
+        ("recipe.network=resnet_152", ("recipe.network", "did you mean 'resnet152'")),
+    ],
+)
+def test_wrong_value_of_a_set_is_refused_and_traced_to_the_set(
+    small_toml: Path, change: str, expected: tuple[str, ...]
+) -> None:
+    assert_names(refusal(small_toml, changes=[change]), str(small_toml), "--set", *expected)
+
+
+def test_several_mistakes_are_listed_at_once(small_toml: Path) -> None:
+    edit(small_toml, "seed = 0", 'seed = "seven"')
+    edit(small_toml, "threads = 1", "threads = 0")
+    edit(small_toml, "mixup = 0.0", "mixupp = 0.0")
+    error = refusal(small_toml, changes=["run.workers=-1"])
+    assert len(error.details) == 4
+    assert_names(error, "4 mistakes", "run.seed", "run.threads", "members.b.mixupp", "run.workers")
+
+
+def test_mistakes_of_file_profiles_and_set_are_listed_at_once(small_toml: Path) -> None:
+    edit(small_toml, "seed = 0", 'seed = "seven"')
+    append(small_toml, "[profiles.one.run]\nwork = 1\n[profiles.two.run]\ndevise = 2\n")
+    error = refusal(small_toml, profile="one", changes=["blend.methot=1"])
+    assert_names(error, "run.seed", "profiles.one.run.work", "profiles.two.run.devise")
+    assert_names(error, "blend.methot")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("mixup = 0.4  ", 'mixup = "much"', "recipe.mixup"),
+        ("dropout = 0.5 ", "dropuot = 0.5 ", "recipe.dropuot"),
+        ("zoom_crop = [0.75, 1.5] ", "zoom_crop = [0.75] ", "recipe.zoom_crop"),
+    ],
+)
+def test_mistake_in_the_shared_recipe_is_listed_once_for_ten_members(
+    tmp_path: Path, old: str, new: str, key: str
+) -> None:
+    config = tmp_path / "competition.toml"
+    config.write_bytes(DEFAULT_CONFIG.read_bytes())
+    edit(config, old, new)
+    error = refusal(config)
+    assert len(error.details) == 1
+    assert error.details[0].startswith(f"{key}:")
+
+
+def test_mistake_of_a_member_is_traced_to_it_and_not_to_the_recipe(small_toml: Path) -> None:
+    edit(small_toml, "mixup = 0.0", "image_size = 17")
+    assert [line.split(":")[0] for line in refusal(small_toml).details] == ["members.b.image_size"]
+
+
+# What wins over what
+
+LAYERED = """
+[profiles.strong.recipe]
+lighting = 0.3
+rotate = 3.0
+warp = 0.3
+dropout = 0.3
+
+[profiles.strong.members.b]
+dropout = 0.35
+"""
+
+
+def mild(settings: Settings, name: str) -> tuple[float, ...]:
+    member = settings.members[name]
+    return (member.mixup, member.zoom, member.lighting, member.rotate, member.warp, member.dropout)
+
+
+@pytest.fixture
+def layered_toml(small_toml: Path) -> Path:
+    """small.toml where each layer says less than the one below: what is left shows who won."""
+    recipe = "zoom = 1.1\nlighting = 0.1\nrotate = 1.0\nwarp = 0.1\ndropout = 0.1"
+    edit(small_toml, "image_size = 32", f"image_size = 32\nmixup = 0.1\n{recipe}")
+    own = "zoom = 1.2\nlighting = 0.2\nrotate = 2.0\nwarp = 0.2\ndropout = 0.2"
+    edit(small_toml, "mixup = 0.0", own)
+    append(small_toml, LAYERED)
+    return small_toml
+
+
+def test_member_wins_over_recipe(layered_toml: Path) -> None:
+    settings = read_settings(layered_toml)
+    assert mild(settings, "a") == (0.1, 1.1, 0.1, 1.0, 0.1, 0.1)
+    assert mild(settings, "b") == (0.1, 1.2, 0.2, 2.0, 0.2, 0.2)
+
+
+def test_profiles_recipe_wins_over_members_and_its_member_over_its_recipe(
+    layered_toml: Path,
+) -> None:
+    settings = read_settings(layered_toml, profile="strong")
+    assert mild(settings, "a") == (0.1, 1.1, 0.3, 3.0, 0.3, 0.3)
+    assert mild(settings, "b") == (0.1, 1.2, 0.3, 3.0, 0.3, 0.35)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_set_wins_over_the_profile_and_a_members_set_over_the_recipes(
+    layered_toml: Path, turn: int
+) -> None:
+    # In either order: a member's own value is the nearer one.
+    changes = ["recipe.rotate=4", "recipe.dropout=0.4", "recipe.warp=0.4", "members.b.warp=0.45"]
+    settings = read_settings(layered_toml, profile="strong", changes=changes[::turn])
+    assert mild(settings, "a") == (0.1, 1.1, 0.3, 4.0, 0.4, 0.4)
+    assert mild(settings, "b") == (0.1, 1.2, 0.3, 4.0, 0.45, 0.4)
+
+
+def test_the_last_of_two_sets_of_one_key_wins(small_toml: Path) -> None:
+    assert read_settings(small_toml, changes=["run.seed=7", "run.seed=8"]).run.seed == 8
+
+
+def test_a_layer_changes_single_keys_of_a_nested_table(small_toml: Path) -> None:
+    append(small_toml, "[profiles.long.recipe]\nepochs = { frozen = 5 }\n")
+    changes = ["members.b.epochs.unfrozen=9"]
+    members = read_settings(small_toml, profile="long", changes=changes).members
+    epochs = {name: (m.epochs.frozen, m.epochs.unfrozen) for name, m in members.items()}
+    assert epochs == {"a": (5, 1), "b": (5, 9)}
+
+
+def test_profiles_are_laid_over_tables_other_than_recipes_too(small_toml: Path) -> None:
+    append(small_toml, "[profiles.p]\nrun.seed = 5\nblend.weights.a = 4.0\n")
+    settings = read_settings(small_toml, profile="p")
+    assert (settings.run.seed, settings.run.threads) == (5, 1)
+    assert (settings.weight("a"), settings.weight("b")) == (4.0, 1.0)
+    assert read_settings(small_toml).run.seed == 0
+
+
+def test_a_new_member_of_a_set_has_the_shared_recipe(small_toml: Path) -> None:
+    settings = read_settings(small_toml, changes=["members.c.mixup=0.3"])
+    assert settings.members["c"].network == "resnet18"
+    assert settings.members["c"].mixup == 0.3
+
+
+def test_a_bare_word_of_a_set_is_text(small_toml: Path) -> None:
+    settings = read_settings(small_toml, changes=["recipe.network=resnet34", "run.device = cpu"])
+    assert settings.members["a"].network == "resnet34"
+    assert settings.run.device == "cpu"
+
+
+def test_a_member_without_a_weight_counts_nothing_and_without_weights_all_count_one(
+    small_toml: Path,
+) -> None:
+    edit(small_toml, "{ a = 2.0, b = 1.0 }", "{ a = 2.0 }")
+    assert read_settings(small_toml).weight("b") == 0.0
+    edit(small_toml, "{ a = 2.0 }", "{}")
+    settings = read_settings(small_toml)
+    assert (settings.weight("a"), settings.weight("b")) == (1.0, 1.0)
+
+
+# Where the data is
+
+
+def test_relative_data_folder_starts_at_the_files_folder(
+    small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "settings" / "wheat.toml"
+    config.parent.mkdir()
+    config.write_text(small_toml.read_text(encoding="utf-8"), encoding="utf-8")
+    edit(config, f"'{FIXTURE.as_posix()}'", '"../photos"')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    # The settings file itself is named relative to the working folder of that moment.
+    settings = read_settings(Path("settings/wheat.toml"))
+    monkeypatch.chdir(elsewhere)
+    assert settings.data_folder == (tmp_path / "photos").resolve()
+
+
+def test_data_option_starts_at_the_working_folder(
+    small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    settings = read_settings(small_toml, data=Path("photos"))
+    monkeypatch.chdir(tmp_path)
+    assert settings.data_folder == (elsewhere / "photos").resolve()
+
+
+def test_data_option_wins_over_profile_and_set(small_toml: Path, tmp_path: Path) -> None:
+    append(small_toml, '[profiles.p.data]\nfolder = "profile"\n')
+    options: Mapping[str, Any] = {"profile": "p", "changes": ["data.folder=set"]}
+    assert read_settings(small_toml, **options).data_folder == (tmp_path / "set").resolve()
+    settings = read_settings(small_toml, **options, data=tmp_path / "option")
+    assert settings.data_folder == (tmp_path / "option").resolve()
+
+
+# What decides a member's bits
+
+
+def training_digest(settings: Settings) -> str:
+    return sha256_json(settings.training_content("a"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "run.workers=3",
+        "blend.weights.a=9.0",
+        "blend.method=geometric",
+        "blend.clamp=[0.1, 0.9]",
+        "submission.rows_sum_to_one=false",
+        "members.a.public_score=0.2",
+        "data.folder=elsewhere",
+        "data.train=elsewhere",
+        "data.sample_submission=elsewhere.csv",
+        "competition.name=other",
+        "members.b.mixup=0.3",
+        "members.c.mixup=0.3",
+    ],
+)
+def test_what_cannot_change_a_members_bits_is_not_in_its_training_content(
+    small_toml: Path, change: str
+) -> None:
+    before, after = read_settings(small_toml), read_settings(small_toml, changes=[change])
+    assert after.model_dump() != before.model_dump(), "the change must change something"
+    assert training_digest(after) == training_digest(before)
+
+
+def test_where_the_settings_file_lies_is_not_in_the_training_content(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "elsewhere" / "other.toml"
+    other.parent.mkdir()
+    other.write_bytes(small_toml.read_bytes())
+    assert training_digest(read_settings(other)) == training_digest(read_settings(small_toml))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "run.seed=1",
+        "run.threads=2",
+        'competition.classes=["stem_rust", "leaf_rust", "healthy_wheat"]',
+        *(f"recipe.{key}={value}" for key, value in OTHER_RECIPE.items()),
+        *(f"members.a.{key}={value}" for key, value in OTHER_RECIPE.items()),
+    ],
+)
+def test_what_decides_a_members_bits_is_in_its_training_content(
+    small_toml: Path, change: str
+) -> None:
+    before, after = read_settings(small_toml), read_settings(small_toml, changes=[change])
+    assert training_digest(after) != training_digest(before)
+
+
+def test_every_value_of_a_recipe_is_tried_above() -> None:
+    assert OTHER_RECIPE.keys() == Member.model_fields.keys() - {"public_score"}
+
+
+def test_two_members_of_one_recipe_have_different_training_contents(small_toml: Path) -> None:
+    # Their random draws are keyed by their names.
+    settings = read_settings(small_toml, changes=["members.b.mixup=0.4"])
+    assert settings.members["a"] == settings.members["b"]
+    assert settings.training_content("a") != settings.training_content("b")
+
+
+def test_the_way_a_number_is_written_is_not_in_the_training_content(small_toml: Path) -> None:
+    whole = read_settings(small_toml, changes=["recipe.rotate=5", "recipe.mixup=0"])
+    point = read_settings(small_toml, changes=["recipe.rotate=5.0", "recipe.mixup=0e0"])
+    assert training_digest(whole) == training_digest(point)
