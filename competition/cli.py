@@ -130,7 +130,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Train every member, blend them, write and validate the submission."""
-    from competition import pipeline, tables
+    from competition import pipeline, summaries
 
     started = time.perf_counter()
     settings = _settings(config, profile, data, changes)
@@ -147,7 +147,7 @@ def run(
     pipeline.finish(prepared, members, submission, started)
     score, images = pipeline.blend_score(prepared, names)
     say("")
-    console.print(tables.members(settings, members))
+    console.print(summaries.members(settings, members))
     say(
         f"blend's log loss on the {images} images that every member held out: [bold]{score:.4f}[/] "
         f"(uniform guessing: {math.log(len(settings.competition.classes)):.4f})"
@@ -283,7 +283,7 @@ def twins(
     debug: Debug = False,
 ) -> None:
     """Train members twice, in two fresh processes, and compare every bit of what comes out."""
-    from competition import tables
+    from competition import summaries
     from competition.proof.twins import one_member_of_each_network, run_twins
 
     started = time.perf_counter()
@@ -297,7 +297,7 @@ def twins(
     options += ["--quiet"] if quiet else []
     verdict = run_twins(settings, chosen, options, out.absolute() / "twins")
     console.quiet = False
-    console.print(tables.twins(verdict))
+    console.print(summaries.twins(verdict))
     took = clock(time.perf_counter() - started)
     say(f"runs and verdict: {out.absolute() / 'twins'}, {took}")
     if not verdict.same:
@@ -326,9 +326,11 @@ def _run_name(run: str | None, profile: str | None) -> str:
 
 
 def _file_and_weight(text: str) -> tuple[Path, float]:
-    path, equals, weight = text.rpartition("=")
+    path, _, weight = text.rpartition("=")
     try:
-        return Path(path), float(weight) if equals and path else float("nan")
+        if not path:
+            raise ValueError
+        return Path(path), float(weight)
     except ValueError:
         raise InputError(
             f"{text}: not of the form FILE=WEIGHT", mend="Example: a.csv=69.0 b.csv=57.3"

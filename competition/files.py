@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,9 +49,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        mend = "Free some space, or choose another folder with --out, and type the command again."
+        mend = "Free some space, or choose another place with --out, and type the command again."
     else:
-        mend = "Choose a folder that you may write to with --out."
+        mend = "Choose another place with --out (a blended file: --output)."
     return InputError(f"cannot write {path}: {error.strerror or error}", mend=mend)
 
 
@@ -115,14 +116,24 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
     try:
         header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", index_col=False)
         names = text or tuple(header.columns[:1])
-        return pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            index_col=False,
-            dtype=dict.fromkeys(names, str),
-            keep_default_na=False,
-            na_values={name: ["", "NA", "NaN", "nan"] for name in header.columns[1:]},
-        )
+        with warnings.catch_warnings():
+            # Rows longer than the header: pandas would drop what is too much and only warn.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path,
+                encoding="utf-8-sig",
+                index_col=False,
+                dtype=dict.fromkeys(names, str),
+                keep_default_na=False,
+                na_values={
+                    name: ["", "NA", "NaN", "nan"] for name in header.columns if name not in names
+                },
+            )
+    except pd.errors.ParserWarning as error:
+        raise InputError(
+            f"{path} is not a readable CSV file: rows have more values than the header has columns",
+            mend="Save it as comma-separated text in UTF-8, with a point in decimal fractions.",
+        ) from error
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

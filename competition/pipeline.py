@@ -14,6 +14,7 @@ from competition.data.index import build_index
 from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
+from competition.ensemble.probabilities import read_probabilities
 from competition.ensemble.scoring import log_loss
 from competition.ensemble.submission import (
     bind_to_sample,
@@ -21,7 +22,6 @@ from competition.ensemble.submission import (
     refuse_other_images,
     submission_problems,
 )
-from competition.ensemble.tables import read_probabilities
 from competition.errors import InputError, NegativeVerdict, shorten
 from competition.files import read_csv, whole_file, write_csv, write_json
 from competition.settings import Settings

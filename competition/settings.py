@@ -51,7 +51,7 @@ Probabilities = Annotated[
 class Table(BaseModel):
     """A table of competition.toml: no unknown key, no silent conversion, no later change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Competition(Table):
@@ -141,7 +141,7 @@ class Blend(Table):
     method: Literal["arithmetic", "geometric"] = "arithmetic"
     clamp: Probabilities = []
     renormalise: bool = True
-    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
 
     @model_validator(mode="after")
     def _something_counts(self) -> Self:
@@ -172,8 +172,13 @@ class Settings(Table):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        if len({name.lower() for name in self.members}) < len(self.members):
-            raise ValueError("members: two names differ only in upper and lower case")
+        seen: dict[str, str] = {}
+        for name in self.members:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(
+                    f"members: {other!r} and {name!r} differ only in upper and lower case"
+                )
         return self
 
     @property

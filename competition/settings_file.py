@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,15 +46,21 @@ def read_settings(
         what = f"{config}: there is no profile {profile!r}"
         guess = nearest(profile, profiles)
         raise InputError(_sentence(what, guess, "Known profiles", list(profiles) or ["none"]))
+    mistakes: list[str] = []
     for name, table in profiles.items():
-        _validated(config, raw, {f"profiles.{name}": table})
+        mistakes += _validated(config, raw, {f"profiles.{name}": table})[1]
     layers: dict[str, Any] = {}
     if profile is not None:
         layers[f"profiles.{profile}"] = profiles[profile]
     layers["--set"] = _changes(changes)
     if data is not None:
         layers["--data"] = {"data": {"folder": str(data.absolute())}}
-    return _validated(config, raw, layers)
+    settings, more = _validated(config, raw, layers)
+    mistakes = list(dict.fromkeys([*mistakes, *more]))
+    if settings is None or mistakes:
+        many = "s" if len(mistakes) > 1 else ""
+        raise InputError(f"{config}: {len(mistakes)} mistake{many}", details=mistakes)
+    return settings
 
 
 def _read_toml(config: Path) -> dict[str, Any]:
@@ -79,9 +86,11 @@ def _changes(changes: Sequence[str]) -> dict[str, Any]:
                 f"--set {change}: not of the form key=value", mend="Example: --set run.seed=7"
             )
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            (value,) = tomllib.loads(f"value = {text}").values()
         except tomllib.TOMLDecodeError:
             value = text.strip()
+        except ValueError:
+            raise InputError(f"--set {change!r}: more than one value") from None
         for part in reversed(key.strip().split(".")):
             value = {part: value}
         result = _merged(result, value)
@@ -96,8 +105,10 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def _validated(config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]) -> Settings:
-    """The settings of `raw` with the layers laid over it, in order.
+def _validated(
+    config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]
+) -> tuple[Settings | None, list[str]]:
+    """The settings of `raw` with the layers laid over it, in order; and a line for each mistake.
 
     A member is the shared [recipe], then its own table, then, layer by layer, the layer's [recipe]
     and the layer's table of the member: a profile's recipe holds for every member.
@@ -117,21 +128,22 @@ def _validated(config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]) 
         for key, table in own.items():
             members[key] = _over(members.get(key, recipe), table)
         document = _merged(document, rest) | {"members": members}
+    origins = [*reversed(list(layers.items())), ("", raw)]
+    mistakes: list[str] = []
+    if "config" in document:  # the name under which Settings keep where they were read
+        key = _written_at(("config",), origins)
+        mistakes.append(_unknown_key(key, document["config"], _known_keys(())))
     try:
         settings = Settings.model_validate({**document, "config": config.absolute()})
     except ValidationError as error:
-        origins = [*reversed(list(layers.items())), ("", raw)]
-        lines = [_explain(detail, origins) for detail in error.errors()]
-        raise InputError(
-            f"{config}: {len(set(lines))} mistake{'s' if len(set(lines)) > 1 else ''}",
-            details=list(dict.fromkeys(lines)),
-        ) from None
-    for name in settings.blend.weights:
+        return None, mistakes + [_explain(detail, origins) for detail in error.errors()]
+    for name, weight in settings.blend.weights.items():
         if name not in settings.members:
-            what = f"{config}: blend.weights.{name}: there is no member {name!r}"
+            key = _written_at(("blend", "weights", name), origins)
+            what = f"{key}: a weight of {weight}, but there is no member {name!r}"
             guess = nearest(name, settings.members)
-            raise InputError(_sentence(what, guess, "Known members", list(settings.members)))
-    return settings
+            mistakes.append(_sentence(what, guess, "Known members", list(settings.members)))
+    return settings, mistakes
 
 
 def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
@@ -141,9 +153,10 @@ def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
 
 
 def _over(below: Any, above: Any) -> Any:
-    """`above` laid over `below` where both are tables; else `above`, for the check to refuse."""
-    both = isinstance(below, Mapping) and isinstance(above, Mapping)
-    return _merged(below, above) if both else above
+    """`above` over `below`; what is no table under a table stays, for the check to refuse."""
+    if below is None or not isinstance(above, Mapping):
+        return above
+    return _merged(below, above) if isinstance(below, Mapping) else below
 
 
 def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
@@ -154,11 +167,13 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
     kind = detail["type"]
     context = detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        guess = nearest(str(location[-1]), known)
-        return _sentence(f"{key}: unknown key (value {value!r})", guess, "Known keys", known)
+        return _unknown_key(key, value, _known_keys(location[:-1]))
     if kind == "missing":
         return f"{key}: missing"
+    if kind in ("model_type", "dict_type"):
+        return f"{key}: got {_shown(value)}, allowed: a table"
+    if kind == "too_short":
+        return f"{key}: got {len(value)}, allowed: at least {context['min_length']}"
     if kind == "literal_error":
         allowed = str(context["expected"])
         names = [name.strip("'") for name in allowed.replace(" or ", ", ").split(", ")]
@@ -170,8 +185,14 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
             "Allowed: letters, digits, dot, dash and underscore, starting with a letter or digit."
         )
     if kind == "value_error":  # one of our own, whose text says what is allowed
-        return f"{key}: got {_shown(value)}, allowed: {context['error']}"
+        error = str(context["error"])
+        return f"{key}: got {_shown(value)}, allowed: {error}" if location else error
     return f"{key}: got {_shown(value)}, allowed: {_wanted(detail['msg'])}"
+
+
+def _unknown_key(key: str, value: Any, known: Sequence[str]) -> str:
+    guess = nearest(re.split(r"[. ]", key)[-1], known)
+    return _sentence(f"{key}: unknown key (value {value!r})", guess, "Known keys", known)
 
 
 def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
@@ -196,7 +217,10 @@ def _written_at(location: Location, origins: Sequence[tuple[str, Any]]) -> str:
     for origin, table in origins:
         for candidate in reversed(candidates) if origin else candidates:
             if _holds(table, candidate):
-                return ".".join(map(str, filter(None, (origin, *candidate))))
+                key = ".".join(map(str, candidate))
+                # As it is written: --set KEY=VALUE, or a table [profiles.NAME] of the file.
+                separator = " " if origin.startswith("--") else "."
+                return f"{origin}{separator}{key}" if origin else key
     return ".".join(str(part) for part in location)
 
 

@@ -54,6 +54,15 @@ def test_new_content_appears_when_the_block_ends_and_not_before(tmp_path: Path) 
     assert only_file(tmp_path) == path
 
 
+def test_somebody_who_reads_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    # The new file is moved into place; writing into the old one would mix the two.
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with path.open() as reader:
+        write_text(path, "new content")
+        assert reader.read() == "old"
+
+
 def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "b" / "c.txt", "text")
     assert (tmp_path / "a" / "b" / "c.txt").read_text() == "text"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from competition.ensemble.probabilities import read_probabilities
 from competition.ensemble.scoring import log_loss
-from competition.ensemble.tables import read_probabilities
 from competition.files import read_csv
 from competition.training.records import RESULT_FILES
 from tests.conftest import Competition

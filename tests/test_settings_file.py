@@ -249,7 +249,7 @@ def test_unknown_key_of_a_set_is_refused_and_traced_to_the_set(
         ("seed = 0", "seed = -3", ("run.seed", "-3", "greater than or equal to 0")),
         ("pretrained = false", "pretrained = 0", ("recipe.pretrained", "0 (int)", "boolean")),
         ("mixup = 0.0", 'mixup = "0.4"', ("members.b.mixup", "'0.4'", "number")),
-        ("mixup = 0.0", "mixup = nan", ("members.b.mixup", "nan", "greater than or equal to 0")),
+        ("mixup = 0.0", "mixup = nan", ("members.b.mixup", "nan", "a finite number")),
         ("batch_size = 16", "batch_size = 1", ("recipe.batch_size", "1 (int)", "equal to 2")),
         ("share = 0.25", "share = 1.0", ("recipe.validation.share", "1.0", "less than 1")),
         ("mixup = 0.0", "zoom_crop = 2.0", ("members.b.zoom_crop", "2.0", "list")),

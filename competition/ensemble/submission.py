@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from competition.ensemble.tables import probability_problems
+from competition.ensemble.probabilities import probability_problems
 from competition.errors import InputError, shorten
 from competition.files import read_csv
 
@@ -18,6 +18,12 @@ def read_sample(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     Raises:
         InputError: It is missing, its columns are not the classes, or an id stands twice.
     """
+    if not path.is_file():
+        raise InputError(
+            f"no sample submission: {path}",
+            mend="Name it with --sample (validate, blend), the data folder with --data, or set "
+            "data.sample_submission.",
+        )
     sample = read_csv(path)
     id_column, *columns = sample.columns
     if sorted(columns) != sorted(classes):

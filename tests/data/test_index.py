@@ -162,9 +162,9 @@ def test_place_time_and_order_of_copying_are_no_part_of_the_digest(
     other = copy(reversed(images), tmp_path / "further" / "down" / "other")
     for number, image in enumerate(images):
         os.utime(other / image, (10**9 + number, 10**9 - number))
-    indexes = [build_index(settings_for(data)) for data in (one, other)]
-    pd.testing.assert_frame_equal(*indexes)
-    assert len({data_digest(index) for index in indexes}) == 1
+    first, second = (build_index(settings_for(data)) for data in (one, other))
+    pd.testing.assert_frame_equal(first, second)
+    assert data_digest(first) == data_digest(second)
 
 
 def test_the_order_in_which_the_disk_lists_a_folder_means_nothing(

@@ -12,16 +12,18 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from competition.determinism.randomness import Key
 
+unhurried = settings(deadline=None)  # a busy machine is no failure
 parts = st.integers() | st.text(max_size=8)
 keys = st.builds(Key, st.lists(parts, max_size=5).map(tuple))
 listings = st.lists(st.text(max_size=6), unique=True, max_size=30)
 
 
+@unhurried
 @given(one=keys, other=keys)
 def test_distinct_keys_give_distinct_integers(one: Key, other: Key) -> None:
     assume(one.parts != other.parts)
@@ -29,6 +31,7 @@ def test_distinct_keys_give_distinct_integers(one: Key, other: Key) -> None:
     assert one.integer(256) != other.integer(256)
 
 
+@unhurried
 @given(key=keys)
 def test_the_same_key_gives_the_same_integer(key: Key) -> None:
     assert Key(key.parts).integer() == key.integer()
@@ -45,7 +48,7 @@ def test_the_same_key_gives_the_same_integer(key: Key) -> None:
         ((1, 2), (2, 1)),
         ((), ("",)),
         ((-1,), (1,)),
-        (("é",), ("é",)),  # the same to the eye, other characters
+        (("\u00e9",), ("e\u0301",)),  # the same to the eye, other characters
         (("t\x00\x00\x00\x00\x00\x00\x00\x01a",), ("t", "a")),
     ],
 )
@@ -55,11 +58,13 @@ def test_keys_that_look_alike_are_different(
     assert Key(one).integer() != Key(other).integer()
 
 
+@unhurried
 @given(key=keys, further=st.lists(parts, max_size=3))
 def test_a_key_further_down_is_the_longer_path(key: Key, further: list[int | str]) -> None:
     assert key.of(*further) == Key((*key.parts, *further))
 
 
+@unhurried
 @given(key=keys, bits=st.integers(1, 256))
 def test_an_integer_has_the_bits_that_were_asked_for(key: Key, bits: int) -> None:
     assert 0 <= key.integer(bits) < 2**bits
@@ -70,15 +75,17 @@ def test_an_integer_has_the_bits_that_were_asked_for(key: Key, bits: int) -> Non
 def test_integers_are_uniform() -> None:
     # 4000 draws into 16 drawers: 250 expected in each, with a deviation of 15.
     counts = np.bincount([Key(("uniform", n)).integer(4) for n in range(4000)], minlength=16)
-    assert 175 < counts.min()
+    assert counts.min() > 175
     assert counts.max() < 325
 
 
+@unhurried
 @given(key=keys, ids=listings)
 def test_an_order_is_a_permutation(key: Key, ids: list[str]) -> None:
     assert sorted(key.order(ids)) == list(range(len(ids)))
 
 
+@unhurried
 @given(key=keys, ids=listings, data=st.data())
 def test_an_order_does_not_depend_on_how_the_ids_are_listed(
     key: Key, ids: list[str], data: st.DataObject
@@ -87,6 +94,7 @@ def test_an_order_does_not_depend_on_how_the_ids_are_listed(
     assert ranked(key, other) == ranked(key, ids)
 
 
+@unhurried
 @given(key=keys, ids=listings, data=st.data())
 def test_an_id_less_leaves_the_others_in_their_order(
     key: Key, ids: list[str], data: st.DataObject

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from sklearn.metrics import log_loss as scikit_learns_log_loss  # type: ignore[import-untyped]
+from sklearn.metrics import log_loss as scikit_learns_log_loss
 
 from competition.ensemble.scoring import log_loss
 

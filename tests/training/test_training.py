@@ -23,6 +23,7 @@ from competition.settings_file import read_settings
 from competition.training import members as members_module
 from competition.training.callbacks import HISTORY_COLUMNS
 from competition.training.members import train_member
+from competition.training.recipes import build_learner
 from competition.training.records import RESULT_FILES, completed_member, member_identity
 
 
@@ -136,7 +137,7 @@ class DrawInForward(Callback):
 
 
 def with_callback(callback: type[Callback], monkeypatch: pytest.MonkeyPatch) -> None:
-    build = members_module.build_learner
+    build = build_learner
 
     def build_with(*arguments: Any, **options: Any) -> Learner:
         learner = build(*arguments, **options)

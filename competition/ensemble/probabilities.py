@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import pandera.pandas as pa
 
 from competition.errors import InputError, shorten
 from competition.files import read_csv
@@ -32,35 +31,40 @@ def probability_problems(
     if list(table.columns) != expected:
         return [f"columns are {', '.join(map(str, table.columns))}; must be {', '.join(expected)}"]
     ids = table[id_column]
-    columns = {name: pa.Column(float, pa.Check.in_range(0, 1), coerce=True) for name in classes}
-    schema = pa.DataFrameSchema({id_column: pa.Column(str, unique=True), **columns})
-    try:
-        schema.validate(table, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        # A column that is not all numbers fails its range check as a whole as well, which says
-        # nothing more. Each row of a doubled id is a failure; once is enough.
-        failures = error.failure_cases.dropna(subset="index").to_dict("records")
-        return list(dict.fromkeys(_in_words(failure, ids) for failure in failures))
+    problems = [
+        f"{image}: this id stands more than once" for image in ids[ids.duplicated()].unique()
+    ]
+    columns = {name: _numbers(table[name]) for name in classes}
+    for name, numbers in columns.items():
+        given, known = table[name].notna(), numbers.notna()
+        outside = known & ~numbers.between(0, 1)
+        problems += [f"{image}: nothing in column {name}" for image in ids[~given]]
+        problems += [
+            f"{image}: {name} holds {value!r}, which is not a number"
+            for image, value in zip(
+                ids[given & ~known], table[name][given & ~known].tolist(), strict=True
+            )
+        ]
+        problems += [
+            f"{image}: {name} is {value}, outside [0, 1]"
+            for image, value in zip(ids[outside], numbers[outside], strict=True)
+        ]
     if rows_sum_to_one:
-        sums = table[list(classes)].sum(axis=1)
+        # A row with a value that is no number has no sum, and has been told above.
+        sums = pd.DataFrame(columns).sum(axis=1, skipna=False)
         wrong = (sums - 1).abs() > ROW_SUM_TOLERANCE
-        return [
+        problems += [
             f"{image}: the row's sum is {total:.9g}, not 1"
             for image, total in zip(ids[wrong], sums[wrong], strict=True)
         ]
-    return []
+    return problems
 
 
-def _in_words(failure: dict[str, object], ids: pd.Series) -> str:
-    value, column, check = failure["failure_case"], failure["column"], str(failure["check"])
-    image = ids.iloc[int(str(failure["index"]))]
-    if check == "field_uniqueness":
-        return f"{value}: this id stands more than once"
-    if check == "not_nullable":
-        return f"{image}: nothing in column {column}"
-    if check.startswith("in_range"):
-        return f"{image}: {column} is {value}, outside [0, 1]"
-    return f"{image}: {column} holds {value!r}, which is not a number"
+def _numbers(column: pd.Series) -> pd.Series:
+    """The column as float64; what is not a number, a truth value included, is missing."""
+    if column.dtype == bool:
+        return pd.Series(float("nan"), index=column.index)
+    return pd.to_numeric(column, errors="coerce").astype("float64")
 
 
 def read_probabilities(path: Path) -> pd.DataFrame:
@@ -78,7 +82,10 @@ def read_probabilities(path: Path) -> pd.DataFrame:
     table = table.drop(columns="label", errors="ignore")
     id_column, *classes = table.columns
     if len(classes) < 2:
-        raise InputError(f"{path}: needs an id column and at least two columns of probabilities")
+        raise InputError(
+            f"{path}: needs an id column and at least two columns of probabilities, "
+            "separated by commas"
+        )
     problems = probability_problems(table, id_column, classes)
     if problems:
         raise InputError(f"{path} is not a table of probabilities:", details=shorten(problems))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from competition.ensemble.tables import probability_problems, read_probabilities
+from competition.ensemble.probabilities import probability_problems, read_probabilities
 from competition.errors import InputError
 from competition.files import read_csv
 

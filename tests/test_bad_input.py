@@ -1,0 +1,362 @@
+"""Bad input through the command: one clear message, exit code 2, and nothing written half."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from competition.errors import InputError
+from competition.settings_file import read_settings
+
+FIXTURE = Path(__file__).with_name("fixture")
+CLASSES = ("leaf_rust", "stem_rust", "healthy_wheat")
+ONE_EPOCH = ("--set", "recipe.epochs.unfrozen=0")
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder of our own to spoil: three images of each class, three test images, sample."""
+    folder = tmp_path / "data"
+    for part in [*(f"train/{name}" for name in CLASSES), "test"]:
+        (folder / part).mkdir(parents=True)
+        for image in sorted((FIXTURE / part).iterdir())[:3]:
+            shutil.copyfile(image, folder / part / image.name)
+    write_sample(folder, ids_of_tests(folder))
+    return folder
+
+
+def ids_of_tests(data: Path) -> list[str]:
+    return sorted(path.stem for path in (data / "test").iterdir())
+
+
+def write_sample(data: Path, ids: list[str], columns: str = "ID," + ",".join(CLASSES)) -> None:
+    lines = [columns, *(f"{image_id},0,0,0" for image_id in ids)]
+    (data / "sample_submission.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def half_written(folder: Path) -> list[str]:
+    """What must not be there after a run that did not come to its end."""
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    last = ("member.json", "submission.csv", "manifest.json")
+    return [name for name in names if name.endswith(".part") or name in last]
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *expected: str) -> None:
+    """Exit code 2 and exactly one message on stderr, which says all that is expected."""
+    assert done.returncode == 2, done
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("error: "), done.stderr
+    assert sum("error:" in line for line in lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "Warning" not in done.stderr + done.stdout
+    for text in expected:
+        assert text in done.stderr
+
+
+@pytest.fixture
+def refuses(competition: Command, small_toml: Path, tmp_path: Path) -> Callable[..., None]:
+    """Check that a command, by default `run` of the small competition, is refused."""
+
+    def check(*expected: str, options: tuple[object, ...] = (), command: str = "run") -> None:
+        done = competition(command, "--config", small_toml, *options)
+        assert_refused(done, *expected)
+        # All of these are found before the first file of a run is written.
+        assert [path for path in (tmp_path / "runs").rglob("*") if path.is_file()] == []
+
+    return check
+
+
+def test_no_data_folder(refuses: Callable[..., None], tmp_path: Path) -> None:
+    refuses(f"no data folder: {tmp_path / 'nowhere'}", options=("--data", "nowhere"))
+
+
+def test_class_folders_that_are_empty_unknown_or_missing(
+    refuses: Callable[..., None], data: Path
+) -> None:
+    train = data / "train"
+    empty, missing, unknown = train / "stem_rust", train / "leaf_rust", train / "leafrust"
+    for image in empty.iterdir():
+        image.unlink()
+    missing.rename(unknown)
+    refuses(
+        f"{unknown}: no such class in the settings. did you mean 'leaf_rust'?",
+        f"{missing}: no such folder, but 'leaf_rust' is in the settings",
+        f"{empty}: no image in it",
+        options=("--data", data),
+    )
+
+
+def test_unreadable_images_are_listed_all_together(
+    refuses: Callable[..., None], data: Path
+) -> None:
+    cut = data / "train" / "leaf_rust" / "004217.jpg"
+    cut.write_bytes(cut.read_bytes()[:1500])
+    (data / "train" / "stem_rust" / "EMPTY0.jpg").touch()
+    (data / "test" / "TEXT00.jpg").write_text("this is no image\n", encoding="utf-8")
+    refuses(
+        "3 of 14 images",
+        "train/leaf_rust/004217.jpg: damaged or cut short",
+        "train/stem_rust/EMPTY0.jpg: the file is empty",
+        "test/TEXT00.jpg: not an image",
+        options=("--data", data),
+    )
+
+
+def test_two_images_with_one_id(refuses: Callable[..., None], data: Path) -> None:
+    image = data / "train" / "leaf_rust" / "004217.jpg"
+    shutil.copyfile(image, image.with_suffix(".png"))
+    refuses(
+        "004217: train/leaf_rust/004217.jpg, train/leaf_rust/004217.png",
+        "data.ids",
+        options=("--data", data),
+    )
+
+
+def test_a_sample_submission_whose_ids_are_not_those_of_the_test_images(
+    refuses: Callable[..., None], data: Path
+) -> None:
+    first, *others = ids_of_tests(data)
+    write_sample(data, [*others, "NOIMAG"])
+    refuses(
+        str(data / "sample_submission.csv"),
+        "NOIMAG: in the sample, but no such test image",
+        f"{first}: a test image, but not in the sample",
+        options=("--data", data),
+    )
+
+
+def test_a_sample_submission_whose_columns_are_not_the_classes(
+    refuses: Callable[..., None], data: Path
+) -> None:
+    write_sample(data, ids_of_tests(data), columns="ID,leaf_rust,stem_rust,healthy")
+    refuses(
+        str(data / "sample_submission.csv"),
+        "leaf_rust, stem_rust, healthy;",
+        "leaf_rust, stem_rust, healthy_wheat",
+        options=("--data", data),
+    )
+
+
+def test_no_sample_submission(refuses: Callable[..., None], data: Path) -> None:
+    (data / "sample_submission.csv").unlink()
+    refuses(f"no such file: {data / 'sample_submission.csv'}", options=("--data", data))
+
+
+def test_a_labels_table_that_does_not_fit_is_refused_with_all_its_mistakes(
+    refuses: Callable[..., None], data: Path
+) -> None:
+    rows = ["ID,label"]
+    for image in sorted((data / "train").glob("*/*")):
+        rows.append(f"{image.stem},{image.parent.name}")
+        image.rename(data / "train" / image.name)
+    unlabelled = rows.pop().partition(",")[0]
+    rows += ["004217,leaf_rust", "GHOST0,stem_rust", "GHOST1,weeds"]
+    (data / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    refuses(
+        str(data / "labels.csv"),
+        "004217: stands in labels.csv more than once",
+        "GHOST1: no class 'weeds' in the settings",
+        f"{unlabelled}: an image without a label",
+        "GHOST0: a label without an image",
+        options=("--data", data, "--set", "data.layout=table"),
+    )
+
+
+def test_a_regular_file_where_the_output_folder_should_be(
+    refuses: Callable[..., None], data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("mine\n", encoding="utf-8")
+    refuses("cannot write taken", "--out", options=("--data", data, "--out", "taken"))
+    assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine\n"
+
+
+def test_a_member_name_with_a_slash(refuses: Callable[..., None], small_toml: Path) -> None:
+    text = small_toml.read_text(encoding="utf-8")
+    small_toml.write_text(text.replace("[members.b]", '[members."../b"]'), encoding="utf-8")
+    refuses("'../b' cannot be a file name", "Allowed: letters")
+
+
+def test_an_unknown_member(refuses: Callable[..., None], small_toml: Path) -> None:
+    text = small_toml.read_text(encoding="utf-8")
+    small_toml.write_text(
+        text.replace("[members.b]", "[members.densest]").replace("b = 1.0", "densest = 1.0"),
+        encoding="utf-8",
+    )
+    refuses(
+        "no member 'denset'",
+        "did you mean 'densest'?",
+        "Known members: a, densest.",
+        command="train",
+        options=("denset",),
+    )
+
+
+def test_a_run_name_with_a_slash(refuses: Callable[..., None], data: Path, tmp_path: Path) -> None:
+    refuses("--run ../escaped", "--out", options=("--data", data, "--run", "../escaped"))
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_cuda_asked_for_where_there_is_none(
+    small_toml: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In this process, because another one would spend its time on importing torch once more.
+    import torch
+
+    from competition.pipeline import prepare
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    settings = read_settings(small_toml, data=data, changes=["run.device=cuda"])
+    with pytest.raises(InputError, match=r"run\.device is 'cuda'") as caught:
+        prepare(settings, tmp_path / "runs" / "full")
+    assert caught.value.exit_code == 2
+    assert "'auto' or 'cpu'" in caught.value.mend
+    assert half_written(tmp_path / "runs") == []
+
+
+def test_debug_shows_the_traceback(competition: Command, small_toml: Path) -> None:
+    done = competition("run", "--config", small_toml, "--data", "nowhere", "--debug")
+    assert done.returncode != 0
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "InputError: no data folder" in done.stderr
+
+
+def test_an_unknown_option_is_answered_with_the_usage(competition: Command) -> None:
+    done = competition("train", "--outt", "elsewhere")
+    assert done.returncode == 2
+    assert "Usage:" in done.stderr
+    assert "--outt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of the size that the test asks for; mounting one takes rights that few users have."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None:
+        pytest.skip("needs mount")
+    mounted = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", folder],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize(
+    "small_disk",
+    [
+        pytest.param("4k", id="at the index"),
+        pytest.param("2m", id="at the weights, 45 MB"),
+    ],
+    indirect=True,
+)
+def test_a_full_disk(competition: Command, small_toml: Path, data: Path, small_disk: Path) -> None:
+    done = competition(
+        *("train", "a", "--config", small_toml, "--data", data, "--out", small_disk, *ONE_EPOCH)
+    )
+    assert_refused(done, "cannot write", "o space left", "Free some space", "--out")
+    assert half_written(small_disk) == []
+    assert list(small_disk.rglob("*.safetensors")) == []
+
+
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Let a child process hear Ctrl-C even if these tests run in a shell's background.
+
+    A shell makes its background jobs deaf to it, and their children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def stopped(
+    arguments: list[object], folder: Path, *, by: signal.Signals, once: Path
+) -> subprocess.CompletedProcess[str]:
+    """Start the command and send it a signal as soon as a file appears."""
+    command = [sys.executable, "-m", "competition", *map(str, arguments)]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        try:
+            while not once.is_file():
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+            process.send_signal(by)
+            stdout, stderr = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+unix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
+
+# Stands in for a finger that is quick: the signal comes while fastai is being imported, and inside
+# of a text that is executed, as namedtuples and dataclasses do it all through an import.
+QUICK_FINGER = """
+import sys
+
+class Finger:
+    def find_spec(self, name, path=None, target=None):
+        if name == "fastai.data.core":
+            sys.meta_path.remove(self)
+            exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+
+sys.meta_path.insert(0, Finger())
+"""
+
+
+@unix
+@pytest.mark.usefixtures("heard_signals")
+def test_after_ctrl_c_the_same_command_goes_on(
+    competition: Command, small_toml: Path, data: Path, tmp_path: Path
+) -> None:
+    # Python itself runs this file when it starts.
+    hook = tmp_path / "hook" / "sitecustomize.py"
+    hook.parent.mkdir()
+    hook.write_text(QUICK_FINGER, encoding="utf-8")
+    hooked = os.pathsep.join(filter(None, [str(hook.parent), os.environ.get("PYTHONPATH")]))
+    arguments = ("train", "a", "--config", small_toml, "--data", data, *ONE_EPOCH)
+
+    done = competition(*arguments, PYTHONPATH=hooked)
+    assert_refused(done, "stopped before the end", "the same command goes on")
+    assert half_written(tmp_path / "runs") == []
+
+    again = competition(*arguments)
+    assert again.returncode == 0, again
+    assert (tmp_path / "runs" / "full" / "members" / "a" / "member.json").is_file()
+
+
+@unix
+def test_a_schedulers_sigterm_in_the_middle_of_the_training_is_a_ctrl_c(
+    small_toml: Path, data: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", "a", "--config", small_toml, "--data", data]
+    many = ["--set", "recipe.epochs.frozen=100000"]
+    first_epoch = tmp_path / "runs" / "full" / "members" / "a" / "history.csv"
+    done = stopped([*arguments, *many], tmp_path, by=signal.SIGTERM, once=first_epoch)
+    assert_refused(done, "stopped before the end", "the same command goes on")
+    assert half_written(tmp_path / "runs") == []
