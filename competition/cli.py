@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-import signal
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich.markup import escape
 
 from competition.errors import InputError, NegativeVerdict
 from competition.terminal import box, clock, console, error_console, say
@@ -52,23 +51,6 @@ Change = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only verdicts and errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RUNS = Path("runs")
-
-
-def main() -> None:
-    """Entry of the console script: fixes PYTHONHASHSEED, then runs the command."""
-    from competition.determinism.environment import start_with_fixed_hash_seed
-
-    start_with_fixed_hash_seed()
-    # A scheduler's SIGTERM ends a run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _silence_libraries()
-    app()
-
-
-def _silence_libraries() -> None:
-    """Two deprecations inside fastai that a user can do nothing about."""
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-    warnings.filterwarnings("ignore", "The 'mode.chained_assignment' option is deprecated")
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -152,8 +134,8 @@ def run(
         f"blend's log loss on the {images} images that every member held out: [bold]{score:.4f}[/] "
         f"(uniform guessing: {math.log(len(settings.competition.classes)):.4f})"
     )
-    say(f"submission [bold]{submission}[/], checked against the sample: valid")
-    say(f"record     {prepared.folder / 'manifest.json'}")
+    say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
+    say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
     say(f"done in {clock(time.perf_counter() - started)}")
 
 
@@ -184,7 +166,8 @@ def train(
     prepared = pipeline.prepare(settings, out / _run_name(run, profile))
     records = pipeline.train(prepared, names)
     pipeline.finish(prepared, records, None, started)
-    say(f"done in {clock(time.perf_counter() - started)}: {prepared.folder / 'members'}")
+    took = clock(time.perf_counter() - started)
+    say(f"done in {took}: {escape(str(prepared.folder / 'members'))}")
 
 
 @app.command(
@@ -232,7 +215,7 @@ def blend(
         output = output or folder / "submission.csv"
         sample = sample or settings.data_folder / settings.data.sample_submission
     pipeline.blend_files(pairs, settings, sample, output)
-    say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{output}[/]")
+    say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{escape(str(output))}[/]")
 
 
 @app.command(
@@ -260,7 +243,8 @@ def validate(
     sample = sample or settings.data_folder / settings.data.sample_submission
     rows = pipeline.validate_file(submission, settings, sample)
     console.quiet = False
-    say(f"[bold green]valid[/]: {submission} has the ids and columns of {sample}, {rows} rows")
+    texts = escape(f"{submission} has the ids and columns of {sample}, {rows} rows")
+    say(f"[bold green]valid[/]: {texts}")
 
 
 @app.command(
@@ -299,12 +283,13 @@ def twins(
     console.quiet = False
     console.print(summaries.twins(verdict))
     took = clock(time.perf_counter() - started)
-    say(f"runs and verdict: {out.absolute() / 'twins'}, {took}")
+    say(f"runs and verdict: {escape(str(out.absolute() / 'twins'))}, {took}")
     if not verdict.same:
         raise NegativeVerdict("the twins differ: the same training gave other bits")
     if not verdict.control_differs:
         raise NegativeVerdict("another seed gave the same bits: this check cannot see a difference")
-    say(f"[bold green]same bits[/]: {len(chosen)} members trained twice; another seed gives others")
+    trained = "1 member" if len(chosen) == 1 else f"{len(chosen)} members"
+    say(f"[bold green]same bits[/]: {trained} trained twice; another seed gives other bits")
 
 
 def _settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import (
     BarColumn,
@@ -18,7 +19,7 @@ error_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Print one line unless --quiet was given."""
+    """Print one line of rich markup unless --quiet was given; paths in it need `escape`."""
     console.print(text, soft_wrap=True)
 
 
@@ -26,7 +27,7 @@ def box(title: str, text: str) -> None:
     """Print a text in a visible box, also when --quiet was given: it must not be overlooked."""
     quiet, console.quiet = console.quiet, False
     console.print(
-        Panel(text, title=title, border_style="yellow", title_align="left", padding=(1, 2))
+        Panel(escape(text), title=title, border_style="yellow", title_align="left", padding=(1, 2))
     )
     console.quiet = quiet
 

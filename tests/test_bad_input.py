@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
+from competition import pipeline
 from competition.errors import InputError
 from competition.settings_file import read_settings
 
@@ -76,6 +78,22 @@ def refuses(competition: Command, small_toml: Path, tmp_path: Path) -> Callable[
     return check
 
 
+@pytest.fixture
+def prepare_refuses(small_toml: Path, data: Path, tmp_path: Path) -> Callable[..., None]:
+    """Check that a run's preparation is refused: in this process, which takes less time."""
+
+    def check(*expected: str, changes: Sequence[str] = ()) -> None:
+        settings = read_settings(small_toml, data=data, changes=changes)
+        with pytest.raises(InputError) as caught:
+            pipeline.prepare(settings, tmp_path / "runs" / "full")
+        assert caught.value.exit_code == 2
+        for text in expected:
+            assert text in str(caught.value)
+        assert half_written(tmp_path / "runs") == []
+
+    return check
+
+
 def test_no_data_folder(refuses: Callable[..., None], tmp_path: Path) -> None:
     refuses(f"no data folder: {tmp_path / 'nowhere'}", options=("--data", "nowhere"))
 
@@ -89,7 +107,7 @@ def test_class_folders_that_are_empty_unknown_or_missing(
         image.unlink()
     missing.rename(unknown)
     refuses(
-        f"{unknown}: no such class in the settings. did you mean 'leaf_rust'?",
+        f"{unknown}: no such class in the settings, did you mean 'leaf_rust'?",
         f"{missing}: no such folder, but 'leaf_rust' is in the settings",
         f"{empty}: no image in it",
         options=("--data", data),
@@ -136,20 +154,19 @@ def test_a_sample_submission_whose_ids_are_not_those_of_the_test_images(
 
 
 def test_a_sample_submission_whose_columns_are_not_the_classes(
-    refuses: Callable[..., None], data: Path
+    prepare_refuses: Callable[..., None], data: Path
 ) -> None:
     write_sample(data, ids_of_tests(data), columns="ID,leaf_rust,stem_rust,healthy")
-    refuses(
+    prepare_refuses(
         str(data / "sample_submission.csv"),
         "leaf_rust, stem_rust, healthy;",
         "leaf_rust, stem_rust, healthy_wheat",
-        options=("--data", data),
     )
 
 
-def test_no_sample_submission(refuses: Callable[..., None], data: Path) -> None:
+def test_no_sample_submission(prepare_refuses: Callable[..., None], data: Path) -> None:
     (data / "sample_submission.csv").unlink()
-    refuses(f"no such file: {data / 'sample_submission.csv'}", options=("--data", data))
+    prepare_refuses(str(data / "sample_submission.csv"), "data.sample_submission")
 
 
 def test_a_labels_table_that_does_not_fit_is_refused_with_all_its_mistakes(
@@ -207,21 +224,11 @@ def test_a_run_name_with_a_slash(refuses: Callable[..., None], data: Path, tmp_p
 
 
 def test_cuda_asked_for_where_there_is_none(
-    small_toml: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepare_refuses: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # In this process, because another one would spend its time on importing torch once more.
-    import torch
-
-    from competition.pipeline import prepare
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    settings = read_settings(small_toml, data=data, changes=["run.device=cuda"])
-    with pytest.raises(InputError, match=r"run\.device is 'cuda'") as caught:
-        prepare(settings, tmp_path / "runs" / "full")
-    assert caught.value.exit_code == 2
-    assert "'auto' or 'cpu'" in caught.value.mend
-    assert half_written(tmp_path / "runs") == []
+    prepare_refuses("run.device is 'cuda'", "'auto' or 'cpu'", changes=["run.device=cuda"])
 
 
 def test_debug_shows_the_traceback(competition: Command, small_toml: Path) -> None:
@@ -229,6 +236,20 @@ def test_debug_shows_the_traceback(competition: Command, small_toml: Path) -> No
     assert done.returncode != 0
     assert "Traceback (most recent call last)" in done.stderr
     assert "InputError: no data folder" in done.stderr
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(
+    competition: Command, small_toml: Path, data: Path, tmp_path: Path
+) -> None:
+    # Brackets are markup to the library that prints; a closing one without its opener is an error.
+    submission = Path("odd [red][", "name].csv")
+    (tmp_path / submission).parent.mkdir()
+    rows = [f"{image_id},1,0,0" for image_id in ids_of_tests(data)]
+    header = "ID," + ",".join(CLASSES)
+    (tmp_path / submission).write_text("\n".join([header, *rows]), encoding="utf-8")
+    done = competition("validate", submission, "--config", small_toml, "--data", data)
+    assert done.returncode == 0, done
+    assert str(submission) in done.stdout
 
 
 def test_an_unknown_option_is_answered_with_the_usage(competition: Command) -> None:
@@ -260,21 +281,29 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize(
-    "small_disk",
-    [
-        pytest.param("4k", id="at the index"),
-        pytest.param("2m", id="at the weights, 45 MB"),
-    ],
-    indirect=True,
-)
-def test_a_full_disk(competition: Command, small_toml: Path, data: Path, small_disk: Path) -> None:
-    done = competition(
-        *("train", "a", "--config", small_toml, "--data", data, "--out", small_disk, *ONE_EPOCH)
-    )
-    assert_refused(done, "cannot write", "o space left", "Free some space", "--out")
+@pytest.mark.parametrize("small_disk", ["4k"], indirect=True)
+def test_a_disk_too_small_for_the_index(
+    competition: Command, small_toml: Path, data: Path, small_disk: Path
+) -> None:
+    done = competition("train", "a", "--config", small_toml, "--data", data, "--out", small_disk)
+    assert_refused(done, f"cannot write {small_disk}", "o space left", "Free some space", "--out")
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
+def test_a_disk_that_is_full_before_the_weights_of_45_mb_are_written(
+    small_toml: Path, data: Path, small_disk: Path
+) -> None:
+    # In this process, because importing torch in another one takes longer than the training.
+    changes = ["run.device=cpu", "recipe.epochs.unfrozen=0"]
+    settings = read_settings(small_toml, data=data, changes=changes)
+    run = pipeline.prepare(settings, small_disk / "full")
+    with pytest.raises(InputError, match=r"cannot write .*weights.*o space left") as caught:
+        pipeline.train(run, ["a"])
+    assert caught.value.exit_code == 2
+    assert "Free some space" in caught.value.mend
     assert half_written(small_disk) == []
-    assert list(small_disk.rglob("*.safetensors")) == []
+    assert not (run.member_folder("a") / "weights.safetensors").exists()
 
 
 @pytest.fixture
@@ -314,14 +343,14 @@ def stopped(
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
 
-# Stands in for a finger that is quick: the signal comes while fastai is being imported, and inside
+# Stands in for a finger that is quick: the signal comes while torch is being imported, and inside
 # of a text that is executed, as namedtuples and dataclasses do it all through an import.
 QUICK_FINGER = """
 import sys
 
 class Finger:
     def find_spec(self, name, path=None, target=None):
-        if name == "fastai.data.core":
+        if name == "torch.nn":
             sys.meta_path.remove(self)
             exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
 

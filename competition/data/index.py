@@ -46,6 +46,7 @@ def build_index(settings: Settings) -> pd.DataFrame:
             + (f" The data is to be had at {address}" if address else ""),
         )
     entries = [*_train_entries(settings), *_test_entries(settings)]
+    _refuse_unspeakable_names(entries, folder)
     _refuse_shared_ids(entries, folder)
     rows = _read_all(entries, folder)
     return pd.DataFrame(rows).sort_values(["part", "id"], ignore_index=True)
@@ -67,7 +68,7 @@ def _labelled_by_folder(settings: Settings, part: Path) -> list[Entry]:
     classes = settings.competition.classes
     folders = {path.name: path for path in sorted(part.iterdir()) if _is_class_folder(path)}
     problems = [
-        f"{part / name}: no such class in the settings. {nearest(name, classes)}".rstrip()
+        f"{part / name}: no such class in the settings, {nearest(name, classes)}".rstrip(", ")
         for name in folders
         if name not in classes
     ]
@@ -108,7 +109,9 @@ def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
     for image_id, label in zip(table[data.id_column], table[data.label_column], strict=True):
         if image_id in labels:
             problems.append(f"{image_id}: stands in {path.name} more than once")
-        if label not in classes:
+        if not label:
+            problems.append(f"{image_id}: no label")
+        elif label not in classes:
             problems.append(f"{image_id}: no class {label!r} in the settings")
         labels[image_id] = label
     unused = [name for name in classes if name not in labels.values()]
@@ -157,6 +160,25 @@ def _id(path: Path, data: Data) -> str:
     return path.stem if data.ids == "stem" else path.name
 
 
+def _refuse_unspeakable_names(entries: Sequence[Entry], folder: Path) -> None:
+    """File names whose bytes are not UTF-8 could neither be printed nor written into a table."""
+    strange = [name for *_, path in entries if not _is_utf8(name := _relative(path, folder))]
+    if strange:
+        raise InputError(
+            "file names that are not UTF-8:",
+            details=shorten(os.fsencode(n).decode("utf-8", "backslashreplace") for n in strange),
+            mend="Rename these files.",
+        )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _refuse_shared_ids(entries: Sequence[Entry], folder: Path) -> None:
     owners: dict[tuple[str, str], list[str]] = defaultdict(list)
     for part, image_id, _, path in entries:
@@ -196,6 +218,8 @@ def _read(entry: Entry) -> dict[str, Any] | str:
     """The row of one image without its path, or why it cannot be read."""
     part, image_id, label, path = entry
     try:
+        if path.is_dir():
+            return "a folder, not an image"
         size = path.stat().st_size
         if size == 0:
             return "the file is empty"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import distribution
 from typing import Any
 
 # Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
@@ -14,15 +13,21 @@ _CUBLAS_WORKSPACE = ":4096:8"
 _PACKAGES = ("fastai", "numpy", "pandas", "pillow", "safetensors", "torch", "torchvision")
 
 
-def start_with_fixed_hash_seed() -> None:
-    """Start this process again with PYTHONHASHSEED=0 unless it already has a fixed value.
+def start_over_prepared() -> None:
+    """Start this process again with the environment variables that are read only at a start.
 
-    Python reads the variable when it starts, so setting it later is too late. Twinrun's own code
-    never depends on the order of a set; a user's may. A number that is already there is kept:
-    whoever set it meant it.
+    PYTHONHASHSEED becomes 0 unless it is a number already: whoever set it meant it. Twinrun's own
+    code never depends on the order of a set; a user's may.
+
+    GOMP_SPINCOUNT, unless it is set, becomes small. It changes no bit, but where another process
+    wants a core, OpenMP's threads otherwise wait for each other so busily that a step of a small
+    network can take ten times as long.
     """
-    if os.environ.get("PYTHONHASHSEED", "random") == "random":
-        os.environ["PYTHONHASHSEED"] = "0"
+    wanted = {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "2000"), "PYTHONHASHSEED": "0"}
+    if os.environ.get("PYTHONHASHSEED", "random") != "random":
+        wanted["PYTHONHASHSEED"] = os.environ["PYTHONHASHSEED"]
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.environ.update(wanted)
         arguments = [sys.executable, *sys.orig_argv[1:]]
         if os.name == "nt":
             # Windows' exec returns to the shell before the new process has ended.
@@ -48,6 +53,8 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         InputError: CUDA was asked for and there is none.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_WORKSPACE)
+    from importlib.metadata import distribution
+
     import torch
 
     from competition.errors import InputError

@@ -73,7 +73,8 @@ def train_member(
     write_csv(folder / "valid.csv", valid)
     write_csv(folder / "test.csv", predict(learner.model, unlabelled, classes))
     with whole_file(folder / "weights.safetensors") as temporary:
-        safetensors.torch.save_file(learner.model.state_dict(), temporary)
+        # Not save_file: on a full disk it raises an error that is no OSError.
+        temporary.write_bytes(safetensors.torch.save(learner.model.state_dict()))
     record = {
         "identity": member_identity(name, settings, index, environment),
         "images": {"train": len(loaders.train.ids), "valid": len(valid), "test": len(test)},

@@ -428,7 +428,7 @@ def test_all_that_is_wrong_with_the_class_folders_stands_in_one_message(
     _, *problems, _ = refusal(settings_for(folders)).splitlines()
     train = folders / "train"
     assert [problem.strip() for problem in problems] == [
-        f"{train / 'Stem_Rust'}: no such class in the settings. did you mean 'stem_rust'?",
+        f"{train / 'Stem_Rust'}: no such class in the settings, did you mean 'stem_rust'?",
         f"{train / 'weeds'}: no such class in the settings.",
         f"{train / 'stem_rust'}: no such folder, but 'stem_rust' is in the settings",
         f"{train / 'healthy_wheat'}: no image in it",
@@ -453,6 +453,17 @@ def test_a_folder_named_like_an_image_is_refused_and_not_opened(
 ) -> None:
     (folders / "test" / "album.jpg").mkdir()
     assert "test/album.jpg" in refusal(settings_for(folders))
+
+
+def test_a_file_name_that_is_no_text_is_refused(settings_for: SettingsFor, folders: Path) -> None:
+    # Linux takes any bytes as a name; an id must be text, to be written and to name draws.
+    image = folders / "train" / "leaf_rust" / "004217.jpg"
+    name = os.fsencode(image.parent) + b"/gr\xfcn.jpg"
+    try:
+        shutil.copyfile(image, name)
+    except OSError:
+        pytest.skip("needs a file system that takes any name")
+    assert "leaf_rust/gr" in refusal(settings_for(folders))
 
 
 def test_two_images_with_one_id_are_named_in_whatever_classes_they_are(
@@ -491,7 +502,7 @@ def change_table(table: Path, old: str, new: str) -> None:
     ("old", "new", "expected"),
     [
         pytest.param("004217,leaf_rust", "004217,rust", "004217: no class 'rust'", id="class"),
-        pytest.param("004217,leaf_rust", "004217,", "004217: no class", id="empty label"),
+        pytest.param("004217,leaf_rust", "004217,", "004217: no label", id="empty label"),
         pytest.param(
             "004217,leaf_rust\n",
             "004217,leaf_rust\n004217,stem_rust\n",

@@ -13,8 +13,8 @@ from competition.errors import InputError
 
 PRINT_HASH_SEED = """
 import os, sys
-from competition.determinism.environment import start_with_fixed_hash_seed
-start_with_fixed_hash_seed()
+from competition.determinism.environment import start_over_prepared
+start_over_prepared()
 print(os.environ["PYTHONHASHSEED"], hash("wheat"), sys.argv[1:])
 """
 
