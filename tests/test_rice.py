@@ -24,7 +24,7 @@ layout = {layout!r}
 
 [run]
 seed = 3
-threads = 2
+threads = 1
 
 [recipe]
 image_size = 64

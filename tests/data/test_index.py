@@ -429,7 +429,7 @@ def test_all_that_is_wrong_with_the_class_folders_stands_in_one_message(
     train = folders / "train"
     assert [problem.strip() for problem in problems] == [
         f"{train / 'Stem_Rust'}: no such class in the settings, did you mean 'stem_rust'?",
-        f"{train / 'weeds'}: no such class in the settings.",
+        f"{train / 'weeds'}: no such class in the settings",
         f"{train / 'stem_rust'}: no such folder, but 'stem_rust' is in the settings",
         f"{train / 'healthy_wheat'}: no image in it",
     ]
