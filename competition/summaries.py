@@ -35,16 +35,17 @@ def members(settings: Settings, records: dict[str, dict[str, Any]]) -> Table:
 
 
 def twins(verdict: Verdict) -> Table:
-    """One row per member and file: both digests, and what differs."""
+    """One row per member and file: the start of both digests, and what differs."""
     table = Table(title="Twins", title_justify="left")
-    for column in ("member", "file", "first", "second", ""):
+    table.add_column("member", no_wrap=True)
+    table.add_column("file", no_wrap=True)
+    for column in ("first", "second", "verdict"):
         table.add_column(column)
     for row in verdict.comparisons:
         answer = "[green]same bits[/]" if row.same else f"[red]differ[/]: {row.difference}"
-        table.add_row(row.member, row.file, row.first[:12], row.second[:12], answer)
+        table.add_row(row.member, row.file, row.first[:8], row.second[:8], answer)
+    table.add_section()
     for row in verdict.control:
-        answer = "[red]same bits[/]" if row.same else "[green]differ, as they must[/]"
-        table.add_row(
-            f"{row.member}, other seed", row.file, row.first[:12], row.second[:12], answer
-        )
+        answer = "[red]same bits[/]" if row.same else "[green]differ[/]"
+        table.add_row(f"{row.member}, other seed", row.file, row.first[:8], row.second[:8], answer)
     return table

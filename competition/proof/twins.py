@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from competition.errors import InputError
 from competition.files import write_json
@@ -54,6 +55,9 @@ def run_twins(
 ) -> Verdict:
     """Train the members in two processes, with other hash seeds and working folders, and compare.
 
+    A third process trains the first member with another seed. The processes run side by side where
+    each has its threads' cores to itself; only the first one's progress is shown.
+
     Args:
         settings: As the options give them.
         names: Members of the settings.
@@ -62,20 +66,25 @@ def run_twins(
             verdict. What an earlier check left there is removed.
 
     Raises:
-        InputError: A twin did not come to its end; it has said why.
+        InputError: A process did not come to its end; it has said why.
     """
-    runs = {name: folder / name for name in ("first", "second", "other-seed")}
-    for path in runs.values():
-        shutil.rmtree(path, ignore_errors=True)
-    for number, name in enumerate(("first", "second"), 1):
-        say(f"\n[bold]{name} twin[/], PYTHONHASHSEED={number}")
-        _train(names, options, runs[name], hash_seed=number)
-    say(f"\n[bold]control[/], seed {settings.run.seed + 1} in place of {settings.run.seed}")
-    other_seed = ["--set", f"run.seed={settings.run.seed + 1}"]
-    _train(names[:1], [*options, *other_seed], runs["other-seed"], hash_seed=1)
+    seed = settings.run.seed
+    first, second, other = (folder / name for name in ("first", "second", "other-seed"))
+    for run in (first, second, other):
+        shutil.rmtree(run, ignore_errors=True)
+    (folder / "twins.json").unlink(missing_ok=True)
+    other_seed = ["--set", f"run.seed={seed + 1}"]
+    _train_all(
+        [
+            Training(first, 1, [*names, *options]),
+            Training(second, 2, [*names, *options, "--quiet"]),
+            Training(other, 3, [names[0], *options, *other_seed, "--quiet"]),
+        ],
+        side_by_side=_side_by_side(settings),
+    )
     verdict = Verdict(
-        comparisons=compare_members(runs["first"], runs["second"], list(names)),
-        control=compare_members(runs["first"], runs["other-seed"], list(names[:1])),
+        comparisons=compare_members(first, second, list(names)),
+        control=compare_members(first, other, list(names[:1])),
     )
     write_json(
         folder / "twins.json",
@@ -89,22 +98,67 @@ def run_twins(
     return verdict
 
 
-def _train(names: Sequence[str], options: Sequence[str], run: Path, *, hash_seed: int) -> None:
-    """`competition train` in a process and a working folder of its own."""
+@dataclass(frozen=True)
+class Training:
+    """One `competition train` in a process and a working folder of its own."""
+
+    run: Path
+    hash_seed: int
+    arguments: list[str]
+
+
+def _side_by_side(settings: Settings) -> int:
+    """How many trainings fit on this machine at once: by cores, and one on a GPU."""
+    if settings.run.device != "cpu":
+        import torch
+
+        if torch.cuda.is_available():
+            return 1
+    return max(1, (os.cpu_count() or 1) // settings.run.threads)
+
+
+def _train_all(trainings: Sequence[Training], *, side_by_side: int) -> None:
+    """Run the trainings, at most so many at once, and end them all when one fails."""
+    with ExitStack() as stack:
+        running: list[tuple[Training, subprocess.Popen[bytes]]] = []
+        for training in trainings:
+            if len(running) == side_by_side:
+                _wait(*running.pop(0))
+            working_folder = stack.enter_context(TemporaryDirectory(prefix="twin-"))
+            process = _start(training, working_folder)
+            stack.callback(_end, process)
+            running.append((training, process))
+        for training, process in running:
+            _wait(training, process)
+
+
+def _start(training: Training, working_folder: str) -> subprocess.Popen[bytes]:
+    say(f"[bold]{training.run.name}[/] starts, PYTHONHASHSEED={training.hash_seed}")
+    sys.stdout.flush()
     package = str(Path(__file__).parents[2])
     environment = {
         **os.environ,
-        "PYTHONHASHSEED": str(hash_seed),
+        "PYTHONHASHSEED": str(training.hash_seed),
         # The twin must be this engine, also where it was started without being installed.
         "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")])),
     }
-    command = [sys.executable, "-m", "competition", "train", *names, *options]
-    command += ["--out", str(run.parent), "--run", run.name]
-    sys.stdout.flush()
-    with tempfile.TemporaryDirectory(prefix=f"{run.name}-") as working_folder:
-        code = subprocess.run(command, cwd=working_folder, env=environment, check=False).returncode
+    command = [sys.executable, "-m", "competition", "train", *training.arguments]
+    command += ["--out", str(training.run.parent), "--run", training.run.name]
+    return subprocess.Popen(command, cwd=working_folder, env=environment)
+
+
+def _wait(training: Training, process: subprocess.Popen[bytes]) -> None:
+    code = process.wait()
     if code:
         raise InputError(
-            f"the {run.name} twin ended with exit code {code} before there was anything to compare",
+            f"the training {training.run.name!r} ended with exit code {code} before there was "
+            "anything to compare",
             mend="Mend what it says above.",
         )
+    say(f"[bold]{training.run.name}[/] is done")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        process.wait()

@@ -63,7 +63,7 @@ def same(first: list[tuple[torch.Tensor, ...]], second: list[tuple[torch.Tensor,
 
 def test_batches_have_the_promised_shapes_and_types(make_loaders: MakeLoaders) -> None:
     images, labels = make_loaders().train.one_batch()
-    assert images.shape == (6, 3, 32, 32)
+    assert images.shape == (8, 3, 32, 32)
     assert images.dtype == torch.float32
     assert labels.dtype == torch.int64
     assert set(labels.tolist()) <= {0, 1, 2}

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from competition.errors import InputError
 from competition.proof import twins as twins_module
 from competition.proof.comparing import compare_members
-from competition.proof.twins import one_member_of_each_network, run_twins
+from competition.proof.twins import Training, one_member_of_each_network, run_twins
 from competition.settings_file import read_settings
 from tests.conftest import Competition
 
@@ -112,12 +112,11 @@ def test_a_changed_prediction_is_seen_and_named(trained: Path, text: str, differ
 def test_the_control_fails_when_another_seed_changes_nothing(
     trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ignores_the_seed(
-        names: Sequence[str], options: Sequence[str], run: Path, *, hash_seed: int
-    ) -> None:
-        shutil.copytree(trained, run)
+    def ignores_the_seed(trainings: Sequence[Training], *, side_by_side: int) -> None:
+        for training in trainings:
+            shutil.copytree(trained, training.run)
 
-    monkeypatch.setattr(twins_module, "_train", ignores_the_seed)
+    monkeypatch.setattr(twins_module, "_train_all", ignores_the_seed)
     verdict = run_twins(read_settings(small_toml), ["a"], [], tmp_path / "twins")
     assert verdict.same
     assert not verdict.control_differs
@@ -129,7 +128,7 @@ def test_a_twin_that_fails_is_an_error_and_no_verdict(
     answer = competition("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
     assert answer.returncode == 2
     assert "no data folder" in answer.stderr
-    assert "the first twin ended with exit code 2" in answer.stderr
+    assert "the training 'first' ended with exit code 2" in answer.stderr
     assert not (tmp_path / "runs" / "twins" / "twins.json").exists()
 
 
