@@ -126,7 +126,7 @@ def run(
     submission = prepared.folder / "submission.csv"
     pairs = pipeline.members_to_blend(prepared.folder, settings)
     pipeline.blend_files(pairs, settings, prepared.sample_path, submission)
-    pipeline.finish(prepared, members, submission, started)
+    pipeline.finish(prepared, started)
     score, images = pipeline.blend_score(prepared, names)
     say("")
     console.print(summaries.members(settings, members))
@@ -164,8 +164,8 @@ def train(
     settings.refuse_unknown_members(members or [])
     names = [name for name in settings.members if not members or name in members]
     prepared = pipeline.prepare(settings, out / _run_name(run, profile))
-    records = pipeline.train(prepared, names)
-    pipeline.finish(prepared, records, None, started)
+    pipeline.train(prepared, names)
+    pipeline.finish(prepared, started)
     took = clock(time.perf_counter() - started)
     say(f"done in {took}: {escape(str(prepared.folder / 'members'))}")
 
@@ -215,6 +215,8 @@ def blend(
         output = output or folder / "submission.csv"
         sample = sample or settings.data_folder / settings.data.sample_submission
     pipeline.blend_files(pairs, settings, sample, output)
+    if not files and output == folder / "submission.csv":
+        pipeline.record_blend(folder, settings)
     say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{escape(str(output))}[/]")
 
 

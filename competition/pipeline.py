@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from competition.ensemble.submission import (
     submission_problems,
 )
 from competition.errors import InputError, NegativeVerdict, shorten
-from competition.files import read_csv, whole_file, write_csv, write_json
+from competition.files import read_csv, sha256_file, whole_file, write_csv, write_json
 from competition.settings import Settings
 from competition.terminal import clock, say
-from competition.training.records import completed_member, member_identity
+from competition.training.records import completed_member, member_identity, read_record
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Prepared:
 
 
 def prepare(settings: Settings, folder: Path) -> Prepared:
-    """Check everything that can be checked before the first training, and set up the environment.
+    """Check the data and set up the environment; nothing is written yet.
 
     Args:
         settings: Of the run.
-        folder: runs/<run>, made if it is not there.
+        folder: runs/<run>.
 
     Raises:
-        InputError: About the data, the sample submission, the device, the folder.
+        InputError: About the data, the sample submission or the device.
     """
     classes = settings.competition.classes
     index = build_index(settings)
@@ -59,8 +60,6 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     sample = read_sample(sample_path, classes)
     test = index[index["part"] == "test"]
     refuse_other_images(sample, test["id"].tolist(), sample_path)
-    with whole_file(folder / "index.parquet") as temporary:
-        index.to_parquet(temporary, index=False)
     counts = index["part"].value_counts()
     say(
         f"[bold]data[/]      {counts['train']} training and {counts['test']} test images, "
@@ -72,20 +71,20 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     decides = environment["decides"]
     say(
         f"[bold]device[/]    {decides.get('gpu', decides['device'])}, torch "
-        f"{decides['packages']['torch']}, {decides['threads']} threads, seed {settings.run.seed}"
+        f"{decides['packages']['torch']}, threads {decides['threads']}, seed {settings.run.seed}"
     )
     return Prepared(settings, folder, index, sample_path, environment)
 
 
 def train(run: Prepared, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Train the members that are not complete yet, one after the other.
+    """Train the members that are not complete yet, one after the other, and write index.parquet.
 
     Returns:
         The content of member.json by name, in the order given.
 
     Raises:
-        InputError: ImageNet weights that cannot be had, or a folder that holds something else;
-            checked for all members before the first is trained.
+        InputError: ImageNet weights that cannot be had, or a folder that cannot be written or holds
+            something else; checked for all members before the first is trained.
     """
     settings = run.settings
     records: dict[str, dict[str, Any]] = {}
@@ -94,6 +93,8 @@ def train(run: Prepared, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         record = completed_member(run.member_folder(name), identity)
         if record is not None:
             records[name] = record
+    with whole_file(run.folder / "index.parquet") as temporary:
+        run.index.to_parquet(temporary, index=False)
     to_train = [name for name in names if name not in records]
     if to_train:
         # fastai takes seconds to import; a run that has nothing to train does without.
@@ -205,26 +206,36 @@ def blend_score(run: Prepared, names: Sequence[str]) -> tuple[float, int]:
     return log_loss(blended, labels), len(common)
 
 
-def finish(
-    run: Prepared,
-    members: dict[str, dict[str, Any]],
-    submission: Path | None,
-    started: float,
-) -> None:
-    """Write manifest.json.
+def finish(run: Prepared, started: float) -> None:
+    """Write manifest.json for all that the run folder holds: members made from this, submission.
 
     Args:
         run: The run.
-        members: The content of member.json by name.
-        submission: Its path, None when there is none.
         started: time.perf_counter() at the command's start.
     """
+    members = {}
+    for name in run.settings.members:
+        record = read_record(run.member_folder(name))
+        identity = member_identity(name, run.settings, run.index, run.environment)
+        if record is not None and record["identity"] == identity:
+            members[name] = record
+    submission = run.folder / "submission.csv"
     content = manifest(
         run.settings,
         run.index,
         run.environment,
         members,
-        submission=submission,
+        submission=submission if submission.is_file() else None,
         seconds=time.perf_counter() - started,
     )
     write_json(run.folder / "manifest.json", content)
+
+
+def record_blend(folder: Path, settings: Settings) -> None:
+    """Bring manifest.json up to date with a submission that was blended anew."""
+    path = folder / "manifest.json"
+    if path.is_file():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["content"]["settings"]["blend"] = settings.blend.model_dump(mode="json")
+        content["content"]["submission"] = sha256_file(folder / "submission.csv")
+        write_json(path, content)

@@ -25,6 +25,7 @@ folder = {folder!r}
 [run]
 seed = 0
 threads = 1
+device = "cpu"
 
 [recipe]
 network = "resnet18"

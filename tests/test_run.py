@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from competition.files import sha256_file
 from tests.conftest import FIXTURE, Competition
 
 
@@ -60,7 +61,18 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     assert "--run NAME" in changed.stderr
     assert {path: path.read_bytes() for path in run.rglob("*.csv")} == before
 
-    # New weights need no new training.
+    # Training a member that is complete already loses nothing of the run's record.
+    content = json.loads((run / "manifest.json").read_text())["content"]
+    assert competition("train", "a", "--config", small_toml).returncode == 0
+    assert json.loads((run / "manifest.json").read_text())["content"] == content
+
+    # New weights need no new training, and the record keeps up with the submission.
+    assert (
+        competition("blend", "--config", small_toml, "--set", "blend.weights.b=0.5").returncode == 0
+    )
+    reblended = json.loads((run / "manifest.json").read_text())["content"]
+    assert reblended["submission"] == sha256_file(run / "submission.csv") != content["submission"]
+    assert reblended["settings"]["blend"]["weights"] == {"a": 2.0, "b": 0.5}
     weighted = competition(
         "blend", "--config", small_toml, "--set", "blend.weights.b=0.0", "--output", "a.csv"
     )

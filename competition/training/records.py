@@ -28,6 +28,24 @@ def member_identity(
     }
 
 
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The content of a member's member.json; None when the member is not complete.
+
+    Raises:
+        InputError: The file is there and is not what was written.
+    """
+    path = folder / "member.json"
+    if not path.is_file():
+        return None
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged: {error}", mend=f"Remove {folder} to train the member again."
+        ) from None
+    return record
+
+
 def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """The record of a member that is already there, whole and made from the same things.
 
@@ -38,10 +56,9 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
         InputError: A complete member is there, but was made from something else, or its files
             were changed since. It is never overwritten.
     """
-    path = folder / "member.json"
-    if not path.is_file():
+    record = read_record(folder)
+    if record is None:
         return None
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     differences = list(_differences(record["identity"], identity))
     if differences:
         raise InputError(
