@@ -1,0 +1,27 @@
+"""`python -m tests.score SUBMISSION`: a submission's log loss on the fixture's test images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from competition.ensemble.probabilities import read_probabilities
+from competition.ensemble.scoring import log_loss
+from competition.files import read_csv
+
+SOLUTION = Path(__file__).with_name("fixture") / "solution.csv"
+
+
+def main() -> None:
+    """Print the score, in nats."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("submission", type=Path)
+    predictions = read_probabilities(parser.parse_args().submission)
+    solution = read_csv(SOLUTION, text=("ID", "label"))
+    labels = dict(zip(solution["ID"], solution["label"], strict=True))
+    score = log_loss(predictions, [labels[image] for image in predictions.iloc[:, 0]])
+    print(f"log loss on {len(predictions)} test images: {score:.4f}")
+
+
+if __name__ == "__main__":
+    main()
