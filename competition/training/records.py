@@ -59,7 +59,7 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
     record = read_record(folder)
     if record is None:
         return None
-    differences = list(_differences(record["identity"], identity))
+    differences = _differences(record["identity"], identity)
     if differences:
         raise InputError(
             f"{folder} holds a member that was trained from something else:",
@@ -76,7 +76,7 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
 
 
 def _differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """`key: before -> now` for each value that differs."""
+    """A line `key: before then, now now` for each value that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
         lines: list[str] = []
         for key in sorted(before.keys() | now.keys()):
