@@ -1,9 +1,10 @@
-"""The two ways in which Twinrun says no: a mistake of the user's, and a negative verdict."""
+"""How a command ends before its time: a user's mistake, a negative verdict, a wish to stop."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 
 class InputError(Exception):
@@ -30,6 +31,10 @@ class InputError(Exception):
         return "\n".join(lines)
 
 
+class Stopped(KeyboardInterrupt):
+    """The user asked to stop, and everything that is needed to go on was written first."""
+
+
 class NegativeVerdict(InputError):
     """The check itself worked and its answer is no: exit code 1."""
 
@@ -49,3 +54,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), lower, n=1)
     return f"did you mean {lower[close[0]]!r}?" if close else ""
+
+
+def differences(before: Any, now: Any) -> list[str]:
+    """A line `key: before then, now now` for each value in which two nested tables differ."""
+    return [f"{where}: {old!r} then, {new!r} now" for where, old, new in gaps(before, now)]
+
+
+def gaps(before: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key with dots, value before, value now) where two nested tables differ; None for none."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from gaps(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield where, before, now

@@ -25,6 +25,7 @@ from competition.ensemble.submission import (
 )
 from competition.errors import InputError, NegativeVerdict, shorten
 from competition.files import read_csv, sha256_file, whole_file, write_csv, write_json
+from competition.locks import held
 from competition.settings import Settings
 from competition.terminal import clock, say
 from competition.training.records import completed_member, member_identity, read_record
@@ -76,43 +77,56 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     return Prepared(settings, folder, index, sample_path, environment)
 
 
-def train(run: Prepared, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Train the members that are not complete yet, one after the other, and write index.parquet.
+def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
+    """Train the members that are not complete yet, one after the other, and keep the run's record.
+
+    The folders of all of them are locked meanwhile.
+
+    Args:
+        run: The run.
+        names: Its members.
+        started: time.perf_counter() at the command's start.
 
     Returns:
         The content of member.json by name, in the order given.
 
     Raises:
-        InputError: ImageNet weights that cannot be had, or a folder that cannot be written or holds
-            something else; checked for all members before the first is trained.
+        InputError: ImageNet weights that cannot be had, a folder that cannot be written, that
+            another process is training in, or that holds something else; checked for all members
+            before the first is trained.
+        Stopped: Ctrl-C or SIGTERM came.
     """
     settings = run.settings
-    records: dict[str, dict[str, Any]] = {}
-    for name in names:
-        identity = member_identity(name, settings, run.index, run.environment)
-        record = completed_member(run.member_folder(name), identity)
-        if record is not None:
-            records[name] = record
-    with whole_file(run.folder / "index.parquet") as temporary:
-        run.index.to_parquet(temporary, index=False)
-    to_train = [name for name in names if name not in records]
-    if to_train:
-        # fastai takes seconds to import; a run that has nothing to train does without.
-        from competition.training.members import train_member
-        from competition.training.weights import fetch_imagenet
-    needed = {settings.members[n].network for n in to_train if settings.members[n].pretrained}
-    for network in sorted(needed):
-        fetch_imagenet(network)
-    for number, name in enumerate(names, 1):
-        label = f"[bold]{name}[/] ({number}/{len(names)})"
-        if name in records:
-            say(f"{label} is complete already, {_result(records[name])}")
-            continue
-        records[name] = train_member(
-            name, settings, run.index, run.environment, run.member_folder(name)
-        )
-        took = clock(records[name]["seconds"])
-        say(f"{label} {settings.members[name].network}, {_result(records[name])}, {took}")
+    with held([run.member_folder(name) for name in names]):
+        records: dict[str, dict[str, Any]] = {}
+        for name in names:
+            identity = member_identity(name, settings, run.index, run.environment)
+            record = completed_member(run.member_folder(name), identity)
+            if record is not None:
+                records[name] = record
+        with whole_file(run.folder / "index.parquet") as temporary:
+            run.index.to_parquet(temporary, index=False)
+        to_train = [name for name in names if name not in records]
+        if to_train:
+            # fastai takes seconds to import; a run that has nothing to train does without.
+            from competition.training.members import train_member
+            from competition.training.weights import fetch_imagenet
+        needed = {settings.members[n].network for n in to_train if settings.members[n].pretrained}
+        for network in sorted(needed):
+            fetch_imagenet(network)
+        # Also before the end: what an interrupted run was made from can be asked for.
+        keep_record(run, started)
+        for number, name in enumerate(names, 1):
+            label = f"[bold]{name}[/] ({number}/{len(names)})"
+            if name in records:
+                say(f"{label} is complete already, {_result(records[name])}")
+                continue
+            records[name] = train_member(
+                name, settings, run.index, run.environment, run.member_folder(name)
+            )
+            took = clock(records[name]["seconds"])
+            say(f"{label} {settings.members[name].network}, {_result(records[name])}, {took}")
+        keep_record(run, started)
     return {name: records[name] for name in names}
 
 
@@ -206,7 +220,7 @@ def blend_score(run: Prepared, names: Sequence[str]) -> tuple[float, int]:
     return log_loss(blended, labels), len(common)
 
 
-def finish(run: Prepared, started: float) -> None:
+def keep_record(run: Prepared, started: float) -> None:
     """Write manifest.json for all that the run folder holds: members made from this, submission.
 
     Args:

@@ -91,6 +91,12 @@ class Run(Table):
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    ledger: Literal["epoch", "step", "tensor"] = Field(
+        "step", description="how finely a training writes down its digests"
+    )
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
+        300.0, description="between two checkpoints within an epoch; each epoch ends with one"
+    )
 
 
 class Epochs(Table):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from competition.settings import Settings
 from competition.terminal import clock
 
 if TYPE_CHECKING:
+    from competition.proof.comparing import Comparison
     from competition.proof.twins import Verdict
+    from competition.proof.verify import Verification
 
 
 def members(settings: Settings, records: dict[str, dict[str, Any]]) -> Table:
@@ -36,16 +40,47 @@ def members(settings: Settings, records: dict[str, dict[str, Any]]) -> Table:
 
 def twins(verdict: Verdict) -> Table:
     """One row per member and file: the start of both digests, and what differs."""
-    table = Table(title="Twins", title_justify="left")
-    table.add_column("member", no_wrap=True)
-    table.add_column("file", no_wrap=True)
-    for column in ("first", "second", "verdict"):
-        table.add_column(column)
-    for row in verdict.comparisons:
-        answer = "[green]same bits[/]" if row.same else f"[red]differ[/]: {row.difference}"
-        table.add_row(row.member, row.file, row.first[:8], row.second[:8], answer)
+    table = _compared("Twins", verdict.comparisons, "first", "second")
     table.add_section()
     for row in verdict.control:
         answer = "[red]same bits[/]" if row.same else "[green]differ[/]"
         table.add_row(f"{row.member}, other seed", row.file, row.first[:8], row.second[:8], answer)
     return table
+
+
+def verification(found: Verification) -> Table:
+    """One row per member and file: as it was recorded and as it was made again."""
+    table = _compared("Verification", found.comparisons, "recorded", "again")
+    if found.submission is not None:
+        answer = "[green]same bits[/]" if found.submission else "[red]differs[/]"
+        table.add_section()
+        table.add_row("blend", "submission.csv", "", "", answer)
+    return table
+
+
+def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Table:
+    """One row per difference between the recorded environment and this one."""
+    table = Table(title="The environment is another one", title_justify="left")
+    for column in ("what", "recorded", "here"):
+        table.add_column(column, overflow="fold")
+    for what, then, now in gaps:
+        table.add_row(what, *(escape(_text(value)) for value in (then, now)))
+    return table
+
+
+def _compared(title: str, comparisons: Sequence[Comparison], first: str, second: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("member", no_wrap=True)
+    table.add_column("file", no_wrap=True)
+    for column in (first, second, "verdict"):
+        table.add_column(column)
+    for row in comparisons:
+        answer = "[green]same bits[/]" if row.same else f"[red]differ[/]: {row.difference}"
+        table.add_row(row.member, row.file, row.first[:8], row.second[:8], answer)
+    return table
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,13 @@ from competition.determinism.randomness import Key
 from competition.settings import Member
 
 
+class _Placed(tuple):  # type: ignore[type-arg]
+    """(an item or a batch, its items' positions in the dataset).
+
+    No NamedTuple: fastai makes anew what it moves to a device, from one list of the parts.
+    """
+
+
 class KeyedLoader(TfmdDL):
     """A fastai DataLoader in which order, item transforms and batch transforms are keyed.
 
@@ -31,13 +38,20 @@ class KeyedLoader(TfmdDL):
         key: Names the loader's draws; (seed, member).
         ids: The dataset's ids, in its order.
         options: As for TfmdDL.
+
+    Attributes:
+        epoch: The epoch that is drawn next, from 0.
+        first_step: The step at which it begins, from 0: a resumed epoch begins in its middle.
+        watch: Called for each batch before its batch transforms, with the ids that were delivered
+            and the collated tensors, on the loader's device.
     """
 
     after_batch: Any
 
     def __init__(self, dataset: Any, *, key: Key, ids: Sequence[str], **options: Any) -> None:
         self.key, self.ids = key, list(ids)
-        self.epoch = self.step = 0
+        self.epoch = self.step = self.first_step = 0
+        self.watch: Callable[[list[str], tuple[torch.Tensor, ...]], None] | None = None
         super().__init__(dataset, **options)
         # Pipelines are shared between loaders that are made from one another; the seeding is not.
         own = [transform for transform in self.after_batch.fs if not isinstance(transform, _Seed)]
@@ -51,20 +65,32 @@ class KeyedLoader(TfmdDL):
         return loader
 
     def before_iter(self) -> None:
-        self.step = 0
+        self.step = self.first_step
         super().before_iter()
+
+    def get_idxs(self) -> list[int]:
+        positions: list[int] = super().get_idxs()
+        return positions[self.first_step * self.bs :]
 
     def shuffle_fn(self, positions: Sequence[int]) -> list[int]:
         return self.key.of("order", self.epoch).order([self.ids[i] for i in positions])
 
-    def do_item(self, position: int | None) -> Any:
-        if position is not None:
-            self.key.of("item", self.epoch, self.ids[position]).seed_generators()
-        return super().do_item(position)
+    def do_item(self, position: int | None) -> _Placed | None:
+        if position is None:
+            # fastai's probing of types; there is no id to draw for.
+            return _Placed((super().do_item(None), []))
+        self.key.of("item", self.epoch, self.ids[position]).seed_generators()
+        item = super().do_item(position)
+        return None if item is None else _Placed((item, [position]))
+
+    def do_batch(self, items: Sequence[_Placed]) -> _Placed:
+        # The positions travel with the images, so that what is recorded is what was delivered.
+        batch = super().do_batch([content for content, _ in items])
+        return _Placed((batch, [position for _, positions in items for position in positions]))
 
 
 class _Seed(Transform):
-    """Runs before a loader's batch transforms and gives them the generators of their step."""
+    """Runs before a loader's batch transforms: lets them be watched, and seeds the generators."""
 
     order = -1000
 
@@ -74,6 +100,10 @@ class _Seed(Transform):
 
     def __call__(self, batch: Any, **_: Any) -> Any:
         loader = self.loader
+        if isinstance(batch, _Placed):
+            batch, positions = batch
+            if loader.watch is not None:
+                loader.watch([loader.ids[position] for position in positions], batch)
         loader.key.of("batch", loader.epoch, loader.step).seed_generators()
         loader.step += 1
         return batch

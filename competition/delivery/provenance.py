@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from competition.data.index import data_digest
+from competition.errors import InputError
 from competition.files import sha256_file, sha256_json
 from competition.settings import Settings
+
+# How a run is carried out; no bit depends on it.
+_NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds"}
 
 _CODE = Path(__file__).parents[1]
 
@@ -43,7 +49,7 @@ def manifest(
     return {
         "content": {
             "settings": settings.model_dump(
-                mode="json", exclude={"run": {"workers", "device"}, "data": {"folder"}}
+                mode="json", exclude={"run": _NOT_COMPARED, "data": {"folder"}}
             ),
             "data": data_digest(index),
             "code": code_digest(),
@@ -66,6 +72,52 @@ def manifest(
             "environment": environment["beside"],
         },
     }
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The content of a run's manifest.json.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    path = run / "manifest.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(
+            f"{run} is not a run: it has no manifest.json",
+            mend="Name the folder of a run, such as runs/full.",
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    return content
+
+
+def recorded_settings(run: Path, data: Path | None) -> Settings:
+    """The settings that a run was made with.
+
+    Args:
+        run: runs/<run>.
+        data: The data folder; None for the one that is recorded.
+
+    Raises:
+        InputError: As `read_manifest`, or an older version wrote other settings.
+    """
+    recorded = read_manifest(run)
+    content, beside = recorded["content"], recorded["beside"]
+    settings = dict(content["settings"])
+    folder = data.absolute() if data else Path(beside["data_folder"])
+    settings["data"] = settings["data"] | {"folder": str(folder)}
+    # Where there is no GPU now, "auto" lets the difference be told instead of refused.
+    device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
+    settings["run"] = settings["run"] | {"device": device}
+    try:
+        return Settings.model_validate(settings | {"config": Path(beside["config"])})
+    except ValidationError as error:
+        raise InputError(
+            f"{run / 'manifest.json'}: settings of another version: {error}",
+            mend="Use the version that made the run; its commit is in that file.",
+        ) from None
 
 
 def code_digest() -> str:

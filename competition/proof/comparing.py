@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +37,22 @@ def compare_members(first: Path, second: Path, names: list[str]) -> list[Compari
         second: Another one.
         names: The members; each is complete in both runs.
     """
+    return [
+        comparison
+        for name in names
+        for comparison in compare_files(
+            name, *(run / "members" / name for run in (first, second)), RESULT_FILES
+        )
+    ]
+
+
+def compare_files(name: str, first: Path, second: Path, files: Sequence[str]) -> list[Comparison]:
+    """Compare files of one member in two folders, bit for bit."""
     comparisons = []
-    for name in names:
-        for file in RESULT_FILES:
-            paths = [run / "members" / name / file for run in (first, second)]
-            digests = [sha256_file(path) for path in paths]
-            difference = "" if digests[0] == digests[1] else _difference(*paths)
-            comparisons.append(Comparison(name, file, digests[0], digests[1], difference))
+    for file in files:
+        digests = [sha256_file(folder / file) for folder in (first, second)]
+        difference = "" if digests[0] == digests[1] else _difference(first / file, second / file)
+        comparisons.append(Comparison(name, file, digests[0], digests[1], difference))
     return comparisons
 
 

@@ -1,20 +1,23 @@
-"""Trains members twice in fresh processes and compares the bits; another seed is the control."""
+"""Trains members twice in fresh processes, the second time under hostile conditions, and compares.
+
+A third training with another seed is the control: the check must be able to see a difference.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from competition.errors import InputError
 from competition.files import write_json
 from competition.proof.comparing import Comparison, compare_members
+from competition.proof.hostilities import copy_of_data, other_workers
+from competition.proof.processes import Training, train_all
+from competition.proof.runs import Report, compare_runs
 from competition.settings import Settings
 from competition.terminal import say
 
@@ -25,16 +28,23 @@ class Verdict:
 
     Attributes:
         comparisons: The two twins, per member and file.
+        report: Their ledgers, compared.
         control: The first twin's first member against the same member with another seed.
+        hostilities: What was done to the second twin.
     """
 
     comparisons: list[Comparison]
+    report: Report
     control: list[Comparison]
+    hostilities: list[str] = field(default_factory=list)
 
     @property
     def same(self) -> bool:
-        """Whether each file of the twins has the same bytes."""
-        return all(comparison.same for comparison in self.comparisons)
+        """Whether each file of the twins has the same bytes, and each digest of their ledgers."""
+        members = self.report.members
+        return all(comparison.same for comparison in self.comparisons) and all(
+            member.comparison.same for member in members
+        )
 
     @property
     def control_differs(self) -> bool:
@@ -51,12 +61,16 @@ def one_member_of_each_network(settings: Settings) -> list[str]:
 
 
 def run_twins(
-    settings: Settings, names: Sequence[str], options: Sequence[str], folder: Path
+    settings: Settings,
+    names: Sequence[str],
+    options: Sequence[str],
+    folder: Path,
+    hostilities: Sequence[str],
 ) -> Verdict:
-    """Train the members in two processes, with other hash seeds and working folders, and compare.
+    """Train the members in two processes and compare; the second has a harder life.
 
-    A third process trains the first member with another seed. The processes run side by side where
-    each has its threads' cores to itself; only the first one's progress is shown.
+    The processes run side by side where each has its threads' cores to itself; only the first one's
+    progress is shown.
 
     Args:
         settings: As the options give them.
@@ -64,47 +78,83 @@ def run_twins(
         options: The command-line options, with absolute paths, that give the settings.
         folder: Where the runs are kept: first/, second/ and other-seed/, and twins.json with the
             verdict. What an earlier check left there is removed.
+        hostilities: Of `HOSTILITIES`: what the second twin suffers.
 
     Raises:
         InputError: A process did not come to its end; it has said why.
     """
-    seed = settings.run.seed
     first, second, other = (folder / name for name in ("first", "second", "other-seed"))
     for run in (first, second, other):
         shutil.rmtree(run, ignore_errors=True)
     (folder / "twins.json").unlink(missing_ok=True)
-    other_seed = ["--set", f"run.seed={seed + 1}"]
-    _train_all(
-        [
-            Training(first, 1, [*names, *options]),
-            Training(second, 2, [*names, *options, "--quiet"]),
-            Training(other, 3, [names[0], *options, *other_seed, "--quiet"]),
-        ],
-        side_by_side=_side_by_side(settings),
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    other_seed = ["--set", f"run.seed={settings.run.seed + 1}"]
+    with ExitStack() as stack:
+        harder = _harder(settings, [*names, *options], second, hostilities, folder, stack)
+        killed = train_all(
+            [
+                Training(first, [*names, *options], {"PYTHONHASHSEED": "1"}),
+                harder,
+                Training(
+                    other, [names[0], *options, *other_seed, "--quiet"], {"PYTHONHASHSEED": "1"}
+                ),
+            ],
+            side_by_side=_side_by_side(settings),
+        )
+    done = [name for name in hostilities if name != "kill" or killed]
+    if "kill" in hostilities and not killed:
+        say("[yellow]second ended before it could be killed[/]: it was not resumed")
     verdict = Verdict(
         comparisons=compare_members(first, second, list(names)),
+        report=compare_runs(first, second, list(names)),
         control=compare_members(first, other, list(names[:1])),
+        hostilities=done,
     )
     write_json(
         folder / "twins.json",
         {
             "same": verdict.same,
             "control_differs": verdict.control_differs,
+            "hostilities": done,
             "comparisons": [asdict(comparison) for comparison in verdict.comparisons],
+            "ledgers": {
+                member.name: asdict(member.comparison) for member in verdict.report.members
+            },
             "control": [asdict(comparison) for comparison in verdict.control],
         },
     )
     return verdict
 
 
-@dataclass(frozen=True)
-class Training:
-    """One `competition train` in a process and a working folder of its own."""
-
-    run: Path
-    hash_seed: int
-    arguments: list[str]
+def _harder(
+    settings: Settings,
+    arguments: Sequence[str],
+    run: Path,
+    hostilities: Sequence[str],
+    folder: Path,
+    stack: ExitStack,
+) -> Training:
+    """The second twin; what it needs is removed when the stack ends."""
+    environment = {"PYTHONHASHSEED": "1"}
+    arguments = [*arguments, "--quiet"]
+    working_folder: Path | None = None
+    if "hash-seed" in hostilities:
+        environment["PYTHONHASHSEED"] = "2"
+    if "workers" in hostilities:
+        arguments += ["--set", f"run.workers={other_workers(settings)}"]
+    if "folder" in hostilities:
+        working_folder = Path(stack.enter_context(TemporaryDirectory(prefix="twin-")))
+        (working_folder / "tmp").mkdir()
+        environment["TMPDIR"] = str(working_folder / "tmp")
+    if "locale" in hostilities:
+        environment |= {"LC_ALL": "C", "LANG": "C", "TZ": "Pacific/Kiritimati"}
+    if "data" in hostilities:
+        copies = Path(stack.enter_context(TemporaryDirectory(prefix=".data-", dir=folder)))
+        say("copying the data for the second twin")
+        copy_of_data(settings.data_folder, copies / "copy")
+        arguments += ["--data", str(copies / "copy")]
+    kill = run / "members" if "kill" in hostilities else None
+    return Training(run, arguments, environment, working_folder, kill)
 
 
 def _side_by_side(settings: Settings) -> int:
@@ -115,50 +165,3 @@ def _side_by_side(settings: Settings) -> int:
         if torch.cuda.is_available():
             return 1
     return max(1, (os.cpu_count() or 1) // settings.run.threads)
-
-
-def _train_all(trainings: Sequence[Training], *, side_by_side: int) -> None:
-    """Run the trainings, at most so many at once, and end them all when one fails."""
-    with ExitStack() as stack:
-        running: list[tuple[Training, subprocess.Popen[bytes]]] = []
-        for training in trainings:
-            if len(running) == side_by_side:
-                _wait(*running.pop(0))
-            working_folder = stack.enter_context(TemporaryDirectory(prefix="twin-"))
-            process = _start(training, working_folder)
-            stack.callback(_end, process)
-            running.append((training, process))
-        for training, process in running:
-            _wait(training, process)
-
-
-def _start(training: Training, working_folder: str) -> subprocess.Popen[bytes]:
-    say(f"[bold]{training.run.name}[/] starts, PYTHONHASHSEED={training.hash_seed}")
-    sys.stdout.flush()
-    package = str(Path(__file__).parents[2])
-    environment = {
-        **os.environ,
-        "PYTHONHASHSEED": str(training.hash_seed),
-        # The twin must be this engine, also where it was started without being installed.
-        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")])),
-    }
-    command = [sys.executable, "-m", "competition", "train", *training.arguments]
-    command += ["--out", str(training.run.parent), "--run", training.run.name]
-    return subprocess.Popen(command, cwd=working_folder, env=environment)
-
-
-def _wait(training: Training, process: subprocess.Popen[bytes]) -> None:
-    code = process.wait()
-    if code:
-        raise InputError(
-            f"the training {training.run.name!r} ended with exit code {code} before there was "
-            "anything to compare",
-            mend="Mend what it says above.",
-        )
-    say(f"[bold]{training.run.name}[/] is done")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        process.wait()

@@ -10,6 +10,7 @@ import pandas as pd
 from fastai.callback.core import Callback
 from rich.progress import Progress, TaskID
 
+from competition.data.loading import KeyedLoader
 from competition.determinism.randomness import Key
 from competition.files import write_csv
 
@@ -42,7 +43,15 @@ class KeyedSteps(Callback):
         for loader in self.dls.loaders:
             loader.epoch = self.first_epoch + self.epoch
 
+    def before_validate(self) -> None:
+        # Test-time augmentation counts its passes as epochs, over a loader of its own.
+        if isinstance(self.dl, KeyedLoader):
+            self.dl.epoch = self.first_epoch + self.epoch
+
     def before_batch(self) -> None:
+        if self.training and isinstance(self.dl, KeyedLoader):
+            # fastai counts the batches it got; a resumed epoch begins in its middle.
+            self.learn.iter += self.dl.first_step
         self._step_key("step").seed_generators()
 
     def _step_key(self, purpose: str) -> Key:
@@ -59,39 +68,79 @@ class KeyedForward(Callback):
         self.keyed_steps._step_key("forward").seed_generators()
 
 
-class History(Callback):
+class OwnFit(Callback):
+    """Hears the events of the fit that it was given to, and of no other.
+
+    A user's callback may call `validate` or `get_preds` in between, which send all the events of a
+    fit once more; and a fit that is resumed passes through the epochs before it without living
+    them.
+
+    Args:
+        first_epoch: Epochs of the training before this fit.
+        start: The first epoch of the training, from 0, that is lived through.
+
+    Attributes:
+        at: The epoch of the training, from 0. Not fastai's: a `validate` in between resets that.
+    """
+
+    def __init__(self, first_epoch: int, start: int) -> None:
+        self.first_epoch, self.start = first_epoch, start
+        self.at = first_epoch
+        self.fits = 0
+
+    def __call__(self, event_name: str) -> Any:
+        if event_name == "before_fit":
+            self.fits += 1
+        if event_name == "before_epoch" and self.fits == 1:
+            self.at = self.first_epoch + self.epoch
+        lived = event_name in ("before_fit", "after_fit") or self.at >= self.start
+        answer = super().__call__(event_name) if self.fits == 1 and lived else None
+        if event_name == "after_fit":
+            self.fits -= 1
+        return answer
+
+
+class History(OwnFit):
     """Keeps history.csv up to date: one row per epoch, the whole file moved into place.
 
     Losses are mean log losses in nats. `train_loss` is fastai's: on mixed images, smoothed over
     the steps. `learning_rate` is the last step's, of the head. `seconds` is the epoch's time, and
     the only column that is not the same in a second run.
+
+    Args:
+        path: history.csv.
+        phase: "frozen" or "unfrozen".
+        rows: Those of the epochs before; this fit's are added.
+        first_epoch: As for OwnFit.
+        start: As for OwnFit.
     """
 
     order = 60
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.phase = ""
-        self.rows: list[list[Any]] = []
+    def __init__(
+        self, path: Path, phase: str, rows: list[list[Any]], first_epoch: int, start: int
+    ) -> None:
+        super().__init__(first_epoch, start)
+        self.path, self.phase, self.rows = path, phase, rows
 
     def before_epoch(self) -> None:
         self.started = time.perf_counter()
 
     def after_epoch(self) -> None:
-        train_loss, valid_loss, accuracy, error_rate = self.recorder.values[-1]
-        seconds = round(time.perf_counter() - self.started, 3)
+        losses = [float(value) for value in self.recorder.values[-1]]
         rate = float(self.opt.hypers[-1]["lr"])
-        losses = [train_loss, valid_loss, accuracy, error_rate, rate, seconds]
-        self.rows.append([len(self.rows) + 1, self.phase, *losses])
+        seconds = round(time.perf_counter() - self.started, 3)
+        self.rows.append([self.at + 1, self.phase, *losses, rate, seconds])
         write_csv(self.path, pd.DataFrame(self.rows, columns=HISTORY_COLUMNS))
 
 
-class ShowProgress(Callback):
+class ShowProgress(OwnFit):
     """Moves a rich progress bar: one task, a unit per batch of training or validation."""
 
     order = 70
 
-    def __init__(self, bars: Progress, task: TaskID) -> None:
+    def __init__(self, bars: Progress, task: TaskID, first_epoch: int, start: int) -> None:
+        super().__init__(first_epoch, start)
         self.bars, self.task = bars, task
 
     def after_batch(self) -> None:

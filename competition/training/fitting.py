@@ -1,7 +1,9 @@
-"""Trains a learner: two one-cycle phases, first the head, then all layers."""
+"""Trains a learner: two one-cycle phases, first the head, then all layers; from a checkpoint on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
@@ -9,48 +11,140 @@ from fastai.learner import Learner
 
 from competition.settings import Member
 from competition.terminal import progress_bars
-from competition.training.callbacks import History, ShowProgress
+from competition.training.callbacks import History, OwnFit, ShowProgress
+from competition.training.checkpoints import Checkpoint, Checkpoints
+from competition.training.recording import RecordBatch, Recorder, RecordStep
+from competition.training.resuming import (
+    Progress,
+    Resume,
+    SaveCheckpoints,
+    progress_of,
+    restore_optimizer,
+    restore_weights,
+    say_resumed,
+)
+from competition.training.stopping import StopRequest, met_between_steps
 
 
-def fit(learner: Learner, member: Member, *, name: str, history: Path) -> dict[str, float]:
-    """Train a learner as its recipe says; the last epoch's weights are the result.
+@dataclass(frozen=True)
+class Phase:
+    """One of the two one-cycle phases: its name, epochs, learning rates of first and last group."""
 
-    The one-cycle schedule is Smith's ("Super-convergence", 2018) as fastai has it: learning rates
-    spread over the layer groups from the first to the second number of the recipe.
+    name: str
+    first_epoch: int
+    epochs: int
+    rates: list[float]
+
+
+def fit(
+    learner: Learner,
+    member: Member,
+    *,
+    name: str,
+    folder: Path,
+    recorder: Recorder,
+    checkpoints: Checkpoints,
+    seconds: float,
+) -> dict[str, float]:
+    """Train a learner as its recipe says, or go on where its last checkpoint was made.
 
     Args:
         learner: From `build_learner`.
         member: The recipe.
         name: The member's name, for the progress bar.
-        history: history.csv, rewritten after every epoch.
+        folder: Of the member; history.csv and ledger.parquet are kept up to date there.
+        recorder: Its ledger is replaced by the checkpoint's, where there is one.
+        checkpoints: Of the member.
+        seconds: Between two checkpoints within an epoch.
 
     Returns:
         The last epoch's train_loss, valid_loss (mean log loss, nats), accuracy, error_rate.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM came; a checkpoint was written.
+        InputError: The folder cannot be written, or its checkpoint is of something else.
     """
-    phases = [
-        ("frozen", member.epochs.frozen, member.frozen_rates),
-        ("unfrozen", member.epochs.unfrozen, member.unfrozen_rates),
-    ]
-    recorder = History(history)
-    batches = len(learner.dls.train) + len(learner.dls.valid)
-    with progress_bars() as bars:
-        task = bars.add_task(
-            name, total=(member.epochs.frozen + member.epochs.unfrozen) * batches, note=""
-        )
-        for phase, epochs, (lowest, highest) in phases:
-            if not epochs:
-                continue
-            if phase == "frozen":
-                learner.freeze()
-            else:
-                learner.unfreeze()
-            recorder.phase = phase
-            learner.keyed_steps.first_epoch = len(recorder.rows)
-            with learner.no_logging():
-                learner.fit_one_cycle(
-                    epochs,
-                    lr_max=slice(lowest, highest),
-                    cbs=[recorder, ShowProgress(bars, task)],
-                )
+    epochs, steps = member.epochs.frozen + member.epochs.unfrozen, len(learner.dls.train)
+    checkpoint = checkpoints.latest()
+    progress = Progress(0, 0, [], recorder.ledger)
+    if checkpoint is not None:
+        progress = progress_of(checkpoint)
+        recorder.ledger = progress.ledger
+        say_resumed(name, checkpoint, epochs, steps)
+    stop = StopRequest(name, epochs, steps)
+    save = SaveCheckpoints(checkpoints, progress, stop, seconds, folder / "ledger.parquet")
+    batches = steps + len(learner.dls.valid)
+    with met_between_steps(stop), progress_bars() as bars:
+        task = bars.add_task(name, total=epochs * batches, note="")
+        bars.advance(task, progress.epoch * batches + progress.step)
+
+        def own(phase: Phase, start: int) -> list[OwnFit]:
+            at = (phase.first_epoch, start)
+            history = History(folder / "history.csv", phase.name, progress.history, *at)
+            return [history, ShowProgress(bars, task, *at), save.within(*at)]
+
+        try:
+            fit_phases(learner, member, recorder, checkpoint, own)
+        except RuntimeError:
+            # A terminal sends Ctrl-C to the loader's processes too, and a loader that has lost one
+            # says so here. Between two steps the learner's state is whole.
+            if not stop.asked or stop.in_step:
+                raise
+            save.end()
     names = ("train_loss", "valid_loss", "accuracy", "error_rate")
-    return dict(zip(names, learner.recorder.values[-1], strict=True))
+    return dict(zip(names, progress.history[-1][2:6], strict=True))
+
+
+def fit_phases(
+    learner: Learner,
+    member: Member,
+    recorder: Recorder,
+    checkpoint: Checkpoint | None,
+    own: Callable[[Phase, int], list[OwnFit]],
+) -> None:
+    """Live through the phases from a checkpoint on, or from the beginning.
+
+    The one-cycle schedule is Smith's ("Super-convergence", 2018) as fastai has it: learning rates
+    spread over the layer groups from the first to the second number of the recipe. The last epoch's
+    weights are the result.
+
+    Args:
+        learner: From `build_learner`.
+        member: The recipe.
+        recorder: Where the stages of each step go.
+        checkpoint: Of this member.
+        own: More callbacks for a phase, given the first epoch that is lived through.
+    """
+    start = checkpoint.epoch if checkpoint else 0
+    if checkpoint is not None:
+        restore_weights(learner, checkpoint)
+    for phase in _phases(member):
+        first = phase.first_epoch
+        if start >= first + phase.epochs:
+            continue
+        if phase.name == "frozen":
+            learner.freeze()
+        else:
+            learner.unfreeze()
+        learner.keyed_steps.first_epoch = first
+        batch = RecordBatch(recorder, first, start)
+        callbacks = [batch, RecordStep(recorder, batch, first, start), *own(phase, start)]
+        if checkpoint is not None and (start, checkpoint.step) > (first, 0):
+            restore_optimizer(learner, checkpoint)
+            callbacks.append(Resume(checkpoint, first))
+        lowest, highest = phase.rates
+        with learner.no_logging():
+            learner.fit_one_cycle(
+                phase.epochs,
+                lr_max=slice(lowest, highest),
+                start_epoch=max(0, start - first),
+                cbs=callbacks,
+            )
+
+
+def _phases(member: Member) -> list[Phase]:
+    frozen, unfrozen = member.epochs.frozen, member.epochs.unfrozen
+    return [
+        Phase("frozen", 0, frozen, member.frozen_rates),
+        Phase("unfrozen", frozen, unfrozen, member.unfrozen_rates),
+    ]

@@ -4,53 +4,89 @@ from __future__ import annotations
 
 import gc
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import safetensors.torch
 import torch
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
 
 from competition.data.loading import member_loaders, prediction_loader
 from competition.data.splits import validation_ids
+from competition.determinism.digests import digest_tensors
+from competition.determinism.ledger import Ledger
 from competition.determinism.randomness import Key
 from competition.files import sha256_file, whole_file, write_csv, write_json
-from competition.settings import Settings
+from competition.settings import Member, Settings
+from competition.training.beginnings import note_beginnings
+from competition.training.checkpoints import Checkpoints
 from competition.training.fitting import fit
 from competition.training.predicting import predict
 from competition.training.recipes import build_learner
+from competition.training.recording import Recorder
 from competition.training.records import RESULT_FILES, member_identity
 
 
-def train_member(
-    name: str,
-    settings: Settings,
-    index: pd.DataFrame,
-    environment: dict[str, Any],
-    folder: Path,
-) -> dict[str, Any]:
-    """Train one member and write its files; member.json is the last, and says that it is complete.
+@dataclass
+class Workshop:
+    """All that a member's training needs, ready to begin.
+
+    Attributes:
+        member: The recipe.
+        labels: Class by id, of the training images.
+        test: The index's test rows.
+        learner: Untrained.
+        identity: What decides the bits.
+        ledger: With the rows of what comes before the first step.
+    """
+
+    name: str
+    settings: Settings
+    member: Member
+    labels: dict[str, str]
+    test: pd.DataFrame
+    loaders: DataLoaders
+    learner: Learner
+    identity: dict[str, Any]
+    ledger: Ledger
+
+    def predictions(self) -> dict[str, pd.DataFrame]:
+        """valid.csv and test.csv as the learner's weights give them, by file name.
+
+        Raises:
+            InputError: The training has diverged.
+        """
+        classes = self.settings.competition.classes
+        valid = predict(self.learner.model, self.loaders.valid, classes)
+        valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
+        unlabelled = prediction_loader(self.loaders, self.test, self.settings.data_folder)
+        return {
+            "valid.csv": valid,
+            "test.csv": predict(self.learner.model, unlabelled, classes),
+        }
+
+
+def open_workshop(
+    name: str, settings: Settings, index: pd.DataFrame, environment: dict[str, Any]
+) -> Workshop:
+    """Split the data, build loaders and learner of a member, and begin its ledger.
 
     Args:
         name: The member's name in the settings.
         settings: Of the run.
         index: From `build_index`.
         environment: From `set_up`.
-        folder: runs/<run>/members/<member>.
-
-    Returns:
-        The content of member.json: what decided the bits, the last epoch's scores, the files'
-        digests, the seconds it took.
 
     Raises:
-        InputError: As the stages say, or the folder cannot be written.
+        InputError: Too few images, or ImageNet weights that cannot be had.
     """
-    started = time.perf_counter()
     member = settings.members[name]
     classes = settings.competition.classes
     key = Key((settings.run.seed, name))
     train = index[index["part"] == "train"].reset_index(drop=True)
-    test = index[index["part"] == "test"].reset_index(drop=True)
     held_out = validation_ids(
         train["id"].tolist(), share=member.validation.share, seed=settings.run.seed
     )
@@ -65,25 +101,96 @@ def train_member(
         device=torch.device(environment["decides"]["device"]),
     )
     learner = build_learner(member, loaders, classes=len(classes), key=key)
-    scores = fit(learner, member, name=name, history=folder / "history.csv")
-    valid = predict(learner.model, loaders.valid, classes)
+    identity = member_identity(name, settings, index, environment)
     labels = dict(zip(train["id"], train["label"], strict=True))
-    valid.insert(1, "label", [labels[image] for image in valid["id"]])
-    unlabelled = prediction_loader(loaders, test, settings.data_folder)
-    write_csv(folder / "valid.csv", valid)
-    write_csv(folder / "test.csv", predict(learner.model, unlabelled, classes))
+    ledger = Ledger(
+        {
+            **identity,
+            "level": settings.run.ledger,
+            "code": environment["beside"].get("code", ""),
+            "epochs": member.epochs.frozen + member.epochs.unfrozen,
+            "steps": len(loaders.train),
+        }
+    )
+    note_beginnings(ledger, environment["decides"], index, loaders, labels, learner.model)
+    return Workshop(
+        name=name,
+        settings=settings,
+        member=member,
+        labels=labels,
+        test=index[index["part"] == "test"].reset_index(drop=True),
+        loaders=loaders,
+        learner=learner,
+        identity=identity,
+        ledger=ledger,
+    )
+
+
+def train_member(
+    name: str,
+    settings: Settings,
+    index: pd.DataFrame,
+    environment: dict[str, Any],
+    folder: Path,
+) -> dict[str, Any]:
+    """Train one member and write its files; member.json is the last, and says that it is complete.
+
+    A training that was interrupted goes on from its last checkpoint.
+
+    Args:
+        name: The member's name in the settings.
+        settings: Of the run.
+        index: From `build_index`.
+        environment: From `set_up`.
+        folder: runs/<run>/members/<member>.
+
+    Returns:
+        The content of member.json: what decided the bits, the last epoch's scores, the files'
+        digests, the seconds that this process took.
+
+    Raises:
+        InputError: As the stages say, or the folder cannot be written.
+        Stopped: Ctrl-C or SIGTERM came.
+    """
+    started = time.perf_counter()
+    workshop = open_workshop(name, settings, index, environment)
+    checkpoints = Checkpoints(folder / "checkpoint", workshop.identity)
+    recorder = Recorder(workshop.ledger, settings.run.ledger)
+    scores = fit(
+        workshop.learner,
+        workshop.member,
+        name=name,
+        folder=folder,
+        recorder=recorder,
+        checkpoints=checkpoints,
+        seconds=settings.run.checkpoint_seconds,
+    )
+    ledger = recorder.ledger
+    last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
+    predictions = workshop.predictions()
+    for file, table in predictions.items():
+        write_csv(folder / file, table)
+        probabilities = torch.from_numpy(table[settings.competition.classes].to_numpy(copy=True))
+        digest = digest_tensors([probabilities])
+        ledger.add("prediction", digest, epoch=last[0], step=last[1], what=file)
+    ledger.write(folder / "ledger.parquet")
     with whole_file(folder / "weights.safetensors") as temporary:
         # Not save_file: on a full disk it raises an error that is no OSError.
-        temporary.write_bytes(safetensors.torch.save(learner.model.state_dict()))
+        temporary.write_bytes(safetensors.torch.save(workshop.learner.model.state_dict()))
     record = {
-        "identity": member_identity(name, settings, index, environment),
-        "images": {"train": len(loaders.train.ids), "valid": len(valid), "test": len(test)},
+        "identity": workshop.identity,
+        "images": {
+            "train": len(workshop.loaders.train.ids),
+            "valid": len(predictions["valid.csv"]),
+            "test": len(predictions["test.csv"]),
+        },
         "scores": scores,
         "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
         "seconds": round(time.perf_counter() - started, 3),
     }
     write_json(folder / "member.json", record)
+    checkpoints.clear()
     # Ten networks in a row must not add up in memory.
-    del learner, loaders, unlabelled
+    del workshop, recorder, ledger
     gc.collect()
     return record

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from competition.data.index import data_digest
-from competition.errors import InputError
+from competition.errors import InputError, differences
 from competition.files import sha256_file
 from competition.settings import Settings
 
@@ -59,11 +59,11 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
     record = read_record(folder)
     if record is None:
         return None
-    differences = _differences(record["identity"], identity)
-    if differences:
+    found = differences(record["identity"], identity)
+    if found:
         raise InputError(
             f"{folder} holds a member that was trained from something else:",
-            details=differences,
+            details=found,
             mend="Start another run with --run NAME, or remove that folder.",
         )
     for file, digest in record["files"].items():
@@ -73,14 +73,3 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
                 mend="Put it back, or remove that folder to train the member again.",
             )
     return record
-
-
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """A line `key: before then, now now` for each value that differs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        lines: list[str] = []
-        for key in sorted(before.keys() | now.keys()):
-            below = f"{where}.{key}" if where else key
-            lines += _differences(before.get(key), now.get(key), below)
-        return lines
-    return [] if before == now else [f"{where}: {before!r} then, {now!r} now"]

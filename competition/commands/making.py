@@ -1,0 +1,216 @@
+"""The commands that make something: run, train, blend, validate."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from competition.commands.options import (
+    RUNS,
+    Change,
+    Config,
+    Data,
+    Debug,
+    Out,
+    Profile,
+    Quiet,
+    RunName,
+    answered,
+    run_name,
+    settings_of,
+)
+from competition.errors import InputError
+from competition.terminal import box, clock, console, say
+
+if TYPE_CHECKING:
+    from competition.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ncompetition run --profile fixture\n\n"
+    "competition run --data ~/wheat --set run.seed=7 --run seed7"
+)
+@answered
+def run(
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    out: Out = RUNS,
+    run: RunName = None,
+    changes: Change = None,
+    without_data: Annotated[
+        str | None,
+        typer.Option(
+            "--without-data",
+            metavar="PROFILE",
+            help="Use this profile when there is no data folder.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train every member, blend them, write and validate the submission."""
+    from competition import pipeline, summaries
+
+    started = time.perf_counter()
+    settings = settings_of(config, profile, data, changes)
+    if without_data and not profile and data is None and not settings.data_folder.is_dir():
+        _say_no_data(settings, without_data)
+        profile = without_data
+        settings = settings_of(config, profile, data, changes)
+    prepared = pipeline.prepare(settings, out / run_name(run, profile))
+    names = list(settings.members)
+    members = pipeline.train(prepared, names, started)
+    submission = prepared.folder / "submission.csv"
+    pairs = pipeline.members_to_blend(prepared.folder, settings)
+    pipeline.blend_files(pairs, settings, prepared.sample_path, submission)
+    pipeline.keep_record(prepared, started)
+    score, images = pipeline.blend_score(prepared, names)
+    say("")
+    console.print(summaries.members(settings, members))
+    say(
+        f"blend's log loss on the {images} images that every member held out: [bold]{score:.4f}[/] "
+        f"(uniform guessing: {math.log(len(settings.competition.classes)):.4f})"
+    )
+    say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
+    say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
+    say(f"done in {clock(time.perf_counter() - started)}")
+
+
+@app.command(
+    epilog="Examples:\n\ncompetition train\n\ncompetition train M27g M26c --profile fixture"
+)
+@answered
+def train(
+    members: Annotated[
+        list[str] | None, typer.Argument(help="Members to train. Default: all.", show_default=False)
+    ] = None,
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    out: Out = RUNS,
+    run: RunName = None,
+    changes: Change = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train members; those that are complete are skipped."""
+    from competition import pipeline
+
+    started = time.perf_counter()
+    settings = settings_of(config, profile, data, changes)
+    settings.refuse_unknown_members(members or [])
+    names = [name for name in settings.members if not members or name in members]
+    prepared = pipeline.prepare(settings, out / run_name(run, profile))
+    pipeline.train(prepared, names, started)
+    took = clock(time.perf_counter() - started)
+    say(f"done in {took}: {escape(str(prepared.folder / 'members'))}")
+
+
+@app.command(
+    epilog="Examples:\n\ncompetition blend --run full\n\n"
+    "competition blend a.csv=69.0 b.csv=57.3 --output blend.csv"
+)
+@answered
+def blend(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE=WEIGHT]...",
+            help="Prediction files. Default: the members of a run.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="File to write. Default: the run's submission.csv."),
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option("--sample", help="Sample submission whose row and column order is taken."),
+    ] = None,
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    out: Out = RUNS,
+    run: RunName = None,
+    changes: Change = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Blend prediction files, or a run's members, with the weights given or of the settings."""
+    from competition import pipeline
+
+    settings = settings_of(config, profile, data, changes)
+    if files:
+        if output is None:
+            raise InputError("blending files needs --output FILE")
+        pairs = [_file_and_weight(text) for text in files]
+    else:
+        folder = out / run_name(run, profile)
+        pairs = pipeline.members_to_blend(folder, settings)
+        output = output or folder / "submission.csv"
+        sample = sample or settings.data_folder / settings.data.sample_submission
+    pipeline.blend_files(pairs, settings, sample, output)
+    if not files and output == folder / "submission.csv":
+        pipeline.record_blend(folder, settings)
+    say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{escape(str(output))}[/]")
+
+
+@app.command(
+    epilog="Examples:\n\ncompetition validate runs/full/submission.csv\n\n"
+    "competition validate blend.csv --sample sample_submission.csv"
+)
+@answered
+def validate(
+    submission: Annotated[Path, typer.Argument(help="The file to hand in.")],
+    sample: Annotated[
+        Path | None,
+        typer.Option("--sample", help="The host's sample. Default: the one of the data folder."),
+    ] = None,
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    changes: Change = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Check a submission against sample_submission.csv: exit code 0 valid, 1 invalid."""
+    from competition import pipeline
+
+    settings = settings_of(config, profile, data, changes)
+    sample = sample or settings.data_folder / settings.data.sample_submission
+    rows = pipeline.validate_file(submission, settings, sample)
+    console.quiet = False
+    texts = escape(f"{submission} has the ids and columns of {sample}, {rows} rows")
+    say(f"[bold green]valid[/]: {texts}")
+
+
+def _file_and_weight(text: str) -> tuple[Path, float]:
+    path, _, weight = text.rpartition("=")
+    try:
+        if not path:
+            raise ValueError
+        return Path(path), float(weight)
+    except ValueError:
+        raise InputError(
+            f"{text}: not of the form FILE=WEIGHT", mend="Example: a.csv=69.0 b.csv=57.3"
+        ) from None
+
+
+def _say_no_data(settings: Settings, profile: str) -> None:
+    address = settings.competition.address
+    where = f"\nThe real data is to be had at\n{address}\n" if address else ""
+    box(
+        "no data folder",
+        f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small "
+        f"drawn images, so that you see every step.\n{where}"
+        "Unpack it there, or name its folder with --data, and type the command again.",
+    )

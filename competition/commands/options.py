@@ -1,0 +1,96 @@
+"""What all commands share: their common options, --quiet, and errors as one message."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from competition.errors import InputError
+from competition.terminal import console, error_console
+
+if TYPE_CHECKING:
+    from competition.settings import Settings
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file. Default: competition.toml beside the engine."),
+]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="Lay \\[profiles.NAME] over the settings.")
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data folder, in place of the settings' one.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Name of this run. Default: the profile, or 'full'.")
+]
+Change = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a setting, e.g. run.seed=7. Repeatable."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only verdicts and errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+RUNS = Path("runs")
+
+
+def answered(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn --quiet into silence, errors into one message and an exit code."""
+
+    @functools.wraps(function)
+    def command(*args: Any, quiet: bool = False, debug: bool = False, **options: Any) -> None:
+        console.quiet = quiet
+        try:
+            function(*args, **options, quiet=quiet, debug=debug)
+        except KeyboardInterrupt as stop:
+            if debug:
+                raise
+            _end(
+                2,
+                str(stop) or "stopped before the end",
+                "What is complete stays, nothing is half written. To go on, type the same command:",
+                shlex.join(["competition", *sys.argv[1:]]),
+            )
+        except InputError as error:
+            if debug:
+                raise
+            _end(error.exit_code, str(error))
+        except OSError as error:
+            if debug:
+                raise
+            _end(2, f"{error.filename or 'the system'}: {error.strerror or error}")
+
+    return command
+
+
+def _end(code: int, *lines: str) -> NoReturn:
+    error_console.print("[bold red]error:[/]", end=" ")
+    for line in lines:
+        error_console.print(line, markup=False)
+    raise typer.Exit(code)
+
+
+def settings_of(
+    config: Path | None, profile: str | None, data: Path | None, changes: list[str] | None
+) -> Settings:
+    from competition.settings import DEFAULT_CONFIG
+    from competition.settings_file import read_settings
+
+    return read_settings(
+        config or DEFAULT_CONFIG, profile=profile, changes=changes or [], data=data
+    )
+
+
+def run_name(run: str | None, profile: str | None) -> str:
+    name = run or profile or "full"
+    if Path(name).name != name or name in (".", ".."):
+        raise InputError(f"--run {name}: a name, not a path; the folder is chosen with --out")
+    return name

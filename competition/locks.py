@@ -1,0 +1,111 @@
+"""One process at a time in a member's folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import SoftFileLock, Timeout
+
+from competition.errors import InputError
+
+LOCK = ".lock"
+
+# A lock file that cannot be read is taken over when it has not changed for two seconds.
+_PATIENCE = 3.0
+# Nobody takes this long, in seconds, from creating a lock file to writing who holds it.
+_ABANDONED = 10.0
+
+
+@contextmanager
+def held(folders: Sequence[Path]) -> Iterator[None]:
+    """Hold all of these folders for this process while the block runs, or none of them.
+
+    Each gets a file `.lock` that names process and host, and that is removed however the block
+    ends. One that a killed process of this host left is taken over at once; its process id may
+    even be in use again, because the time when a process started is part of it. Whatever killed
+    writers left unfinished in the folders and their checkpoint/ is removed.
+
+    Args:
+        folders: Created where they are missing.
+
+    Raises:
+        InputError: Another process holds one of them, or one cannot be written.
+    """
+    # In one order, so that of two processes that want overlapping folders one gets them.
+    ordered = sorted({folder.resolve(): folder for folder in folders}.items())
+    with ExitStack() as locks:
+        for _, folder in ordered:
+            locks.enter_context(_lock(folder))
+        for _, folder in ordered:
+            _remove_unfinished(folder)
+        yield
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    file = folder / LOCK
+    lock = SoftFileLock(file, thread_local=False)
+    try:
+        _name_abandoned(file)
+        # Waits only while the file names nobody; a holder that still runs ends it at once.
+        lock.acquire(_PATIENCE, 0.05, cancel_check=lambda: lock.pid is not None)
+    except Timeout:
+        raise _refusal(folder, file) from None
+    except OSError as error:
+        raise InputError(
+            f"cannot lock {folder}: {error.strerror or error}",
+            mend="Free some space, or choose another place with --out."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "Choose another place with --out.",
+        ) from error
+    try:
+        yield
+    finally:
+        # What cannot be removed any more is recognised as left behind at the next start.
+        with suppress(OSError):
+            lock.release()
+
+
+def _refusal(folder: Path, file: Path) -> InputError:
+    try:
+        process, host, *_ = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return InputError(
+            f"{folder} is locked, but {file} does not say by which process",
+            mend="When nothing is training it any more, remove that file.",
+        )
+    # In a container the host's name is followed by the number of the process-id namespace.
+    host = host.partition("?pidns-")[0]
+    return InputError(
+        f"{folder} is being trained by process {process} on {host}",
+        mend="Wait for that process or end it, or choose another --run. "
+        f"If it is gone for certain, remove {file}.",
+    )
+
+
+def _name_abandoned(file: Path) -> None:
+    """Write something into a lock file that is still empty because its writer was killed.
+
+    SoftFileLock waits for ever for an empty one to name its holder, and takes over a wrong one.
+    """
+    with suppress(OSError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            state = os.fstat(descriptor)
+            if state.st_size == 0 and time.time() - state.st_mtime > _ABANDONED:
+                os.write(descriptor, b"abandoned\n")
+        finally:
+            os.close(descriptor)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of `files.whole_file` whose writers were killed."""
+    for place in (folder, folder / "checkpoint"):
+        for path in place.glob(".*.part"):
+            with suppress(OSError):
+                path.unlink()

@@ -1,0 +1,166 @@
+"""Makes one step of a recorded run again, in as fine a detail as there is.
+
+A process of its own (`python -m competition.proof.replaying`), because a step's bits depend on what
+a process starts with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import safetensors.torch
+
+from competition.delivery.provenance import recorded_settings
+from competition.determinism.environment import set_up
+from competition.determinism.ledger import Ledger
+from competition.errors import InputError
+from competition.training.callbacks import OwnFit
+from competition.training.checkpoints import Checkpoint, Checkpoints
+from competition.training.fitting import Phase, fit_phases
+from competition.training.members import Workshop, open_workshop
+from competition.training.recording import Recorder
+
+LEDGER, VALUES = "ledger.parquet", "values.safetensors"
+
+
+def replay(
+    run: Path,
+    name: str,
+    moment: tuple[int, int],
+    stage: str,
+    output: Path,
+    *,
+    data: Path | None,
+    beside: Sequence[Path] = (),
+    wanted: str | None = None,
+) -> None:
+    """Train a member again up to a moment, from the nearest checkpoint, and write what it shows.
+
+    Args:
+        run: runs/<run>, complete or not.
+        name: The member.
+        moment: (epoch, step), from 1; (0, 0) for what comes before the first step.
+        stage: The last stage that is needed there.
+        output: Folder for ledger.parquet, with a row for each image, module and parameter at the
+            moment, and values.safetensors.
+        data: The data folder; None for the one that is recorded.
+        beside: Folders of other runs whose checkpoints may be used, where settings, data and
+            environment are the same: up to the moment their states are the same.
+        wanted: What of the stage has its values written, as `value`.
+
+    Raises:
+        InputError: The run's record or data cannot be read.
+    """
+    settings = recorded_settings(run, data)
+    environment = set_up(threads=settings.run.threads, device=settings.run.device)
+    index = pd.read_parquet(run / "index.parquet")
+    workshop = open_workshop(name, settings, index, environment)
+    about = {**workshop.ledger.about, "level": "tensor"}
+    recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted) if wanted else None)
+    kept = None
+    if moment == (0, 0):
+        recorder.ledger = workshop.ledger
+        kept = workshop.learner.model.state_dict().get(wanted)
+    else:
+        checkpoint = _nearest([run, *beside], name, workshop, moment)
+        stop = _StopAt(moment, after_validation=stage == "prediction")
+        try:
+            fit_phases(
+                workshop.learner,
+                workshop.member,
+                recorder,
+                checkpoint,
+                lambda phase, start: [stop.within(phase, start)],
+            )
+        except _Reached:
+            kept = recorder.kept
+    recorder.ledger.write(output / LEDGER)
+    if kept is not None:
+        safetensors.torch.save_file({"value": kept.contiguous().cpu()}, output / VALUES)
+
+
+def _nearest(
+    runs: Sequence[Path], name: str, workshop: Workshop, moment: tuple[int, int]
+) -> Checkpoint | None:
+    """The latest checkpoint that was made before the moment's step."""
+    found: list[Checkpoint] = []
+    for run in runs:
+        folder = run / "members" / name / "checkpoint"
+        try:
+            checkpoint = Checkpoints(folder, workshop.identity).latest(
+                before=(moment[0] - 1, moment[1] - 1)
+            )
+        except InputError:
+            continue  # made under other settings: of no use here
+        found += [checkpoint] if checkpoint else []
+    return max(found, key=lambda each: (each.epoch, each.step), default=None)
+
+
+class _Reached(Exception):
+    """The step that was asked for is made."""
+
+
+class _StopAt:
+    def __init__(self, moment: tuple[int, int], *, after_validation: bool) -> None:
+        self.moment, self.after_validation = moment, after_validation
+
+    def within(self, phase: Phase, start: int) -> OwnFit:
+        return _Stopping(self, phase.first_epoch, start)
+
+
+class _Stopping(OwnFit):
+    order = 2500  # the recorder has written by then
+
+    def __init__(self, at: _StopAt, first_epoch: int, start: int) -> None:
+        super().__init__(first_epoch, start)
+        self.stop_at = at
+
+    def after_batch(self) -> None:
+        reached = (self.at + 1, self.iter + 1) == self.stop_at.moment
+        if self.training and reached and not self.stop_at.after_validation:
+            raise _Reached("step")
+
+    def after_validate(self) -> None:
+        if self.at + 1 == self.stop_at.moment[0]:
+            raise _Reached("epoch")
+
+
+def main() -> None:
+    """What the parent process starts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("member")
+    parser.add_argument("epoch", type=int)
+    parser.add_argument("step", type=int)
+    parser.add_argument("stage")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--beside", type=Path, action="append", default=[])
+    parser.add_argument("--wanted")
+    given = parser.parse_args()
+    replay(
+        given.run,
+        given.member,
+        (given.epoch, given.step),
+        given.stage,
+        given.output,
+        data=given.data,
+        beside=given.beside,
+        wanted=given.wanted,
+    )
+
+
+if __name__ == "__main__":
+    import sys
+
+    from competition.terminal import console, error_console
+
+    console.quiet = True
+    try:
+        main()
+    except InputError as error:
+        error_console.print(str(error), markup=False)
+        sys.exit(error.exit_code)

@@ -1,0 +1,66 @@
+"""Ctrl-C and SIGTERM within a training: a request that is met between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from competition.errors import Stopped
+
+
+class StopRequest:
+    """Whether the user asked to stop, and where the training is.
+
+    Attributes:
+        asked: A signal came.
+        in_step: The learner is within a training step, in no state to be kept.
+    """
+
+    def __init__(self, name: str, epochs: int, steps: int) -> None:
+        self.asked = self.in_step = False
+        self._name, self._epochs, self._steps = name, epochs, steps
+
+    def raise_stopped(self, epoch: int, step: int) -> None:
+        """Leave the training; the checkpoint is written.
+
+        Args:
+            epoch: Epochs that are complete.
+            step: Steps that are complete in the epoch after them.
+        """
+        place = f"after epoch {epoch} of {self._epochs}"
+        if step:
+            place = f"in epoch {epoch + 1} of {self._epochs}, after step {step} of {self._steps}"
+        raise Stopped(f"stopped {self._name} {place}; its checkpoint is written")
+
+
+@contextmanager
+def met_between_steps(request: StopRequest) -> Iterator[None]:
+    """Within the block, the first Ctrl-C or SIGTERM is a request; the second one acts as before.
+
+    Signals can be handled in the main thread only; elsewhere the block runs as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    ]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        request.asked = True
+        for each in numbers:
+            signal.signal(each, before[each])
+
+    try:
+        for number in numbers:
+            signal.signal(number, ask)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])

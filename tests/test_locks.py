@@ -1,0 +1,294 @@
+"""One process at a time in a member's folder, and nothing that a killed one leaves in the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from competition.errors import InputError
+from competition.files import whole_file
+from competition.locks import LOCK, held
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from competition.locks import held
+
+with held([Path(name) for name in sys.argv[1:]]):
+    print("held", flush=True)
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+Holder = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def holder() -> Iterator[Holder]:
+    """Start a process that holds these folders until it is ended."""
+    started = []
+
+    def start(*folders: Path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, *map(str, folders)], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
+
+
+def mark(folder: Path) -> tuple[str, str]:
+    """This host's name and when this process started, as lock files have them."""
+    with held([folder]):
+        _, host, started = (folder / LOCK).read_text().splitlines()
+    return host, started
+
+
+def left_behind(folder: Path, *lines: object) -> Path:
+    """Write a lock file into a new folder."""
+    folder.mkdir()
+    (folder / LOCK).write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def assert_free(*folders: Path) -> None:
+    with held(folders):
+        pass
+    assert not [file for folder in folders for file in folder.glob(f"{LOCK}*")]
+
+
+def test_a_second_process_is_refused_with_the_first_ones_id(holder: Holder, tmp_path: Path) -> None:
+    folder = tmp_path / "members" / "M27g"
+    process = holder(folder)
+    begin = time.monotonic()
+    with pytest.raises(InputError) as refused, held([folder]):
+        pytest.fail("held twice")
+    assert time.monotonic() - begin < 1
+    assert refused.value.what.startswith(f"{folder} is being trained by process {process.pid} on ")
+    assert "pidns" not in refused.value.what
+    assert "--run" in refused.value.mend
+    assert str(folder / LOCK) in refused.value.mend
+    # The refusal took nothing from the first.
+    assert (folder / LOCK).read_text().startswith(f"{process.pid}\n")
+
+
+def test_the_same_process_cannot_hold_a_folder_twice(tmp_path: Path) -> None:
+    with held([tmp_path]):
+        with pytest.raises(InputError, match=f"process {os.getpid()} "), held([tmp_path]):
+            pytest.fail("held twice")
+        with pytest.raises(InputError, match=f"process {os.getpid()} "), held([tmp_path]):
+            pytest.fail("a refusal has let the folder go")
+    assert_free(tmp_path)
+
+
+def test_a_folder_that_is_named_twice_is_held_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with held([Path("a"), tmp_path / "a", Path("b/../a"), Path("a")]):
+        assert (tmp_path / "a" / LOCK).is_file()
+    assert_free(tmp_path / "a")
+
+
+def test_a_lock_is_gone_after_the_block(tmp_path: Path) -> None:
+    with held([tmp_path / "a", tmp_path / "b"]):
+        assert (tmp_path / "a" / LOCK).is_file()
+        assert (tmp_path / "b" / LOCK).is_file()
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "b"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
+def test_a_lock_is_gone_after_an_error(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), held([tmp_path]):
+        raise error
+    assert_free(tmp_path)
+
+
+def test_a_lock_is_gone_after_ctrl_c(holder: Holder, tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout
+    assert process.stdout.read() == "interrupted\n"
+    process.wait()
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_the_lock_of_a_killed_process_is_recognised_at_once(holder: Holder, tmp_path: Path) -> None:
+    for _ in range(3):
+        process = holder(tmp_path)
+        process.kill()
+        process.wait()
+        assert (tmp_path / LOCK).is_file()
+        begin = time.monotonic()
+        assert_free(tmp_path)
+        assert time.monotonic() - begin < 1
+
+
+def test_a_process_id_that_is_used_again_does_not_keep_a_lock(tmp_path: Path) -> None:
+    host, started = mark(tmp_path)
+    # This process started at another time than the one that left the lock.
+    assert_free(left_behind(tmp_path / "a", os.getpid(), host, int(started) - 1))
+    # The control: one that it could have left itself.
+    control = left_behind(tmp_path / "b", os.getpid(), host, started)
+    with pytest.raises(InputError, match=f"process {os.getpid()} "), held([control]):
+        pytest.fail("the control is held")
+
+
+def test_a_lock_of_another_host_stays_and_its_file_is_named(tmp_path: Path) -> None:
+    folder = left_behind(tmp_path / "M27g", 4711, "elsewhere", 12)
+    with pytest.raises(InputError) as refused, held([folder]):
+        pytest.fail("taken from another host")
+    assert refused.value.what == f"{folder} is being trained by process 4711 on elsewhere"
+    assert f"remove {folder / LOCK}." in refused.value.mend
+
+
+def test_a_lock_of_another_container_names_the_host_only(tmp_path: Path) -> None:
+    folder = left_behind(tmp_path / "M27g", 4711, "elsewhere?pidns-f000001b", 12)
+    with pytest.raises(InputError, match="by process 4711 on elsewhere\n"), held([folder]):
+        pytest.fail("taken from another container")
+
+
+@pytest.mark.parametrize("content", [b"4711\nho", b"\xff\x00"])
+def test_a_damaged_lock_is_taken_over(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / LOCK).write_bytes(content)
+    assert_free(tmp_path)
+
+
+def test_a_lock_that_has_long_been_empty_is_taken_over(tmp_path: Path) -> None:
+    # Killed between creating the file and writing it, or the machine lost its power.
+    (tmp_path / LOCK).touch()
+    os.utime(tmp_path / LOCK, (time.time() - 60, time.time() - 60))
+    assert_free(tmp_path)
+
+
+def test_a_lock_that_is_being_written_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("competition.locks._PATIENCE", 0.5)
+    (tmp_path / LOCK).touch()
+    with (
+        pytest.raises(InputError, match="does not say by which process") as refused,
+        held([tmp_path]),
+    ):
+        pytest.fail("taken from somebody who is about to write")
+    assert str(tmp_path / LOCK) in str(refused.value)
+    assert (tmp_path / LOCK).read_bytes() == b""
+
+
+def test_all_or_none(holder: Holder, tmp_path: Path) -> None:
+    names = [tmp_path / name for name in "abc"]
+    holder(names[1])
+    with pytest.raises(InputError, match="b is being trained"), held(names):
+        pytest.fail("one of them is held")
+    assert_free(names[0], names[2])
+
+
+def test_nothing_is_removed_before_all_are_held(holder: Holder, tmp_path: Path) -> None:
+    unfinished = tmp_path / "a" / ".weights.safetensors.4711.part"
+    unfinished.parent.mkdir()
+    unfinished.touch()
+    holder(tmp_path / "b")
+    with pytest.raises(InputError), held([tmp_path / "a", tmp_path / "b"]):
+        pytest.fail("one of them is held")
+    assert unfinished.exists()
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    kept = [tmp_path / "history.csv", tmp_path / "checkpoint" / "a.bin", tmp_path / "x.part"]
+    unfinished = []
+    for file in kept:
+        with whole_file(file) as temporary:
+            temporary.write_text("whole")
+            unfinished.append(temporary)
+    for temporary in unfinished:
+        temporary.write_text("ha")
+    with held([tmp_path]):
+        assert not [temporary for temporary in unfinished if temporary.exists()]
+        assert all(file.read_text() == "whole" for file in kept)
+
+
+def test_a_worker_that_ends_does_not_let_go(tmp_path: Path) -> None:
+    script = """
+import multiprocessing, sys
+from pathlib import Path
+from competition.locks import held
+
+with held([Path(sys.argv[1])]):
+    worker = multiprocessing.get_context("fork").Process(target=list)
+    worker.start()
+    worker.join()
+    print(worker.exitcode, (Path(sys.argv[1]) / ".lock").is_file())
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "0 True\n"
+
+
+def test_of_many_that_find_a_lock_left_behind_one_gets_it(holder: Holder, tmp_path: Path) -> None:
+    process = holder(tmp_path / "a", tmp_path / "b")
+    process.kill()
+    process.wait()
+    many = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD, tmp_path / "b", tmp_path / "a"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in many:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=3)
+    running = [process for process in many if process.poll() is None]
+    assert len(running) == 1
+    assert (tmp_path / "a" / LOCK).read_text().startswith(f"{running[0].pid}\n")
+    running[0].kill()
+    assert sorted(process.communicate()[0] for process in many) == ["", "", "", "held\n"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "folder"])
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / LOCK).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"cannot lock .*(?s:.)*--out"), held([tmp_path / place]):
+        pytest.fail("held")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(InputError, match="Permission denied"), held([tmp_path]):
+        pytest.fail("held")
+    tmp_path.chmod(0o755)
+
+
+def test_the_user_sees_nothing_of_it(tmp_path: Path) -> None:
+    left_behind(tmp_path / "a", "wheat")
+    script = HOLD.replace("time.sleep(600)", "pass")
+    told = subprocess.run(
+        [sys.executable, "-W", "always", "-c", script, tmp_path / "a"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (told.stdout, told.stderr) == ("held\n", "")
