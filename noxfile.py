@@ -26,6 +26,13 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "--maxprocesses", "4", *session.posargs)
 
 
+@nox.session(default=False)
+def matrices(session: nox.Session) -> None:
+    """Run the slow tests: every moment of a kill, every step of a resume."""
+    install(session)
+    session.run("pytest", "-m", "slow", "-n", "auto", "--maxprocesses", "2", *session.posargs)
+
+
 @nox.session
 def reproducibility(session: nox.Session) -> None:
     """Train one member of each network twice and compare every bit; `-- --all` takes all ten."""

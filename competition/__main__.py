@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import warnings
 from types import FrameType
 
 from competition.determinism.environment import start_over_prepared
@@ -18,10 +17,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
-    # Two deprecations inside fastai that a user can do nothing about.
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-    warnings.filterwarnings("ignore", "The 'mode.chained_assignment' option is deprecated")
     from competition.cli import app
+    from competition.terminal import ignore_known_warnings
+
+    ignore_known_warnings()
 
     app()
 

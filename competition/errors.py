@@ -66,5 +66,8 @@ def gaps(before: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any, Any
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             yield from gaps(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif isinstance(before, list) and isinstance(now, list) and set(before) != set(now):
+        # Of long lists only what one of them lacks.
+        yield where, [x for x in before if x not in now], [x for x in now if x not in before]
     elif before != now:
         yield where, before, now

@@ -39,8 +39,12 @@ def members(settings: Settings, records: dict[str, dict[str, Any]]) -> Table:
 
 
 def twins(verdict: Verdict) -> Table:
-    """One row per member and file: the start of both digests, and what differs."""
+    """One row per member and file: the start of both digests, and what differs; the control."""
     table = _compared("Twins", verdict.comparisons, "first", "second")
+    for member in verdict.report.members:
+        agreed = f"{member.comparison.agreed:,} agree"
+        answer = "[green]same bits[/]" if member.comparison.same else "[red]differ[/]: see below"
+        table.add_row(member.name, "ledger's digests", "", agreed, answer)
     table.add_section()
     for row in verdict.control:
         answer = "[red]same bits[/]" if row.same else "[green]differ[/]"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -12,6 +14,12 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+)
+
+# How the deprecations begin that fastai itself brings along.
+KNOWN_WARNINGS = (
+    "`torch.jit.script` is deprecated",
+    "The 'mode.chained_assignment' option is deprecated",
 )
 
 console = Console(highlight=False, soft_wrap=False)
@@ -55,3 +63,9 @@ def clock(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def ignore_known_warnings() -> None:
+    """Keep quiet about deprecations inside fastai that a user can do nothing about."""
+    for beginning in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", beginning)

@@ -43,7 +43,7 @@ RUNS = Path("runs")
 
 
 def answered(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn --quiet into silence, errors into one message and an exit code."""
+    """Make a command of a function: --quiet is silence, an error is one message and a code."""
 
     @functools.wraps(function)
     def command(*args: Any, quiet: bool = False, debug: bool = False, **options: Any) -> None:
@@ -81,6 +81,11 @@ def _end(code: int, *lines: str) -> NoReturn:
 def settings_of(
     config: Path | None, profile: str | None, data: Path | None, changes: list[str] | None
 ) -> Settings:
+    """The settings that the common options give.
+
+    Raises:
+        InputError: They are missing or wrong.
+    """
     from competition.settings import DEFAULT_CONFIG
     from competition.settings_file import read_settings
 
@@ -90,6 +95,11 @@ def settings_of(
 
 
 def run_name(run: str | None, profile: str | None) -> str:
+    """The name of the run's folder.
+
+    Raises:
+        InputError: It is no plain name.
+    """
     name = run or profile or "full"
     if Path(name).name != name or name in (".", ".."):
         raise InputError(f"--run {name}: a name, not a path; the folder is chosen with --out")

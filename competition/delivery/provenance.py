@@ -13,8 +13,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from competition.data.index import data_digest
+from competition.determinism.environment import code_digest
 from competition.errors import InputError
-from competition.files import sha256_file, sha256_json
+from competition.files import sha256_file
 from competition.settings import Settings
 
 # How a run is carried out; no bit depends on it.
@@ -118,12 +119,6 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
             f"{run / 'manifest.json'}: settings of another version: {error}",
             mend="Use the version that made the run; its commit is in that file.",
         ) from None
-
-
-def code_digest() -> str:
-    """SHA-256 over the names and digests of the engine's Python files."""
-    files = sorted(_CODE.rglob("*.py"))
-    return sha256_json([[path.relative_to(_CODE).as_posix(), sha256_file(path)] for path in files])
 
 
 def _commit() -> str | None:

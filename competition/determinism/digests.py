@@ -32,12 +32,11 @@ def digest_tensors(tensors: Sequence[Tensor]) -> int | Tensor:
         An integer in [0, 2**64); for tensors on another device than the CPU an int64 tensor of no
         dimension, with the same bits as two's complement, there: `settled` fetches many at once.
     """
-    head = digest_text(*(f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors))
     if tensors and tensors[0].device.type != "cpu":
-        return sum_on_device(tensors, start=head)
-    digest = xxhash.xxh3_64(head.to_bytes(8, "little"))
+        return sum_on_device(tensors)
+    digest = xxhash.xxh3_64(_head(tensors).to_bytes(8, "little"))
     for tensor in tensors:
-        digest.update(_as_bytes(tensor).numpy())
+        digest.update(_as_bytes(tensor).numpy().data)
     return digest.intdigest()
 
 
@@ -53,19 +52,21 @@ def digest_text(*texts: str) -> int:
 
 def settled(digests: Sequence[int | Tensor]) -> list[int]:
     """The digests as integers in [0, 2**64); those on a device are fetched in one copy."""
+    waiting = [digest for digest in digests if not isinstance(digest, int)]
+    if not waiting:
+        return [int(digest) for digest in digests]
+    # Reading a ledger needs no torch, which takes seconds to import.
     import torch
 
-    waiting = [digest for digest in digests if not isinstance(digest, int)]
-    fetched = iter(torch.stack(waiting).tolist() if waiting else [])
+    fetched = iter(torch.stack(waiting).tolist())
     return [digest if isinstance(digest, int) else next(fetched) % _MODULUS for digest in digests]
 
 
-def sum_on_device(tensors: Sequence[Tensor], *, start: int) -> Tensor:
+def sum_on_device(tensors: Sequence[Tensor]) -> Tensor:
     """The digest that is used on a GPU, computed on whichever device the tensors are.
 
     Args:
-        tensors: On one device.
-        start: What the digest begins with, an integer in [0, 2**64).
+        tensors: One or more, on one device.
 
     Returns:
         int64, no dimension.
@@ -73,21 +74,26 @@ def sum_on_device(tensors: Sequence[Tensor], *, start: int) -> Tensor:
     import torch
 
     device = tensors[0].device
-    total = torch.full((), _signed(start), dtype=torch.int64, device=device)
+    total = torch.full((), _signed(_head(tensors)), dtype=torch.int64, device=device)
     by_type: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
         integers = _as_integers(tensor)
         by_type.setdefault(integers.dtype, []).append(integers)
     for group in by_type.values():
-        for chunk in torch.cat(group).split(_CHUNK):
+        for chunk in torch.split(torch.cat(group), _CHUNK):
             total = total * _signed(_LINK) + (chunk * _factors(device)[: len(chunk)]).sum()
     return total
+
+
+def _head(tensors: Sequence[Tensor]) -> int:
+    """What a digest begins with: types and shapes."""
+    return digest_text(*(f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors))
 
 
 def _as_bytes(tensor: Tensor) -> Tensor:
     import torch
 
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    return _flat(tensor).view(torch.uint8)
 
 
 def _as_integers(tensor: Tensor) -> Tensor:
@@ -95,7 +101,14 @@ def _as_integers(tensor: Tensor) -> Tensor:
 
     size = tensor.element_size()
     kind = {1: torch.uint8, 2: torch.int16}.get(size, torch.int32)
-    return tensor.detach().contiguous().reshape(-1).view(kind)
+    return _flat(tensor).view(kind)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    import torch
+
+    # A plain tensor, because fastai's kinds of tensors cannot be put together.
+    return tensor.detach().as_subclass(torch.Tensor).contiguous().reshape(-1)
 
 
 @cache

@@ -4,13 +4,48 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 # Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
 _CUBLAS_WORKSPACE = ":4096:8"
 
 _PACKAGES = ("fastai", "numpy", "pandas", "pillow", "safetensors", "torch", "torchvision")
+
+# With any of these OpenMP may give a loop fewer threads than torch asked for: fewer cores, a busy
+# machine or the limit itself would decide bits, and oneDNN's convolutions wait for the missing
+# thread for ever. They are read when libgomp is loaded, before anything here could overrule them.
+_FEWER_THREADS = ("OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS", "OMP_THREAD_LIMIT")
+
+# Which kernels compute, and how exactly. Not here: OMP_NUM_THREADS, MKL_NUM_THREADS, MKL_DYNAMIC
+# and their like, which torch.set_num_threads overrules.
+_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_CPU_ISA_HINTS",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_CPU_ISA_HINTS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+)
+_CUDA_VARIABLES = (
+    "CUBLASLT_WORKSPACE_SIZE",
+    "CUBLAS_EMULATE_SINGLE_PRECISION",
+    "CUDNN_ERRATA_JSON_FILE",
+    "DISABLE_ADDMM_CUDA_LT",
+    "NVIDIA_TF32_OVERRIDE",
+    "PYTORCH_TUNABLEOP_ENABLED",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "TORCH_CUDNN_USE_HEURISTIC_MODE_B",
+    "TORCH_CUDNN_V8_API_DISABLED",
+)
+
+_CODE = Path(__file__).parents[1]
 
 
 def start_over_prepared() -> None:
@@ -22,17 +57,23 @@ def start_over_prepared() -> None:
     GOMP_SPINCOUNT, unless it is set, becomes small. It changes no bit, but where another process
     wants a core, OpenMP's threads otherwise wait for each other so busily that a step of a small
     network can take ten times as long.
+
+    Variables that let OpenMP start fewer threads than it is asked for are removed.
     """
-    wanted = {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "2000"), "PYTHONHASHSEED": "0"}
+    wanted: dict[str, str | None] = dict.fromkeys(_FEWER_THREADS)
+    wanted["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "2000")
+    wanted["PYTHONHASHSEED"] = "0"
     if os.environ.get("PYTHONHASHSEED", "random") != "random":
         wanted["PYTHONHASHSEED"] = os.environ["PYTHONHASHSEED"]
     if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.environ.update(wanted)
+        for name, value in wanted.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         arguments = [sys.executable, *sys.orig_argv[1:]]
         if os.name == "nt":
             # Windows' exec returns to the shell before the new process has ended.
-            import subprocess
-
             sys.exit(subprocess.call(arguments))
         sys.stdout.flush()
         os.execv(sys.executable, arguments)  # noqa: S606  (there is no shell to want)
@@ -42,7 +83,8 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     """Make torch deterministic in this process and describe what it runs on.
 
     Args:
-        threads: Threads of torch's operators. On a CPU, another count gives other bits.
+        threads: Threads of torch's operators, however many cores there are. On a CPU, another
+            count gives other bits.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         workers: Loader processes, for the record.
 
@@ -69,10 +111,15 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.use_deterministic_algorithms(True)
+    _pin_precision()
+    capabilities = torch.cpu.get_capabilities()
+    names = (*_VARIABLES, *_CUDA_VARIABLES) if use_cuda else _VARIABLES
     decides: dict[str, Any] = {
         "device": "cuda" if use_cuda else "cpu",
         "threads": torch.get_num_threads(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "cpu_features": sorted(name for name, value in capabilities.items() if value is True),
+        "variables": {name: os.environ[name] for name in names if os.environ.get(name)},
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
@@ -80,16 +127,55 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         "cublas_workspace": os.environ["CUBLAS_WORKSPACE_CONFIG"] if use_cuda else None,
     }
     if use_cuda:
+        gpu = torch.cuda.get_device_properties()
         decides |= {
-            "gpu": torch.cuda.get_device_name(),
+            "gpu": gpu.name,
+            "compute_capability": f"{gpu.major}.{gpu.minor}",
+            "multiprocessors": gpu.multi_processor_count,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
     beside = {
+        "code": code_digest(),
         "hash_seed": os.environ.get("PYTHONHASHSEED", "random"),
         "processor": platform.processor(),
         "cores": os.cpu_count(),
         "workers": workers,
         "platform": platform.platform(),
     }
+    if use_cuda and (driver := _driver()):
+        beside["driver"] = driver
     return {"decides": decides, "beside": beside}
+
+
+def code_digest() -> str:
+    """SHA-256 over the names and digests of the engine's Python files."""
+    from competition.files import sha256_file, sha256_json
+
+    files = sorted(_CODE.rglob("*.py"))
+    return sha256_json([[path.relative_to(_CODE).as_posix(), sha256_file(path)] for path in files])
+
+
+def _pin_precision() -> None:
+    """Fix what torch computes float32 with: its own defaults, whatever was set before.
+
+    That is float32 itself, and TF32 for convolutions and recurrent layers on a GPU that has it.
+    """
+    import torch
+
+    # Not matmul.fp32_precision: only this call sets torch's older flag for the same thing as well,
+    # and torch raises an error where the two differ.
+    torch.set_float32_matmul_precision("highest")
+    for backend, precision in ((torch.backends.cudnn, "tf32"), (torch.backends.mkldnn, "ieee")):
+        for operation in (backend.conv, backend.rnn):
+            operation.fp32_precision = precision
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, None where it cannot be told."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.partition("\n")[0].strip() or None

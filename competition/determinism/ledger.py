@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from competition.determinism.digests import settled
+from competition.determinism.digests import digest_text, settled
 from competition.errors import InputError
 from competition.files import whole_file
 
@@ -46,6 +46,7 @@ STAGES = (
 LEVELS = ("epoch", "step", "tensor")
 
 _ABOUT = b"competition"
+_CHECKSUM = b"competition.checksum"
 
 
 class Ledger:
@@ -91,16 +92,9 @@ class Ledger:
             epochs, steps, stages, whats, digests = (
                 zip(*self._new, strict=True) if self._new else ([],) * 5
             )
-            text = pa.dictionary(pa.int32(), pa.string())
-            new = pa.table(
-                {
-                    "epoch": pa.array(epochs, pa.int32()),
-                    "step": pa.array(steps, pa.int32()),
-                    "stage": pa.array(stages, pa.string()).cast(text),
-                    "what": pa.array(whats, pa.string()).cast(text),
-                    "digest": pa.array(settled(digests) if digests else [], pa.uint64()),
-                }
-            )
+            columns = (epochs, steps, stages, whats, settled(digests))
+            schema = _schema()
+            new = pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
             parts = [new] if self._written is None else [self._written, new]
             self._written = pa.concat_tables(parts).unify_dictionaries()
             self._new.clear()
@@ -111,9 +105,11 @@ class Ledger:
         import pyarrow as pa
         from pyarrow import parquet
 
-        about = {_ABOUT: json.dumps(self.about, sort_keys=True).encode()}
+        rows = self.rows().combine_chunks()
+        about = json.dumps(self.about, sort_keys=True)
+        checksum = digest_text(about, str(rows.num_rows))
+        rows = rows.replace_schema_metadata({_ABOUT: about, _CHECKSUM: str(checksum)})
         sink = pa.BufferOutputStream()
-        rows = self.rows().combine_chunks().replace_schema_metadata(about)
         parquet.write_table(rows, sink, compression="zstd", write_page_checksum=True)
         content: bytes = sink.getvalue().to_pybytes()
         return content
@@ -138,16 +134,28 @@ class Ledger:
         from pyarrow import parquet
 
         try:
-            # Not read_table: it imports pandas, for longer than `competition diff` may take.
+            # Not read_table: it imports pandas, for longer than `competition diff` may take. No
+            # threads: Arrow's may abort a process that ends while they wait (apache/arrow#34314).
             table = parquet.ParquetFile(
                 pa.BufferReader(content),
                 read_dictionary=["stage", "what"],
                 page_checksum_verification=True,
-            ).read()
-            ledger = cls(json.loads((table.schema.metadata or {})[_ABOUT]))
-        except (pa.ArrowException, OSError, KeyError) as error:
+            ).read(use_threads=False)
+            table.validate(full=True)
+            metadata = table.schema.metadata or {}
+            about, checksum = (metadata.get(key, b"").decode() for key in (_ABOUT, _CHECKSUM))
+        except KeyError:
+            raise ValueError("not a ledger: it has other columns") from None
+        except (pa.ArrowException, OSError) as error:
             raise ValueError(f"not a ledger: {error}") from error
-        ledger._written = table.replace_schema_metadata(None)
+        # Pages have checksums of their own; this one is for what stands beside them.
+        if checksum != str(digest_text(about, str(table.num_rows))):
+            raise ValueError("not a ledger, or changed since it was written")
+        ledger = cls(json.loads(about))
+        table = table.replace_schema_metadata(None)
+        if table.schema != _schema():
+            raise ValueError("not a ledger: it has other columns")
+        ledger._written = table
         return ledger
 
     @classmethod
@@ -155,13 +163,24 @@ class Ledger:
         """Read ledger.parquet.
 
         Raises:
-            InputError: It is missing or is not a ledger.
+            InputError: It is missing, cannot be read or is not a ledger.
         """
         try:
             return cls.from_bytes(path.read_bytes())
         except FileNotFoundError:
             raise InputError(f"no such file: {path}") from None
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
         except ValueError as error:
             raise InputError(
                 f"{path} is damaged: {error}", mend="Train the member again to have a new one."
             ) from None
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    number, text = pa.int32(), pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        {"epoch": number, "step": number, "stage": text, "what": text, "digest": pa.uint64()}
+    )

@@ -41,7 +41,7 @@ def compare_members(first: Path, second: Path, names: list[str]) -> list[Compari
         comparison
         for name in names
         for comparison in compare_files(
-            name, *(run / "members" / name for run in (first, second)), RESULT_FILES
+            name, first / "members" / name, second / "members" / name, RESULT_FILES
         )
     ]
 

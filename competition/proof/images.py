@@ -46,7 +46,8 @@ def _index(path: Path) -> dict[_Key, dict[str, Any]]:
     from pyarrow import parquet
 
     # Not read_table: it imports pandas, which takes longer than all the rest.
-    table = parquet.ParquetFile(path).read(columns=["part", "id", "path", "sha256", "pixels"])
+    columns = ["part", "id", "path", "sha256", "pixels"]
+    table = parquet.ParquetFile(path).read(columns=columns, use_threads=False)
     rows = sorted(table.to_pylist(), key=lambda row: (row["part"], row["id"]))
     return {(row["part"], row["id"]): row for row in rows}
 

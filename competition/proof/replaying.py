@@ -7,7 +7,9 @@ a process starts with.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +19,8 @@ from competition.delivery.provenance import recorded_settings
 from competition.determinism.environment import set_up
 from competition.determinism.ledger import Ledger
 from competition.errors import InputError
-from competition.training.callbacks import OwnFit
+from competition.terminal import console, error_console, progress_bars
+from competition.training.callbacks import OwnFit, ShowProgress
 from competition.training.checkpoints import Checkpoint, Checkpoints
 from competition.training.fitting import Phase, fit_phases
 from competition.training.members import Workshop, open_workshop
@@ -56,7 +59,7 @@ def replay(
     """
     settings = recorded_settings(run, data)
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
-    index = pd.read_parquet(run / "index.parquet")
+    index = pd.read_parquet(run / "index.parquet", use_threads=False)
     workshop = open_workshop(name, settings, index, environment)
     about = {**workshop.ledger.about, "level": "tensor"}
     recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted) if wanted else None)
@@ -66,17 +69,19 @@ def replay(
         kept = workshop.learner.model.state_dict().get(wanted)
     else:
         checkpoint = _nearest([run, *beside], name, workshop, moment)
-        stop = _StopAt(moment, after_validation=stage == "prediction")
-        try:
-            fit_phases(
-                workshop.learner,
-                workshop.member,
-                recorder,
-                checkpoint,
-                lambda phase, start: [stop.within(phase, start)],
-            )
-        except _Reached:
-            kept = recorder.kept
+        with progress_bars() as bars:
+            done = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
+            per_epoch = len(workshop.loaders.train) + len(workshop.loaders.valid)
+            total = (moment[0] - 1 - done[0]) * per_epoch + moment[1] - done[1]
+            task = bars.add_task(f"{name} again", total=total, note="")
+
+            def own(phase: Phase, start: int) -> list[OwnFit]:
+                at = (phase.first_epoch, start)
+                return [_StopAt(moment, stage, *at), ShowProgress(bars, task, *at)]
+
+            with suppress(_Reached):
+                fit_phases(workshop.learner, workshop.member, recorder, checkpoint, own)
+        kept = recorder.kept
     recorder.ledger.write(output / LEDGER)
     if kept is not None:
         safetensors.torch.save_file({"value": kept.contiguous().cpu()}, output / VALUES)
@@ -103,28 +108,20 @@ class _Reached(Exception):
     """The step that was asked for is made."""
 
 
-class _StopAt:
-    def __init__(self, moment: tuple[int, int], *, after_validation: bool) -> None:
-        self.moment, self.after_validation = moment, after_validation
-
-    def within(self, phase: Phase, start: int) -> OwnFit:
-        return _Stopping(self, phase.first_epoch, start)
-
-
-class _Stopping(OwnFit):
+class _StopAt(OwnFit):
     order = 2500  # the recorder has written by then
 
-    def __init__(self, at: _StopAt, first_epoch: int, start: int) -> None:
+    def __init__(self, moment: tuple[int, int], stage: str, first_epoch: int, start: int) -> None:
         super().__init__(first_epoch, start)
-        self.stop_at = at
+        self.moment, self.after_validation = moment, stage == "prediction"
 
     def after_batch(self) -> None:
-        reached = (self.at + 1, self.iter + 1) == self.stop_at.moment
-        if self.training and reached and not self.stop_at.after_validation:
+        reached = (self.at + 1, self.iter + 1) == self.moment
+        if self.training and reached and not self.after_validation:
             raise _Reached("step")
 
     def after_validate(self) -> None:
-        if self.at + 1 == self.stop_at.moment[0]:
+        if self.at + 1 == self.moment[0]:
             raise _Reached("epoch")
 
 
@@ -140,7 +137,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--beside", type=Path, action="append", default=[])
     parser.add_argument("--wanted")
+    parser.add_argument("--quiet", action="store_true")
     given = parser.parse_args()
+    console.quiet = given.quiet
     replay(
         given.run,
         given.member,
@@ -154,11 +153,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
-    from competition.terminal import console, error_console
-
-    console.quiet = True
     try:
         main()
     except InputError as error:

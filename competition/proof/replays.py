@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from competition.determinism.ledger import STAGES, Ledger
 from competition.errors import InputError
 from competition.proof.divergence import Comparison, Difference, compare_ledgers
-from competition.terminal import say
+from competition.terminal import KNOWN_WARNINGS, say
 
 # Stages before these are known as exactly as they can be without training.
 REPLAYED = STAGES[STAGES.index("init") :]
@@ -85,13 +85,16 @@ def _replay(
     wanted: str | None,
 ) -> None:
     """Replay both runs, each in a process of its own, side by side."""
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
+    ignored = [part for beginning in KNOWN_WARNINGS for part in ("-W", f"ignore:{beginning}")]
     for run, folder in zip(runs, folders, strict=True):
-        command = [sys.executable, "-m", "competition.proof.replaying", str(run.absolute()), name]
+        command = [sys.executable, *ignored, "-m", "competition.proof.replaying"]
+        command += [str(run.absolute()), name]
         command += [str(found.epoch), str(found.step), found.stage, str(folder)]
         command += [part for other in runs for part in ("--beside", str(other.absolute()))]
         command += ["--data", str(data.absolute())] if data else []
         command += [f"--wanted={wanted}"] if wanted else []
+        command += ["--quiet"] if processes else []  # one progress bar is enough
         processes.append(subprocess.Popen(command, env=_environment()))
     try:
         codes = [process.wait() for process in processes]
@@ -109,7 +112,7 @@ def _replay(
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with this engine on the path, also where it is not installed."""
+    """Variables with this engine on the path, also where it is not installed."""
     package = str(Path(__file__).parents[2])
     paths = [package, os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

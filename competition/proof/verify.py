@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from competition import pipeline
-from competition.delivery.provenance import read_manifest, recorded_settings
+from competition.delivery.provenance import read_manifest
 from competition.errors import InputError, gaps
 from competition.files import sha256_file, write_csv, write_json
 from competition.proof.comparing import Comparison, compare_files
@@ -103,7 +103,7 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
         comparison
         for name in names
         for comparison in compare_files(
-            name, *(folder / "members" / name for folder in (run, again)), RESULT_FILES
+            name, run / "members" / name, again / "members" / name, RESULT_FILES
         )
     ]
     submission = None

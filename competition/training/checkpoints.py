@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from competition.files import whole_file
 from competition.terminal import say
 
 _KEPT = 2
+_NAME = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{32})\.safetensors")
 _CHUNK = 1 << 22
 
 
@@ -71,7 +74,10 @@ class Checkpoints:
                 safetensors.torch.save_file(tensors, temporary, {"facts": json.dumps(facts)})
             except SafetensorError as error:
                 # On a full disk it is no OSError; only its text tells.
-                raise OSError(f"{error}") from error
+                number = re.search(r"\(os error (\d+)\)", str(error))
+                if number is None:
+                    raise OSError(f"{error}") from error
+                raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
             digest = _digest(temporary)
         path = self.folder / f"{label}.safetensors"
         path.replace(self.folder / f"{label}-{digest}.safetensors")
@@ -86,15 +92,15 @@ class Checkpoints:
         Raises:
             InputError: It was made from something else: settings, data or environment.
         """
-        for path in self._paths():
-            if before is not None and _place(path) > before:
-                continue
+        paths = [path for path in self._paths() if before is None or _place(path) <= before]
+        for number, path in enumerate(paths, 1):
             checkpoint = self._read(path)
             if checkpoint is not None:
                 return checkpoint
+            instead = "taking the one before it" if number < len(paths) else "starting over"
             say(
                 f"[yellow]checkpoint {path.name} is damaged[/] (its checksum does not match): "
-                "taking the one before it",
+                f"{instead}"
             )
         return None
 
@@ -114,7 +120,8 @@ class Checkpoints:
         """The checkpoints' files, the last one first."""
         if not self.folder.is_dir():
             return []
-        return sorted(self.folder.glob("epoch-*-step-*-*.safetensors"), key=_place, reverse=True)
+        paths = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+        return sorted(paths, key=_place, reverse=True)
 
     def _read(self, path: Path) -> Checkpoint | None:
         if _digest(path) != path.stem.rpartition("-")[2]:

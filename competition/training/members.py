@@ -107,7 +107,7 @@ def open_workshop(
         {
             **identity,
             "level": settings.run.ledger,
-            "code": environment["beside"].get("code", ""),
+            "code": environment["beside"]["code"],
             "epochs": member.epochs.frozen + member.epochs.unfrozen,
             "steps": len(loaders.train),
         }

@@ -52,7 +52,7 @@ def met_between_steps(request: StopRequest) -> Iterator[None]:
     ]
     before = {number: signal.getsignal(number) for number in numbers}
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(_number: int, _frame: FrameType | None) -> None:
         request.asked = True
         for each in numbers:
             signal.signal(each, before[each])

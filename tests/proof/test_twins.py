@@ -6,17 +6,21 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from competition.determinism.ledger import Ledger
 from competition.errors import InputError
 from competition.proof import twins as twins_module
 from competition.proof.comparing import compare_members
-from competition.proof.twins import Training, one_member_of_each_network, run_twins
+from competition.proof.hostilities import HOSTILITIES, copy_of_data
+from competition.proof.processes import Training
+from competition.proof.twins import one_member_of_each_network, run_twins
 from competition.settings_file import read_settings
-from tests.conftest import Competition
+from tests.conftest import FIXTURE, Competition
 
 # Python imports this file when it starts: the engine's generators are then seeded by the clock.
 UNSEEDED = """
@@ -32,30 +36,78 @@ randomness.Key.seed_generators = unseeded
 """
 
 
-def test_twins_have_the_same_bits_and_another_seed_has_not(
+def test_twins_have_the_same_bits_under_every_hostility_and_another_seed_has_not(
     competition: Competition, small_toml: Path, tmp_path: Path
 ) -> None:
-    answer = competition("twins", "--config", small_toml)
+    answer = competition("twins", "a", "--config", small_toml)
     assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
     assert "same bits" in answer.stdout.splitlines()[-1]
-    verdict = json.loads((tmp_path / "runs" / "twins" / "twins.json").read_text())
+    assert "second was killed in the middle of an epoch, and goes on" in answer.stdout
+    folder = tmp_path / "runs" / "twins"
+    verdict = json.loads((folder / "twins.json").read_text())
     assert verdict["same"]
     assert verdict["control_differs"]
+    assert verdict["hostilities"] == list(HOSTILITIES)
     assert [row["file"] for row in verdict["comparisons"]] == [
         "valid.csv",
         "test.csv",
         "weights.safetensors",
     ]
+    assert verdict["ledgers"]["a"]["agreed"] > 100
+    # The second twin really had another life.
+    first, second = (
+        json.loads((folder / name / "manifest.json").read_text())["beside"]
+        for name in ("first", "second")
+    )
+    assert first["environment"]["hash_seed"] != second["environment"]["hash_seed"]
+    assert first["environment"]["workers"] != second["environment"]["workers"]
+    assert first["data_folder"] != second["data_folder"]
+    assert not list(folder.glob(".data-*"))
 
 
-def test_a_training_that_forgets_its_seed_is_found_out(
+def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
     competition: Competition, small_toml: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(UNSEEDED)
-    answer = competition("twins", "--config", small_toml, PYTHONPATH=str(tmp_path))
+    answer = competition(
+        "twins", "a", "--config", small_toml, "--hostility", "none", PYTHONPATH=str(tmp_path)
+    )
     assert answer.returncode == 1
     assert "the twins differ" in answer.stderr
-    assert "numbers differ, by up to" in " ".join(answer.stdout.split())
+    printed = " ".join(answer.stdout.split())
+    assert "numbers differ, by up to" in printed
+    assert "first difference: init, before training" in printed
+    assert "Body and head began with other weights" in printed
+    # The replay names the first parameter, and counts its values.
+    assert "made again, differs first in init" in printed
+    assert "0.0.weight: 9,408 of 9,408 values differ" in printed
+
+
+def test_an_unknown_hostility_is_refused_with_the_nearest_name(
+    competition: Competition, small_toml: Path
+) -> None:
+    answer = competition("twins", "a", "--config", small_toml, "--hostility", "worker")
+    assert answer.returncode == 2
+    assert "did you mean 'workers'?" in answer.stderr
+
+
+def test_the_copy_of_the_data_has_the_same_files_with_other_times(tmp_path: Path) -> None:
+    copy_of_data(FIXTURE, tmp_path / "copy")
+    for path in FIXTURE.rglob("*"):
+        twin = tmp_path / "copy" / path.relative_to(FIXTURE)
+        if path.is_file():
+            assert twin.read_bytes() == path.read_bytes()
+            assert twin.stat().st_mtime != path.stat().st_mtime
+
+
+def test_a_copy_of_the_data_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = SimpleNamespace(free=1 << 20)
+    monkeypatch.setattr("competition.proof.hostilities.shutil.disk_usage", lambda _: full)
+    with pytest.raises(InputError, match="no space for a copy of the data"):
+        copy_of_data(FIXTURE, tmp_path / "copy")
 
 
 @pytest.fixture
@@ -68,6 +120,8 @@ def trained(tmp_path: Path) -> Path:
         (member / "valid.csv").write_text("id,label,x,y\n1,x,0.25,0.75\n")
         (member / "test.csv").write_text("id,x,y\n2,0.5,0.5\n")
         save_file({"w": np.zeros((2, 2), np.float32)}, member / "weights.safetensors")
+        empty = {"level": "step", "settings": {}, "environment": {}, "code": "", "steps": 1}
+        Ledger(empty).write(member / "ledger.parquet")
     return folder
 
 
@@ -112,23 +166,63 @@ def test_a_changed_prediction_is_seen_and_named(trained: Path, text: str, differ
 def test_the_control_fails_when_another_seed_changes_nothing(
     trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ignores_the_seed(trainings: Sequence[Training], *, side_by_side: int) -> None:
+    def ignores_the_seed(trainings: Sequence[Training], *, side_by_side: int) -> bool:
         for training in trainings:
             shutil.copytree(trained, training.run)
+        return False
 
-    monkeypatch.setattr(twins_module, "_train_all", ignores_the_seed)
-    verdict = run_twins(read_settings(small_toml), ["a"], [], tmp_path / "twins")
+    monkeypatch.setattr(twins_module, "train_all", ignores_the_seed)
+    verdict = run_twins(read_settings(small_toml), ["a"], [], tmp_path / "twins", [])
     assert verdict.same
     assert not verdict.control_differs
+
+
+def test_chosen_hostilities_and_no_others_are_applied(
+    trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Training] = []
+
+    def copies(trainings: Sequence[Training], *, side_by_side: int) -> bool:
+        started.extend(trainings)
+        for training in trainings:
+            shutil.copytree(trained, training.run, dirs_exist_ok=True)
+        return False
+
+    monkeypatch.setattr(twins_module, "train_all", copies)
+    settings, folder = read_settings(small_toml), tmp_path / "twins"
+    verdict = run_twins(settings, ["a"], [], folder, ["hash-seed", "workers", "kill"])
+    assert verdict.hostilities == ["hash-seed", "workers"]  # nobody was killed, and that is said
+    plain = run_twins(settings, ["a"], [], folder, [])
+    assert plain.hostilities == []
+    first, second, _, _, untouched, _ = started
+    assert (first.environment, second.environment) == (
+        {"PYTHONHASHSEED": "1"},
+        {"PYTHONHASHSEED": "2"},
+    )
+    assert second.arguments == ["a", "--quiet", "--set", "run.workers=2"]
+    assert second.working_folder is None
+    assert second.kill == folder / "second" / "members"
+    assert untouched.environment == first.environment
+    assert untouched.arguments == ["a", "--quiet"]
+    assert untouched.kill is None
+
+
+def test_twins_without_data_are_refused_before_anything_starts(
+    competition: Competition, small_toml: Path, tmp_path: Path
+) -> None:
+    answer = competition("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
+    assert answer.returncode == 2
+    assert f"no data folder: {tmp_path / 'nowhere'}" in answer.stderr
 
 
 def test_a_twin_that_fails_is_an_error_and_no_verdict(
     competition: Competition, small_toml: Path, tmp_path: Path
 ) -> None:
-    answer = competition("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    answer = competition("twins", "--config", small_toml, "--data", tmp_path / "empty")
     assert answer.returncode == 2
-    assert "no data folder" in answer.stderr
-    assert "the training 'first' ended with exit code 2" in answer.stderr
+    assert f"no folder {tmp_path / 'empty' / 'train'}" in answer.stderr
+    assert "ended with exit code 2 before there was anything to compare" in answer.stderr
     assert not (tmp_path / "runs" / "twins" / "twins.json").exists()
 
 
