@@ -1,4 +1,4 @@
-"""One process at a time in a member's folder."""
+"""One process at a time in a member's folder, and at a run's record."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ LOCK = ".lock"
 
 # A lock file that cannot be read is taken over when it has not changed for two seconds.
 _PATIENCE = 3.0
+# Writing a run's record takes a moment; seconds.
+_TURN = 60.0
 # Nobody takes this long, in seconds, from creating a lock file to writing who holds it.
 _ABANDONED = 10.0
 
@@ -44,6 +46,25 @@ def held(folders: Sequence[Path]) -> Iterator[None]:
         for _, folder in ordered:
             _remove_unfinished(folder)
         yield
+
+
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Let this process alone run the block, for a moment, among those that share a run's folder.
+
+    Members of one run may be trained by several processes at once; its record is one file.
+
+    Raises:
+        InputError: Somebody has held the folder for a minute, or it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / LOCK
+    try:
+        _name_abandoned(file)
+        with SoftFileLock(file, timeout=_TURN, thread_local=False):
+            yield
+    except Timeout:
+        raise _refusal(folder, file) from None
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from competition.ensemble.submission import (
 )
 from competition.errors import InputError, NegativeVerdict, shorten
 from competition.files import read_csv, sha256_file, whole_file, write_csv, write_json
-from competition.locks import held
+from competition.locks import held, turn
 from competition.settings import Settings
 from competition.terminal import clock, say
 from competition.training.records import completed_member, member_identity, read_record
@@ -227,22 +227,23 @@ def keep_record(run: Prepared, started: float) -> None:
         run: The run.
         started: time.perf_counter() at the command's start.
     """
-    members = {}
-    for name in run.settings.members:
-        record = read_record(run.member_folder(name))
-        identity = member_identity(name, run.settings, run.index, run.environment)
-        if record is not None and record["identity"] == identity:
-            members[name] = record
-    submission = run.folder / "submission.csv"
-    content = manifest(
-        run.settings,
-        run.index,
-        run.environment,
-        members,
-        submission=submission if submission.is_file() else None,
-        seconds=time.perf_counter() - started,
-    )
-    write_json(run.folder / "manifest.json", content)
+    with turn(run.folder):
+        members = {}
+        for name in run.settings.members:
+            record = read_record(run.member_folder(name))
+            identity = member_identity(name, run.settings, run.index, run.environment)
+            if record is not None and record["identity"] == identity:
+                members[name] = record
+        submission = run.folder / "submission.csv"
+        content = manifest(
+            run.settings,
+            run.index,
+            run.environment,
+            members,
+            submission=submission if submission.is_file() else None,
+            seconds=time.perf_counter() - started,
+        )
+        write_json(run.folder / "manifest.json", content)
 
 
 def record_blend(folder: Path, settings: Settings) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -129,7 +131,7 @@ def test_a_named_data_folder_that_is_missing_is_never_replaced(
     assert "no data folder" in answer.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "train", "blend", "validate", "twins"])
+@pytest.mark.parametrize("command", ["run", "train", "blend", "validate", "twins", "diff", "verify"])
 def test_every_command_explains_itself_with_an_example(
     competition: Competition, command: str
 ) -> None:
@@ -150,3 +152,27 @@ def test_help_needs_no_torch_and_is_quick(competition: Competition) -> None:
     listed = competition("--help", PYTHONPROFILEIMPORTTIME="1").stderr
     assert "typer" in listed
     assert not any(name in listed for name in (" torch", " fastai", " pandas", " pydantic"))
+
+
+def test_members_trained_in_two_processes_at_once_equal_those_of_one(
+    small_toml: Path, tmp_path: Path, competition: Competition
+) -> None:
+    """One run folder, a process per member: nobody waits, nothing is lost of the record."""
+    command = [sys.executable, "-m", "competition", "train", "--config", str(small_toml)]
+    processes = [
+        subprocess.Popen([*command, member, "--run", "parallel", "--quiet"], cwd=tmp_path)
+        for member in ("b", "a")
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    serial = competition("train", "--config", small_toml, "--run", "serial")
+    assert serial.returncode == 0, serial.stderr
+    runs = [tmp_path / "runs" / run for run in ("parallel", "serial")]
+    for member in ("a", "b"):
+        for file in ("valid.csv", "test.csv", "weights.safetensors", "ledger.parquet"):
+            first, second = (run / "members" / member / file for run in runs)
+            assert first.read_bytes() == second.read_bytes(), (member, file)
+    contents = [json.loads((run / "manifest.json").read_text())["content"] for run in runs]
+    assert contents[0] == contents[1]
+    same = competition("diff", *runs)
+    assert same.returncode == 0, same.stderr
+    assert not list(runs[0].rglob(".lock"))

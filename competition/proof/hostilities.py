@@ -13,7 +13,7 @@ HOSTILITIES = {
     "hash-seed": "another PYTHONHASHSEED",
     "workers": "another number of loader workers",
     "folder": "another working folder and TMPDIR",
-    "locale": "another locale and time zone",
+    "locale": "another locale, time zone and user name",
     "data": "a copy of the data, created in another order, with other times and another path",
     "kill": "a SIGKILL in the middle of an epoch, and then went on",
 }

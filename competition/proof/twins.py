@@ -148,6 +148,7 @@ def _harder(
         environment["TMPDIR"] = str(working_folder / "tmp")
     if "locale" in hostilities:
         environment |= {"LC_ALL": "C", "LANG": "C", "TZ": "Pacific/Kiritimati"}
+        environment |= {"USER": "twin", "LOGNAME": "twin"}
     if "data" in hostilities:
         copies = Path(stack.enter_context(TemporaryDirectory(prefix=".data-", dir=folder)))
         say("copying the data for the second twin")

@@ -79,9 +79,12 @@ class Checkpoints:
                     raise OSError(f"{error}") from error
                 raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
             digest = _digest(temporary)
-        path = self.folder / f"{label}.safetensors"
-        path.replace(self.folder / f"{label}-{digest}.safetensors")
-        self._remove_all_but(self._paths()[:_KEPT])
+        path = self.folder / f"{label}-{digest}.safetensors"
+        (self.folder / f"{label}.safetensors").replace(path)
+        # What is further on than this one was damaged, and must not take its place.
+        place = (checkpoint.epoch, checkpoint.step)
+        before = [other for other in self._paths() if _place(other) < place]
+        self._remove_all_but([path, *before[: _KEPT - 1]])
 
     def latest(self, *, before: tuple[int, int] | None = None) -> Checkpoint | None:
         """The last checkpoint that is whole; a damaged one is said and the one before it taken.
@@ -98,10 +101,7 @@ class Checkpoints:
             if checkpoint is not None:
                 return checkpoint
             instead = "taking the one before it" if number < len(paths) else "starting over"
-            say(
-                f"[yellow]checkpoint {path.name} is damaged[/] (its checksum does not match): "
-                f"{instead}"
-            )
+            say(f"[yellow]checkpoint {path.name} is damaged[/]: {instead}")
         return None
 
     def clear(self) -> None:
@@ -126,17 +126,22 @@ class Checkpoints:
     def _read(self, path: Path) -> Checkpoint | None:
         if _digest(path) != path.stem.rpartition("-")[2]:
             return None
-        with safe_open(path, framework="pt") as file:
-            content = json.loads(file.metadata()["facts"])
+        try:
+            with safe_open(path, framework="pt") as file:
+                content = json.loads(file.metadata()["facts"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            checkpoint = Checkpoint(content["epoch"], content["step"], tensors, content["facts"])
             found = differences(content["identity"], self.identity)
-            if found:
-                raise InputError(
-                    f"{path} is a checkpoint of a training from something else:",
-                    details=found,
-                    mend=f"Start another run with --run NAME, or remove {self.folder}.",
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Checkpoint(content["epoch"], content["step"], tensors, content["facts"])
+        except (SafetensorError, KeyError, TypeError, ValueError):
+            # Somebody else's file, whose name fits.
+            return None
+        if found:
+            raise InputError(
+                f"{path} is a checkpoint of a training from something else:",
+                details=found,
+                mend=f"Start another run with --run NAME, or remove {self.folder}.",
+            )
+        return checkpoint
 
 
 def _place(path: Path) -> tuple[int, int]:

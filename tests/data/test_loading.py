@@ -107,7 +107,7 @@ def test_a_later_epoch_does_not_need_the_earlier_ones(make_loaders: MakeLoaders)
     assert same(batches, epoch_of(make_loaders().train, 2))
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 2, 4, 8])
 def test_the_number_of_workers_changes_no_bit(make_loaders: MakeLoaders, workers: int) -> None:
     alone, helped = make_loaders().train, make_loaders(workers=workers).train
     assert same(epoch_of(alone, 1), epoch_of(helped, 1))
@@ -166,3 +166,32 @@ def test_prediction_keeps_the_tables_order(
     assert forth.ids == back.ids[::-1] == test["id"].tolist()
     images = [torch.cat([batch[0] for batch in loader]) for loader in (forth, back)]
     assert torch.equal(images[0], images[1].flip(0))
+
+
+def test_what_is_watched_is_what_was_delivered(make_loaders: MakeLoaders) -> None:
+    loader = make_loaders(workers=2).train
+    seen: list[tuple[list[str], tuple[torch.Tensor, ...]]] = []
+    loader.watch = lambda ids, parts: seen.append((ids, tuple(part.clone() for part in parts)))
+    batches = epoch_of(loader, 3)
+    order = loader.key.of("order", 3).order(loader.ids)
+    assert [image for ids, _ in seen for image in ids] == [
+        loader.ids[position] for position in order[: len(batches) * loader.bs]
+    ]
+    # Before the batch transforms: bytes as they were decoded, and the labels.
+    assert all(parts[0].dtype == torch.uint8 for _, parts in seen)
+    for (_, parts), (_, labels) in zip(seen, batches, strict=True):
+        assert torch.equal(parts[1], labels)
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_an_epoch_that_begins_in_its_middle_is_the_rest_of_the_whole_one(
+    make_loaders: MakeLoaders, workers: int
+) -> None:
+    whole = epoch_of(make_loaders().train, 1)
+    loader = make_loaders(workers=workers).train
+    for first_step in (1, 5, len(whole)):
+        loader.first_step = first_step
+        assert same(epoch_of(loader, 1), whole[first_step:])
+    loader.first_step = 0
+    assert same(epoch_of(loader, 1), whole)
+    assert not same(epoch_of(loader, 2), whole)

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from competition.delivery import provenance
-from competition.delivery.provenance import code_digest, manifest
+from competition.delivery.provenance import manifest
 from competition.settings_file import read_settings
 
 ENVIRONMENT = {"decides": {"threads": 1}, "beside": {"workers": 0}}
@@ -58,15 +57,3 @@ def test_the_content_changes_with_settings_data_and_submission(
     assert first["data"] != relabelled["data"]
     assert first["submission"]
     assert first["members"]["a"]["files"] == RECORD["files"]
-
-
-def test_the_code_digest_sees_a_changed_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "one.py").write_text("x = 1\n")
-    monkeypatch.setattr(provenance, "_CODE", tmp_path)
-    before = code_digest()
-    (tmp_path / "__pycache__").mkdir()
-    assert code_digest() == before
-    (tmp_path / "one.py").write_text("x = 2\n")
-    assert code_digest() != before

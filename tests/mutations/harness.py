@@ -1,0 +1,289 @@
+"""Twins in one process: the second is trained under a mutation, and the twin check judges.
+
+A process of its own costs ten seconds of imports, a training here two. The first twin and the
+control with another seed are trained once and linked into each check.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+
+from competition import pipeline
+from competition.proof import replays, telling
+from competition.proof import twins as twins_module
+from competition.proof.causes import advise
+from competition.proof.divergence import Comparison, Difference
+from competition.proof.processes import Training, train_all
+from competition.proof.replaying import replay
+from competition.proof.runs import MemberReport, compare_runs
+from competition.proof.twins import Verdict, run_twins
+from competition.settings import Settings
+from competition.settings_file import read_settings
+from competition.terminal import say
+from competition.training import members as members_module
+from competition.training.records import RESULT_FILES
+
+# What is changed in the engine, in one training; everything is put back after it.
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+MEMBER = "a"
+# Every image, module and parameter has a row, so that it can be named.
+FINEST = "run.ledger=tensor"
+
+
+def nothing(patch: pytest.MonkeyPatch) -> None:
+    """The mutation that changes nothing."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the twin check said, and the comparison of the same runs at the default ledger level."""
+
+    verdict: Verdict
+    at_step_level: Comparison
+    folder: Path
+
+    @property
+    def runs(self) -> tuple[Path, Path]:
+        return self.folder / "first", self.folder / "second"
+
+    @property
+    def report(self) -> MemberReport:
+        (member,) = self.verdict.report.members
+        return member
+
+    @property
+    def differing_files(self) -> list[str]:
+        return [row.file for row in self.verdict.comparisons if not row.same]
+
+    @property
+    def cause(self) -> str:
+        report = self.verdict.report
+        names = [gap.name for gap in report.environment]
+        settings = self.report.settings
+        return advise(
+            self.report.comparison, self.runs, settings=settings, environment=names
+        ).cause
+
+    def assert_same(self) -> None:
+        """The twin check says yes, of every file and every digest, and was able to say no."""
+        comparison = self.report.comparison
+        assert self.verdict.same
+        assert self.verdict.control_differs
+        assert self.verdict.report.same
+        assert self.differing_files == []
+        assert [row.file for row in self.verdict.comparisons] == list(RESULT_FILES)
+        assert comparison.first is None
+        assert comparison.end is None
+        assert comparison.agreed > 1000
+        assert self.at_step_level.same
+
+    def first(self) -> Difference:
+        """The first difference; the twin check says no, and the default level agrees on where."""
+        assert not self.verdict.same
+        assert self.verdict.control_differs
+        difference = self.report.comparison.first
+        coarse = self.at_step_level.first
+        assert difference is not None
+        assert coarse is not None
+        assert place(coarse) == place(difference)
+        return difference
+
+    def result(self) -> Difference:
+        """The first difference in a stage after `environment`; the default level agrees."""
+        assert not self.verdict.same
+        difference, coarse = self.report.comparison.result, self.at_step_level.result
+        assert difference is not None
+        assert coarse is not None
+        assert place(coarse) == place(difference)
+        return difference
+
+
+def place(difference: Difference) -> tuple[str, int, int]:
+    return difference.stage, difference.epoch, difference.step
+
+
+@dataclass
+class Bench:
+    """Trains twins of one small member.
+
+    Attributes:
+        config: competition.toml.
+        folder: For one check.
+        store: For what is trained once.
+        stored: Folders there, by what they were trained with.
+    """
+
+    config: Path
+    folder: Path
+    store: Path
+    stored: dict[tuple[str, ...], Path] = field(default_factory=dict)
+
+    def twins(
+        self,
+        mutation: Mutation = nothing,
+        *,
+        second: Sequence[str] = (),
+        both: Sequence[str] = (),
+        for_both: Mutation = nothing,
+        before: Callable[[Settings, Path], None] | None = None,
+    ) -> Found:
+        """Let `run_twins` judge a training and one under a mutation.
+
+        Args:
+            mutation: For the second twin.
+            second: Settings of the second twin alone, `key=value`.
+            both: Settings of both and of the control.
+            for_both: A mutation for all three.
+            before: Called with the second twin's settings and folder before it is trained: to
+                leave an interrupted training there.
+        """
+
+        def make(run: Path, arguments: Sequence[str]) -> None:
+            settings = settings_of(arguments, second)
+            if before is not None:
+                before(settings, run)
+            with pytest.MonkeyPatch.context() as patch:
+                for_both(patch)
+                mutation(patch)
+                train(settings, run)
+
+        return self._judged(make, both, for_both)
+
+    def twin_process(self, **variables: str) -> Found:
+        """As `twins`; the second is trained in a process of its own with other variables."""
+
+        def make(run: Path, arguments: Sequence[str]) -> None:
+            train_all([Training(run, [*arguments, "--quiet"], variables)], side_by_side=1)
+
+        return self._judged(make, (), nothing)
+
+    def once(self, changes: Sequence[str], for_both: Mutation = nothing) -> Path:
+        """The folder of a training that is made only once."""
+        key = (*changes, for_both.__name__)
+        if key not in self.stored:
+            run = self.store / f"run-{len(self.stored)}"
+            with pytest.MonkeyPatch.context() as patch:
+                for_both(patch)
+                train(read_settings(self.config, changes=changes), run)
+            self.stored[key] = run
+        return self.stored[key]
+
+    def _judged(
+        self,
+        make: Callable[[Path, Sequence[str]], None],
+        both: Sequence[str],
+        for_both: Mutation,
+    ) -> Found:
+        def train_here(trainings: Sequence[Training], *, side_by_side: int) -> bool:
+            first, twin, other = trainings
+            for training in (first, other):
+                linked(self.once(changes_of(training.arguments), for_both), training.run)
+            make(twin.run, twin.arguments)
+            return False
+
+        changes = [FINEST, *both]
+        options = ["--config", str(self.config)]
+        options += [part for change in changes for part in ("--set", change)]
+        settings = read_settings(self.config, changes=changes)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(twins_module, "train_all", train_here)
+            verdict = run_twins(settings, [MEMBER], options, self.folder, [])
+        for line in telling.told(verdict.report):
+            say(line)  # pytest shows it when the test fails
+        second = verdict.report.second
+        if both:
+            coarse = verdict.report
+        else:
+            coarse = compare_runs(self.once([]), second, [MEMBER])
+            assert coarse.members[0].comparison.level == "step"
+        return Found(verdict, coarse.members[0].comparison, self.folder)
+
+    def replayed(self, found: Found, mutation: Mutation) -> replays.Replayed:
+        """As `competition diff --replay`, in this process: the second run under the mutation."""
+
+        def replay_here(
+            runs: Sequence[Path],
+            name: str,
+            difference: Difference,
+            folders: Sequence[Path],
+            data: Path | None,
+            wanted: str | None,
+        ) -> None:
+            moment = (difference.epoch, difference.step)
+            for run, folder, change in zip(runs, folders, (nothing, mutation), strict=True):
+                with pytest.MonkeyPatch.context() as patch:
+                    change(patch)
+                    replay(run, name, moment, difference.stage, folder, data=data, wanted=wanted)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(replays, "_replay", replay_here)
+            return replays.replay_both(found.runs, MEMBER, found.result(), None)
+
+
+def settings_of(arguments: Sequence[str], more: Sequence[str]) -> Settings:
+    """The settings that the arguments of `competition train` give, with more changes."""
+    config = arguments[arguments.index("--config") + 1]
+    return read_settings(Path(config), changes=[*changes_of(arguments), *more])
+
+
+def changes_of(arguments: Sequence[str]) -> list[str]:
+    return [arguments[at + 1] for at, word in enumerate(arguments) if word == "--set"]
+
+
+def train(settings: Settings, run: Path) -> None:
+    """`competition train a`, in this process."""
+    started = time.perf_counter()
+    pipeline.train(pipeline.prepare(settings, run), [MEMBER], started)
+
+
+def linked(run: Path, copy: Path) -> None:
+    """A copy of a run that takes no space: its files are moved into place whole, never changed."""
+    shutil.copytree(run, copy, copy_function=os.link)
+
+
+def with_loaders(patch: pytest.MonkeyPatch, change: Callable[[DataLoaders], None]) -> None:
+    """Let the loaders be changed when they are made."""
+    build = members_module.member_loaders
+
+    def changed(*arguments: Any, **options: Any) -> DataLoaders:
+        loaders = build(*arguments, **options)
+        change(loaders)
+        return loaders
+
+    patch.setattr(members_module, "member_loaders", changed)
+
+
+def with_learner(patch: pytest.MonkeyPatch, change: Callable[[Learner], None]) -> None:
+    """Let the learner be changed when it is made."""
+    build = members_module.build_learner
+
+    def changed(*arguments: Any, **options: Any) -> Learner:
+        learner = build(*arguments, **options)
+        change(learner)
+        return learner
+
+    patch.setattr(members_module, "build_learner", changed)
+
+
+def with_callback(patch: pytest.MonkeyPatch, callback: type[Callback]) -> None:
+    """Give the learner one more callback."""
+    with_learner(patch, lambda learner: learner.add_cb(callback()))
+
+
+def moment(learner: Learner) -> tuple[int, int]:
+    """(epoch, step), from 1, of a learner that is training; (0, 0) when it is not."""
+    if not learner.training:
+        return 0, 0
+    return learner.keyed_steps.first_epoch + learner.epoch + 1, learner.iter + 1

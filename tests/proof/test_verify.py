@@ -1,0 +1,167 @@
+"""A recorded run, made again: the same bits, or a clear no."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from competition import pipeline
+from competition.delivery.provenance import recorded_settings
+from competition.errors import InputError
+from competition.files import sha256_file
+from competition.proof.verify import environment_gaps, members_of, verify, verify_predictions
+from competition.settings_file import read_settings
+from tests.conftest import FIXTURE, SMALL, Competition
+
+Tamper = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two members, with its submission."""
+    folder = tmp_path_factory.mktemp("recorded")
+    toml = folder / "small.toml"
+    toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
+    settings = read_settings(toml)
+    started = time.perf_counter()
+    prepared = pipeline.prepare(settings, folder / "runs" / "full")
+    pipeline.train(prepared, list(settings.members), started)
+    pairs = pipeline.members_to_blend(prepared.folder, settings)
+    pipeline.blend_files(pairs, settings, prepared.sample_path, prepared.folder / "submission.csv")
+    pipeline.keep_record(prepared, started)
+    return prepared.folder
+
+
+@pytest.fixture
+def run(recorded: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be tampered with."""
+    return Path(shutil.copytree(recorded, tmp_path / "full"))
+
+
+def tampered(run: Path, tamper: Tamper) -> None:
+    path = run / "manifest.json"
+    manifest = json.loads(path.read_text())
+    tamper(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: Path) -> None:
+    # The settings file is not needed: the manifest holds what it said.
+    settings = recorded_settings(run, None)
+    assert environment_gaps(run, settings) == []
+    names = members_of(run, [])
+    assert names == ["a", "b"]
+    found = verify(run, settings, names, tmp_path / "again")
+    assert found.same
+    assert found.submission is True
+    assert [row.file for row in found.comparisons] == [
+        *("valid.csv", "test.csv", "weights.safetensors"),
+        *("valid.csv", "test.csv", "weights.safetensors"),
+    ]
+    assert json.loads((tmp_path / "again" / "verify.json").read_text())["same"]
+    # A second verification starts over instead of finding the first one's files.
+    before = (tmp_path / "again" / "members" / "a" / "member.json").stat().st_mtime_ns
+    assert verify(run, settings, ["a"], tmp_path / "again").same
+    assert (tmp_path / "again" / "members" / "a" / "member.json").stat().st_mtime_ns > before
+
+
+def test_a_run_of_another_seed_is_not_the_same(run: Path, tmp_path: Path) -> None:
+    def reseed(manifest: dict[str, Any]) -> None:
+        manifest["content"]["settings"]["run"]["seed"] = 5
+
+    tampered(run, reseed)
+    found = verify(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+    assert not found.same
+    assert not any(row.same for row in found.comparisons)
+
+
+def test_another_blend_is_seen_in_the_submission(run: Path, tmp_path: Path) -> None:
+    def reweigh(manifest: dict[str, Any]) -> None:
+        manifest["content"]["settings"]["blend"]["weights"]["a"] = 3.0
+
+    tampered(run, reweigh)
+    found = verify(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
+    assert all(row.same for row in found.comparisons)
+    assert found.submission is False
+    assert not found.same
+
+
+def test_predictions_are_made_again_from_the_recorded_weights(run: Path) -> None:
+    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"])
+    assert found.same
+    assert [row.file for row in found.comparisons] == ["valid.csv", "test.csv"] * 2
+
+
+def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path) -> None:
+    path = run / "members" / "a" / "test.csv"
+    table = pd.read_csv(path, dtype={"id": str})
+    table.iloc[0, 1], table.iloc[0, 2] = table.iloc[0, 2], table.iloc[0, 1]
+    table.to_csv(path, index=False)
+
+    def record(manifest: dict[str, Any]) -> None:
+        manifest["content"]["members"]["a"]["files"]["test.csv"] = sha256_file(path)
+
+    tampered(run, record)
+    assert members_of(run, ["a"]) == ["a"]
+    found = verify_predictions(run, recorded_settings(run, None), ["a"])
+    assert [row.file for row in found.comparisons if not row.same] == ["test.csv"]
+
+
+def test_a_file_that_was_changed_since_is_refused(run: Path) -> None:
+    with (run / "members" / "b" / "valid.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(InputError, match="is not the file that was written"):
+        members_of(run, [])
+    assert members_of(run, ["a"]) == ["a"]
+
+
+def test_unknown_members_and_folders_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no complete member c"):
+        members_of(run, ["c"])
+    with pytest.raises(InputError, match="is not a run: it has no manifest"):
+        recorded_settings(tmp_path / "nothing", None)
+    (run / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        recorded_settings(run, None)
+
+
+def test_differences_of_environment_come_first(run: Path) -> None:
+    def elsewhere(manifest: dict[str, Any]) -> None:
+        manifest["content"]["environment"]["packages"]["torch"] = "1.0"
+        manifest["content"]["environment"]["instruction_set"] = "AVX2"
+        manifest["beside"]["environment"]["driver"] = "570.1"
+
+    tampered(run, elsewhere)
+    found = {what: then for what, then, _ in environment_gaps(run, recorded_settings(run, None))}
+    assert found == {"packages.torch": "1.0", "instruction_set": "AVX2", "driver": "570.1"}
+
+
+def test_the_command_verifies_shows_the_environment_and_names_what_differs(
+    run: Path, competition: Competition, tmp_path: Path
+) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["content"]["environment"]["packages"]["torch"] = "1.0"
+        manifest["content"]["settings"]["members"]["a"]["mixup"] = 0.3
+
+    good = competition("verify", run, "--predict-only", "b")
+    assert good.returncode == 0, good.stderr
+    assert "environment as recorded" in good.stdout
+    assert "same bits: the predictions of 1 member" in good.stdout
+
+    tampered(run, change)
+    bad = competition("verify", run, "a")
+    assert bad.returncode == 1
+    assert "Traceback" not in bad.stderr
+    assert "came out with other bits" in bad.stderr
+    printed = " ".join(bad.stdout.split())
+    assert printed.index("packages.torch") < printed.index("Verification")
+    assert "members.a.mixup 0.4 0.3" in printed
+    assert "first difference: mix, epoch 1, step 1 of 4" in printed
+    assert (tmp_path / "runs" / "verify" / "full" / "verify.json").is_file()
