@@ -57,14 +57,18 @@ def turn(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Somebody has held the folder for a minute, or it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / LOCK
+    lock = SoftFileLock(file, timeout=_TURN, thread_local=False)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         _name_abandoned(file)
-        with SoftFileLock(file, timeout=_TURN, thread_local=False):
-            yield
+        lock.acquire()
     except Timeout:
-        raise _refusal(folder, file) from None
+        raise _refusal(folder, file, "held") from None
+    except OSError as error:
+        raise _unlockable(folder, error) from error
+    with _released(lock):
+        yield
 
 
 @contextmanager
@@ -76,14 +80,15 @@ def _lock(folder: Path) -> Iterator[None]:
         # Waits only while the file names nobody; a holder that still runs ends it at once.
         lock.acquire(_PATIENCE, 0.05, cancel_check=lambda: lock.pid is not None)
     except Timeout:
-        raise _refusal(folder, file) from None
+        raise _refusal(folder, file, "being trained") from None
     except OSError as error:
-        raise InputError(
-            f"cannot lock {folder}: {error.strerror or error}",
-            mend="Free some space, or choose another place with --out."
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else "Choose another place with --out.",
-        ) from error
+        raise _unlockable(folder, error) from error
+    with _released(lock):
+        yield
+
+
+@contextmanager
+def _released(lock: SoftFileLock) -> Iterator[None]:
     try:
         yield
     finally:
@@ -92,7 +97,16 @@ def _lock(folder: Path) -> Iterator[None]:
             lock.release()
 
 
-def _refusal(folder: Path, file: Path) -> InputError:
+def _unlockable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot lock {folder}: {error.strerror or error}",
+        mend="Free some space, or choose another place with --out."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "Choose another place with --out.",
+    )
+
+
+def _refusal(folder: Path, file: Path, doing: str) -> InputError:
     try:
         process, host, *_ = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -103,7 +117,7 @@ def _refusal(folder: Path, file: Path) -> InputError:
     # In a container the host's name is followed by the number of the process-id namespace.
     host = host.partition("?pidns-")[0]
     return InputError(
-        f"{folder} is being trained by process {process} on {host}",
+        f"{folder} is {doing} by process {process} on {host}",
         mend="Wait for that process or end it, or choose another --run. "
         f"If it is gone for certain, remove {file}.",
     )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,7 +16,7 @@ import pytest
 
 from competition.errors import InputError
 from competition.files import whole_file
-from competition.locks import LOCK, held
+from competition.locks import LOCK, held, turn
 
 HOLD = """
 import sys, time
@@ -23,8 +24,8 @@ from pathlib import Path
 from competition.locks import held
 
 with held([Path(name) for name in sys.argv[1:]]):
-    print("held", flush=True)
     try:
+        print("held", flush=True)
         time.sleep(600)
     except KeyboardInterrupt:
         print("interrupted")
@@ -274,7 +275,9 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, place: str) -> N
         pytest.fail("held")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(InputError, match="Permission denied"), held([tmp_path]):
@@ -292,3 +295,26 @@ def test_the_user_sees_nothing_of_it(tmp_path: Path) -> None:
         check=True,
     )
     assert (told.stdout, told.stderr) == ("held\n", "")
+
+
+def test_a_turn_in_a_folder_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot lock"), turn(tmp_path / "file"):
+        pytest.fail("the block must not run")
+
+
+def test_turns_wait_for_each_other_and_leave_nothing(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with turn(tmp_path):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with turn(tmp_path):
+        thread.start()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join(timeout=30)
+    assert order == ["first", "second"]
+    assert not (tmp_path / LOCK).exists()

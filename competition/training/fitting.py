@@ -91,6 +91,9 @@ def fit(
             if not stop.asked or stop.in_step:
                 raise
             save.end()
+    if stop.asked:
+        # After the last epoch's checkpoint: it is no longer this loop that would meet it.
+        stop.raise_stopped(progress.epoch, progress.step)
     names = ("train_loss", "valid_loss", "accuracy", "error_rate")
     return dict(zip(names, progress.history[-1][2:6], strict=True))
 
@@ -116,6 +119,9 @@ def fit_phases(
         own: More callbacks for a phase, given the first epoch that is lived through.
     """
     start = checkpoint.epoch if checkpoint else 0
+    # `lr_find` and its like leave gradients of zero, also where the first phase is frozen; and
+    # fastai's optimizer decays every weight that has a gradient.
+    learner.model.zero_grad(set_to_none=True)
     if checkpoint is not None:
         restore_weights(learner, checkpoint)
     for phase in _phases(member):
