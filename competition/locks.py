@@ -52,7 +52,8 @@ def held(folders: Sequence[Path]) -> Iterator[None]:
 def turn(folder: Path) -> Iterator[None]:
     """Let this process alone run the block, for a moment, among those that share a run's folder.
 
-    Members of one run may be trained by several processes at once; its record is one file.
+    Members of one run may be trained by several processes at once; its record is one file. What
+    killed writers left unfinished in the folder is removed: who writes there has taken a turn.
 
     Raises:
         InputError: Somebody has held the folder for a minute, or it cannot be written.
@@ -68,6 +69,7 @@ def turn(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _unlockable(folder, error) from error
     with _released(lock):
+        _remove_unfinished(folder)
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
             record = completed_member(run.member_folder(name), identity)
             if record is not None:
                 records[name] = record
-        with whole_file(run.folder / "index.parquet") as temporary:
+                # What a kill left between the record and their removal.
+                shutil.rmtree(run.member_folder(name) / "checkpoint", ignore_errors=True)
+        with turn(run.folder), whole_file(run.folder / "index.parquet") as temporary:
             run.index.to_parquet(temporary, index=False)
         to_train = [name for name in names if name not in records]
         if to_train:

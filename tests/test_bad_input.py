@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,7 @@ def write_sample(data: Path, ids: list[str], columns: str = "ID," + ",".join(CLA
 def half_written(folder: Path) -> list[str]:
     """What must not be there after a run that did not come to its end."""
     names = [path.name for path in folder.rglob("*") if path.is_file()]
-    last = ("member.json", "submission.csv", "manifest.json")
+    last = ("member.json", "submission.csv")
     return [name for name in names if name.endswith(".part") or name in last]
 
 
@@ -193,7 +194,9 @@ def test_a_regular_file_where_the_output_folder_should_be(
     refuses: Callable[..., None], data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("mine\n", encoding="utf-8")
-    refuses("cannot write taken", "--out", options=("--data", data, "--out", "taken"))
+    refuses(
+        "cannot lock taken", "Not a directory", "--out", options=("--data", data, "--out", "taken")
+    )
     assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine\n"
 
 
@@ -281,7 +284,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("small_disk", ["4k"], indirect=True)
+@pytest.mark.parametrize("small_disk", ["8k"], indirect=True)
 def test_a_disk_too_small_for_the_index(
     competition: Command, small_toml: Path, data: Path, small_disk: Path
 ) -> None:
@@ -291,19 +294,19 @@ def test_a_disk_too_small_for_the_index(
 
 
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
-def test_a_disk_that_is_full_before_the_weights_of_45_mb_are_written(
+def test_a_disk_that_is_full_before_the_first_checkpoint_is_written(
     small_toml: Path, data: Path, small_disk: Path
 ) -> None:
     # In this process, because importing torch in another one takes longer than the training.
     changes = ["run.device=cpu", "recipe.epochs.unfrozen=0"]
     settings = read_settings(small_toml, data=data, changes=changes)
     run = pipeline.prepare(settings, small_disk / "full")
-    with pytest.raises(InputError, match=r"cannot write .*weights.*o space left") as caught:
-        pipeline.train(run, ["a"])
+    with pytest.raises(InputError, match=r"cannot write .*checkpoint.*o space left") as caught:
+        pipeline.train(run, ["a"], time.perf_counter())
     assert caught.value.exit_code == 2
     assert "Free some space" in caught.value.mend
     assert half_written(small_disk) == []
-    assert not (run.member_folder("a") / "weights.safetensors").exists()
+    assert list((run.member_folder("a") / "checkpoint").iterdir()) == []
 
 
 @pytest.fixture
@@ -371,7 +374,8 @@ def test_after_ctrl_c_the_same_command_goes_on(
     arguments = ("train", "a", "--config", small_toml, "--data", data, *ONE_EPOCH)
 
     done = competition(*arguments, PYTHONPATH=hooked)
-    assert_refused(done, "stopped before the end", "the same command goes on")
+    command = shlex.join(["competition", *map(str, arguments)])
+    assert_refused(done, "stopped before the end", f"type the same command:\n{command}\n")
     assert half_written(tmp_path / "runs") == []
 
     again = competition(*arguments)
@@ -387,5 +391,11 @@ def test_a_schedulers_sigterm_in_the_middle_of_the_training_is_a_ctrl_c(
     many = ["--set", "recipe.epochs.frozen=100000"]
     first_epoch = tmp_path / "runs" / "full" / "members" / "a" / "history.csv"
     done = stopped([*arguments, *many], tmp_path, by=signal.SIGTERM, once=first_epoch)
-    assert_refused(done, "stopped before the end", "the same command goes on")
+    assert_refused(
+        done,
+        "stopped a ",
+        " of 100001",
+        "; its checkpoint is written",
+        "To go on, type the same command:\ncompetition train a ",
+    )
     assert half_written(tmp_path / "runs") == []

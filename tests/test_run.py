@@ -131,7 +131,9 @@ def test_a_named_data_folder_that_is_missing_is_never_replaced(
     assert "no data folder" in answer.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "train", "blend", "validate", "twins", "diff", "verify"])
+@pytest.mark.parametrize(
+    "command", ["run", "train", "blend", "validate", "twins", "diff", "verify"]
+)
 def test_every_command_explains_itself_with_an_example(
     competition: Competition, command: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,6 +59,7 @@ def run(
 ) -> None:
     """Train every member, blend them, write and validate the submission."""
     from competition import pipeline, summaries
+    from competition.locks import turn
 
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)
@@ -70,7 +72,8 @@ def run(
     members = pipeline.train(prepared, names, started)
     submission = prepared.folder / "submission.csv"
     pairs = pipeline.members_to_blend(prepared.folder, settings)
-    pipeline.blend_files(pairs, settings, prepared.sample_path, submission)
+    with turn(prepared.folder):
+        pipeline.blend_files(pairs, settings, prepared.sample_path, submission)
     pipeline.keep_record(prepared, started)
     score, images = pipeline.blend_score(prepared, names)
     say("")
@@ -147,6 +150,7 @@ def blend(
 ) -> None:
     """Blend prediction files, or a run's members, with the weights given or of the settings."""
     from competition import pipeline
+    from competition.locks import turn
 
     settings = settings_of(config, profile, data, changes)
     if files:
@@ -158,9 +162,11 @@ def blend(
         pairs = pipeline.members_to_blend(folder, settings)
         output = output or folder / "submission.csv"
         sample = sample or settings.data_folder / settings.data.sample_submission
-    pipeline.blend_files(pairs, settings, sample, output)
-    if not files and output == folder / "submission.csv":
-        pipeline.record_blend(folder, settings)
+    own = not files and output == folder / "submission.csv"
+    with turn(folder) if own else nullcontext():
+        pipeline.blend_files(pairs, settings, sample, output)
+        if own:
+            pipeline.record_blend(folder, settings)
     say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{escape(str(output))}[/]")
 
 

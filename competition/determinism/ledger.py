@@ -80,6 +80,13 @@ class Ledger:
         for what, digest in digests:
             self.add(stage, digest, epoch=epoch, step=step, what=what)
 
+    def __len__(self) -> int:
+        return len(self._new) + (self._written.num_rows if self._written is not None else 0)
+
+    def cut(self, rows: int) -> None:
+        """Forget all but so many rows from the beginning."""
+        self._written = self.rows().slice(0, rows)
+
     def rows(self) -> pa.Table:
         """All rows in the order of writing.
 

@@ -27,10 +27,11 @@ HISTORY_COLUMNS = [
 
 
 class KeyedSteps(Callback):
-    """Tells the loaders the epoch, and seeds the generators before each step's callbacks.
+    """Tells the loaders the epoch, and seeds the generators before each event's callbacks.
 
     MixUp and any callback of the user's that runs in `before_batch` then draw what the key
-    (..., "step", epoch, step) says. `first_epoch` is the number of epochs before this fit.
+    (..., "step", epoch, step) says; what runs before or after a part of the training, the key of
+    that event and epoch. `first_epoch` is the number of epochs before this fit.
     """
 
     order = -20
@@ -39,11 +40,23 @@ class KeyedSteps(Callback):
         self.key = key
         self.first_epoch = 0
 
+    def before_fit(self) -> None:
+        self.key.of("fit", self.first_epoch).seed_generators()
+
     def before_epoch(self) -> None:
         for loader in self.dls.loaders:
             loader.epoch = self.first_epoch + self.epoch
+        self._event_key("epoch").seed_generators()
+
+    def before_train(self) -> None:
+        self._event_key("train").seed_generators()
+
+    def after_train(self) -> None:
+        # A resumed epoch may have had no step left.
+        self._event_key("trained").seed_generators()
 
     def before_validate(self) -> None:
+        self._event_key("validate").seed_generators()
         # Test-time augmentation counts its passes as epochs, over a loader of its own.
         if isinstance(self.dl, KeyedLoader):
             self.dl.epoch = self.first_epoch + self.epoch
@@ -53,6 +66,9 @@ class KeyedSteps(Callback):
             # fastai counts the batches it got; a resumed epoch begins in its middle.
             self.learn.iter += self.dl.first_step
         self._step_key("step").seed_generators()
+
+    def _event_key(self, event: str) -> Key:
+        return self.key.of(event, self.first_epoch + self.epoch)
 
     def _step_key(self, purpose: str) -> Key:
         part = "train" if self.training else "valid"
@@ -126,11 +142,14 @@ class History(OwnFit):
     def before_epoch(self) -> None:
         self.started = time.perf_counter()
 
+    def after_validate(self) -> None:
+        # Not at the epoch's end: a `validate` of the user's would have changed them by then.
+        self.scores = [float(value) for value in self.recorder.log[1:]]
+
     def after_epoch(self) -> None:
-        losses = [float(value) for value in self.recorder.values[-1]]
         rate = float(self.opt.hypers[-1]["lr"])
         seconds = round(time.perf_counter() - self.started, 3)
-        self.rows.append([self.at + 1, self.phase, *losses, rate, seconds])
+        self.rows.append([self.at + 1, self.phase, *self.scores, rate, seconds])
         write_csv(self.path, pd.DataFrame(self.rows, columns=HISTORY_COLUMNS))
 
 
@@ -146,6 +165,6 @@ class ShowProgress(OwnFit):
     def after_batch(self) -> None:
         self.bars.advance(self.task)
 
-    def after_epoch(self) -> None:
-        valid_loss = self.recorder.values[-1][1]
+    def after_validate(self) -> None:
+        valid_loss = self.recorder.log[2]
         self.bars.update(self.task, note=f"valid loss {valid_loss:.4f}")

@@ -16,9 +16,11 @@ from competition.training.checkpoints import Checkpoint, Checkpoints
 from competition.training.recording import RecordBatch, Recorder, RecordStep
 from competition.training.resuming import (
     Progress,
+    RestoreCallbacks,
     Resume,
     SaveCheckpoints,
     progress_of,
+    restore_callbacks,
     restore_optimizer,
     restore_weights,
     say_resumed,
@@ -124,6 +126,7 @@ def fit_phases(
     learner.model.zero_grad(set_to_none=True)
     if checkpoint is not None:
         restore_weights(learner, checkpoint)
+        restore_callbacks(learner, checkpoint)
     for phase in _phases(member):
         first = phase.first_epoch
         if start >= first + phase.epochs:
@@ -137,7 +140,7 @@ def fit_phases(
         callbacks = [batch, RecordStep(recorder, batch, first, start), *own(phase, start)]
         if checkpoint is not None and (start, checkpoint.step) > (first, 0):
             restore_optimizer(learner, checkpoint)
-            callbacks.append(Resume(checkpoint, first))
+            callbacks += [Resume(checkpoint, first), RestoreCallbacks(checkpoint, first)]
         lowest, highest = phase.rates
         with learner.no_logging():
             learner.fit_one_cycle(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from competition.training.checkpoints import Checkpoint, Checkpoints
 from competition.training.stopping import StopRequest
 
 _WEIGHT, _OPTIMIZER, _GRADIENT = "weight/", "optimizer/", "gradient/"
+# Where callbacks come from that are none of the user's: each fit sets them up anew.
+_NOT_USERS = ("competition.", "fastai.learner", "fastai.callback.core", "fastai.callback.schedule")
 
 
 @dataclass
@@ -29,12 +32,14 @@ class Progress:
         step: Steps that are complete in the epoch after them.
         history: The rows of history.csv.
         ledger: What was written down so far.
+        smooth: What fastai smooths the training loss with: count and mean. None: nothing yet.
     """
 
     epoch: int
     step: int
     history: list[list[Any]]
     ledger: Ledger
+    smooth: tuple[int, Tensor] | None = None
 
 
 def capture(learner: Learner, progress: Progress) -> Checkpoint:
@@ -42,8 +47,8 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
 
     Keyed randomness needs no state of a generator. What is needed: weights and buffers, the
     optimizer's averages and hyperparameters, which parameters have gradients (zero by then, but
-    what is added to a zero is not what stands alone: -0.0), the place in the schedule, and what
-    fastai smooths the training loss with.
+    what is added to a zero is not what stands alone: -0.0), the place in the schedule, what fastai
+    smooths the training loss with, and the numbers and texts that a user's callback keeps.
     """
     tensors = {_WEIGHT + name: value for name, value in learner.model.state_dict().items()}
     scalars: dict[str, dict[str, Any]] = {}
@@ -60,15 +65,20 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
             if bool(parameter.grad.any()):
                 # A user's callback adds gradients up over several steps.
                 tensors[_GRADIENT + name] = parameter.grad
-    smooth = learner.recorder.smooth_loss
-    tensors["smooth_loss"] = smooth.val.detach().clone()
+    count = 0
+    if progress.smooth is not None:
+        count, tensors["smooth_loss"] = progress.smooth
     tensors["ledger"] = torch.frombuffer(bytearray(progress.ledger.to_bytes()), dtype=torch.uint8)
     facts = {
         "optimizer": scalars,
         "hyperparameters": [{k: _plain(v) for k, v in h.items()} for h in learner.opt.hypers],
         "gradients": gradients,
         "schedule": {"pct_train": float(learner.pct_train), "train_iter": int(learner.train_iter)},
-        "smooth_count": smooth.count,
+        "smooth_count": count,
+        "callbacks": [
+            [type(callback).__name__, {k: v for k, v in vars(callback).items() if _is_plain(v)}]
+            for callback in _users_callbacks(learner)
+        ],
         "history": progress.history,
     }
     return Checkpoint(progress.epoch, progress.step, tensors, facts)
@@ -77,7 +87,8 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
 def progress_of(checkpoint: Checkpoint) -> Progress:
     """How far the training had come at a checkpoint."""
     ledger = Ledger.from_bytes(checkpoint.tensors["ledger"].numpy().tobytes())
-    return Progress(checkpoint.epoch, checkpoint.step, checkpoint.facts["history"], ledger)
+    smooth = (checkpoint.facts["smooth_count"], checkpoint.tensors["smooth_loss"])
+    return Progress(checkpoint.epoch, checkpoint.step, checkpoint.facts["history"], ledger, smooth)
 
 
 def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
@@ -106,6 +117,39 @@ def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
             learner.opt.state[parameter][name] = value.to(parameter.device)
 
 
+def restore_callbacks(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put back what the user's callbacks keep in attributes that are numbers or texts."""
+    saved = checkpoint.facts["callbacks"]
+    for callback, (name, values) in zip(_users_callbacks(learner), saved, strict=False):
+        if type(callback).__name__ == name:
+            vars(callback).update(values)
+
+
+class RestoreCallbacks(OwnFit):
+    """Restores them in the middle of a fit, when they have heard what they heard before it."""
+
+    order = -10_000
+
+    def __init__(self, checkpoint: Checkpoint, first_epoch: int) -> None:
+        super().__init__(first_epoch, checkpoint.epoch)
+        self.checkpoint, self.waiting = checkpoint, True
+
+    def before_epoch(self) -> None:
+        if not self.checkpoint.step:
+            self._restore()
+
+    def before_batch(self) -> None:
+        self._restore()
+
+    def after_train(self) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self.waiting:
+            restore_callbacks(self.learn, self.checkpoint)
+            self.waiting = False
+
+
 class Resume(OwnFit):
     """Lets fastai's loop begin where the checkpoint was made."""
 
@@ -125,8 +169,6 @@ class Resume(OwnFit):
         self.learn.train_iter = facts["schedule"]["train_iter"]
         for hypers, saved in zip(self.opt.hypers, facts["hyperparameters"], strict=True):
             hypers.update(saved)
-        smooth = self.recorder.smooth_loss
-        smooth.count, smooth.val = facts["smooth_count"], self.checkpoint.tensors["smooth_loss"]
 
     def after_train(self) -> None:
         self.dls.train.first_step = 0
@@ -154,6 +196,7 @@ class SaveCheckpoints:
         self.checkpoints, self.progress, self.stop = checkpoints, progress, stop
         self.seconds, self.ledger = seconds, ledger
         self.written = time.monotonic()
+        self.rows = len(progress.ledger)
         self.learner: Learner | None = None
 
     def within(self, first_epoch: int, start: int) -> OwnFit:
@@ -167,11 +210,13 @@ class SaveCheckpoints:
         self.written = time.monotonic()
 
     def end(self) -> None:
-        """Write a checkpoint and leave the training.
+        """Write a checkpoint of the last step that is complete, and leave the training.
 
         Raises:
             Stopped: Always.
         """
+        # The next step's batch may have arrived.
+        self.progress.ledger.cut(self.rows)
         self.save()
         self.stop.raise_stopped(self.progress.epoch, self.progress.step)
 
@@ -185,6 +230,15 @@ class _Saving(OwnFit):
 
     def before_fit(self) -> None:
         self.saver.learner = self.learn
+        progress = self.saver.progress
+        if (progress.epoch, progress.step) == (self.first_epoch, 0):
+            progress.smooth = None
+
+    def before_train(self) -> None:
+        # A resumed fit has begun anew, and so has fastai's mean at a `validate` of the user's.
+        if self.saver.progress.smooth is not None:
+            smooth = self.recorder.smooth_loss
+            smooth.count, smooth.val = self.saver.progress.smooth
 
     def before_batch(self) -> None:
         if self.training:
@@ -195,7 +249,9 @@ class _Saving(OwnFit):
         saver = self.saver
         if self.training:
             saver.stop.in_step = False
-            saver.progress.step = self.iter + 1
+            saver.progress.step, saver.rows = self.iter + 1, len(saver.progress.ledger)
+            smooth = self.recorder.smooth_loss
+            saver.progress.smooth = (smooth.count, smooth.val)
             if time.monotonic() - saver.written >= saver.seconds:
                 saver.save()
         if saver.stop.asked:
@@ -204,6 +260,7 @@ class _Saving(OwnFit):
     def after_epoch(self) -> None:
         saver = self.saver
         saver.progress.epoch, saver.progress.step = self.at + 1, 0
+        saver.rows = len(saver.progress.ledger)
         saver.save()
         if saver.stop.asked:
             saver.stop.raise_stopped(saver.progress.epoch, 0)
@@ -217,6 +274,14 @@ def say_resumed(name: str, checkpoint: Checkpoint, epochs: int, steps: int) -> N
             f"in epoch {checkpoint.epoch + 1} of {epochs}, after step {checkpoint.step} of {steps}"
         )
     say(f"[bold]{name}[/] goes on from its checkpoint: {place}")
+
+
+def _users_callbacks(learner: Learner) -> list[Callback]:
+    return [each for each in learner.cbs if not type(each).__module__.startswith(_NOT_USERS)]
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _plain(value: Any) -> Any:

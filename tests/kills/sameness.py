@@ -15,9 +15,7 @@ from competition.training.records import RESULT_FILES
 def differing(first: Path, second: Path) -> list[str]:
     """What differs between two folders of a complete member."""
     found = [
-        name
-        for name in RESULT_FILES
-        if (first / name).read_bytes() != (second / name).read_bytes()
+        name for name in RESULT_FILES if (first / name).read_bytes() != (second / name).read_bytes()
     ]
     for name, read in (("ledger", ledger), ("history", history), ("record", record)):
         if read(first) != read(second):

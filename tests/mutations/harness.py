@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from competition.settings import Settings
 from competition.settings_file import read_settings
 from competition.terminal import say
 from competition.training import members as members_module
+from competition.training.checkpoints import Checkpoints
 from competition.training.records import RESULT_FILES
 
 # What is changed in the engine, in one training; everything is put back after it.
@@ -72,9 +74,7 @@ class Found:
         report = self.verdict.report
         names = [gap.name for gap in report.environment]
         settings = self.report.settings
-        return advise(
-            self.report.comparison, self.runs, settings=settings, environment=names
-        ).cause
+        return advise(self.report.comparison, self.runs, settings=settings, environment=names).cause
 
     def assert_same(self) -> None:
         """The twin check says yes, of every file and every digest, and was able to say no."""
@@ -128,69 +128,78 @@ class Bench:
     config: Path
     folder: Path
     store: Path
-    stored: dict[tuple[str, ...], Path] = field(default_factory=dict)
+    stored: dict[tuple[object, ...], Path] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        return self.config.parent / "data"
 
     def twins(
         self,
         mutation: Mutation = nothing,
         *,
-        second: Sequence[str] = (),
+        in_both: bool = False,
+        changes: Sequence[str] = (),
         both: Sequence[str] = (),
-        for_both: Mutation = nothing,
-        before: Callable[[Settings, Path], None] | None = None,
+        for_all: Mutation = nothing,
+        from_run: Path | None = None,
     ) -> Found:
         """Let `run_twins` judge a training and one under a mutation.
 
         Args:
             mutation: For the second twin.
-            second: Settings of the second twin alone, `key=value`.
-            both: Settings of both and of the control.
-            for_both: A mutation for all three.
-            before: Called with the second twin's settings and folder before it is trained: to
-                leave an interrupted training there.
+            in_both: For the first twin too: what draws without a key differs from itself.
+            changes: Settings under the mutation, `key=value`.
+            both: Settings of both twins and of the control.
+            for_all: Another mutation, for both and the control.
+            from_run: An interrupted training with which the second twin goes on.
         """
 
-        def make(run: Path, arguments: Sequence[str]) -> None:
-            settings = settings_of(arguments, second)
-            if before is not None:
-                before(settings, run)
+        def make(twin: Training) -> None:
+            settings = read_settings(self.config, changes=[*changes_of(twin.arguments), *changes])
+            if from_run is not None:
+                linked(from_run, twin.run)
             with pytest.MonkeyPatch.context() as patch:
-                for_both(patch)
+                for_all(patch)
                 mutation(patch)
-                train(settings, run)
+                train(settings, twin.run, checkpoints=from_run is not None)
 
-        return self._judged(make, both, for_both)
+        return self._judged(make, in_both=in_both, both=both, for_all=for_all)
 
     def twin_process(self, **variables: str) -> Found:
         """As `twins`; the second is trained in a process of its own with other variables."""
 
-        def make(run: Path, arguments: Sequence[str]) -> None:
-            train_all([Training(run, [*arguments, "--quiet"], variables)], side_by_side=1)
+        def make(twin: Training) -> None:
+            again = Training(twin.run, [*twin.arguments, "--quiet"], variables)
+            train_all([again], side_by_side=1)
 
-        return self._judged(make, (), nothing)
+        return self._judged(make)
 
-    def once(self, changes: Sequence[str], for_both: Mutation = nothing) -> Path:
+    def once(self, changes: Sequence[str], for_all: Mutation = nothing) -> Path:
         """The folder of a training that is made only once."""
-        key = (*changes, for_both.__name__)
+        key = (*changes, for_all)
         if key not in self.stored:
             run = self.store / f"run-{len(self.stored)}"
             with pytest.MonkeyPatch.context() as patch:
-                for_both(patch)
+                for_all(patch)
                 train(read_settings(self.config, changes=changes), run)
             self.stored[key] = run
         return self.stored[key]
 
     def _judged(
         self,
-        make: Callable[[Path, Sequence[str]], None],
-        both: Sequence[str],
-        for_both: Mutation,
+        make: Callable[[Training], None],
+        *,
+        in_both: bool = False,
+        both: Sequence[str] = (),
+        for_all: Mutation = nothing,
     ) -> Found:
         def train_here(trainings: Sequence[Training], *, side_by_side: int) -> bool:
-            first, twin, other = trainings
-            for training in (first, other):
-                linked(self.once(changes_of(training.arguments), for_both), training.run)
-            make(twin.run, twin.arguments)
+            for training in trainings:
+                if training.run.name == "second" or (in_both and training.run.name == "first"):
+                    make(training)
+                else:
+                    linked(self.once(changes_of(training.arguments), for_all), training.run)
             return False
 
         changes = [FINEST, *both]
@@ -202,13 +211,10 @@ class Bench:
             verdict = run_twins(settings, [MEMBER], options, self.folder, [])
         for line in telling.told(verdict.report):
             say(line)  # pytest shows it when the test fails
-        second = verdict.report.second
-        if both:
-            coarse = verdict.report
-        else:
-            coarse = compare_runs(self.once([]), second, [MEMBER])
-            assert coarse.members[0].comparison.level == "step"
-        return Found(verdict, coarse.members[0].comparison, self.folder)
+        plain = self.once(changes, for_all) if both else self.once([])
+        coarse = compare_runs(plain, verdict.report.second, [MEMBER]).members[0].comparison
+        assert coarse.level == ("tensor" if both else "step")
+        return Found(verdict, coarse, self.folder)
 
     def replayed(self, found: Found, mutation: Mutation) -> replays.Replayed:
         """As `competition diff --replay`, in this process: the second run under the mutation."""
@@ -232,20 +238,19 @@ class Bench:
             return replays.replay_both(found.runs, MEMBER, found.result(), None)
 
 
-def settings_of(arguments: Sequence[str], more: Sequence[str]) -> Settings:
-    """The settings that the arguments of `competition train` give, with more changes."""
-    config = arguments[arguments.index("--config") + 1]
-    return read_settings(Path(config), changes=[*changes_of(arguments), *more])
-
-
 def changes_of(arguments: Sequence[str]) -> list[str]:
+    """The settings that the arguments of `competition train` change."""
     return [arguments[at + 1] for at, word in enumerate(arguments) if word == "--set"]
 
 
-def train(settings: Settings, run: Path) -> None:
-    """`competition train a`, in this process."""
+def train(settings: Settings, run: Path, *, checkpoints: bool = False) -> None:
+    """`competition train a`, in this process; without checkpoints in half the time."""
     started = time.perf_counter()
-    pipeline.train(pipeline.prepare(settings, run), [MEMBER], started)
+    with pytest.MonkeyPatch.context() as patch:
+        if not checkpoints:
+            patch.setattr(Checkpoints, "save", lambda *_: None)
+            patch.setattr(os, "fsync", lambda _: None)
+        pipeline.train(pipeline.prepare(settings, run), [MEMBER], started)
 
 
 def linked(run: Path, copy: Path) -> None:
@@ -253,28 +258,28 @@ def linked(run: Path, copy: Path) -> None:
     shutil.copytree(run, copy, copy_function=os.link)
 
 
+def with_made(
+    patch: pytest.MonkeyPatch, module: ModuleType, name: str, change: Callable[[Any], None]
+) -> None:
+    """Let what a function of a module makes be changed before it is given back."""
+    make = getattr(module, name)
+
+    def changed(*arguments: Any, **options: Any) -> Any:
+        made = make(*arguments, **options)
+        change(made)
+        return made
+
+    patch.setattr(module, name, changed)
+
+
 def with_loaders(patch: pytest.MonkeyPatch, change: Callable[[DataLoaders], None]) -> None:
     """Let the loaders be changed when they are made."""
-    build = members_module.member_loaders
-
-    def changed(*arguments: Any, **options: Any) -> DataLoaders:
-        loaders = build(*arguments, **options)
-        change(loaders)
-        return loaders
-
-    patch.setattr(members_module, "member_loaders", changed)
+    with_made(patch, members_module, "member_loaders", change)
 
 
 def with_learner(patch: pytest.MonkeyPatch, change: Callable[[Learner], None]) -> None:
     """Let the learner be changed when it is made."""
-    build = members_module.build_learner
-
-    def changed(*arguments: Any, **options: Any) -> Learner:
-        learner = build(*arguments, **options)
-        change(learner)
-        return learner
-
-    patch.setattr(members_module, "build_learner", changed)
+    with_made(patch, members_module, "build_learner", change)
 
 
 def with_callback(patch: pytest.MonkeyPatch, callback: type[Callback]) -> None:

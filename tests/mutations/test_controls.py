@@ -13,7 +13,6 @@ import pytest
 
 from competition.proof.runs import compare_runs
 from competition.proof.telling import told
-from tests.conftest import FIXTURE
 from tests.mutations.harness import FINEST, Bench, place
 
 
@@ -26,7 +25,9 @@ def test_identical_runs_are_the_same(bench: Bench) -> None:
 
 def test_clocks_paths_and_host_names_are_ignored(bench: Bench, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    shutil.copytree(FIXTURE, elsewhere / "data")  # with the times of now
+    shutil.copytree(bench.data, elsewhere / "data")
+    for path in elsewhere.rglob("*"):
+        os.utime(path, (10**9, 10**9))
     clock = time.time
 
     def another_machine(patch: pytest.MonkeyPatch) -> None:
@@ -41,7 +42,7 @@ def test_clocks_paths_and_host_names_are_ignored(bench: Bench, tmp_path: Path) -
         patch.setenv("USER", "another")
         patch.setenv("TZ", "Pacific/Kiritimati")
 
-    found = bench.twins(another_machine, second=[f"data.folder='{elsewhere / 'data'}'"])
+    found = bench.twins(another_machine, changes=[f"data.folder='{elsewhere / 'data'}'"])
     found.assert_same()
     manifests = [json.loads((run / "manifest.json").read_text()) for run in found.runs]
     assert manifests[0]["content"] == manifests[1]["content"]

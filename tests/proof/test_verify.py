@@ -102,8 +102,9 @@ def test_predictions_are_made_again_from_the_recorded_weights(run: Path) -> None
 def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path) -> None:
     path = run / "members" / "a" / "test.csv"
     table = pd.read_csv(path, dtype={"id": str})
-    table.iloc[0, 1], table.iloc[0, 2] = table.iloc[0, 2], table.iloc[0, 1]
-    table.to_csv(path, index=False)
+    names = list(table.columns)
+    table.columns = pd.Index([names[0], names[2], names[1], *names[3:]])  # two classes swapped
+    table[names].to_csv(path, index=False)
 
     def record(manifest: dict[str, Any]) -> None:
         manifest["content"]["members"]["a"]["files"]["test.csv"] = sha256_file(path)

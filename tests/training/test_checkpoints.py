@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 from pathlib import Path
@@ -15,9 +16,7 @@ import xxhash
 from safetensors import SafetensorError
 from torch import Tensor
 
-from competition import files
 from competition.errors import InputError
-from competition.training import checkpoints as module
 from competition.training.checkpoints import Checkpoint, Checkpoints
 
 IDENTITY = {"settings": {"seed": 0, "member": {"name": "a"}}, "data": "d1"}
@@ -402,7 +401,7 @@ def test_on_a_full_disk_the_older_ones_stay(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.safetensors.torch, "save_file", full)
+        patch.setattr(safetensors.torch, "save_file", full)
         with pytest.raises(InputError) as refused:
             checkpoints.save(state(1, 2))
     assert str(refused.value).startswith(f"cannot write {folder}")
@@ -424,7 +423,7 @@ def test_a_disk_that_fails_at_the_last_moment_leaves_the_older_ones(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", fails)
+        patch.setattr(os, "fsync", fails)
         with pytest.raises(InputError, match="Input/output error"):
             checkpoints.save(state(1, 2))
     assert names(folder) == ["epoch-0001-step-000000", "epoch-0001-step-000001"]

@@ -1,0 +1,110 @@
+"""`competition train` as a user types it: stopped by a signal, started twice, typed again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kills.conftest import Runs, Unbroken
+from tests.kills.sameness import differing_runs, left_over
+from tests.kills.small import CHANGES, OFTEN
+
+COMMAND = [sys.executable, "-m", "competition"]
+STOPPED = re.compile(
+    r"error: stopped a in epoch [1-4] of 4, after step [1-4] of 4; its checkpoint is written\n"
+    r"What is complete stays, nothing is half written. To go on, type the same command:\n"
+    r"competition (train .*)\n"
+)
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
+
+
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Let child processes hear Ctrl-C even if these tests run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def command(runs: Runs, name: str, *changes: str) -> list[str]:
+    """The arguments that train member a of a run."""
+    options = [part for change in (*CHANGES, OFTEN, *changes) for part in ("--set", change)]
+    return ["train", "a", "--config", str(runs.config), "--run", name, *options]
+
+
+def start(runs: Runs, arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=runs.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def again(runs: Runs, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=runs.folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.usefixtures("heard_signals")
+@pytest.mark.parametrize(
+    ("number", "group", "workers"),
+    [
+        (signal.SIGTERM, False, 0),
+        pytest.param(signal.SIGINT, False, 0, marks=pytest.mark.slow),
+        # A terminal's Ctrl-C goes to the loader's processes too, and so may a scheduler's SIGTERM.
+        pytest.param(signal.SIGINT, True, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, False, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_stopped_by_a_signal_and_typed_again(
+    runs: Runs, unbroken: Unbroken, number: signal.Signals, group: bool, workers: int
+) -> None:
+    name = f"{number.name}-{group}-{workers}"
+    arguments = command(runs, name, f"run.workers={workers}")
+    run = runs.folder / "runs" / name
+    with start(runs, arguments) as first:
+        try:
+            while not list(run.glob("members/a/checkpoint/epoch-*-step-*-*.safetensors")):
+                assert first.poll() is None, first.communicate()
+                time.sleep(0.002)
+            if not group:
+                # Hold it there for as long as another process takes to start.
+                first.send_signal(signal.SIGSTOP)
+                refused = again(runs, arguments)
+                assert refused.returncode == 2
+                assert f"members/a is being trained by process {first.pid} on " in refused.stderr
+                assert "Traceback" not in refused.stderr
+                first.send_signal(number)
+                first.send_signal(signal.SIGCONT)
+            else:
+                os.killpg(first.pid, number)
+            stdout, stderr = first.communicate(timeout=120)
+        finally:
+            first.kill()
+    assert first.returncode == 2, (stdout, stderr)
+    told = STOPPED.fullmatch(stderr)
+    assert told, stderr
+    assert shlex.split(told[1]) == arguments
+    assert not list(run.rglob(".*"))
+    assert not (run / "members" / "a" / "member.json").exists()
+
+    done = again(runs, shlex.split(told[1]))
+    assert done.returncode == 0, done
+    assert done.stderr == ""
+    assert "a goes on from its checkpoint: in epoch" in done.stdout
+    assert differing_runs(unbroken("a"), run, "a") == []
+    assert left_over(run) == []

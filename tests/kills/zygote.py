@@ -1,0 +1,164 @@
+"""A process that has imported everything once, and forks a process for each run.
+
+`python -m tests.kills.zygote` reads requests from stdin and answers on stdout, a JSON text per
+line. It runs no operation of torch itself: threads of torch's own would not survive a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.kills.moments import Moment, arm, patch
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended.
+
+    Attributes:
+        code: Its exit code; the negative number of a signal that killed it.
+        seconds: How long it took.
+        output: What it printed.
+    """
+
+    code: int
+    seconds: float
+    output: str
+
+    @property
+    def killed(self) -> bool:
+        return self.code == -signal.SIGKILL
+
+
+class Zygote:
+    """The parent's side of it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.kills.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": "0", "COLUMNS": "200"},
+        )
+
+    def run(
+        self,
+        config: Path,
+        folder: Path,
+        members: Sequence[str],
+        *changes: str,
+        moment: Moment | None = None,
+        seconds: float | None = None,
+        lack: str = "",
+    ) -> Ended:
+        """Train members of a run in a process of its own, as `competition train` does.
+
+        Args:
+            config: competition.toml.
+            folder: runs/<run>.
+            members: Their names.
+            changes: As --set has them.
+            moment: When it is killed.
+            seconds: After so many it is killed.
+            lack: A function of the engine that does nothing in this run.
+        """
+        request = {
+            "config": str(config),
+            "folder": str(folder),
+            "members": list(members),
+            "changes": list(changes),
+            "moment": asdict(moment) if moment else None,
+            "seconds": seconds,
+            "lack": lack,
+        }
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return Ended(**json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        self.process.communicate(timeout=60)
+
+
+def serve() -> None:
+    import competition.pipeline
+    import competition.training.members  # noqa: F401
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        output = Path(request["folder"] + ".output")
+        started = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            _live(request, output)
+        code = _wait(child, request["seconds"])
+        ended = Ended(code, time.monotonic() - started, output.read_text(encoding="utf-8"))
+        print(json.dumps(asdict(ended)), flush=True)
+
+
+def _live(request: dict[str, Any], output: Path) -> None:
+    """The forked process: never returns."""
+    code = 1
+    try:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(file, stream)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        if request["moment"]:
+            arm(Moment(**request["moment"]))
+        if request["lack"]:
+            patch(request["lack"], lambda _: _nothing)
+        _train(request)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _train(request: dict[str, Any]) -> None:
+    from competition import pipeline
+    from competition.settings_file import read_settings
+
+    started = time.perf_counter()
+    settings = read_settings(Path(request["config"]), changes=request["changes"])
+    run = pipeline.prepare(settings, Path(request["folder"]))
+    pipeline.train(run, request["members"], started)
+
+
+def _nothing(*arguments: Any, **options: Any) -> None:
+    pass
+
+
+def _wait(child: int, seconds: float | None) -> int:
+    """Wait for a process, and kill it after so many seconds; its exit code."""
+    deadline = time.monotonic() + (600.0 if seconds is None else seconds)
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if not ended and time.monotonic() >= deadline:
+            os.kill(child, signal.SIGKILL)
+            ended, status = os.waitpid(child, 0)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,199 @@
+"""Sources 16, 18 to 21 and 25: what happens within a step, on a CPU and on a GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+from torch import Tensor, nn
+
+from tests.mutations.harness import (
+    Bench,
+    Mutation,
+    moment,
+    place,
+    with_callback,
+    with_learner,
+)
+
+# What a module gives is replaced by this, in training.
+Change = Callable[[Tensor], Tensor | None]
+
+
+def module_mutation(name: str, change: Change, at: tuple[int, int] | None = None) -> Mutation:
+    """Let the output of a module be changed, at (epoch, step) or, when None, in each step."""
+
+    def add(learner: Learner) -> None:
+        def called(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            now = moment(learner)
+            return change(output) if now[0] and at in (None, now) else None
+
+        learner.model.get_submodule(name).register_forward_hook(called)
+
+    def mutation(patch: pytest.MonkeyPatch) -> None:
+        with_learner(patch, add)
+
+    return mutation
+
+
+def test_16_dropout_from_an_extra_draw(bench: Bench) -> None:
+    def draw(output: Tensor) -> None:
+        torch.rand(1)
+
+    found = bench.twins(module_mutation("1.5", draw, at=(2, 2)))
+    first = found.first()
+    assert place(first) == ("forward", 2, 2)
+    # Not the first of the two, which was before the draw, and not what came into it.
+    assert first.whats[0] == "1.7 (Dropout)"
+    assert first.whats[1:] == (
+        "input of 1.8 (Linear)",
+        "1.8 (Linear)",
+        "1 (Sequential)",
+        "model (Sequential)",
+    )
+    assert "its input was equal and it dropped other values" in found.cause
+
+
+def test_18_threads_1_to_2(bench: Bench) -> None:
+    try:
+        found = bench.twins(changes=["run.threads=2"])
+    finally:
+        torch.set_num_threads(1)
+    first = found.first()
+    assert place(first) == ("environment", 0, 0)
+    assert first.names == ("threads",)
+    report = found.verdict.report
+    assert [(gap.name, gap.first, gap.second) for gap in report.environment] == [("threads", 1, 2)]
+    assert [gap.name for gap in report.settings] == ["run.threads"]
+    # Order, images, batches and mixed batches are equal: it is the arithmetic that differs.
+    result = found.result()
+    assert result.stage in ("forward", "gradient")
+    assert (result.epoch, result.step) == (1, 1)
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX"),
+    reason="there is no other instruction set on this machine",
+)
+def test_19_other_instruction_set(bench: Bench) -> None:
+    found = bench.twin_process(ATEN_CPU_CAPABILITY="default")
+    first = found.first()
+    assert place(first) == ("environment", 0, 0)
+    assert first.names == ("instruction_set", "variables.ATEN_CPU_CAPABILITY")
+    gaps = {gap.name: gap.second for gap in found.verdict.report.environment}
+    assert gaps["instruction_set"] == "DEFAULT"
+    assert "trained in other environments (instruction_set" in found.cause
+
+
+PARAMETER = "0.4.0.conv1.weight"
+
+
+class OneUlp(Callback):
+    """Moves one gradient of one parameter to the next float, at one step."""
+
+    at = (2, 2)
+
+    def after_backward(self) -> None:
+        if moment(self.learn) == self.at:
+            gradient = self.learn.model.get_parameter(PARAMETER).grad.view(-1)
+            gradient[7] = torch.nextafter(gradient[7], torch.tensor(torch.inf))
+
+
+def test_20_one_ulp_of_noise_on_one_gradient(bench: Bench) -> None:
+    def mutation(patch: pytest.MonkeyPatch) -> None:
+        with_callback(patch, OneUlp)
+
+    found = bench.twins(mutation)
+    first = found.first()
+    assert place(first) == ("gradient", 2, 2)
+    assert first.names == (PARAMETER,)
+    assert "something changes gradients after it" in found.cause
+    again = bench.replayed(found, mutation)
+    assert again.difference is not None
+    assert place(again.difference) == ("gradient", 2, 2)
+    assert again.difference.names == (PARAMETER,)
+    assert again.values.startswith("1 of 36,864 values differ, by up to ")
+    assert 0 < float(again.values.rpartition(" ")[2]) < 1e-6
+    assert again.as_recorded == (True, True)
+
+
+def dirty(count: int) -> None:
+    """Give back memory full of noise, for the next blocks of so many float32."""
+    blocks = [torch.empty(count) for _ in range(64)]
+    for block in blocks:
+        block.copy_(torch.frombuffer(bytearray(os.urandom(4 * count)), dtype=torch.float32))
+
+
+def test_21_read_of_uninitialised_memory(bench: Bench) -> None:
+    read: list[Tensor] = []
+
+    def unwritten(output: Tensor) -> Tensor:
+        dirty(output.numel())
+        found = torch.empty(output.numel())
+        read.append(found.clone())
+        # What is there as numbers from 0 to 255, so that the training goes on.
+        noise = found.view(torch.uint8)[: output.numel()].float().view_as(output)
+        return output + noise / 1000
+
+    def mutation(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)
+        module_mutation("1.4", unwritten)(patch)
+
+    found = bench.twins(mutation, in_both=True)
+    first = found.first()
+    assert bool(read[0].view(torch.int32).any())
+    assert place(first) == ("forward", 1, 1)
+    assert first.whats[0] == "1.4 (Linear)"
+    assert "It reads memory that nothing was written to" in found.cause
+
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+ON_GPU = ["run.device=cuda"]
+
+
+def added_up_by_atomics(output: Tensor) -> Tensor:
+    """Adds a sum to which a million numbers are added in whichever order threads come by."""
+    numbers = torch.linspace(-1, 1, 1 << 20, device=output.device).exp()
+    places = torch.zeros(len(numbers), dtype=torch.int64, device=output.device)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        total = torch.zeros(1, device=output.device).index_add_(0, places, numbers)
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+    return output + (total - total.round(decimals=-4)) / 1000
+
+
+@on_gpu
+def test_25_identical_runs_on_a_gpu_are_the_same(bench: Bench) -> None:
+    bench.twins(both=ON_GPU).assert_same()
+
+
+@on_gpu
+def test_25_an_atomic_operation(bench: Bench) -> None:
+    found = bench.twins(module_mutation("1.4", added_up_by_atomics), in_both=True, both=ON_GPU)
+    first = found.first()
+    assert first.stage == "forward"
+    assert first.whats[0] == "1.4 (Linear)"
+
+
+@on_gpu
+def test_25_cudnn_benchmark_on(bench: Bench) -> None:
+    class Benchmark(Callback):
+        def before_fit(self) -> None:
+            torch.use_deterministic_algorithms(False)
+            torch.backends.cudnn.deterministic = False
+            torch.backends.cudnn.benchmark = True
+
+    def mutation(patch: pytest.MonkeyPatch) -> None:
+        with_callback(patch, Benchmark)
+
+    found = bench.twins(mutation, in_both=True, both=ON_GPU)
+    # Whether another algorithm wins the race is up to the moment.
+    if not found.verdict.same:
+        assert found.first().stage in ("forward", "gradient")
