@@ -85,6 +85,7 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     assert valid.returncode == 0, valid.stderr
 
 
+@pytest.mark.slow  # the test of two processes at once shows it by default
 def test_members_trained_alone_equal_those_of_a_whole_run(
     competition: Competition, small_toml: Path, tmp_path: Path
 ) -> None:

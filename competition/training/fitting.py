@@ -9,6 +9,7 @@ from pathlib import Path
 import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
 from fastai.learner import Learner
 
+from competition.errors import InputError, Stopped
 from competition.settings import Member
 from competition.terminal import progress_bars
 from competition.training.callbacks import History, OwnFit, ShowProgress
@@ -64,7 +65,8 @@ def fit(
 
     Raises:
         Stopped: Ctrl-C or SIGTERM came; a checkpoint was written.
-        InputError: The folder cannot be written, or its checkpoint is of something else.
+        InputError: The folder cannot be written, its checkpoint is of something else, or a
+            loader's process was killed.
     """
     epochs, steps = member.epochs.frozen + member.epochs.unfrozen, len(learner.dls.train)
     checkpoint = checkpoints.latest()
@@ -87,11 +89,20 @@ def fit(
 
         try:
             fit_phases(learner, member, recorder, checkpoint, own)
-        except RuntimeError:
-            # A terminal sends Ctrl-C to the loader's processes too, and a loader that has lost one
-            # says so here. Between two steps the learner's state is whole.
-            if not stop.asked or stop.in_step:
-                raise
+        except RuntimeError as error:
+            # A signal may have reached the loader's processes too, and torch says here that it has
+            # lost one, wherever it is by then. Between two steps the learner's state is whole.
+            if not stop.asked:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise InputError(
+                    f"{name} has lost a loader's process: {str(error).splitlines()[-1].strip()}",
+                    mend="If memory was short, lower run.workers. Type the same command to go on.",
+                ) from error
+            if stop.in_step:
+                raise Stopped(
+                    f"stopped {name} within a step; it goes on from its last checkpoint"
+                ) from None
             save.end()
     if stop.asked:
         # After the last epoch's checkpoint: it is no longer this loop that would meet it.

@@ -177,7 +177,8 @@ def test_there_are_enough_moments() -> None:
 def test_a_loaders_process_is_killed(runs: Runs, unbroken: Unbroken) -> None:
     lost = runs.train("worker", OFTEN, "run.workers=2", moment=Moment(ITEM, 8))
     assert lost.code == 1
-    assert "killed by signal: Killed" in lost.output
+    assert "InputError: a has lost a loader's process: DataLoader worker (pid" in lost.output
+    assert "Type the same command to go on." in lost.output
     assert_completes(runs, unbroken, "worker")
 
 

@@ -50,7 +50,14 @@ def nothing(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Found:
-    """What the twin check said, and the comparison of the same runs at the default ledger level."""
+    """What the twin check said of two runs that recorded everything.
+
+    Attributes:
+        verdict: Of `run_twins`.
+        at_step_level: The second run against an unmutated one that recorded at the default level;
+            where both have other settings, the verdict's own comparison.
+        folder: Of the runs.
+    """
 
     verdict: Verdict
     at_step_level: Comparison
@@ -211,10 +218,12 @@ class Bench:
             verdict = run_twins(settings, [MEMBER], options, self.folder, [])
         for line in telling.told(verdict.report):
             say(line)  # pytest shows it when the test fails
-        plain = self.once(changes, for_all) if both else self.once([])
-        coarse = compare_runs(plain, verdict.report.second, [MEMBER]).members[0].comparison
-        assert coarse.level == ("tensor" if both else "step")
-        return Found(verdict, coarse, self.folder)
+        if both:
+            coarse = verdict.report
+        else:
+            coarse = compare_runs(self.once([]), verdict.report.second, [MEMBER])
+            assert coarse.members[0].comparison.level == "step"
+        return Found(verdict, coarse.members[0].comparison, self.folder)
 
     def replayed(self, found: Found, mutation: Mutation) -> replays.Replayed:
         """As `competition diff --replay`, in this process: the second run under the mutation."""

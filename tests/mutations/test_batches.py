@@ -28,7 +28,7 @@ Change = Callable[[Sequence[Tensor]], Iterable[Tensor]]
 
 
 class OnImage(Transform):
-    """An item transform that adds noise to each pixel."""
+    """An item transform that changes each pixel by noise."""
 
     def __init__(self, noise: Callable[[tuple[int, ...]], np.ndarray]) -> None:
         super().__init__()

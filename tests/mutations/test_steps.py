@@ -12,14 +12,8 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from torch import Tensor, nn
 
-from tests.mutations.harness import (
-    Bench,
-    Mutation,
-    moment,
-    place,
-    with_callback,
-    with_learner,
-)
+from competition.determinism.environment import set_up
+from tests.mutations.harness import Bench, Mutation, moment, place, with_callback, with_learner
 
 # What a module gives is replaced by this, in training.
 Change = Callable[[Tensor], Tensor | None]
@@ -193,7 +187,10 @@ def test_25_cudnn_benchmark_on(bench: Bench) -> None:
     def mutation(patch: pytest.MonkeyPatch) -> None:
         with_callback(patch, Benchmark)
 
-    found = bench.twins(mutation, in_both=True, both=ON_GPU)
+    try:
+        found = bench.twins(mutation, in_both=True, both=ON_GPU)
+    finally:
+        set_up(threads=1)
     # Whether another algorithm wins the race is up to the moment.
     if not found.verdict.same:
         assert found.first().stage in ("forward", "gradient")

@@ -66,6 +66,7 @@ def test_twins_have_the_same_bits_under_every_hostility_and_another_seed_has_not
     assert not list(folder.glob(".data-*"))
 
 
+@pytest.mark.slow  # seven processes that each import for ten seconds
 def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
     competition: Competition, small_toml: Path, tmp_path: Path
 ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import random
 import re
 import shutil
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -764,21 +767,32 @@ def test_a_training_outside_of_the_main_thread(small: Small, unbroken: Path, nam
     assert differing(unbroken, folder) == []
 
 
-def workers_die(learner: Learner) -> None:
-    """As when a terminal's Ctrl-C has reached the loader's processes as well."""
+def a_schedulers_sigterm(learner: Learner) -> None:
+    """Somebody ends the loader's processes too, and torch hears of it within the step."""
+    processes = [str(worker.pid) for worker in multiprocessing.active_children()]
+    assert processes
+    subprocess.run(["kill", "-TERM", str(os.getpid()), *processes], check=True)
+    for _ in range(20):
+        time.sleep(0.01)
+
+
+def a_terminals_ctrl_c(learner: Learner) -> None:
     for worker in multiprocessing.active_children():
-        worker.terminate()
+        os.kill(worker.pid or 0, signal.SIGINT)
     signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize(
-    "place", [Place(1, "step", 2), pytest.param(Place(2, "validation", 1), marks=pytest.mark.slow)]
-)
-def test_ctrl_c_that_ends_the_loaders_processes_too(
-    small: Small, unbroken: Path, name: str, place: Place
+@pytest.mark.parametrize("place", [Place(1, "step", 2), Place(2, "validation", 1)])
+@pytest.mark.slow
+@pytest.mark.parametrize("deed", [a_schedulers_sigterm, a_terminals_ctrl_c])
+def test_a_signal_that_the_loaders_processes_hear_too(
+    small: Small, unbroken: Path, name: str, place: Place, deed: Callable[[Learner], None]
 ) -> None:
-    with pytest.raises(Stopped, match=re.escape(words(place))):
-        small.train(name, "run.workers=2", callbacks=[WithinStep(place, workers_die)])
+    # A step that has lost its loader does not come to its end.
+    lost = deed is a_schedulers_sigterm and place.part == "step"
+    said = "within a step; it goes on from its last checkpoint" if lost else re.escape(words(place))
+    with pytest.raises(Stopped, match=said):
+        small.train(name, "run.workers=2", callbacks=[WithinStep(place, deed)])
     assert differing(unbroken, small.train(name)) == []
 
 
