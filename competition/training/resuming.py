@@ -87,7 +87,8 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
 def progress_of(checkpoint: Checkpoint) -> Progress:
     """How far the training had come at a checkpoint."""
     ledger = Ledger.from_bytes(checkpoint.tensors["ledger"].numpy().tobytes())
-    smooth = (checkpoint.facts["smooth_count"], checkpoint.tensors["smooth_loss"])
+    mean = checkpoint.tensors.get("smooth_loss")
+    smooth = None if mean is None else (checkpoint.facts["smooth_count"], mean)
     return Progress(checkpoint.epoch, checkpoint.step, checkpoint.facts["history"], ledger, smooth)
 
 

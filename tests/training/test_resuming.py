@@ -135,7 +135,7 @@ class Small:
         callbacks: Sequence[Callback] = (),
     ) -> str:
         """Train until a place at which the training ends; give what it said."""
-        breaks = (WithinStep if by is asked and place.part != "end" else AfterEngine)(place, by)
+        breaks = (WithinStep if by is asked else AfterEngine)(place, by)
         with pytest.raises(Stopped if by is asked else Killed) as stop:
             self.train(name, *changes, callbacks=[*callbacks, breaks])
         assert not (self.folder / name / "member.json").exists()
@@ -194,16 +194,7 @@ def places(quick: set[Place]) -> pytest.MarkDecorator:
     )
 
 
-@places(
-    {
-        Place(1, "step", 1),
-        Place(1, "step", STEPS),
-        Place(1, "validation", 1),
-        Place(2, "end"),  # between the phases
-        Place(3, "step", 2),
-        Place(4, "end"),
-    }
-)
+@places({Place(1, "validation", 1), Place(2, "end"), Place(3, "step", 2)})
 def test_killed_anywhere_and_resumed(small: Small, unbroken: Path, name: str, place: Place) -> None:
     small.interrupted(name, place, OFTEN)
     assert checkpoints(small.folder / name)[-1] == complete(place)
@@ -211,7 +202,7 @@ def test_killed_anywhere_and_resumed(small: Small, unbroken: Path, name: str, pl
     assert not (small.folder / name / "checkpoint").exists()
 
 
-@places({Place(2, "validation", BATCHES), Place(3, "step", 2), Place(4, "end")})
+@places({Place(2, "validation", BATCHES)})
 def test_asked_to_stop_anywhere_and_resumed(
     small: Small, unbroken: Path, name: str, place: Place
 ) -> None:
@@ -219,6 +210,21 @@ def test_asked_to_stop_anywhere_and_resumed(
     assert said == f"stopped a {words(place)}; its checkpoint is written"
     # That is the last checkpoint, and it is needed: there is no other in the epoch.
     assert checkpoints(small.folder / name)[-1] == complete(place)
+    assert differing(unbroken, small.train(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "met"),
+    [
+        pytest.param(Place(2, "end"), Place(3, "step", 1), marks=pytest.mark.slow),
+        (Place(4, "end"), Place(4, "end")),
+    ],
+)
+def test_asked_to_stop_between_two_epochs(
+    small: Small, unbroken: Path, name: str, place: Place, met: Place
+) -> None:
+    with pytest.raises(Stopped, match=re.escape(words(met))):
+        small.train(name, callbacks=[AfterEngine(place, asked)])
     assert differing(unbroken, small.train(name)) == []
 
 
@@ -254,6 +260,7 @@ def test_killed_twice_and_before_it_got_any_further(
     assert differing(unbroken, small.train(name)) == []
 
 
+@pytest.mark.slow
 def test_what_goes_on_is_told(
     small: Small, unbroken: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,7 +273,8 @@ def test_what_goes_on_is_told(
     assert "a goes on from its checkpoint: after epoch 3 of 4" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 2), pytest.param(2, 0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0)])
 def test_resumed_with_another_number_of_workers(
     small: Small, unbroken: Path, name: str, before: int, after: int
 ) -> None:
@@ -275,6 +283,7 @@ def test_resumed_with_another_number_of_workers(
     assert differing(unbroken, resumed) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["epoch", "tensor"])
 def test_resumed_at_another_level_of_the_ledger(
     small: Small, unbroken: Path, name: str, level: str
@@ -309,6 +318,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert differing(unbroken, small.train(name)) == []
 
 
+@pytest.mark.slow
 def test_when_both_checkpoints_are_damaged_it_starts_over(
     small: Small, unbroken: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,16 +394,34 @@ RESULTS = list(RESULT_FILES)
 @pytest.mark.parametrize(
     ("lack", "expected"),
     [
-        (without_optimizer, [*RESULTS, "ledger", "history", "record"]),
-        (without_steps_of_optimizer, [*RESULTS, "ledger", "history", "record"]),
-        (with_a_bit_of_a_weight_flipped, [*RESULTS, "ledger", "history", "record"]),
-        (with_a_buffer_changed, [*RESULTS, "ledger", "history", "record"]),
+        pytest.param(
+            without_optimizer, [*RESULTS, "ledger", "history", "record"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            without_steps_of_optimizer,
+            [*RESULTS, "ledger", "history", "record"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            with_a_bit_of_a_weight_flipped,
+            [*RESULTS, "ledger", "history", "record"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            with_a_buffer_changed, [*RESULTS, "ledger", "history", "record"], marks=pytest.mark.slow
+        ),
         (one_step_back, [*RESULTS, "ledger", "history", "record"]),
-        (another_place_in_the_schedule, [*RESULTS, "ledger", "history", "record"]),
+        pytest.param(
+            another_place_in_the_schedule,
+            [*RESULTS, "ledger", "history", "record"],
+            marks=pytest.mark.slow,
+        ),
         (another_smooth_loss, ["history", "record"]),
-        (another_count_of_smoothed_losses, ["history", "record"]),
-        (history_without_an_epoch, ["history"]),
-        (ledger_without_a_row, ["ledger"]),
+        pytest.param(
+            another_count_of_smoothed_losses, ["history", "record"], marks=pytest.mark.slow
+        ),
+        pytest.param(history_without_an_epoch, ["history"], marks=pytest.mark.slow),
+        pytest.param(ledger_without_a_row, ["ledger"], marks=pytest.mark.slow),
     ],
 )
 def test_a_checkpoint_that_lacks_something_gives_a_difference(
@@ -424,6 +452,7 @@ def killed_in_mid_epoch(small: Small) -> Path:
     return small.folder / "killed"
 
 
+@pytest.mark.slow
 def test_with_nothing_left_away_there_is_no_difference(
     small: Small, unbroken: Path, killed_in_mid_epoch: Path, name: str
 ) -> None:
@@ -515,23 +544,31 @@ def unbroken_with(small: Small) -> Callable[[type[Callback]], Path]:
     return train
 
 
-USERS_OWN = [
-    (Noise, {Place(3, "step", 2)}, [(2, "end", 1), (4, "step", 4), (4, "validation", 1)]),
-    (Counts, {Place(3, "step", 2)}, [(1, "end", 1), (2, "end", 1), (3, "end", 1), (4, "step", 4)]),
-    (Accumulate8, {Place(3, "step", 3)}, [(3, "step", 2)]),
-    (Accumulate12, {Place(1, "end")}, [(2, "step", 1), (2, "end", 1), (4, "step", 4)]),
+# Where it is interrupted, and whether that is tried by default.
+USERS_OWN: list[tuple[type[Callback], Place, bool]] = [
+    (Noise, Place(3, "step", 2), True),
+    (Noise, Place(2, "end"), False),
+    (Noise, Place(4, "step", 4), False),
+    (Noise, Place(4, "validation", 1), False),
+    (Counts, Place(1, "end"), False),
+    (Counts, Place(2, "end"), False),
+    (Counts, Place(3, "step", 2), False),
+    (Counts, Place(3, "end"), False),
+    (Counts, Place(4, "step", 4), False),
+    (Accumulate8, Place(3, "step", 3), True),
+    (Accumulate8, Place(3, "step", 2), False),
+    (Accumulate12, Place(1, "end"), False),
+    (Accumulate12, Place(2, "step", 1), False),
+    (Accumulate12, Place(2, "end"), False),
+    (Accumulate12, Place(4, "step", 4), False),
 ]
 
 
 @pytest.mark.parametrize(
     ("callback", "place"),
     [
-        *((callback, place) for callback, quick, _ in USERS_OWN for place in quick),
-        *(
-            pytest.param(callback, Place(*place), marks=pytest.mark.slow)
-            for callback, _, slow in USERS_OWN
-            for place in slow
-        ),
+        pytest.param(callback, place, marks=[] if quick else pytest.mark.slow)
+        for callback, place, quick in USERS_OWN
     ],
 )
 def test_with_a_callback_of_the_users_own(
@@ -548,6 +585,7 @@ def test_with_a_callback_of_the_users_own(
     assert differing(whole, small.train(name, callbacks=[callback()])) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lack", ["numbers", "gradients"])
 def test_what_a_users_callback_keeps_matters(
     small: Small,
@@ -586,7 +624,7 @@ class LooksIn(Callback):
 
 # Before fastai's recorder, between it and the engine's history, after everything.
 @pytest.mark.parametrize(
-    "order", [5, 55, pytest.param(65, marks=pytest.mark.slow), pytest.param(4000)]
+    "order", [55, *(pytest.param(order, marks=pytest.mark.slow) for order in (5, 65, 4000))]
 )
 def test_a_callback_that_validates_and_predicts_changes_nothing(
     small: Small, unbroken: Path, name: str, order: int
@@ -601,6 +639,7 @@ def test_a_callback_that_validates_and_predicts_changes_nothing(
     )
 
 
+@pytest.mark.slow
 def test_a_callback_that_validates_and_an_interruption(
     small: Small, unbroken: Path, name: str
 ) -> None:
@@ -641,7 +680,7 @@ reads_pickles = pytest.mark.filterwarnings("ignore:numpy.core:DeprecationWarning
 
 
 @reads_pickles
-@pytest.mark.parametrize("when", ["before", "between"])
+@pytest.mark.parametrize("when", ["between", pytest.param("before", marks=pytest.mark.slow)])
 def test_lr_find_changes_no_bit(
     small: Small,
     unbroken: Path,
@@ -696,7 +735,9 @@ def test_augmentation_at_test_time_is_keyed(small: Small) -> None:
 
 # Ctrl-C and SIGTERM.
 
-both_signals = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+both_signals = pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 
 
 def raises(*numbers: signal.Signals) -> Callable[[Learner], None]:
@@ -737,6 +778,7 @@ def test_a_second_signal_acts_at_once(
     assert differing(unbroken, small.train(name)) == []
 
 
+@pytest.mark.slow
 def test_a_signal_while_a_checkpoint_is_written(
     small: Small, unbroken: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -754,6 +796,7 @@ def test_a_signal_while_a_checkpoint_is_written(
     assert differing(unbroken, small.train(name)) == []
 
 
+@pytest.mark.slow
 def test_an_ignored_signal_stays_ignored(small: Small, unbroken: Path, name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     passed = WithinStep(Place(2, "step", 2), raises(signal.SIGINT, signal.SIGINT))
@@ -761,6 +804,7 @@ def test_an_ignored_signal_stays_ignored(small: Small, unbroken: Path, name: str
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
+@pytest.mark.slow
 def test_a_training_outside_of_the_main_thread(small: Small, unbroken: Path, name: str) -> None:
     with ThreadPoolExecutor(1) as pool:
         folder = pool.submit(small.train, name).result()
@@ -796,24 +840,39 @@ def test_a_signal_that_the_loaders_processes_hear_too(
     assert differing(unbroken, small.train(name)) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("epoch", "steps", "told"),
+    [
+        (1, 2, "in epoch 1 of 4, after step 2 of 4"),
+        (1, 0, "after epoch 0 of 4"),
+        (3, 0, "after epoch 2 of 4"),
+    ],
+)
 def test_a_lost_worker_between_two_steps_after_ctrl_c(
-    small: Small, unbroken: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    small: Small,
+    unbroken: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+    steps: int,
+    told: str,
 ) -> None:
     iterate = KeyedLoader.__iter__
 
     def loses_a_worker(loader: KeyedLoader) -> Iterator[Any]:
         for number, batch in enumerate(iterate(loader)):
-            if loader.shuffle and number == 2:
-                # The third batch has arrived, and the ledger has noted it already.
+            if loader.shuffle and (loader.epoch + 1, number) == (epoch, steps):
+                # The batch has arrived, and the ledger has noted it already.
                 signal.raise_signal(signal.SIGINT)
                 raise RuntimeError("DataLoader worker (pid 4711) exited unexpectedly")
             yield batch
 
     with monkeypatch.context() as patch:
         patch.setattr(KeyedLoader, "__iter__", loses_a_worker)
-        with pytest.raises(Stopped, match="in epoch 1 of 4, after step 2 of 4"):
+        with pytest.raises(Stopped, match=f"stopped a {told}; its checkpoint is written"):
             small.train(name)
-    assert checkpoints(small.folder / name) == [(0, 2)]
+    assert checkpoints(small.folder / name)[-1] == (epoch - 1, steps)
     assert differing(unbroken, small.train(name)) == []
 
 
@@ -836,6 +895,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 EPOCH_ENDS = [(epoch, 0) for epoch in range(1, ALL_EPOCHS + 1)]
 
 
+@pytest.mark.slow
 def test_by_default_a_checkpoint_is_written_at_each_epoch(
     small: Small, unbroken: Path, name: str, saved: list[tuple[int, int]]
 ) -> None:
@@ -851,6 +911,7 @@ def test_by_default_a_checkpoint_is_written_at_each_epoch(
     ]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_after_each_step_changes_no_bit(
     small: Small, unbroken: Path, name: str, saved: list[tuple[int, int]]
 ) -> None:
