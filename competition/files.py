@@ -19,8 +19,6 @@ from competition.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHUNK = 1 << 20
-
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -85,11 +83,8 @@ def _exact(column: pd.Series) -> pd.Series:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of the bytes of a file, in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(content: Any) -> str:

@@ -42,7 +42,8 @@ def held(folders: Sequence[Path]) -> Iterator[None]:
     ordered = sorted({folder.resolve(): folder for folder in folders}.items())
     with ExitStack() as locks:
         for _, folder in ordered:
-            locks.enter_context(_lock(folder))
+            lock = _lock(folder, "being trained", seconds=_PATIENCE, refused_at_once=True)
+            locks.enter_context(lock)
         for _, folder in ordered:
             _remove_unfinished(folder)
         yield
@@ -58,39 +59,32 @@ def turn(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Somebody has held the folder for a minute, or it cannot be written.
     """
-    file = folder / LOCK
-    lock = SoftFileLock(file, timeout=_TURN, thread_local=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _name_abandoned(file)
-        lock.acquire()
-    except Timeout:
-        raise _refusal(folder, file, "held") from None
-    except OSError as error:
-        raise _unlockable(folder, error) from error
-    with _released(lock):
+    with _lock(folder, "held", seconds=_TURN, refused_at_once=False):
         _remove_unfinished(folder)
         yield
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _lock(folder: Path, doing: str, *, seconds: float, refused_at_once: bool) -> Iterator[None]:
+    """Hold one folder.
+
+    Args:
+        folder: Created where it is missing.
+        doing: What its holder does with it, for the refusal.
+        seconds: How long to wait.
+        refused_at_once: Wait only while the lock file names nobody: a holder that still runs ends
+            it at once.
+    """
     file = folder / LOCK
     lock = SoftFileLock(file, thread_local=False)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         _name_abandoned(file)
-        # Waits only while the file names nobody; a holder that still runs ends it at once.
-        lock.acquire(_PATIENCE, 0.05, cancel_check=lambda: lock.pid is not None)
+        lock.acquire(seconds, 0.05, cancel_check=lambda: refused_at_once and lock.pid is not None)
     except Timeout:
-        raise _refusal(folder, file, "being trained") from None
+        raise _refusal(folder, file, doing) from None
     except OSError as error:
         raise _unlockable(folder, error) from error
-    with _released(lock):
-        yield
-
-
-@contextmanager
-def _released(lock: SoftFileLock) -> Iterator[None]:
     try:
         yield
     finally:

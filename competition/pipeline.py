@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from competition.data.index import build_index
+from competition.data.index import build_index, data_digest
 from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
@@ -41,6 +41,10 @@ class Prepared:
     index: pd.DataFrame
     sample_path: Path
     environment: dict[str, Any]
+    data: str
+
+    def identity(self, name: str) -> dict[str, Any]:
+        return member_identity(name, self.settings, self.data, self.environment)
 
     def member_folder(self, name: str) -> Path:
         return self.folder / "members" / name
@@ -75,7 +79,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         f"[bold]device[/]    {decides.get('gpu', decides['device'])}, torch "
         f"{decides['packages']['torch']}, threads {decides['threads']}, seed {settings.run.seed}"
     )
-    return Prepared(settings, folder, index, sample_path, environment)
+    return Prepared(settings, folder, index, sample_path, environment, data_digest(index))
 
 
 def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
@@ -101,8 +105,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
     with held([run.member_folder(name) for name in names]):
         records: dict[str, dict[str, Any]] = {}
         for name in names:
-            identity = member_identity(name, settings, run.index, run.environment)
-            record = completed_member(run.member_folder(name), identity)
+            record = completed_member(run.member_folder(name), run.identity(name))
             if record is not None:
                 records[name] = record
                 # What a kill left between the record and their removal.
@@ -234,13 +237,12 @@ def keep_record(run: Prepared, started: float) -> None:
         members = {}
         for name in run.settings.members:
             record = read_record(run.member_folder(name))
-            identity = member_identity(name, run.settings, run.index, run.environment)
-            if record is not None and record["identity"] == identity:
+            if record is not None and record["identity"] == run.identity(name):
                 members[name] = record
         submission = run.folder / "submission.csv"
         content = manifest(
             run.settings,
-            run.index,
+            run.data,
             run.environment,
             members,
             submission=submission if submission.is_file() else None,

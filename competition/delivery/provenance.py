@@ -9,10 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import ValidationError
 
-from competition.data.index import data_digest
 from competition.determinism.environment import code_digest
 from competition.errors import InputError
 from competition.files import sha256_file
@@ -26,7 +24,7 @@ _CODE = Path(__file__).parents[1]
 
 def manifest(
     settings: Settings,
-    index: pd.DataFrame,
+    data: str,
     environment: dict[str, Any],
     members: dict[str, dict[str, Any]],
     *,
@@ -41,7 +39,7 @@ def manifest(
 
     Args:
         settings: Of the run.
-        index: From `build_index`.
+        data: From `data_digest`.
         environment: From `set_up`.
         members: The content of member.json by name.
         submission: The submission, None when there is none yet.
@@ -52,7 +50,7 @@ def manifest(
             "settings": settings.model_dump(
                 mode="json", exclude={"run": _NOT_COMPARED, "data": {"folder"}}
             ),
-            "data": data_digest(index),
+            "data": data,
             "code": code_digest(),
             "environment": environment["decides"],
             "members": {

@@ -14,7 +14,7 @@ everything of that stage at that step) and the digest. Three levels:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -72,13 +72,6 @@ class Ledger:
         if stage not in STAGES:
             raise ValueError(f"no stage of a ledger: {stage}")
         self._new.append((epoch, step, stage, what, digest))
-
-    def add_each(
-        self, stage: str, digests: Iterable[tuple[str, int | Tensor]], *, epoch: int, step: int
-    ) -> None:
-        """Write a row for each (what, digest)."""
-        for what, digest in digests:
-            self.add(stage, digest, epoch=epoch, step=step, what=what)
 
     def __len__(self) -> int:
         return len(self._new) + (self._written.num_rows if self._written is not None else 0)

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from competition.determinism.ledger import STAGES
 from competition.proof.divergence import Comparison, Difference
 
 # Networks are a body and a head, in this order.
 _BODY, _HEAD = "0.", "1."
 _BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
-_STEP_STAGES = ("order", "item", "batch", "mix", "forward", "loss", "gradient", "update")
+_STEP_STAGES = STAGES[STAGES.index("order") : STAGES.index("prediction")]
 
 # (cause, what to do once it is known which image, module or parameter it is)
 _PLAIN = {

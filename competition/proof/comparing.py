@@ -11,6 +11,7 @@ import pandas as pd
 from safetensors.numpy import load_file
 
 from competition.files import read_csv, sha256_file
+from competition.proof.values import largest_gap, unequal_bits
 from competition.training.records import RESULT_FILES
 
 
@@ -29,7 +30,7 @@ class Comparison:
         return self.first == self.second
 
 
-def compare_members(first: Path, second: Path, names: list[str]) -> list[Comparison]:
+def compare_members(first: Path, second: Path, names: Sequence[str]) -> list[Comparison]:
     """Compare the result files of members in two run folders, bit for bit.
 
     Args:
@@ -66,13 +67,11 @@ def _difference(first: Path, second: Path) -> str:
         other = after[name]
         if values.shape != other.shape:
             return f"{name}: another shape"
-        # Bytes, not values: -0.0 equals 0.0, and NaN is not equal to itself.
-        unequal = _bits(values) != _bits(other)
+        unequal = unequal_bits(values, other)
         differing += int(unequal.sum())
         total += values.size
         if unequal.any():
-            gaps = np.abs(values.astype(np.float64) - other.astype(np.float64))
-            gap = max(gap, float(np.nanmax(gaps, initial=0.0)))
+            gap = max(gap, largest_gap(values, other))
     if not differing:
         return "the same numbers, written or ordered differently"
     return f"{differing:,} of {total:,} numbers differ, by up to {gap:.3g}"
@@ -85,7 +84,3 @@ def _numbers(path: Path) -> dict[str, np.ndarray]:
     table: pd.DataFrame = read_csv(path)
     numbers = table.drop(columns="label", errors="ignore").set_index("id")
     return {str(row): values.to_numpy(np.float32) for row, values in numbers.iterrows()}
-
-
-def _bits(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values).reshape(-1).view(f"u{values.dtype.itemsize}")

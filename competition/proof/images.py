@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from competition.errors import shorten
+from competition.proof.values import largest_gap, unequal_bits
 
 # (part, id)
 _Key = tuple[str, str]
@@ -74,11 +75,10 @@ def changed_predictions(first: Path, second: Path) -> str:
         return f"{first.name}: cannot be read in both runs"
     if ids != other_ids or ours.shape != theirs.shape:
         return f"{first.name}: other images or classes"
-    # Bits, not values: -0.0 equals 0.0, and NaN is not equal to itself.
-    unequal = ours.view(np.uint64) != theirs.view(np.uint64)
+    unequal = unequal_bits(ours, theirs)
     if not unequal.any():
         return f"{first.name}: the same numbers; a file was written after the member was trained"
-    gap = np.nanmax(np.abs(ours - theirs), initial=0.0)
+    gap = largest_gap(ours, theirs)
     images = [ids[row] for row in np.flatnonzero(unequal.any(axis=1))]
     return (
         f"{first.name}: {unequal.sum():,} of {unequal.size:,} numbers differ, by up to {gap:.3g}, "

@@ -78,20 +78,21 @@ def _start(training: Training, elsewhere: str, *, again: bool) -> subprocess.Pop
     told = ", ".join(f"{key}={value}" for key, value in training.environment.items())
     say(f"{name} was killed in the middle of an epoch, and goes on" if again else f"{name} {told}")
     sys.stdout.flush()
-    package = str(Path(__file__).parents[2])
-    environment = {
-        **os.environ,
-        # The twin must be this engine, also where it was started without being installed.
-        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")])),
-        **training.environment,
-    }
     command = [sys.executable, "-m", "competition", "train", *training.arguments]
     command += ["--out", str(training.run.parent), "--run", training.run.name]
     if training.kill and not again:
         # A checkpoint after every step, so that there is one in the middle of an epoch.
         command += ["--set", "run.checkpoint_seconds=0.001"]
     folder = training.working_folder or elsewhere
+    environment = {**engine_environment(), **training.environment}
     return subprocess.Popen(command, cwd=folder, env=environment)
+
+
+def engine_environment() -> dict[str, str]:
+    """Variables for a process that must run this engine, also where it is not installed."""
+    package = str(Path(__file__).parents[2])
+    paths = [package, os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _in_mid_epoch(training: Training) -> bool:

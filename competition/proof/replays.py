@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from tempfile import TemporaryDirectory
 from competition.determinism.ledger import STAGES, Ledger
 from competition.errors import InputError
 from competition.proof.divergence import Comparison, Difference, compare_ledgers
+from competition.proof.processes import engine_environment
+from competition.proof.values import largest_gap, unequal_bits
 from competition.terminal import KNOWN_WARNINGS, say
 
 # Stages before these are known as exactly as they can be without training.
@@ -95,7 +96,7 @@ def _replay(
         command += ["--data", str(data.absolute())] if data else []
         command += [f"--wanted={wanted}"] if wanted else []
         command += ["--quiet"] if processes else []  # one progress bar is enough
-        processes.append(subprocess.Popen(command, env=_environment()))
+        processes.append(subprocess.Popen(command, env=engine_environment()))
     try:
         codes = [process.wait() for process in processes]
     finally:
@@ -111,27 +112,21 @@ def _replay(
             )
 
 
-def _environment() -> dict[str, str]:
-    """Variables with this engine on the path, also where it is not installed."""
-    package = str(Path(__file__).parents[2])
-    paths = [package, os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
 def _digests(ledger: Ledger, found: Difference) -> list[int]:
     """The digests of a stage at a moment, without its details."""
-    rows = ledger.rows().to_pylist()
+    import pyarrow.compute as pc
+
+    rows = ledger.rows()
+    here = pc.and_(pc.equal(rows["epoch"], found.epoch), pc.equal(rows["step"], found.step))
     return [
         row["digest"]
-        for row in rows
-        if (row["epoch"], row["step"], row["stage"]) == (found.epoch, found.step, found.stage)
-        and (not row["what"] or row["what"] == "validation")
+        for row in rows.filter(here).to_pylist()
+        if row["stage"] == found.stage and row["what"] in ("", "validation")
     ]
 
 
 def _gap(first: Path, second: Path) -> str:
     """How many values of two tensors differ, and the largest gap."""
-    import numpy as np
     from safetensors.numpy import load_file
 
     if not (first.is_file() and second.is_file()):
@@ -139,9 +134,5 @@ def _gap(first: Path, second: Path) -> str:
     one, two = (load_file(path)["value"] for path in (first, second))
     if one.shape != two.shape:
         return f"shape {list(one.shape)} in A, {list(two.shape)} in B"
-    bits = f"u{one.dtype.itemsize}"
-    unequal = np.ascontiguousarray(one).view(bits) != np.ascontiguousarray(two).view(bits)
-    with np.errstate(invalid="ignore"):
-        gaps = np.abs(one.astype(np.float64) - two.astype(np.float64))
-    largest = float(np.nanmax(gaps, initial=0.0))
-    return f"{int(unequal.sum()):,} of {one.size:,} values differ, by up to {largest:.3g}"
+    differing = int(unequal_bits(one, two).sum())
+    return f"{differing:,} of {one.size:,} values differ, by up to {largest_gap(one, two):.3g}"

@@ -105,9 +105,9 @@ def run_twins(
     if "kill" in hostilities and not killed:
         say("[yellow]second ended before it could be killed[/]: it was not resumed")
     verdict = Verdict(
-        comparisons=compare_members(first, second, list(names)),
+        comparisons=compare_members(first, second, names),
         report=compare_runs(first, second, list(names)),
-        control=compare_members(first, other, list(names[:1])),
+        control=compare_members(first, other, names[:1]),
         hostilities=done,
     )
     write_json(

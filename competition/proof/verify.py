@@ -14,9 +14,9 @@ from competition import pipeline
 from competition.delivery.provenance import read_manifest
 from competition.errors import InputError, gaps
 from competition.files import sha256_file, write_csv, write_json
-from competition.proof.comparing import Comparison, compare_files
+from competition.proof.comparing import Comparison, compare_files, compare_members
 from competition.settings import Settings
-from competition.training.records import RESULT_FILES
+from competition.training.records import RESULT_FILES, refuse_changed_files
 
 PREDICTIONS = ("valid.csv", "test.csv")
 
@@ -71,13 +71,11 @@ def members_of(run: Path, names: Sequence[str]) -> list[str]:
         )
     chosen = [name for name in members if not names or name in names]
     for name in chosen:
-        for file in RESULT_FILES:
-            path = run / "members" / name / file
-            if not path.is_file() or sha256_file(path) != members[name]["files"][file]:
-                raise InputError(
-                    f"{path} is not the file that was written when the member was trained",
-                    mend="Put it back; what was changed since cannot be verified.",
-                )
+        refuse_changed_files(
+            run / "members" / name,
+            {file: members[name]["files"][file] for file in RESULT_FILES},
+            mend="Put it back; what was changed since cannot be verified.",
+        )
     return chosen
 
 
@@ -99,13 +97,7 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
         shutil.rmtree(again)
     prepared = pipeline.prepare(settings, again)
     pipeline.train(prepared, names, started)
-    comparisons = [
-        comparison
-        for name in names
-        for comparison in compare_files(
-            name, run / "members" / name, again / "members" / name, RESULT_FILES
-        )
-    ]
+    comparisons = compare_members(run, again, names)
     submission = None
     recorded = read_manifest(run)["content"]
     if recorded["submission"] and set(names) == set(settings.members):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -21,7 +22,6 @@ from competition.terminal import say
 
 _KEPT = 2
 _NAME = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{32})\.safetensors")
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,5 @@ def _place(path: Path) -> tuple[int, int]:
 
 
 def _digest(path: Path) -> str:
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()

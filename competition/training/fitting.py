@@ -11,7 +11,7 @@ from fastai.learner import Learner
 
 from competition.errors import InputError, Stopped
 from competition.settings import Member
-from competition.terminal import progress_bars
+from competition.terminal import progress_bars, say
 from competition.training.callbacks import History, OwnFit, ShowProgress
 from competition.training.checkpoints import Checkpoint, Checkpoints
 from competition.training.recording import RecordBatch, Recorder, RecordStep
@@ -24,9 +24,8 @@ from competition.training.resuming import (
     restore_callbacks,
     restore_optimizer,
     restore_weights,
-    say_resumed,
 )
-from competition.training.stopping import StopRequest, met_between_steps
+from competition.training.stopping import StopRequest, met_between_steps, place_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,8 @@ def fit(
     if checkpoint is not None:
         progress = progress_of(checkpoint)
         recorder.ledger = progress.ledger
-        say_resumed(name, checkpoint, epochs, steps)
+        place = place_of(progress.epoch, progress.step, epochs, steps)
+        say(f"[bold]{name}[/] goes on from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps)
     save = SaveCheckpoints(checkpoints, progress, stop, seconds, folder / "ledger.parquet")
     batches = steps + len(learner.dls.valid)

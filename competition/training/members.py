@@ -14,6 +14,7 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
+from competition.data.index import data_digest
 from competition.data.loading import member_loaders, prediction_loader
 from competition.data.splits import validation_ids
 from competition.determinism.digests import digest_tensors
@@ -43,7 +44,6 @@ class Workshop:
         ledger: With the rows of what comes before the first step.
     """
 
-    name: str
     settings: Settings
     member: Member
     labels: dict[str, str]
@@ -101,7 +101,7 @@ def open_workshop(
         device=torch.device(environment["decides"]["device"]),
     )
     learner = build_learner(member, loaders, classes=len(classes), key=key)
-    identity = member_identity(name, settings, index, environment)
+    identity = member_identity(name, settings, data_digest(index), environment)
     labels = dict(zip(train["id"], train["label"], strict=True))
     ledger = Ledger(
         {
@@ -114,7 +114,6 @@ def open_workshop(
     )
     note_beginnings(ledger, environment["decides"], index, loaders, labels, learner.model)
     return Workshop(
-        name=name,
         settings=settings,
         member=member,
         labels=labels,

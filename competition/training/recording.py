@@ -36,6 +36,11 @@ class Recorder:
     wanted: tuple[str, str] | None = None
     kept: Tensor | None = None
 
+    @property
+    def every_step(self) -> bool:
+        """Whether the stages of each step get rows."""
+        return self.level != "epoch"
+
     def details(self, epoch: int, step: int) -> bool:
         """Whether each image, module and parameter gets a row."""
         return self.level == "tensor" and self.moment in (None, (epoch, step))
@@ -73,10 +78,9 @@ class RecordBatch(OwnFit):
     def __init__(self, recorder: Recorder, first_epoch: int, start: int) -> None:
         super().__init__(first_epoch, start)
         self.recorder = recorder
-        self.every_step = recorder.level != "epoch"
 
     def before_train(self) -> None:
-        if self.every_step:
+        if self.recorder.every_step:
             self.dls.train.watch = self._arrived
 
     def after_train(self) -> None:
@@ -91,7 +95,7 @@ class RecordBatch(OwnFit):
         note("item", lambda: digest_tensors(parts), lambda: _rows(ids, parts), **moment)
 
     def before_batch(self) -> None:
-        if self.training and self.every_step:
+        if self.training and self.recorder.every_step:
             parts = (*self.xb, *self.yb)
             self.parts, self.versions = parts, [part._version for part in parts]
             self.digest = digest_tensors(parts)
@@ -173,7 +177,7 @@ class RecordStep(OwnFit):
 
     def after_validate(self) -> None:
         epoch, step = self.at + 1, len(self.dls.train)
-        if self.recorder.level == "epoch":
+        if not self.recorder.every_step:
             self._note_weights(step)
         logits = torch.cat(self.predictions)
         ids = [f"validation/{image}" for image in self.dls.valid.ids]
@@ -188,7 +192,7 @@ class RecordStep(OwnFit):
 
     @property
     def _recorded(self) -> bool:
-        return bool(self.training) and self.recorder.level != "epoch"
+        return bool(self.training) and self.recorder.every_step
 
     def _note(
         self, stage: str, whole: Callable[[], int | Tensor], each: Callable[[], Named]

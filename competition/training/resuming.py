@@ -13,7 +13,7 @@ from fastai.learner import Learner
 from torch import Tensor
 
 from competition.determinism.ledger import Ledger
-from competition.terminal import say
+from competition.files import whole_file
 from competition.training.callbacks import OwnFit
 from competition.training.checkpoints import Checkpoint, Checkpoints
 from competition.training.stopping import StopRequest
@@ -71,7 +71,7 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
     tensors["ledger"] = torch.frombuffer(bytearray(progress.ledger.to_bytes()), dtype=torch.uint8)
     facts = {
         "optimizer": scalars,
-        "hyperparameters": [{k: _plain(v) for k, v in h.items()} for h in learner.opt.hypers],
+        "hyperparameters": [dict(hypers) for hypers in learner.opt.hypers],
         "gradients": gradients,
         "schedule": {"pct_train": float(learner.pct_train), "train_iter": int(learner.train_iter)},
         "smooth_count": count,
@@ -86,7 +86,7 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
 
 def progress_of(checkpoint: Checkpoint) -> Progress:
     """How far the training had come at a checkpoint."""
-    ledger = Ledger.from_bytes(checkpoint.tensors["ledger"].numpy().tobytes())
+    ledger = Ledger.from_bytes(_ledger_of(checkpoint))
     mean = checkpoint.tensors.get("smooth_loss")
     smooth = None if mean is None else (checkpoint.facts["smooth_count"], mean)
     return Progress(checkpoint.epoch, checkpoint.step, checkpoint.facts["history"], ledger, smooth)
@@ -206,8 +206,10 @@ class SaveCheckpoints:
 
     def save(self) -> None:
         """Write the learner's state as the last checkpoint."""
-        self.checkpoints.save(capture(self.learner, self.progress))
-        self.progress.ledger.write(self.ledger)
+        checkpoint = capture(self.learner, self.progress)
+        self.checkpoints.save(checkpoint)
+        with whole_file(self.ledger) as temporary:
+            temporary.write_bytes(_ledger_of(checkpoint))
         self.written = time.monotonic()
 
     def end(self) -> None:
@@ -267,14 +269,8 @@ class _Saving(OwnFit):
             saver.stop.raise_stopped(saver.progress.epoch, 0)
 
 
-def say_resumed(name: str, checkpoint: Checkpoint, epochs: int, steps: int) -> None:
-    """Tell where a training goes on."""
-    place = f"after epoch {checkpoint.epoch} of {epochs}"
-    if checkpoint.step:
-        place = (
-            f"in epoch {checkpoint.epoch + 1} of {epochs}, after step {checkpoint.step} of {steps}"
-        )
-    say(f"[bold]{name}[/] goes on from its checkpoint: {place}")
+def _ledger_of(checkpoint: Checkpoint) -> bytes:
+    return checkpoint.tensors["ledger"].numpy().tobytes()
 
 
 def _users_callbacks(learner: Learner) -> list[Callback]:
@@ -283,7 +279,3 @@ def _users_callbacks(learner: Learner) -> list[Callback]:
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, float) else value

@@ -30,10 +30,22 @@ class StopRequest:
             epoch: Epochs that are complete.
             step: Steps that are complete in the epoch after them.
         """
-        place = f"after epoch {epoch} of {self._epochs}"
-        if step:
-            place = f"in epoch {epoch + 1} of {self._epochs}, after step {step} of {self._steps}"
+        place = place_of(epoch, step, self._epochs, self._steps)
         raise Stopped(f"stopped {self._name} {place}; its checkpoint is written")
+
+
+def place_of(epoch: int, step: int, epochs: int, steps: int) -> str:
+    """Where a training is, in words.
+
+    Args:
+        epoch: Epochs that are complete.
+        step: Steps that are complete in the epoch after them.
+        epochs: Of the training.
+        steps: Of an epoch.
+    """
+    if step:
+        return f"in epoch {epoch + 1} of {epochs}, after step {step} of {steps}"
+    return f"after epoch {epoch} of {epochs}"
 
 
 @contextmanager

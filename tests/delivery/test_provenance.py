@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from competition.data.index import data_digest
 from competition.delivery.provenance import manifest
 from competition.settings_file import read_settings
 
@@ -29,7 +30,12 @@ def make(config: Path, index: pd.DataFrame, **options: Any) -> dict[str, Any]:
     submission.write_text("id,x\n1,0.5\n")
     seconds = options.pop("seconds", 1.0)
     return manifest(
-        settings, index, ENVIRONMENT, {"a": RECORD}, submission=submission, seconds=seconds
+        settings,
+        data_digest(index),
+        ENVIRONMENT,
+        {"a": RECORD},
+        submission=submission,
+        seconds=seconds,
     )
 
 

@@ -33,7 +33,8 @@ def small() -> Ledger:
     ledger.add("split", 2**64 - 1)
     for step in (1, 2):
         ledger.add("order", 2**63 + step, epoch=1, step=step)
-        ledger.add_each("gradient", [("conv1.weight", step), ("fc.bias", 0)], epoch=1, step=step)
+        ledger.add("gradient", step, epoch=1, step=step, what="conv1.weight")
+        ledger.add("gradient", 0, epoch=1, step=step, what="fc.bias")
     return ledger
 
 
@@ -110,7 +111,7 @@ def test_an_unknown_stage_is_refused() -> None:
     with pytest.raises(ValueError, match="no stage of a ledger: weather"):
         ledger.add("weather", 1)
     with pytest.raises(ValueError, match="weather"):
-        ledger.add_each("weather", [("", 1)], epoch=1, step=1)
+        ledger.add("weather", 1, epoch=1, step=1, what="rain")
     assert content(ledger) == []
 
 

@@ -15,7 +15,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from safetensors.torch import load_file
 
-from competition.data.index import build_index
+from competition.data.index import build_index, data_digest
 from competition.determinism.environment import set_up
 from competition.errors import InputError
 from competition.settings import Settings
@@ -173,20 +173,22 @@ def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
     environment: dict[str, Any],
     tmp_path: Path,
 ) -> None:
-    identity = member_identity("a", settings, index, environment)
+    identity = member_identity("a", settings, data_digest(index), environment)
     assert completed_member(tmp_path / "a", identity) is None
     folder = train(settings, "a")
     assert completed_member(folder, identity) == json.loads((folder / "member.json").read_text())
 
     reseeded = read_settings(small_toml, changes=["run.seed=5"])
     with pytest.raises(InputError, match=r"settings\.seed: 0 then, 5 now"):
-        completed_member(folder, member_identity("a", reseeded, index, environment))
+        completed_member(folder, member_identity("a", reseeded, data_digest(index), environment))
     relabelled = index.assign(label=index["label"].replace("leaf_rust", "stem_rust"))
     with pytest.raises(InputError, match="data: "):
-        completed_member(folder, member_identity("a", settings, relabelled, environment))
+        completed_member(
+            folder, member_identity("a", settings, data_digest(relabelled), environment)
+        )
     elsewhere = {**environment, "decides": {**environment["decides"], "threads": 8}}
     with pytest.raises(InputError, match=r"environment\.threads: 1 then, 8 now"):
-        completed_member(folder, member_identity("a", settings, index, elsewhere))
+        completed_member(folder, member_identity("a", settings, data_digest(index), elsewhere))
 
     with (folder / "test.csv").open("a") as file:
         file.write("\n")
