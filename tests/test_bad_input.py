@@ -362,6 +362,7 @@ sys.meta_path.insert(0, Finger())
 
 
 @unix
+@pytest.mark.slow  # tests/kills stops the training alone, without the imports
 @pytest.mark.usefixtures("heard_signals")
 def test_after_ctrl_c_the_same_command_goes_on(
     competition: Command, small_toml: Path, data: Path, tmp_path: Path

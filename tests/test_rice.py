@@ -55,6 +55,7 @@ def as_table(shared_data: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow  # four processes, two of which train on real photos
 def test_both_layouts_train_to_the_same_valid_submission(
     competition: Competition, shared_data: Path, as_table: Path, tmp_path: Path
 ) -> None:

@@ -85,7 +85,7 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     assert valid.returncode == 0, valid.stderr
 
 
-@pytest.mark.slow  # the test of two processes at once shows it by default
+@pytest.mark.slow  # three processes that train
 def test_members_trained_alone_equal_those_of_a_whole_run(
     competition: Competition, small_toml: Path, tmp_path: Path
 ) -> None:
@@ -157,6 +157,7 @@ def test_help_needs_no_torch_and_is_quick(competition: Competition) -> None:
     assert not any(name in listed for name in (" torch", " fastai", " pandas", " pydantic"))
 
 
+@pytest.mark.slow  # three processes that train
 def test_members_trained_in_two_processes_at_once_equal_those_of_one(
     small_toml: Path, tmp_path: Path, competition: Competition
 ) -> None:

@@ -68,6 +68,7 @@ def test_replay_names_the_module_the_number_of_values_and_the_gap(
     assert "its input was equal and it dropped other values" in again
 
 
+@pytest.mark.slow  # four processes that each import for ten seconds
 def test_replay_says_what_does_not_come_again_and_which_run_left_the_path(
     competition: Competition, bench: Bench
 ) -> None:

@@ -74,6 +74,7 @@ def test_18_threads_1_to_2(bench: Bench) -> None:
     torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX"),
     reason="there is no other instruction set on this machine",
 )
+@pytest.mark.slow  # two processes that each import for ten seconds
 def test_19_other_instruction_set(bench: Bench) -> None:
     found = bench.twin_process(ATEN_CPU_CAPABILITY="default")
     first = found.first()

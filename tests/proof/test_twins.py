@@ -36,6 +36,7 @@ randomness.Key.seed_generators = unseeded
 """
 
 
+@pytest.mark.slow  # `nox -s reproducibility` does it for the fixture's three networks
 def test_twins_have_the_same_bits_under_every_hostility_and_another_seed_has_not(
     competition: Competition, small_toml: Path, tmp_path: Path
 ) -> None:

@@ -144,6 +144,7 @@ def test_differences_of_environment_come_first(run: Path) -> None:
     assert found == {"packages.torch": "1.0", "instruction_set": "AVX2", "driver": "570.1"}
 
 
+@pytest.mark.slow  # three processes that each import for ten seconds
 def test_the_command_verifies_shows_the_environment_and_names_what_differs(
     run: Path, competition: Competition, tmp_path: Path
 ) -> None:
