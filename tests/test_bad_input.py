@@ -309,17 +309,6 @@ def test_a_disk_that_is_full_before_the_first_checkpoint_is_written(
     assert list((run.member_folder("a") / "checkpoint").iterdir()) == []
 
 
-@pytest.fixture
-def heard_signals() -> Iterator[None]:
-    """Let a child process hear Ctrl-C even if these tests run in a shell's background.
-
-    A shell makes its background jobs deaf to it, and their children inherit that.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def stopped(
     arguments: list[object], folder: Path, *, by: signal.Signals, once: Path
 ) -> subprocess.CompletedProcess[str]:
@@ -363,7 +352,6 @@ sys.meta_path.insert(0, Finger())
 
 @unix
 @pytest.mark.slow  # tests/kills stops the training alone, without the imports
-@pytest.mark.usefixtures("heard_signals")
 def test_after_ctrl_c_the_same_command_goes_on(
     competition: Command, small_toml: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -385,6 +373,7 @@ def test_after_ctrl_c_the_same_command_goes_on(
 
 
 @unix
+@pytest.mark.slow  # tests/kills stops the training alone, without the imports
 def test_a_schedulers_sigterm_in_the_middle_of_the_training_is_a_ctrl_c(
     small_toml: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_members_trained_alone_equal_those_of_a_whole_run(
     assert "not complete in runs/alone: a" in missing.stderr
 
 
+@pytest.mark.slow  # a process that trains; `nox -s template` does it for a generated project
 def test_without_a_data_folder_the_named_profile_is_used_and_said(
     competition: Competition, small_toml: Path
 ) -> None:

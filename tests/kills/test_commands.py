@@ -28,14 +28,6 @@ STOPPED = re.compile(
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
 
 
-@pytest.fixture
-def heard_signals() -> Iterator[None]:
-    """Let child processes hear Ctrl-C even if these tests run in a shell's background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def command(runs: Runs, name: str, *changes: str) -> list[str]:
     """The arguments that train member a of a run."""
     options = [part for change in (*CHANGES, OFTEN, *changes) for part in ("--set", change)]
@@ -59,7 +51,6 @@ def again(runs: Runs, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(
     ("number", "group", "workers"),
     [
