@@ -93,13 +93,14 @@ def sha256_json(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_csv(path: Path, *, text: tuple[str, ...] = (), all_text: bool = False) -> pd.DataFrame:
     """Read a CSV file, with or without a byte-order mark, with Unix or Windows line ends.
 
     Args:
         path: The file.
         text: The columns that are text whatever they look like (ids such as `004217`). When the
             tuple is empty, the first column is.
+        all_text: All columns are text.
 
     Raises:
         InputError: The file is missing, is not text, or is not a table.
@@ -110,7 +111,7 @@ def read_csv(path: Path, *, text: tuple[str, ...] = ()) -> pd.DataFrame:
         raise InputError(f"no such file: {path}")
     try:
         header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", index_col=False)
-        names = text or tuple(header.columns[:1])
+        names = tuple(header.columns) if all_text else text or tuple(header.columns[:1])
         with warnings.catch_warnings():
             # Rows longer than the header: pandas would drop what is too much and only warn.
             warnings.simplefilter("error", pd.errors.ParserWarning)

@@ -16,11 +16,13 @@ from competition.data.index import build_index, data_digest
 from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
-from competition.ensemble.probabilities import read_probabilities
-from competition.ensemble.scoring import log_loss
+from competition.ensemble.probabilities import probability_problems, read_probabilities
+from competition.ensemble.scoring import Score, compared_score, score
 from competition.ensemble.submission import (
+    answers,
     bind_to_sample,
     read_sample,
+    read_submission,
     refuse_other_images,
     submission_problems,
 )
@@ -60,16 +62,15 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     Raises:
         InputError: About the data, the sample submission or the device.
     """
-    classes = settings.competition.classes
     index = build_index(settings)
     sample_path = settings.data_folder / settings.data.sample_submission
-    sample = read_sample(sample_path, classes)
+    sample = read_sample(sample_path, settings.classes, settings.submission.columns)
     test = index[index["part"] == "test"]
     refuse_other_images(sample, test["id"].tolist(), sample_path)
     counts = index["part"].value_counts()
     say(
         f"[bold]data[/]      {counts['train']} training and {counts['test']} test images, "
-        f"{len(classes)} classes"
+        f"{len(settings.classes)} classes"
     )
     environment = set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
@@ -160,11 +161,12 @@ def members_to_blend(folder: Path, settings: Settings) -> list[tuple[Path, float
 def blend_files(
     files: Sequence[tuple[Path, float]], settings: Settings, sample_path: Path | None, output: Path
 ) -> None:
-    """Blend prediction files and write the result, in the sample's order if there is a sample.
+    """Blend prediction files and write what a submission asks for, in the order of the sample.
 
     Args:
         files: Prediction files and their weights; the mean is taken in this order.
-        settings: Method, clamp and renormalise; and what is asked of a submission.
+        settings: Method, clamp and renormalise; and what is asked of a submission. A label or one
+            probability is taken from the finished blend.
         sample_path: The host's sample submission; the first file decides ids and order when None.
         output: The file to write.
 
@@ -175,12 +177,20 @@ def blend_files(
     tables = [read_probabilities(path) for path, _ in files]
     names = [str(path) for path, _ in files]
     blended = blend(tables, [weight for _, weight in files], settings.blend, names)
-    if sample_path is None:
-        sample = blended
+    what = "the blend, which was not written,"
+    columns = settings.submission.columns
+    if columns == "probability" and settings.submission.rows_sum_to_one:
+        id_column, *classes = blended.columns
+        problems = probability_problems(blended, id_column, classes, rows_sum_to_one=True)
+        _refuse(what, problems)
+    if sample_path is not None:
+        sample = read_sample(sample_path, settings.classes, columns)
+        blended = bind_to_sample(answers(blended, settings.classes, columns), sample)
     else:
-        sample = read_sample(sample_path, settings.competition.classes)
-        blended = bind_to_sample(blended, sample)
-    _refuse_invalid("the blend, which was not written,", blended, sample, settings)
+        if columns != "classes":
+            blended = answers(blended, settings.classes, columns)
+        sample = blended
+    _refuse(what, _problems(blended, sample, settings))
     write_csv(output, blended)
 
 
@@ -191,17 +201,25 @@ def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
         NegativeVerdict: It is not valid; everything that is wrong is listed.
         InputError: A file is missing or cannot be read as a table.
     """
-    sample = read_sample(sample_path, settings.competition.classes)
-    submission = read_csv(path)
-    _refuse_invalid(str(path), submission, sample, settings)
+    columns = settings.submission.columns
+    sample = read_sample(sample_path, settings.classes, columns)
+    submission = read_submission(path, columns)
+    _refuse(str(path), _problems(submission, sample, settings))
     return len(submission)
 
 
-def _refuse_invalid(
-    what: str, submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings
-) -> None:
-    rows_sum_to_one = settings.submission.rows_sum_to_one
-    problems = submission_problems(submission, sample, rows_sum_to_one=rows_sum_to_one)
+def _problems(submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings) -> list[str]:
+    asked = settings.submission
+    return submission_problems(
+        submission,
+        sample,
+        # One of two probabilities has no sum to check.
+        rows_sum_to_one=asked.rows_sum_to_one and asked.columns == "classes",
+        labels=settings.classes if asked.columns == "label" else (),
+    )
+
+
+def _refuse(what: str, problems: Sequence[str]) -> None:
     if problems:
         sums = any("row's sum" in problem for problem in problems)
         raise NegativeVerdict(
@@ -211,19 +229,34 @@ def _refuse_invalid(
         )
 
 
-def blend_score(run: Prepared, names: Sequence[str]) -> tuple[float, int]:
-    """The blend's log loss (nats) on the images that every member held out, and their number.
+def blend_score(run: Prepared, names: Sequence[str]) -> Score:
+    """The blend's score, by the settings' metric, on the images that every member held out.
 
-    The number is at least 1: a member with a smaller share holds out a part of what the others do.
+    There is at least one: a member with a smaller share holds out a part of what the others do.
     """
-    tables = [read_csv(run.member_folder(name) / "valid.csv") for name in names]
+    tables = [_held_out(run, name) for name in names]
     common = sorted(set.intersection(*(set(table["id"]) for table in tables)))
     held_out = [table.set_index("id").loc[common].reset_index() for table in tables]
     labels = held_out[0]["label"]
     probabilities = [table.drop(columns="label") for table in held_out]
     weights = [run.settings.weight(name) for name in names]
     blended = blend(probabilities, weights, run.settings.blend, names)
-    return log_loss(blended, labels), len(common)
+    return compared_score(blended, labels, run.settings.competition.metric)
+
+
+def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
+    """Each member's score, by the settings' metric, on the images that it held out."""
+    metric = run.settings.competition.metric
+    tables = {name: _held_out(run, name) for name in names}
+    return {
+        name: score(table.drop(columns="label"), table["label"], metric)
+        for name, table in tables.items()
+    }
+
+
+def _held_out(run: Prepared, name: str) -> pd.DataFrame:
+    """A member's valid.csv: id, label, a column of probabilities per class, in their order."""
+    return read_csv(run.member_folder(name) / "valid.csv", text=("id", "label"))
 
 
 def keep_record(run: Prepared, started: float) -> None:
@@ -256,6 +289,7 @@ def record_blend(folder: Path, settings: Settings) -> None:
     path = folder / "manifest.json"
     if path.is_file():
         content = json.loads(path.read_text(encoding="utf-8"))
-        content["content"]["settings"]["blend"] = settings.blend.model_dump(mode="json")
+        for part in ("blend", "submission"):
+            content["content"]["settings"][part] = getattr(settings, part).model_dump(mode="json")
         content["content"]["submission"] = sha256_file(folder / "submission.csv")
         write_json(path, content)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from competition.errors import InputError, nearest
+from competition.names import Classes, FileName
 
 # Bodies whose cut, split and backward pass are tested here (tests/training/test_recipes.py).
 # A plain list, because asking torchvision would import torch before every command.
@@ -28,7 +29,6 @@ DEFAULT_CONFIG = Path(__file__).with_name("competition.toml")
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 def _ascending(pair: list[float]) -> list[float]:
@@ -59,12 +59,14 @@ class Competition(Table):
 
     name: str
     address: str = Field("", description="where the data is to be had")
-    classes: Annotated[list[FileName], Field(min_length=2)]
+    classes: Classes = Field(description='names, or "auto": what the data folder holds')
+    metric: Literal["log_loss", "accuracy", "macro_f1", "quadratic_kappa", "auc"] = "log_loss"
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        if len({name.lower() for name in self.classes}) < len(self.classes):
-            raise ValueError(f"each class once, got {self.classes}")
+        names = [] if isinstance(self.classes, str) else self.classes
+        if len({name.lower() for name in names}) < len(names):
+            raise ValueError(f"each class once, got {names}")
         return self
 
 
@@ -159,6 +161,13 @@ class Blend(Table):
 class Submission(Table):
     """What the host asks of a submission besides ids and columns."""
 
+    columns: Annotated[
+        Literal["classes", "label", "probability"],
+        Field(
+            description="beside the id: a probability per class; the likeliest class; or, of two "
+            "classes, the probability of the last one"
+        ),
+    ] = "classes"
     rows_sum_to_one: bool = True
 
 
@@ -187,10 +196,41 @@ class Settings(Table):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _columns_fit_the_classes(self) -> Self:
+        classes = self.competition.classes
+        one_of_two = self.submission.columns == "probability"
+        if one_of_two and not isinstance(classes, str) and len(classes) != 2:
+            raise ValueError(
+                'submission.columns: "probability" is the last of exactly two classes, but '
+                f'competition.classes holds {len(classes)}; allowed: "classes" or "label"'
+            )
+        return self
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes, at least two, in their order.
+
+        Raises:
+            InputError: They are to be read from the data folder, and there is none.
+        """
+        if isinstance(self.competition.classes, str):
+            raise self.no_data_folder()
+        return self.competition.classes
+
     @property
     def data_folder(self) -> Path:
         """The data folder; a relative one starts at the settings file's folder."""
         return (self.config.parent / self.data.folder).resolve()
+
+    def no_data_folder(self) -> InputError:
+        """The error for a data folder that is not there: it says where the data is to be had."""
+        address = self.competition.address
+        return InputError(
+            f"no data folder: {self.data_folder}",
+            mend="Name it with --data, or set data.folder."
+            + (f" The data is to be had at {address}" if address else ""),
+        )
 
     def weight(self, member: str) -> float:
         """A member's weight in the blend: 1 when no weights are given, 0 when it has none."""
@@ -212,7 +252,7 @@ class Settings(Table):
         the member, so changing them does not make its training stale.
         """
         return {
-            "classes": self.competition.classes,
+            "classes": self.classes,
             "seed": self.run.seed,
             "threads": self.run.threads,
             "member": {

@@ -12,9 +12,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from competition.errors import InputError, nearest
+from competition.layout import found_classes
 from competition.settings import DEFAULT_CONFIG, Member, Settings
 
 Location = tuple[str | int, ...]
+
+# Where the values come from that were found in the data folder, as _written_at says it.
+_AUTO = 'found by "auto":'
+# What pydantic adds to a place: a key itself, and the kinds of `Classes`.
+_NO_KEYS = ("[key]", "[names]", "[auto]")
 
 
 def read_settings(
@@ -35,8 +41,12 @@ def read_settings(
         changes: `key=value` texts (dotted key, TOML value), laid over the profile.
         data: Another data folder; a relative one starts at the working folder.
 
+    Returns:
+        With the classes of the data folder in place of "auto", where there is a data folder.
+
     Raises:
-        InputError: Anything unknown, missing or of the wrong kind, all of it in one message.
+        InputError: Anything unknown, missing or of the wrong kind, all of it in one message; or the
+            data folder does not hold the classes that it is asked for.
     """
     raw = _read_toml(config)
     profiles = raw.pop("profiles", {})
@@ -55,7 +65,17 @@ def read_settings(
     layers["--set"] = _changes(changes)
     if data is not None:
         layers["--data"] = {"data": {"folder": str(data.absolute())}}
-    settings, more = _validated(config, raw, layers)
+    settings = _approved(config, mistakes, *_validated(config, raw, layers))
+    if settings.competition.classes == "auto" and settings.data_folder.is_dir():
+        classes = found_classes(settings.data, settings.data_folder)
+        layers[_AUTO] = {"competition": {"classes": classes}}
+        settings = _approved(config, [], *_validated(config, raw, layers))
+    return settings
+
+
+def _approved(
+    config: Path, mistakes: Sequence[str], settings: Settings | None, more: Sequence[str]
+) -> Settings:
     mistakes = list(dict.fromkeys([*mistakes, *more]))
     if settings is None or mistakes:
         many = "s" if len(mistakes) > 1 else ""
@@ -161,7 +181,7 @@ def _over(below: Any, above: Any) -> Any:
 
 def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
     """One line for one mistake: where, what is there, what is allowed, the nearest known name."""
-    location = tuple(part for part in detail["loc"] if part != "[key]")
+    location = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
     key = _written_at(location, origins)
     value = detail["input"]
     kind = detail["type"]
@@ -219,7 +239,7 @@ def _written_at(location: Location, origins: Sequence[tuple[str, Any]]) -> str:
             if _holds(table, candidate):
                 key = ".".join(map(str, candidate))
                 # As it is written: --set KEY=VALUE, or a table [profiles.NAME] of the file.
-                separator = " " if origin.startswith("--") else "."
+                separator = "." if origin.startswith("profiles.") else " "
                 return f"{origin}{separator}{key}" if origin else key
     return ".".join(str(part) for part in location)
 

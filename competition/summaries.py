@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from competition.ensemble.scoring import METRICS, Score
+from competition.errors import shorten
 from competition.settings import Settings
 from competition.terminal import clock
 
@@ -17,25 +20,52 @@ if TYPE_CHECKING:
     from competition.proof.verify import Verification
 
 
-def members(settings: Settings, records: dict[str, dict[str, Any]]) -> Table:
-    """One row per member: network, valid loss and accuracy, public score, weight, time."""
+def members(
+    settings: Settings, records: dict[str, dict[str, Any]], scores: Mapping[str, float]
+) -> Table:
+    """One row per member: network, valid loss and accuracy, public score, weight, time.
+
+    Args:
+        settings: Of the run.
+        records: The content of member.json by name.
+        scores: By name, the scores of the settings' metric. Log loss and accuracy have columns
+            already; of another metric one is added.
+    """
     table = Table(title="Members", title_justify="left")
     table.add_column("member")
     table.add_column("network")
-    for column in ("valid loss", "accuracy", "public score", "weight", "time"):
+    metric = settings.competition.metric
+    more = [] if metric in ("log_loss", "accuracy") else [METRICS[metric].name]
+    for column in ("valid loss", "accuracy", *more, "public score", "weight", "time"):
         table.add_column(column, justify="right")
     for name, record in records.items():
-        member, scores = settings.members[name], record["scores"]
+        member, own = settings.members[name], record["scores"]
         table.add_row(
             name,
             member.network,
-            f"{scores['valid_loss']:.4f}",
-            f"{scores['accuracy']:.3f}",
+            f"{own['valid_loss']:.4f}",
+            f"{own['accuracy']:.3f}",
+            *([_defined(scores[name])] if more else []),
             "" if member.public_score is None else f"{member.public_score:.5f}",
             f"{settings.weight(name):g}",
             clock(record["seconds"]),
         )
     return table
+
+
+def blend_score(score: Score) -> str:
+    """The blend's score in one line of rich markup, beside that of a simple answer."""
+    value = _defined(score.value)
+    if math.isnan(score.value):
+        value += f": no held-out image of class {escape(', '.join(shorten(score.absent, 5)))}"
+    return (
+        f"blend's {METRICS[score.metric].name} on the {score.images} images that every member held "
+        f"out: [bold]{value}[/] ({score.simple}: {_defined(score.simple_value)})"
+    )
+
+
+def _defined(value: float) -> str:
+    return "not defined" if math.isnan(value) else f"{value:.4f}"
 
 
 def twins(verdict: Verdict) -> Table:

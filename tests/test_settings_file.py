@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def test_shipped_blend_is_clamped_and_not_renormalised() -> None:
     assert settings.blend.clamp == [0.001, 0.999]
     assert not settings.blend.renormalise
     assert not settings.submission.rows_sum_to_one
-    assert settings.competition.classes == ["leaf_rust", "stem_rust", "healthy_wheat"]
+    assert settings.classes == ["leaf_rust", "stem_rust", "healthy_wheat"]
 
 
 def test_fixture_profile_shrinks_every_member_and_points_at_the_fixture() -> None:
@@ -606,6 +607,8 @@ def training_digest(settings: Settings) -> str:
         "blend.method=geometric",
         "blend.clamp=[0.1, 0.9]",
         "submission.rows_sum_to_one=false",
+        "submission.columns=label",
+        "competition.metric=auc",
         "members.a.public_score=0.2",
         "data.folder=elsewhere",
         "data.train=elsewhere",
@@ -664,3 +667,218 @@ def test_the_way_a_number_is_written_is_not_in_the_training_content(small_toml: 
     whole = read_settings(small_toml, changes=["recipe.rotate=5", "recipe.mixup=0"])
     point = read_settings(small_toml, changes=["recipe.rotate=5.0", "recipe.mixup=0e0"])
     assert training_digest(whole) == training_digest(point)
+
+
+# What a class may be called
+
+
+def with_classes(config: Path, *names: str) -> Path:
+    edit(config, '"leaf_rust", "stem_rust", "healthy_wheat"', json.dumps(names)[1:-1])
+    return config
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Bacterial leaf blight",
+        "Tomato___Late_blight",
+        "Rouille jaune \u00e9",
+        "\u7a32\u71b1\u75c5",
+        "0",
+        "01",
+        "NA",
+        "nan",
+        "a, b & c; 100%",
+        "rust [early]",
+        "(x) = y",
+        "-",
+        "Phoma sp.",
+        "x" * 100,
+    ],
+)
+def test_class_may_be_called_as_any_folder_is(small_toml: Path, name: str) -> None:
+    assert read_settings(with_classes(small_toml, "leaf", name)).classes == ["leaf", name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "a/b", "a\\b", "a:b", "a*b", "a?b", 'a"b', "a<b", "a>b", "a|b"),
+        *(".rust", "..", " rust", "rust ", "rust\t", "a\tb", "a\nb", "a\u0000b", "a\u2028b"),
+        *("x" * 101, "id", "label"),
+    ],
+)
+def test_class_that_names_no_folder_is_refused_with_what_is_allowed(
+    small_toml: Path, name: str
+) -> None:
+    error = refusal(with_classes(small_toml, "leaf", name))
+    assert len(error.details) == 1
+    assert_names(error, str(small_toml), "competition.classes.1: got", repr(name), "allowed: 1 to")
+    assert_names(error, '/ \\ : * ? " < > |', "no dot", "no blank")
+
+
+def test_class_is_spelled_in_one_form_of_unicode(small_toml: Path) -> None:
+    settings = read_settings(with_classes(small_toml, "leaf", "jaune\u0301"))
+    assert settings.classes == ["leaf", "jaun\u00e9"]
+    error = refusal(small_toml, changes=['competition.classes=["\u00e9", "e\u0301"]'])
+    assert_names(error, "each class once")
+
+
+@pytest.mark.parametrize("value", ['"automatic"', '"leaf"', "17", "{ a = 1 }"])
+def test_classes_that_are_neither_names_nor_auto_are_refused(small_toml: Path, value: str) -> None:
+    edit(small_toml, '["leaf_rust", "stem_rust", "healthy_wheat"]', value)
+    error = refusal(small_toml)
+    assert len(error.details) == 1
+    assert_names(error, "competition.classes: got", 'allowed: a list of names, or "auto"')
+
+
+def test_a_single_class_is_refused(small_toml: Path) -> None:
+    assert_names(refusal(with_classes(small_toml, "leaf")), "competition.classes: got 1", "least 2")
+
+
+# Classes that are read from the data folder
+
+AUTO = "competition.classes=auto"
+
+
+def folders_of(folder: Path, *names: str) -> Path:
+    """A data folder with a class folder and an image in it for each name."""
+    for number, name in enumerate(names):
+        (folder / "train" / name).mkdir(parents=True)
+        (folder / "train" / name / f"{number}.jpg").touch()
+    return folder
+
+
+def table_of_labels(folder: Path, *rows: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "labels.csv").write_text("\n".join(["ID,label", *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_auto_is_the_class_folders_with_an_image_in_them(small_toml: Path, tmp_path: Path) -> None:
+    data = folders_of(tmp_path / "data", "stem rust", "10", "9", "Z", "jaune\u0301")
+    (data / "train" / "empty").mkdir()
+    (data / "train" / "notes").mkdir()
+    (data / "train" / "notes" / "readme.txt").touch()
+    (data / "train" / ".hidden").mkdir()
+    (data / "train" / ".hidden" / "x.jpg").touch()
+    (data / "train" / "x.jpg").touch()
+    settings = read_settings(small_toml, data=data, changes=[AUTO])
+    assert settings.classes == ["10", "9", "Z", "jaun\u00e9", "stem rust"]
+    # What is recorded of a run needs no data folder to be understood.
+    assert settings.model_dump()["competition"]["classes"] == settings.classes
+
+
+def test_auto_is_the_distinct_labels_of_the_table(small_toml: Path, tmp_path: Path) -> None:
+    data = table_of_labels(tmp_path / "data", "1,01", "2,NA", "3,0", "4,01", "5,", "6,jaune\u0301")
+    settings = read_settings(small_toml, data=data, changes=[AUTO, "data.layout=table"])
+    assert settings.classes == ["0", "01", "NA", "jaun\u00e9"]
+
+
+def test_auto_and_the_list_written_out_are_the_same_training(small_toml: Path) -> None:
+    written = 'competition.classes=["healthy_wheat", "leaf_rust", "stem_rust"]'
+    auto, listed = (read_settings(small_toml, changes=[change]) for change in (AUTO, written))
+    assert auto.model_dump(mode="json") == listed.model_dump(mode="json")
+    assert training_digest(auto) == training_digest(listed)
+
+
+def test_auto_waits_for_a_data_folder_until_the_classes_are_needed(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    changes = [AUTO, "competition.address=https://example.org/wheat"]
+    settings = read_settings(small_toml, data=missing, changes=changes)
+    assert settings.competition.classes == "auto"
+    with pytest.raises(InputError, match="no data folder") as caught:
+        _ = settings.classes
+    assert_names(caught.value, str(missing), "--data", "https://example.org/wheat")
+
+
+def test_auto_of_a_profile_looks_into_its_folder(small_toml: Path, tmp_path: Path) -> None:
+    folders_of(tmp_path / "other", "b", "a")
+    append(small_toml, '[profiles.p]\ncompetition.classes = "auto"\ndata.folder = "other"\n')
+    assert read_settings(small_toml, profile="p").classes == ["a", "b"]
+    assert len(read_settings(small_toml).classes) == 3
+
+
+@pytest.mark.parametrize(("names", "words"), [((), "finds none"), (("rust",), "one, 'rust'")])
+def test_auto_with_fewer_than_two_class_folders_is_refused_with_the_place(
+    small_toml: Path, tmp_path: Path, names: tuple[str, ...], words: str
+) -> None:
+    data = folders_of(tmp_path / "data", *names)
+    (data / "train").mkdir(exist_ok=True, parents=True)
+    error = refusal(small_toml, data=data, changes=[AUTO])
+    assert_names(error, '"auto"', words, str(data / "train"), "folder per class", "data.layout")
+
+
+def test_auto_with_fewer_than_two_labels_is_refused_with_file_and_column(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    data = table_of_labels(tmp_path / "data", "1,rust", "2,", "3,rust")
+    error = refusal(small_toml, data=data, changes=[AUTO, "data.layout=table"])
+    assert_names(error, "one, 'rust'", str(data / "labels.csv"), "'label'", "data.label_column")
+
+
+def test_auto_without_training_folder_or_table_is_refused(small_toml: Path, tmp_path: Path) -> None:
+    error = refusal(small_toml, data=tmp_path, changes=[AUTO])
+    assert_names(error, str(tmp_path / "train"), "data.train")
+    error = refusal(small_toml, data=tmp_path, changes=[AUTO, "data.layout=table"])
+    assert_names(error, str(tmp_path / "labels.csv"))
+
+
+def test_auto_that_finds_a_name_that_is_not_allowed_says_so(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    data = table_of_labels(tmp_path / "data", "1,leaf", "2,stem/leaf")
+    error = refusal(small_toml, data=data, changes=[AUTO, "data.layout=table"])
+    assert_names(error, 'found by "auto": competition.classes.1', "'stem/leaf'", "allowed: 1 to")
+
+
+def test_auto_with_folders_that_differ_in_case_is_refused(small_toml: Path, tmp_path: Path) -> None:
+    data = folders_of(tmp_path / "data", "leaf", "stem")
+    if not (data / "train" / "LEAF").exists():
+        folders_of(data, "LEAF")
+        assert_names(refusal(small_toml, data=data, changes=[AUTO]), "each class once", "LEAF")
+
+
+def test_folders_that_only_look_the_same_are_refused(small_toml: Path, tmp_path: Path) -> None:
+    data = folders_of(tmp_path / "data", "\u00e9", "stem")
+    if not (data / "train" / "e\u0301").exists():
+        folders_of(data, "e\u0301")
+        error = refusal(small_toml, data=data, changes=[AUTO])
+        assert_names(error, str(data / "train"), "two folders", "'\u00e9'")
+
+
+# What a submission holds
+
+
+def test_a_probability_is_for_two_classes_alone(small_toml: Path, tmp_path: Path) -> None:
+    change = "submission.columns=probability"
+    error = refusal(small_toml, changes=[change])
+    assert_names(error, "submission.columns", "exactly two classes", "holds 3", '"label"')
+    two = read_settings(small_toml, changes=[change, 'competition.classes=["no", "yes"]'])
+    assert two.classes == ["no", "yes"]
+    assert_names(refusal(small_toml, changes=[change, AUTO]), "submission.columns", "holds 3")
+    data = folders_of(tmp_path / "data", "yes", "no")
+    assert read_settings(small_toml, data=data, changes=[change, AUTO]).classes == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ("submission.columns=labels", ("classes", "label", "probability")),
+        ("competition.metric=f1", ("log_loss", "macro_f1", "quadratic_kappa", "auc")),
+    ],
+)
+def test_unknown_columns_and_metrics_are_refused_with_the_known_ones(
+    small_toml: Path, change: str, known: tuple[str, ...]
+) -> None:
+    assert_names(refusal(small_toml, changes=[change]), "--set", "is not known", *known)
+
+
+def test_without_a_word_the_metric_is_the_log_loss_and_the_columns_are_the_classes(
+    small_toml: Path,
+) -> None:
+    for settings in (read_settings(small_toml), read_settings()):
+        assert settings.competition.metric == "log_loss"
+        assert settings.submission.columns == "classes"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -75,13 +74,10 @@ def run(
     with turn(prepared.folder):
         pipeline.blend_files(pairs, settings, prepared.sample_path, submission)
     pipeline.keep_record(prepared, started)
-    score, images = pipeline.blend_score(prepared, names)
     say("")
-    console.print(summaries.members(settings, members))
-    say(
-        f"blend's log loss on the {images} images that every member held out: [bold]{score:.4f}[/] "
-        f"(uniform guessing: {math.log(len(settings.competition.classes)):.4f})"
-    )
+    scores = pipeline.member_scores(prepared, names)
+    console.print(summaries.members(settings, members, scores))
+    say(summaries.blend_score(pipeline.blend_score(prepared, names)))
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
     say(f"done in {clock(time.perf_counter() - started)}")

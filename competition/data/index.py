@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from competition.data.pixels import IMAGE_SUFFIXES, UNREADABLE, decode, pixel_digest
+from competition.data.pixels import UNREADABLE, decode, pixel_digest
 from competition.errors import InputError, nearest, shorten
-from competition.files import read_csv, sha256_file, sha256_json
+from competition.files import sha256_file, sha256_json
+from competition.layout import class_folders, images_in, read_labels, subfolder
 from competition.settings import Data, Settings
 from competition.terminal import progress_bars
 
@@ -39,12 +40,7 @@ def build_index(settings: Settings) -> pd.DataFrame:
     """
     folder = settings.data_folder
     if not folder.is_dir():
-        address = settings.competition.address
-        raise InputError(
-            f"no data folder: {folder}",
-            mend="Name it with --data, or set data.folder."
-            + (f" The data is to be had at {address}" if address else ""),
-        )
+        raise settings.no_data_folder()
     entries = [*_train_entries(settings), *_test_entries(settings)]
     _refuse_unspeakable_names(entries, folder)
     _refuse_shared_ids(entries, folder)
@@ -58,26 +54,27 @@ def data_digest(index: pd.DataFrame) -> str:
 
 
 def _train_entries(settings: Settings) -> list[Entry]:
-    part = _subfolder(settings.data_folder, settings.data.train, "data.train")
+    part = subfolder(settings.data_folder, settings.data.train, "data.train")
     if settings.data.layout == "table":
         return _labelled_by_table(settings, part)
     return _labelled_by_folder(settings, part)
 
 
 def _labelled_by_folder(settings: Settings, part: Path) -> list[Entry]:
-    classes = settings.competition.classes
-    folders = {path.name: path for path in sorted(part.iterdir()) if _is_class_folder(path)}
+    classes = settings.classes
+    folders = class_folders(part)
     problems = [
-        f"{part / name}: no such class in the settings, {nearest(name, classes)}".rstrip(", ")
-        for name in folders
-        if name not in classes
+        f"{folder}: no such class in the settings, {nearest(name, classes)}".rstrip(", ")
+        for name, folder in folders.items()
+        # A folder without an image takes nothing away from the training.
+        if name not in classes and images_in(folder)
     ]
     entries: list[Entry] = []
     for name in classes:
         if name not in folders:
             problems.append(f"{part / name}: no such folder, but {name!r} is in the settings")
             continue
-        images = _images(folders[name])
+        images = images_in(folders[name])
         if not images:
             problems.append(f"{folders[name]}: no image in it")
         entries += [("train", _id(path, settings.data), name, path) for path in images]
@@ -90,23 +87,13 @@ def _labelled_by_folder(settings: Settings, part: Path) -> list[Entry]:
     return entries
 
 
-def _is_class_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
-
-
 def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
-    data, classes = settings.data, settings.competition.classes
+    data, classes = settings.data, settings.classes
     path = settings.data_folder / data.labels
-    table = read_csv(path, text=(data.id_column, data.label_column))
-    for column in (data.id_column, data.label_column):
-        if column not in table.columns:
-            raise InputError(
-                f"{path}: no column {column!r}. Its columns: {', '.join(table.columns)}.",
-                mend="Set data.id_column and data.label_column.",
-            )
+    table = read_labels(data, settings.data_folder)
     labels: dict[str, str] = {}
     problems: list[str] = []
-    for image_id, label in zip(table[data.id_column], table[data.label_column], strict=True):
+    for image_id, label in zip(table["id"], table["label"], strict=True):
         if image_id in labels:
             problems.append(f"{image_id}: stands in {path.name} more than once")
         if not label:
@@ -116,7 +103,7 @@ def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
         labels[image_id] = label
     unused = [name for name in classes if name not in labels.values()]
     problems += [f"{name}: a class of the settings without an image" for name in unused]
-    images = [(_id(image, data), image) for image in _images(part)]
+    images = [(_id(image, data), image) for image in images_in(part)]
     found = {image_id for image_id, _ in images}
     problems += [f"{name}: an image without a label" for name in sorted(found - set(labels))]
     problems += [
@@ -133,27 +120,11 @@ def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
 
 
 def _test_entries(settings: Settings) -> list[Entry]:
-    part = _subfolder(settings.data_folder, settings.data.test, "data.test")
-    images = _images(part)
+    part = subfolder(settings.data_folder, settings.data.test, "data.test")
+    images = images_in(part)
     if not images:
         raise InputError(f"no image in the test folder {part}", mend="Put the test images there.")
     return [("test", _id(path, settings.data), "", path) for path in images]
-
-
-def _subfolder(folder: Path, name: str, key: str) -> Path:
-    path = folder / name
-    if not path.is_dir():
-        raise InputError(f"no folder {path}", mend=f"Put the images there, or set {key}.")
-    return path
-
-
-def _images(folder: Path) -> list[Path]:
-    """The image files directly in a folder, by name: the disk's order means nothing."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
 
 
 def _id(path: Path, data: Data) -> str:

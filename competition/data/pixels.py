@@ -8,19 +8,6 @@ import numpy as np
 import xxhash
 from PIL import Image, ImageOps
 
-# A list of our own: the system's mime tables, which fastai asks, differ between machines.
-IMAGE_SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jfif",
-    ".jpeg",
-    ".jpg",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
-
 # What Pillow raises for files that are empty, cut short, damaged, or no images at all.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 

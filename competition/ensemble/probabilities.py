@@ -27,13 +27,10 @@ def probability_problems(
     numbers, not finite or outside [0, 1]; with `rows_sum_to_one`, rows whose sum is further than
     1e-6 from 1.
     """
-    expected = [id_column, *classes]
-    if list(table.columns) != expected:
-        return [f"columns are {', '.join(map(str, table.columns))}; must be {', '.join(expected)}"]
+    if problems := column_problems(table, [id_column, *classes]):
+        return problems
     ids = table[id_column]
-    problems = [
-        f"{image}: this id stands more than once" for image in ids[ids.duplicated()].unique()
-    ]
+    problems = doubled_ids(ids)
     columns = {name: _numbers(table[name]) for name in classes}
     for name, numbers in columns.items():
         given, known = table[name].notna(), numbers.notna()
@@ -58,6 +55,18 @@ def probability_problems(
             for image, total in zip(ids[wrong], sums[wrong], strict=True)
         ]
     return problems
+
+
+def column_problems(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:
+    """One line when a table has other columns than those expected, in their order."""
+    if list(table.columns) == list(expected):
+        return []
+    return [f"columns are {', '.join(map(str, table.columns))}; must be {', '.join(expected)}"]
+
+
+def doubled_ids(ids: pd.Series) -> list[str]:
+    """A line for each id that stands more than once."""
+    return [f"{image}: this id stands more than once" for image in ids[ids.duplicated()].unique()]
 
 
 def _numbers(column: pd.Series) -> pd.Series:

@@ -59,7 +59,7 @@ class Workshop:
         Raises:
             InputError: The training has diverged.
         """
-        classes = self.settings.competition.classes
+        classes = self.settings.classes
         valid = predict(self.learner.model, self.loaders.valid, classes)
         valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
         unlabelled = prediction_loader(self.loaders, self.test, self.settings.data_folder)
@@ -84,7 +84,7 @@ def open_workshop(
         InputError: Too few images, or ImageNet weights that cannot be had.
     """
     member = settings.members[name]
-    classes = settings.competition.classes
+    classes = settings.classes
     key = Key((settings.run.seed, name))
     train = index[index["part"] == "train"].reset_index(drop=True)
     held_out = validation_ids(
@@ -169,7 +169,7 @@ def train_member(
     predictions = workshop.predictions()
     for file, table in predictions.items():
         write_csv(folder / file, table)
-        probabilities = torch.from_numpy(table[settings.competition.classes].to_numpy(copy=True))
+        probabilities = torch.from_numpy(table[settings.classes].to_numpy(copy=True))
         digest = digest_tensors([probabilities])
         ledger.add("prediction", digest, epoch=last[0], step=last[1], what=file)
     ledger.write(folder / "ledger.parquet")

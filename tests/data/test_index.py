@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -423,6 +424,7 @@ def test_all_that_is_wrong_with_the_class_folders_stands_in_one_message(
 ) -> None:
     (folders / "train" / "stem_rust").rename(folders / "train" / "Stem_Rust")
     (folders / "train" / "weeds").mkdir()
+    shutil.copyfile(folders / "train/leaf_rust/004217.jpg", folders / "train/weeds/NEW001.jpg")
     shutil.rmtree(folders / "train" / "healthy_wheat")
     (folders / "train" / "healthy_wheat").mkdir()
     _, *problems, _ = refusal(settings_for(folders)).splitlines()
@@ -433,6 +435,41 @@ def test_all_that_is_wrong_with_the_class_folders_stands_in_one_message(
         f"{train / 'stem_rust'}: no such folder, but 'stem_rust' is in the settings",
         f"{train / 'healthy_wheat'}: no image in it",
     ]
+
+
+def test_a_folder_without_an_image_that_is_no_class_is_passed_over(
+    settings_for: SettingsFor, folders: Path
+) -> None:
+    before = data_digest(build_index(settings_for(folders)))
+    (folders / "train" / "weeds").mkdir()
+    (folders / "train" / "weeds" / "readme.txt").touch()
+    assert data_digest(build_index(settings_for(folders))) == before
+    # "auto" passes over it too.
+    auto = settings_for(folders, "competition.classes=auto")
+    assert set(auto.classes) == set(CLASSES)
+    assert data_digest(build_index(auto)) == before
+
+
+@pytest.mark.parametrize("layout", ["folders", "table"])
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_class_is_found_in_either_form_of_unicode_with_the_same_digest(
+    settings_for: SettingsFor, folders: Path, tmp_path: Path, layout: str, auto: bool
+) -> None:
+    digests = set()
+    for form in ("NFC", "NFD"):
+        data = Path(shutil.copytree(folders, tmp_path / form))
+        name = unicodedata.normalize(form, "rouille jaun\u00e9")
+        (data / "train" / "stem_rust").rename(data / "train" / name)
+        if layout == "table":
+            data = as_table(data, tmp_path / f"{form}-table")
+        listed = f'["leaf_rust", "healthy_wheat", "{name}"]'
+        classes = "auto" if auto else listed
+        settings = settings_for(data, f"competition.classes={classes}", f"data.layout={layout}")
+        index = build_index(settings)
+        assert set(index["label"]) == {*settings.classes, ""}
+        assert "rouille jaun\u00e9" in settings.classes
+        digests.add(data_digest(index))
+    assert len(digests) == 1
 
 
 def test_all_unreadable_images_stand_in_one_message_and_no_readable_one(

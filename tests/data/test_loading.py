@@ -37,7 +37,7 @@ def make_loaders(index: pd.DataFrame) -> MakeLoaders:
             train,
             held_out=validation_ids(train["id"].tolist(), share=0.25, seed=seed),
             folder=settings.data_folder,
-            classes=settings.competition.classes,
+            classes=settings.classes,
             member=settings.members[member],
             key=Key((seed, member)),
             workers=workers,

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from competition.data.pixels import IMAGE_SUFFIXES, UNREADABLE, decode, pixel_digest
+from competition.data.pixels import UNREADABLE, decode, pixel_digest
+from competition.layout import IMAGE_SUFFIXES
 
 TESTS = Path(__file__).parents[1]
 FIXTURE = TESTS / "fixture"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from competition.ensemble.submission import (
+    answers,
     bind_to_sample,
     read_sample,
+    read_submission,
     refuse_other_images,
     submission_problems,
 )
@@ -165,3 +168,162 @@ def test_sample_of_other_images_is_refused_before_training(sample: pd.DataFrame)
         refuse_other_images(sample, ["NA", "8FWT", "643083"], path)
     assert str(path) in caught.value.what
     assert [detail.split(":")[0] for detail in caught.value.details] == ["008FWT", "8FWT"]
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_columns_of_the_sample_may_be_spelled_in_either_form_of_unicode(
+    tmp_path: Path, turn: int
+) -> None:
+    composed, decomposed = ("rouille jaun\u00e9", "rouille jaune\u0301")[::turn]
+    path = tmp_path / "sample.csv"
+    path.write_text(f"ID,sain,{composed}\n004217,0,0\n", encoding="utf-8")
+    classes = [unicodedata.normalize("NFC", decomposed), "sain"]
+    sample = read_sample(path, classes)
+    predictions = pd.DataFrame({"id": ["004217"], decomposed: 0.75, "sain": 0.25})
+    bound = bind_to_sample(answers(predictions, classes, "classes"), sample)
+    # The file to hand in is spelled as the host spells it.
+    assert list(bound.columns) == ["ID", "sain", composed]
+    assert bound.iloc[0].tolist() == ["004217", 0.25, 0.75]
+
+
+def test_sample_of_one_column_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_text("ID,Label\n004217,leaf\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"submission\.columns to 'label' or 'probability'"):
+        read_sample(path, CLASSES)
+
+
+# One column beside the ids: a label, or a probability
+
+DIGITS = ["0", "01", "10"]
+LABELS = ["643083,01", "008FWT,0", "NA,10"]
+
+
+@pytest.fixture
+def label_sample(tmp_path: Path) -> pd.DataFrame:
+    path = tmp_path / "sample.csv"
+    path.write_text("Image,Grade\n643083,0\n008FWT,0\nNA,0\n", encoding="utf-8")
+    return read_sample(path, DIGITS, "label")
+
+
+def label_problems(folder: Path, sample: pd.DataFrame, *rows: str) -> list[str]:
+    path = folder / "submission.csv"
+    path.write_text("\n".join(["Image,Grade", *rows]) + "\n", encoding="utf-8")
+    submission = read_submission(path, "label")
+    return submission_problems(submission, sample, rows_sum_to_one=False, labels=DIGITS)
+
+
+def test_labels_of_digits_stay_text(tmp_path: Path, label_sample: pd.DataFrame) -> None:
+    assert list(label_sample.columns) == ["Image", "Grade"]
+    assert label_problems(tmp_path, label_sample, *LABELS) == []
+    assert label_problems(tmp_path, label_sample, *LABELS[::-1]) == []
+
+
+def test_a_label_is_the_likeliest_class_and_of_equals_the_settings_first(
+    label_sample: pd.DataFrame,
+) -> None:
+    predictions = pd.DataFrame(
+        {
+            "id": ["NA", "643083", "008FWT"],
+            "10": [0.5, 0.4, 0.2],
+            "01": [0.2, 0.4, 0.3],
+            "0": [0.3, 0.2, 0.5],
+        }
+    )
+    bound = bind_to_sample(answers(predictions, DIGITS, "label"), label_sample)
+    assert bound.to_numpy().tolist() == [["643083", "01"], ["008FWT", "0"], ["NA", "10"]]
+    assert list(bound.columns) == ["Image", "Grade"]
+    found = submission_problems(bound, label_sample, rows_sum_to_one=False, labels=DIGITS)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("008FWT,1", ("008FWT: Grade is '1', no such class", "did you mean '10'?")),
+        ("008FWT,0.0", ("008FWT: Grade is '0.0', no such class",)),
+        ("008FWT,rust", ("008FWT: Grade is 'rust', no such class",)),
+        ("008FWT,", ("008FWT: nothing in column Grade",)),
+        ("008FWT", ("008FWT: nothing in column Grade",)),
+        ("008FWT, ", ("008FWT: Grade is ' ', no such class",)),
+        ("008FWT,nan", ("008FWT: Grade is 'nan', no such class",)),
+    ],
+)
+def test_what_is_no_label_is_told(
+    tmp_path: Path, label_sample: pd.DataFrame, row: str, words: tuple[str, ...]
+) -> None:
+    (problem,) = label_problems(tmp_path, label_sample, LABELS[0], row, LABELS[2])
+    assert all(word in problem for word in words), problem
+
+
+def test_missing_unknown_and_doubled_ids_of_labels_are_told(
+    tmp_path: Path, label_sample: pd.DataFrame
+) -> None:
+    rows = [LABELS[0], LABELS[0], "8FWT,0", "NA,01"]
+    assert label_problems(tmp_path, label_sample, *rows) == [
+        "643083: this id stands more than once",
+        "008FWT: missing",
+        "8FWT: unknown to the sample",
+    ]
+
+
+def test_labels_under_another_header_are_told(tmp_path: Path, label_sample: pd.DataFrame) -> None:
+    path = tmp_path / "submission.csv"
+    path.write_text("Image,grade\n643083,0\n", encoding="utf-8")
+    (problem,) = submission_problems(
+        read_submission(path, "label"), label_sample, rows_sum_to_one=False, labels=DIGITS
+    )[:1]
+    assert problem == "columns are Image, grade; must be Image, Grade"
+
+
+def test_a_probability_is_the_last_classs(tmp_path: Path) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_text("ID,target\n004217,0.5\nNA,0.5\n", encoding="utf-8")
+    classes = ["healthy", "sick"]
+    sample = read_sample(path, classes, "probability")
+    predictions = pd.DataFrame({"id": ["NA", "004217"], "sick": [0.25, 1.0], "healthy": [0.75, 0]})
+    bound = bind_to_sample(answers(predictions, classes, "probability"), sample)
+    assert list(bound.columns) == ["ID", "target"]
+    assert bound.to_numpy().tolist() == [["004217", 1.0], ["NA", 0.25]]
+    assert submission_problems(bound, sample, rows_sum_to_one=False) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("1.5", ("target is 1.5", "outside [0, 1]")),
+        ("-0.1", ("target is -0.1", "outside [0, 1]")),
+        ("yes", ("target holds 'yes'", "not a number")),
+        ("", ("nothing in column target",)),
+    ],
+)
+def test_what_is_no_probability_is_told(tmp_path: Path, value: str, words: tuple[str, ...]) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_text("ID,target\n004217,0\nNA,0\n", encoding="utf-8")
+    sample = read_sample(path, ["healthy", "sick"], "probability")
+    path.write_text(f"ID,target\n004217,{value}\nNA,0.5\n", encoding="utf-8")
+    submission = read_submission(path, "probability")
+    (problem,) = submission_problems(submission, sample, rows_sum_to_one=False)
+    assert problem.startswith("004217:")
+    assert all(word in problem for word in words), problem
+
+
+@pytest.mark.parametrize("columns", ["label", "probability"])
+@pytest.mark.parametrize("header", ["ID", "ID,a,b", "ID,leaf,stem,healthy"])
+def test_sample_with_other_than_two_columns_is_refused_with_the_setting(
+    tmp_path: Path, header: str, columns: str
+) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_text(f"{header}\n004217{',0' * header.count(',')}\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_sample(path, CLASSES, columns)
+    for words in (str(path), header.replace(",", ", "), "submission.columns", repr(columns)):
+        assert words in str(caught.value)
+
+
+def test_predictions_of_other_classes_are_refused_with_both_lists() -> None:
+    predictions = pd.DataFrame({"id": ["NA"], "sick": [0.25], "healthy": [0.75]})
+    with pytest.raises(InputError) as caught:
+        answers(predictions, CLASSES, "classes")
+    assert "sick, healthy" in str(caught.value)
+    assert "leaf, stem, healthy" in str(caught.value)

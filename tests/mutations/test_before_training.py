@@ -20,10 +20,10 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import apply_init, set_seed
 
+from competition import layout
 from competition.data import index as index_module
 from competition.data.index import build_index, data_digest
 from competition.data.loading import member_loaders
-from competition.data.pixels import IMAGE_SUFFIXES
 from competition.determinism.randomness import Key
 from competition.settings_file import read_settings
 from competition.training import members as members_module
@@ -45,7 +45,7 @@ def in_folder(folder: Path) -> list[str]:
 
 def test_01_file_list_reversed(bench: Bench) -> None:
     listed: list[list[Path]] = []
-    images = index_module._images
+    images = layout.images_in
 
     def reversed_list(folder: Path) -> list[Path]:
         paths = images(folder)[::-1]
@@ -53,7 +53,7 @@ def test_01_file_list_reversed(bench: Bench) -> None:
         return paths
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(index_module, "_images", reversed_list)
+        patch.setattr(index_module, "images_in", reversed_list)
 
     bench.twins(mutation).assert_same()
     assert sum(len(paths) for paths in listed) == 56
@@ -82,7 +82,7 @@ def test_03_one_more_image_extension_accepted(bench: Bench, copy: Path) -> None:
     shutil.copyfile(copy / "train/leaf_rust/0RDLO9.jpg", copy / "train/leaf_rust/X.xyz")
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(index_module, "IMAGE_SUFFIXES", (*IMAGE_SUFFIXES, ".xyz"))
+        patch.setattr(layout, "IMAGE_SUFFIXES", (*layout.IMAGE_SUFFIXES, ".xyz"))
 
     # Without the mutation the file changes nothing.
     plain, there = (

@@ -61,7 +61,7 @@ def test_a_member_leaves_the_promised_files(
     train: Any, settings: Settings, index: pd.DataFrame
 ) -> None:
     folder = train(settings, "a")
-    classes = settings.competition.classes
+    classes = settings.classes
     valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
     test = pd.read_csv(folder / "test.csv", dtype={"id": str})
     history = pd.read_csv(folder / "history.csv")
