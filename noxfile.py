@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -45,6 +47,16 @@ def full_train(session: nox.Session) -> None:
     """Train all members, blend, write the submission; `-- --data DIR` names the real data."""
     install(session)
     session.run("competition", "run", "--without-data", "fixture", *session.posargs)
+
+
+if Path("template").is_dir():  # not in a project that was made from it
+
+    @nox.session(default=False)
+    def template(session: nox.Session) -> None:
+        """Make projects from the template and run what they promise; `-- -m template` takes all."""
+        install(session)
+        quick = ("-m", "template and not slow", "-n", "auto", "--maxprocesses", "2")
+        session.run("pytest", *quick, "tests/template", *session.posargs)
 
 
 @nox.session(default=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from competition.commands import making, proving
+from competition.commands import making, proving, starting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,5 +15,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 the answer is no (bits differ, submission invalid); "
     "2 wrong use or input.",
 )
+app.add_typer(starting.app)
 app.add_typer(making.app)
 app.add_typer(proving.app)

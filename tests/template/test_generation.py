@@ -1,0 +1,146 @@
+"""The template's own Python: what it refuses, how it writes TOML, how it deals out the fixture."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from competition.errors import InputError
+from competition.settings_file import read_settings
+from tests.conftest import FIXTURE, ROOT
+
+GENERATION = runpy.run_path(str(ROOT / "template" / "generation.py"))
+QUESTIONS: dict[str, Any] = json.loads((ROOT / "template" / "cookiecutter.json").read_text())
+DEFAULTS = {
+    key: value[0] if isinstance(value, list) else value
+    for key, value in QUESTIONS.items()
+    if not key.startswith("_")
+} | {"project_slug": "wheat-rust", "competition_name": "Wheat rust"}
+
+
+def mistakes(**answers: str) -> list[str]:
+    found: list[str] = GENERATION["mistakes"](DEFAULTS | answers)
+    return found
+
+
+def test_the_default_answers_are_accepted() -> None:
+    assert mistakes() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("project_name", " "),
+        ("project_name", "two\nlines"),
+        ("project_slug", ""),
+        ("project_slug", "-x"),
+        ("project_slug", "Grain"),
+        ("project_slug", "été"),
+        ("project_slug", "a/b"),
+        ("competition_address", "zindi"),
+        ("classes", "only one"),
+        ("classes", "a,b,a"),
+        ("classes", "a,b,A"),
+        ("classes", "a,,b"),
+        ("classes", "a/b,c"),
+        ("classes", ".a,b"),
+        ("id_column", ""),
+        ("image_size", "31"),
+        ("image_size", "5000"),
+        ("image_size", "large"),
+        ("image_size", "²²⁴"),
+        ("submission_columns", "the last class's probability"),
+    ],
+)
+def test_an_answer_that_cannot_work_is_refused_by_its_name(key: str, value: str) -> None:
+    found = mistakes(**{key: value})
+    assert found
+    assert all(line.startswith(f"{key}: ") for line in found)
+
+
+@pytest.mark.parametrize("name", ["a b", "Été", "d'or", "2nd", "class", "a_b-c.d", "x" * 100, "天"])
+def test_class_names_that_work(name: str) -> None:
+    assert mistakes(classes=f"{name},other") == []
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_the_engine_accepts_each_class_that_the_template_accepts(name: str) -> None:
+    if mistakes(classes=f"{name},another one") or name.strip() == GENERATION["READ_FROM_DATA"]:
+        return
+    classes = GENERATION["classes_of"]({"classes": f"{name},another one"})
+    try:
+        settings = read_settings(changes=[f"competition.classes={GENERATION['toml'](classes)}"])
+    except InputError as error:
+        pytest.fail(str(error))
+    assert settings.classes == classes
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"))))
+def test_toml_reads_back_what_was_written(texts: list[str]) -> None:
+    assert tomllib.loads(f"x = {GENERATION['toml'](texts)}")["x"] == texts
+
+
+def relabelled(folder: Path, **answers: str) -> Path:
+    GENERATION["relabel"](FIXTURE, folder, DEFAULTS | answers)
+    return folder
+
+
+def test_the_fixture_keeps_its_classes_when_they_are_read_from_the_data(tmp_path: Path) -> None:
+    folder = relabelled(tmp_path)
+    for part in ("train", "test"):
+        for path in (FIXTURE / part).rglob("*.*"):
+            assert (folder / path.relative_to(FIXTURE)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 10, 40, 200])
+def test_each_class_gets_enough_photos_and_no_id_twice(tmp_path: Path, count: int) -> None:
+    names = [f"class {number}" for number in range(count)]
+    folder = relabelled(tmp_path, classes=",".join(names))
+    images = list((folder / "train").rglob("*.*"))
+    counts = Counter(path.parent.name for path in images)
+    assert sorted(counts) == sorted(names)
+    assert min(counts.values()) >= 4
+    assert len({path.stem for path in images}) == len(images)
+
+
+def test_no_photo_is_in_two_of_a_few_classes(tmp_path: Path) -> None:
+    folder = relabelled(tmp_path, classes="a,b,c,d,e,f")
+    stems = [path.stem for path in (folder / "train").rglob("*.*")]
+    assert not any("-" in stem for stem in stems)
+
+
+def test_a_table_names_every_photo(tmp_path: Path) -> None:
+    answers = {"classes": "a,b", "layout": "table", "id_column": "Image", "label_column": "Rust"}
+    folder = relabelled(tmp_path, **answers)
+    header, *rows = (folder / "labels.csv").read_text().splitlines()
+    assert header == "Image,Rust"
+    images = {path.stem for path in (folder / "train").iterdir()}
+    assert {row.split(",")[0] for row in rows} == images
+
+
+@pytest.mark.parametrize(
+    ("columns", "header"),
+    [
+        ("a probability per class", "ID,a,b"),
+        ("the likeliest class", "ID,label"),
+        ("the last class's probability", "ID,label"),
+    ],
+)
+def test_the_sample_has_the_columns_of_a_submission(
+    tmp_path: Path, columns: str, header: str
+) -> None:
+    folder = relabelled(tmp_path, classes="a,b", submission_columns=columns)
+    assert (folder / "sample_submission.csv").read_text().splitlines()[0] == header
+
+
+def test_a_part_of_the_engine_that_is_gone_is_an_error() -> None:
+    with pytest.raises(ValueError, match="exactly one line"):
+        GENERATION["part"]("competition/competition.toml", "[no such line]")
