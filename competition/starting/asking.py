@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from competition.errors import InputError, nearest, shorten
+from competition.names import one_spelling
 from competition.starting.gathering import DataFolder
 from competition.starting.listing import Folder
 from competition.starting.tables import Names, Table, match_values, why_none_match
@@ -25,11 +26,6 @@ class Asked:
     def columns(self) -> list[str]:
         """The sample's columns after its ids."""
         return self.sample.columns[1:] if self.sample else []
-
-    @property
-    def ids(self) -> set[str]:
-        """The ids that the sample asks for."""
-        return self.sample.values(self.sample.columns[0]) if self.sample else set()
 
 
 def choose_asked(data: DataFolder, test: str | None, problems: list[InputError]) -> Asked:
@@ -119,23 +115,19 @@ def _tests(
 
 def _fits(sample: Table, folder: Folder) -> bool:
     """Whether half of the sample's ids are images of this folder, or half of its images asked."""
-    ids = sample.values(sample.columns[0])
-    found = match_values(ids, Names.of(folder.images))[1]
-    return found > 0 and 2 * found >= min(len(ids), len(folder.images))
+    found = match_values(sample.ids, Names.of(folder.images))[1]
+    return found > 0 and 2 * found >= min(len(sample.ids), len(folder.images))
 
 
-def refuse_strangers(data: DataFolder, asked: Asked) -> None:
+def refuse_strangers(data: DataFolder, sample: Table, test: Folder) -> None:
     """Raise InputError when no id of the sample is a test image's."""
-    if asked.sample is None or asked.test is None:
+    ids, names = sample.ids, Names.of(test.images)
+    if match_values(ids, names)[1]:
         return
-    names = Names.of(asked.test.images)
-    if match_values(asked.ids, names)[1]:
-        return
-    example = min(asked.ids, default="")
     raise InputError(
-        f"{data.root / asked.sample.path}: none of its {len(asked.ids):,} ids is an image of "
-        f"{data.root / asked.test.path} (an id: {example!r}, an image: {asked.test.images[0]!r})",
-        mend=why_none_match(asked.ids, names)
+        f"{data.root / sample.path}: none of its {len(ids):,} ids is an image of "
+        f"{data.root / test.path} (an id: {min(ids, default='')!r}, an image: {test.images[0]!r})",
+        mend=why_none_match(ids, names)
         or "Name the right file with --sample, or the right folder with --test.",
     )
 
@@ -166,22 +158,29 @@ def what_is_asked(
             mend="Fetch the host's file again, or name another with --sample.",
         )
     if len(columns) > 1:
-        _refuse_other_classes(where.as_posix(), columns, classes)
+        _refuse_other_classes(str(where), [one_spelling(name) for name in columns], classes)
         return "classes"
     column = columns[0]
-    values = sample.values(column)
-    if len(classes) == 2 and values and not values <= set(classes) and _are_numbers(values):
-        questions.append(f"which class's probability {sample.path} asks for in column {column!r}")
+    values = {one_spelling(value) for value in sample.values(column)}
+    two = len(classes) == 2
+    named = two and one_spelling(column).lower() in (name.lower() for name in classes)
+    no_classes = not values or not values <= set(classes)
+    if two and no_classes and _are_numbers(values) and (values or named):
+        if not named:
+            questions.append(
+                f"which class's probability column {column!r} of {sample.path} asks for: taken as "
+                f"that of {classes[-1]!r}, the last class"
+            )
         return "probability"
-    if not values or not values <= set(classes):
+    if no_classes:
         questions.append(
-            f"whether column {column!r} of {sample.path} asks for a class's name: its values are "
-            f"no classes ({', '.join(shorten(sorted(values), 3)) or 'empty'})"
+            f"whether column {column!r} of {sample.path} asks for a class's name, as it is taken: "
+            f"its values are no classes ({', '.join(shorten(sorted(values), 3)) or 'empty'})"
         )
-    elif len(classes) == 2 and _are_numbers(values):
+    elif two and _are_numbers(values):
         questions.append(
-            f"whether column {column!r} of {sample.path} asks for a class or for a probability: "
-            f"its values ({', '.join(sorted(values))}) may be either; taken as a class"
+            f"whether column {column!r} of {sample.path} asks for a class, as it is taken, or for "
+            f"a probability: its values ({', '.join(sorted(values))}) may be either"
         )
     return "label"
 

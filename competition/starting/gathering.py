@@ -47,10 +47,9 @@ class DataFolder:
         if path is None:
             return None
         for base in (self.root, self.given):
-            if (base / path).resolve().is_relative_to(self.root.resolve()):
-                there = (base / path).resolve().relative_to(self.root.resolve())
-                if (base / path).exists():
-                    return there.as_posix()
+            there, root = (base / path).absolute(), self.root.absolute()
+            if there.exists() and there.is_relative_to(root):
+                return there.relative_to(root).as_posix()
         return path
 
     def folder(self, path: str, option: str) -> Folder:

@@ -1,16 +1,18 @@
-"""What a data folder shows: the answers to a new project's questions, or all that is wrong."""
+"""What a data folder says about its competition: the answers to a new project's questions."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from competition.data.pixels import UNREADABLE
 from competition.errors import InputError, shorten
+from competition.names import one_spelling
 from competition.starting.asking import (
     Asked,
     Columns,
@@ -19,39 +21,47 @@ from competition.starting.asking import (
     what_is_asked,
 )
 from competition.starting.gathering import DataFolder, all_of
-from competition.starting.labelling import Training, choose_training, labels_beside_folders
-from competition.starting.listing import Folder
-from competition.starting.tables import Ids, Names, match_values
+from competition.starting.labelling import Training, choose_training
+from competition.starting.noting import notes_on
+from competition.starting.refusing import (
+    agreed_ids,
+    refuse_classes,
+    refuse_mixed,
+    refuse_shared_ids,
+)
+from competition.starting.tables import Ids
 
-# Of so many images the sizes are read: enough for a median.
-_SIZES = 200
-# A class with fewer images can hardly be learnt or judged.
-_FEW = 10
+# So many images are opened to see how large they are.
+LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was seen, in the terms of the engine's settings.
+    """A data folder, in the words of competition.toml; paths are relative to `folder`.
 
     Attributes:
-        folder: The data folder; the one in it that an archive put everything into.
+        folder: The folder that holds the data: the one that was named, or the one in it that an
+            archive put everything into.
         layout: As data.layout.
-        train: The folder of training images, relative to `folder`; `test` likewise.
-        classes: In the order of the sample submission's columns; otherwise sorted, as numbers if
-            all are.
-        labels: The CSV of labels, relative to `folder`; None for class folders.
-        id_column: Of the labels, or of the sample submission.
-        label_column: Of the labels, or of a sample submission with one column besides the ids.
-        ids: As data.ids.
-        sample_submission: Relative to `folder`.
-        columns: As submission.columns.
-        train_images: Number of training images; `test_images` likewise.
-        counts: Training images of each class.
-        width: Median of a sample of the training images, in pixels; `height` likewise.
-        smallest: The shortest side of these images, in pixels; `largest` the longest.
-        image_size: Side to train at, in pixels: a multiple of 32, at most 224.
-        notes: What a user should know.
-        questions: What the folder leaves open.
+        train, test: The folders of images.
+        classes: In the sample submission's order where its columns are the classes; otherwise
+            sorted, by number if all are whole numbers. Of a single probability, the class that its
+            column is named after comes last.
+        labels: The table of labels, or None for class folders.
+        id_column: The table's column of ids, or the sample submission's for class folders.
+        label_column: The table's column of labels; "label" for class folders.
+        ids: Whether ids are file names without ("stem") or with ("name") extension.
+        sample_submission: The file.
+        columns: What the sample asks for: a probability per class ("classes"), a class's name
+            ("label") or a single probability ("probability").
+        train_images, test_images: How many there are.
+        counts: Training images of each class, in the order of `classes`.
+        width, height: Medians in pixels, as the files' headers say, not turned upright.
+        smallest, largest: The smallest and the largest side, in pixels.
+        image_size: A side to train at, in pixels: a multiple of 32 that is at most 224 and not
+            above the median shorter side, but at least 32.
+        notes: What a user should know, a line each.
+        questions: What cannot be seen, a phrase each.
     """
 
     folder: Path
@@ -86,25 +96,28 @@ def inspect(
     sample: str | None = None,
     label_column: str | None = None,
 ) -> Findings:
-    """Look at a data folder; no image is decoded.
+    """Look at a data folder: names first, and content where names leave several possibilities.
+
+    Of at most 200 images the header is read; none is decoded.
 
     Args:
-        folder: As it was unpacked.
-        train: The folder of training images, where its name does not tell.
+        folder: The data folder.
+        train: The folder of training images, relative to the data folder, where several may be it.
         test: The folder of test images, likewise.
-        labels: The CSV of labels, where several would do.
-        sample: The sample submission, where its name does not tell.
-        label_column: The column of the labels, where several would do.
+        labels: The table of labels, likewise; it is used even where there are class folders.
+        sample: The sample submission, likewise.
+        label_column: The table's column of labels, where several may be it.
 
     Raises:
-        InputError: The engine could not train on it; everything that is wrong is listed at once.
+        InputError: The engine could not train on this, or what is meant cannot be decided; all of
+            it in one message, with what to do about each.
     """
+    data = DataFolder(folder, sample, labels)
     problems: list[InputError] = []
-    data = DataFolder(folder, sample=sample, labels=labels)
-    asked = choose_asked(data, test, problems)
-    training: Training | None = None
+    questions = ["the competition's name", "its web address", "its metric"]
+    asked, training = Asked(None, None), None
     try:
-        refuse_strangers(data, asked)
+        asked = choose_asked(data, test, problems)
     except InputError as problem:
         problems.append(problem)
     try:
@@ -113,140 +126,94 @@ def inspect(
         problems.append(problem)
     if problems or training is None or asked.sample is None or asked.test is None:
         raise all_of(data.root, problems)
-    counts = {name: number for name, number in training.counts().items() if number}
-    if len(counts) < 2:
-        raise InputError(
-            f"{data.root}: the training images are of {len(counts)} class "
-            f"({', '.join(counts) or 'none'}); two are needed",
-            mend="Look into the labels, or name their column with --label-column.",
+    table, images = asked.sample, asked.test
+    refuse_mixed(data, training, table, images)
+
+    counts = training.counts()
+    classes = _in_order(list(counts), asked.columns)
+    ids: Ids = "stem"
+    columns: Columns = "classes"
+    sides: list[tuple[int, int]] = []
+    broken: list[str] = []
+    try:
+        refuse_classes(data, training, classes)
+        columns = what_is_asked(data, table, classes, questions)
+    except InputError as problem:
+        problems.append(problem)
+    try:
+        refuse_strangers(data, table, images)
+        ids = agreed_ids(data, training, table, images)
+        refuse_shared_ids(data, training, images, ids)
+    except InputError as problem:
+        problems.append(problem)
+    try:
+        sides, broken = _sizes(data.root, training.images())
+    except InputError as problem:
+        problems.append(problem)
+    if problems:
+        raise all_of(data.root, problems)
+
+    notes = notes_on(data, training, table, images, ids)
+    if broken:
+        notes.insert(
+            0,
+            f"of {len(sides) + len(broken)} images looked at {len(broken)} cannot be read: "
+            f"{', '.join(shorten(broken, 3))}; a run refuses this until it is mended",
         )
-    questions: list[str] = []
-    classes = _in_order(counts, asked.columns)
-    columns = what_is_asked(data, asked.sample, classes, questions)
-    images = training.images()
-    width, height, smallest, largest = _sizes(data.root, images)
+    shorter = int(statistics.median(min(size) for size in sides))
     return Findings(
         folder=data.root,
         layout=training.layout,
         train=training.folder.path,
-        test=asked.test.path,
+        test=images.path,
         classes=classes,
         labels=training.table.path if training.table else None,
-        id_column=training.id_column or asked.sample.columns[0],
-        label_column=_label_column(training, asked, columns),
-        ids=_ids(data, training, asked, asked.test),
-        sample_submission=asked.sample.path,
+        id_column=training.id_column or table.columns[0],
+        label_column=training.label_column,
+        ids=ids,
+        sample_submission=table.path,
         columns=columns,
-        train_images=len(images),
-        test_images=len(asked.test.images),
+        train_images=len(training.images()),
+        test_images=len(images.images),
         counts={name: counts[name] for name in classes},
-        width=width,
-        height=height,
-        smallest=smallest,
-        largest=largest,
-        image_size=min(224, max(32, min(width, height) // 32 * 32)),
-        notes=_notes(data, training, asked.test, counts),
+        width=int(statistics.median(width for width, _ in sides)),
+        height=int(statistics.median(height for _, height in sides)),
+        smallest=min(min(size) for size in sides),
+        largest=max(max(size) for size in sides),
+        image_size=max(32, min(224, shorter // 32 * 32)),
+        notes=notes,
         questions=questions,
     )
 
 
-def _in_order(counts: Mapping[str, int], columns: Sequence[str]) -> list[str]:
-    if set(columns) == set(counts):
-        return list(columns)
-    if all(name.isascii() and name.isdecimal() for name in counts):
-        return sorted(counts, key=lambda name: (int(name), name))
-    return sorted(counts)
+def _in_order(classes: list[str], asked: Sequence[str]) -> list[str]:
+    columns = [one_spelling(name) for name in asked]
+    if len(columns) > 1 and sorted(columns) == sorted(classes):
+        return columns
+    try:
+        ordered = sorted(classes, key=lambda name: (int(name), name))
+    except ValueError:
+        ordered = sorted(classes)
+    if len(columns) == 1 and len(ordered) == 2:
+        ordered.sort(key=lambda name: name.lower() == columns[0].lower())
+    return ordered
 
 
-def _label_column(training: Training, asked: Asked, columns: Columns) -> str:
-    if training.table is None and columns != "classes":
-        return asked.columns[0]
-    return training.label_column
-
-
-def _ids(data: DataFolder, training: Training, asked: Asked, test: Folder) -> Ids:
-    """How ids name image files, by the sample submission; a table must do it alike.
-
-    Raises:
-        InputError: It does not: the engine has one rule for all files.
-    """
-    ids = match_values(asked.ids, Names.of(test.images))[0]
-    if training.ids is not None and training.ids != ids and asked.sample and training.table:
-        ending = {"stem": "without", "name": "with"}
-        raise InputError(
-            f"{data.root}: ids are file names {ending[training.ids]} extension in "
-            f"{training.table.path}, {ending[ids]} it in {asked.sample.path}",
-            mend=f"Write those of {training.table.path} {ending[ids]} extension.",
-        )
-    return ids
-
-
-def _sizes(root: Path, images: Sequence[str]) -> tuple[int, int, int, int]:
-    """Median width and height, shortest and longest side, of evenly chosen images, in pixels."""
-    step = max(1, len(images) // _SIZES)
-    sizes = []
-    for name in images[::step][:_SIZES]:
+def _sizes(root: Path, images: Sequence[str]) -> tuple[list[tuple[int, int]], list[str]]:
+    """(width, height) in pixels of evenly spaced images, and the paths of the unreadable ones."""
+    some = min(LOOKED_AT, len(images))
+    sizes: list[tuple[int, int]] = []
+    broken: list[str] = []
+    for path in (images[number * len(images) // some] for number in range(some)):
         try:
-            with Image.open(root / name) as image:
-                sizes.append(image.size)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-            continue
+            with Image.open(root / path) as file:
+                sizes.append(file.size)
+        except UNREADABLE:
+            broken.append(path)
     if not sizes:
         raise InputError(
-            f"none of the training images in {root} can be read",
-            details=shorten(images),
-            mend="Fetch the data again.",
+            f"{root}: none of the {some} training images looked at can be read",
+            details=shorten(broken),
+            mend="Fetch these files again.",
         )
-    widths, heights = zip(*sizes, strict=True)
-    sides = [*widths, *heights]
-    return int(statistics.median(widths)), int(statistics.median(heights)), min(sides), max(sides)
-
-
-def _notes(
-    data: DataFolder, training: Training, test: Folder, counts: Mapping[str, int]
-) -> list[str]:
-    notes = []
-    fewest = min(counts, key=lambda name: (counts[name], name))
-    if counts[fewest] < _FEW:
-        notes.append(f"the smallest class, {fewest}, has {counts[fewest]} images")
-    folders = [training.folder, test]
-    if training.table is None:
-        folders += training.folder.folders
-        if training.folder.images:
-            notes.append(f"images directly in {training.folder.path}/ belong to no class: ignored")
-    else:
-        here = Names.of(training.folder.images).as_ids(training.ids or "stem")
-        labelled = {image_id for image_id, label in training.labelled().items() if label}
-        for what, strays in (
-            ("images without a label", here - labelled),
-            ("labels without an image", labelled - here),
-        ):
-            if strays:
-                notes.append(f"{len(strays)} {what}: {', '.join(shorten(sorted(strays), 3))}")
-    for folder in folders:
-        if folder.files:
-            others = ", ".join(shorten(folder.files, 3))
-            notes.append(f"{len(folder.files)} files in {folder.path}/ are no images: {others}")
-    if test.folders:
-        notes.append(f"folders in {test.path}/ are ignored")
-    if training.table is None:
-        notes += _notes_on_tables(data, training)
-    return notes
-
-
-def _notes_on_tables(data: DataFolder, training: Training) -> list[str]:
-    """What tables say otherwise of the images of class folders: the folders decide."""
-    notes = []
-    by_folder = {name: folder.name for folder in training.folder.folders for name in folder.images}
-    for table in labels_beside_folders(data, training):
-        labels = table.labelled()
-        by_name = table.ids == "name"
-        other = [
-            name
-            for name, label in by_folder.items()
-            if labels.get(name if by_name else name.rpartition(".")[0], label) != label
-        ]
-        path = table.table.path if table.table else ""
-        said = f"{path} labels {len(other)} images otherwise; " if other else f"{path} agrees; "
-        notes.append(f"{said}the class folders are taken")
-    return notes
+    return sizes, broken

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from competition.errors import InputError, shorten
+from competition.names import one_spelling
 from competition.starting.gathering import DataFolder, all_of
 from competition.starting.listing import Folder
 from competition.starting.tables import (
@@ -35,17 +36,24 @@ class Training:
         """As data.layout of the settings."""
         return "table" if self.table else "folders"
 
+    @property
+    def parts(self) -> list[Folder]:
+        """The folders that hold the images: those of the classes, or the one of the table."""
+        if self.table is not None:
+            return [self.folder]
+        return [folder for folder in self.folder.folders if folder.images]
+
     def labelled(self) -> dict[str, str]:
-        """The label of each id of the table."""
+        """The label of each id of the table, in Unicode's form NFC; empty where there is none."""
         if self.table is None:
             return {}
-        frame = self.table.frame
-        return dict(zip(frame[self.id_column], frame[self.label_column], strict=True))
+        labels = self.table.frame[self.label_column].map(one_spelling)
+        return dict(zip(self.table.frame[self.id_column], labels, strict=True))
 
     def counts(self) -> dict[str, int]:
         """How many images each class has."""
         if self.table is None:
-            return {folder.name: len(folder.images) for folder in self.folder.folders}
+            return {one_spelling(folder.name): len(folder.images) for folder in self.parts}
         here = Names.of(self.folder.images).as_ids(self.ids or "stem")
         counts: dict[str, int] = {}
         for image_id, label in self.labelled().items():
@@ -55,8 +63,7 @@ class Training:
 
     def images(self) -> list[str]:
         """The paths of the training images, relative to the data folder, sorted."""
-        folders = [self.folder] if self.table else self.folder.folders
-        return sorted(f"{folder.path}/{name}" for folder in folders for name in folder.images)
+        return sorted(f"{folder.path}/{name}" for folder in self.parts for name in folder.images)
 
 
 def choose_training(
@@ -147,17 +154,13 @@ def _training(
 
 
 def _by_folders(data: DataFolder, folder: Folder) -> Training:
-    empty = [
-        f"{below.path}/: " + ("its images stand in folders below it" if below.total else "no image")
-        for below in folder.folders
-        if not below.images
-    ]
-    if empty:
+    deep = [folder.path for folder in folder.filled if not folder.images]
+    if deep:
         raise InputError(
-            f"folders in {data.root / folder.path} that hold no image directly:",
-            details=shorten(empty),
+            f"class folders in {data.root / folder.path} whose images stand in folders below them:",
+            details=shorten(deep),
             mend="Move the images of a class into its folder itself; take out folders that are no "
-            "class.",
+            "class. If a table labels the images, name their folder with --train.",
         )
     return Training(folder)
 
@@ -220,8 +223,8 @@ def _labelled(
 
 def labels_beside_folders(data: DataFolder, training: Training) -> list[Training]:
     """The tables that label the images of class folders too, with the column that agrees best."""
-    images = [name for folder in training.folder.folders for name in folder.images]
-    names, classes = Names.of(images), {folder.name for folder in training.folder.folders}
+    names = Names.of(name for folder in training.parts for name in folder.images)
+    classes = set(training.counts())
     found: list[Training] = []
     for path, table in data.tables.items():
         match_ = match(table, names) if path not in data.samples else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -45,6 +44,11 @@ class Table:
     def columns(self) -> list[str]:
         """The names of its columns."""
         return list(self.frame.columns)
+
+    @property
+    def ids(self) -> set[str]:
+        """The values of its first column, which are the ids of a sample submission."""
+        return self.values(self.columns[0])
 
     def values(self, column: str) -> set[str]:
         """The values of a column that are not empty."""
@@ -96,17 +100,15 @@ def read_table(root: Path, path: str) -> Table:
     """
     file = root / path
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            header = next(csv.reader(text), [])
-        frame = read_csv(file, text=tuple(header))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        # A row that is cut short has missing values in place of empty ones.
+        frame = read_csv(file, all_text=True).fillna("")
+    except OSError as error:
         raise InputError(
-            f"{file} is not a readable CSV file: {error}",
-            mend="Save it as comma-separated text in UTF-8.",
+            f"cannot read {file}: {error.strerror or error}", mend="Mend its permissions."
         ) from error
-    if len(header) == 1 and re.search(r"[;\t|]", header[0]):
+    if len(frame.columns) == 1 and re.search(r"[;\t|]", frame.columns[0]):
         raise InputError(
-            f"{file}: its values are not separated by commas: {header[0]!r}",
+            f"{file}: its values are not separated by commas: {frame.columns[0]!r}",
             mend="Save it as comma-separated text in UTF-8.",
         )
     return Table(path, frame)

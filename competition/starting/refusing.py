@@ -1,0 +1,107 @@
+"""What no project can be made from, though it is clear what the data folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter, ValidationError
+
+from competition.errors import InputError, shorten
+from competition.names import ClassName
+from competition.starting.gathering import DataFolder
+from competition.starting.labelling import Training
+from competition.starting.listing import Folder
+from competition.starting.tables import Ids, Names, Table, match_values
+
+# More different values than this, and more than every second row has its own: no classes.
+_MANY_CLASSES = 20
+
+
+def refuse_mixed(data: DataFolder, training: Training, sample: Table, test: Folder) -> None:
+    """Raise InputError when training and test images are in one folder."""
+    if test.path != training.folder.path:
+        return
+    folder = data.root / test.path
+    raise InputError(
+        f"training and test images stand together in {folder}",
+        mend=f"Move the {len(sample.ids):,} images that {data.root / sample.path} names into "
+        f"a folder {data.root / 'test'}.",
+    )
+
+
+def refuse_classes(data: DataFolder, training: Training, classes: Sequence[str]) -> None:
+    """Raise InputError when the settings could not hold these classes."""
+    where = data.root / training.folder.path
+    mend = "Rename these class folders."
+    if training.table is not None:
+        where = data.root / training.table.path
+        mend = (
+            f"Mend the labels in the column {training.label_column!r}, or name another column with "
+            "--label-column."
+        )
+        rows = len(training.table.frame)
+        if len(classes) > max(_MANY_CLASSES, rows / 2):
+            raise InputError(
+                f"{where}: the column {training.label_column!r} has {len(classes):,} different "
+                f"values in {rows:,} rows: no classes",
+                mend="Name the column of labels with --label-column.",
+            )
+    if len(classes) < 2:
+        raise InputError(
+            f"{where} has only one class: {', '.join(classes)}",
+            mend="There must be two or more of them.",
+        )
+    problems = [problem for name in classes if (problem := _not_allowed(name))]
+    lower: dict[str, str] = {}
+    for name in classes:
+        other = lower.setdefault(name.lower(), name)
+        if other != name:
+            problems.append(f"{other!r} and {name!r} differ only in upper and lower case")
+    if problems:
+        raise InputError(f"{where}: classes that cannot be:", details=shorten(problems), mend=mend)
+
+
+def _not_allowed(name: str) -> str:
+    try:
+        TypeAdapter(ClassName).validate_python(name)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        return f"{name!r}, allowed: {message}"
+    return ""
+
+
+def agreed_ids(data: DataFolder, training: Training, sample: Table, test: Folder) -> Ids:
+    """How the sample submission names the test images.
+
+    Raises:
+        InputError: The table of labels names the training images otherwise.
+    """
+    ids, _ = match_values(sample.ids, Names.of(test.images))
+    if training.table is not None and training.ids != ids:
+        table, other = data.root / training.table.path, data.root / sample.path
+        without, with_ = (other, table) if ids == "stem" else (table, other)
+        raise InputError(
+            f"{with_} has ids with the files' extension, {without} without it",
+            mend=f"Make both the same: write the ids of {table} as {other} does.",
+        )
+    return ids
+
+
+def refuse_shared_ids(data: DataFolder, training: Training, test: Folder, ids: Ids) -> None:
+    """Raise InputError when two images of a part have one id."""
+    problems: list[str] = []
+    for part in (training.parts, [test]):
+        owners: dict[str, list[str]] = {}
+        for folder in part:
+            for name in folder.images:
+                image_id = name.rpartition(".")[0] if ids == "stem" else name
+                owners.setdefault(image_id, []).append(f"{folder.path}/{name}")
+        problems += [f"{i}: {', '.join(paths)}" for i, paths in owners.items() if len(paths) > 1]
+    if problems:
+        extension = "without" if ids == "stem" else "with"
+        raise InputError(
+            f"{data.root}: several images with one id, which is the file's name {extension} "
+            "extension and without its folder:",
+            details=shorten(problems),
+            mend="Rename all but one, for example with the class in front, or remove them.",
+        )
