@@ -49,7 +49,8 @@ class Findings:
             column is named after comes last.
         labels: The table of labels, or None for class folders.
         id_column: The table's column of ids, or the sample submission's for class folders.
-        label_column: The table's column of labels; "label" for class folders.
+        label_column: The table's column of labels; for class folders the sample submission's only
+            column, or "label".
         ids: Whether ids are file names without ("stem") or with ("name") extension.
         sample_submission: The file.
         columns: What the sample asks for: a probability per class ("classes"), a class's name
@@ -61,7 +62,8 @@ class Findings:
         image_size: A side to train at, in pixels: a multiple of 32 that is at most 224 and not
             above the median shorter side, but at least 32.
         notes: What a user should know, a line each.
-        questions: What cannot be seen, a phrase each.
+        questions: What the folder leaves open, a phrase each; not what no folder shows, such as the
+            competition's name or its metric.
     """
 
     folder: Path
@@ -114,7 +116,7 @@ def inspect(
     """
     data = DataFolder(folder, sample, labels)
     problems: list[InputError] = []
-    questions = ["the competition's name", "its web address", "its metric"]
+    questions: list[str] = []
     asked, training = Asked(None, None), None
     try:
         asked = choose_asked(data, test, problems)
@@ -169,7 +171,7 @@ def inspect(
         classes=classes,
         labels=training.table.path if training.table else None,
         id_column=training.id_column or table.columns[0],
-        label_column=training.label_column,
+        label_column=_label_column(training, asked),
         ids=ids,
         sample_submission=table.path,
         columns=columns,
@@ -184,6 +186,12 @@ def inspect(
         notes=notes,
         questions=questions,
     )
+
+
+def _label_column(training: Training, asked: Asked) -> str:
+    if training.table is None and len(asked.columns) == 1:
+        return asked.columns[0]
+    return training.label_column
 
 
 def _in_order(classes: list[str], asked: Sequence[str]) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from competition.errors import shorten
+from competition.names import one_spelling
 from competition.starting.gathering import DataFolder
 from competition.starting.labelling import Training, labels_beside_folders
 from competition.starting.listing import Folder
 from competition.starting.tables import Ids, Names, Table
 
 # A class with fewer images leaves hardly any to hold out.
-FEW = 20
+FEW = 10
 
 _REFUSED = "a run refuses this until it is mended"
 
@@ -24,7 +25,7 @@ def notes_on(
     smallest = min(counts, key=lambda name: counts[name])
     notes = [*_refused(training, sample, test, ids), *_left_out(data, training, test)]
     if counts[smallest] < FEW:
-        notes.append(f"the smallest class, {smallest}, has {_many(counts[smallest], 'image')}")
+        notes.append(f"the smallest class, {smallest}, has {counts[smallest]} images")
     if training.layout == "folders":
         notes += _disagreements(data, training)
     if data.root.resolve() != data.given.resolve():
@@ -106,14 +107,14 @@ def _disagreements(data: DataFolder, training: Training) -> Iterator[str]:
             image_id
             for folder in training.parts
             for image_id in sorted(Names.of(folder.images).as_ids(other.ids or "stem"))
-            if image_id in labels and labels[image_id] != folder.name
+            if image_id in labels and labels[image_id] != one_spelling(folder.name)
         ]
-        if wrong and other.table is not None:
-            yield (
-                f"{other.table.path}, column {other.label_column!r}, gives "
-                f"{_many(len(wrong), 'image')} another class than the class folders, which are "
-                f"used: {_examples(wrong)}"
-            )
+        if other.table is None:
+            continue
+        said = f"labels {len(wrong)} images otherwise" if wrong else "agrees"
+        yield f"{other.table.path} {said}; the class folders are taken"
+        if wrong:
+            yield f"labelled otherwise in {other.table.path}: {_examples(wrong)}"
 
 
 def _paths(folder: Folder, names: Iterable[str]) -> list[str]:

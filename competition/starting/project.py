@@ -51,7 +51,17 @@ def questions() -> dict[str, Any]:
 
 
 def seen(found: Findings, folder: Path) -> dict[str, str]:
-    """The answers that a data folder and the project's own folder give."""
+    """The answers that a data folder and the project's own folder give.
+
+    Raises:
+        InputError: A class has a comma in its name, which separates the classes of an answer.
+    """
+    for name in found.classes:
+        if "," in name:
+            raise InputError(
+                f"the class {name!r} has a comma in its name",
+                mend="Rename its folder, or the label in the table.",
+            )
     return {
         "project_slug": slug(folder.name),
         "classes": ",".join(found.classes),
