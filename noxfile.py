@@ -55,8 +55,10 @@ if Path("template").is_dir():  # not in a project that was made from it
     def template(session: nox.Session) -> None:
         """Make projects from the template and run what they promise; `-- -m template` takes all."""
         install(session)
-        quick = ("-m", "template and not slow", "-n", "auto", "--maxprocesses", "2")
-        session.run("pytest", *quick, "tests/template", *session.posargs)
+        quick = ("-m", "template and not slow")
+        # One test runs a whole project's sessions: the other process takes the rest meanwhile.
+        cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "worksteal")
+        session.run("pytest", *quick, *cores, "tests/template", *session.posargs)
 
 
 @nox.session(default=False)
