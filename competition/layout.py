@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from competition.errors import InputError
+from competition.errors import InputError, shorten
 from competition.files import read_csv
 from competition.names import one_spelling
 from competition.settings import Data
@@ -30,6 +32,25 @@ IMAGE_SUFFIXES = (
 def images_in(folder: Path) -> list[Path]:
     """The image files directly in a folder, by name: the disk's order means nothing."""
     return sorted(path for path in folder.iterdir() if _is_image(path))
+
+
+def refuse_unspeakable_names(names: Iterable[str]) -> None:
+    """Raise InputError for names that are not UTF-8: they can be neither printed nor written."""
+    strange = [name for name in names if not _is_utf8(name)]
+    if strange:
+        raise InputError(
+            "file names that are not UTF-8:",
+            details=shorten(os.fsencode(n).decode("utf-8", "backslashreplace") for n in strange),
+            mend="Rename these files.",
+        )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def class_folders(part: Path) -> dict[str, Path]:

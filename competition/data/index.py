@@ -15,7 +15,13 @@ from PIL import Image, UnidentifiedImageError
 from competition.data.pixels import UNREADABLE, decode, pixel_digest
 from competition.errors import InputError, nearest, shorten
 from competition.files import sha256_file, sha256_json
-from competition.layout import class_folders, images_in, read_labels, subfolder
+from competition.layout import (
+    class_folders,
+    images_in,
+    read_labels,
+    refuse_unspeakable_names,
+    subfolder,
+)
 from competition.settings import Data, Settings
 from competition.terminal import progress_bars
 
@@ -42,7 +48,7 @@ def build_index(settings: Settings) -> pd.DataFrame:
     if not folder.is_dir():
         raise settings.no_data_folder()
     entries = [*_train_entries(settings), *_test_entries(settings)]
-    _refuse_unspeakable_names(entries, folder)
+    refuse_unspeakable_names(_relative(path, folder) for *_, path in entries)
     _refuse_shared_ids(entries, folder)
     rows = _read_all(entries, folder)
     return pd.DataFrame(rows).sort_values(["part", "id"], ignore_index=True)
@@ -129,25 +135,6 @@ def _test_entries(settings: Settings) -> list[Entry]:
 
 def _id(path: Path, data: Data) -> str:
     return path.stem if data.ids == "stem" else path.name
-
-
-def _refuse_unspeakable_names(entries: Sequence[Entry], folder: Path) -> None:
-    """File names whose bytes are not UTF-8 could neither be printed nor written into a table."""
-    strange = [name for *_, path in entries if not _is_utf8(name := _relative(path, folder))]
-    if strange:
-        raise InputError(
-            "file names that are not UTF-8:",
-            details=shorten(os.fsencode(n).decode("utf-8", "backslashreplace") for n in strange),
-            mend="Rename these files.",
-        )
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_shared_ids(entries: Sequence[Entry], folder: Path) -> None:

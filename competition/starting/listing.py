@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from competition.errors import InputError, shorten
-from competition.layout import IMAGE_SUFFIXES
+from competition.errors import InputError
+from competition.layout import IMAGE_SUFFIXES, refuse_unspeakable_names
 
 # Deep enough for two folders that an archive added, images/train/<class>/ and one below.
 SCAN_DEPTH = 6
@@ -119,18 +119,13 @@ def scan(root: Path, *, depth: int = SCAN_DEPTH) -> Folder:
     Raises:
         InputError: A folder cannot be read, or names of folders, images or tables are not UTF-8.
     """
-    strange: list[str] = []
-    listing = _scan(root, "", depth, strange)
-    if strange:
-        raise InputError(
-            "file names that are not UTF-8:",
-            details=shorten(os.fsencode(n).decode("utf-8", "backslashreplace") for n in strange),
-            mend="Rename these files.",
-        )
+    names: list[str] = []
+    listing = _scan(root, "", depth, names)
+    refuse_unspeakable_names(names)
     return listing
 
 
-def _scan(root: Path, path: str, depth: int, strange: list[str]) -> Folder:
+def _scan(root: Path, path: str, depth: int, names: list[str]) -> Folder:
     images: list[str] = []
     files: list[str] = []
     folders: list[str] = []
@@ -146,8 +141,7 @@ def _scan(root: Path, path: str, depth: int, strange: list[str]) -> Folder:
                 else:
                     kind = files
                 kind.append(entry.name)
-                if not _is_utf8(entry.name):
-                    strange.append(f"{path}/{entry.name}".lstrip("/"))
+                names.append(f"{path}/{entry.name}".lstrip("/"))
     except OSError as error:
         raise InputError(
             f"cannot read the folder {root / path}: {error.strerror or error}",
@@ -159,15 +153,7 @@ def _scan(root: Path, path: str, depth: int, strange: list[str]) -> Folder:
         tuple(sorted(images)),
         tuple(sorted(files)),
         tuple(
-            _scan(root, name, depth - 1, strange) if depth > 1 else Folder(name, (), (), ())
+            _scan(root, name, depth - 1, names) if depth > 1 else Folder(name, (), (), ())
             for name in below
         ),
     )
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
