@@ -63,6 +63,14 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     assert "--run NAME" in changed.stderr
     assert {path: path.read_bytes() for path in run.rglob("*.csv")} == before
 
+
+@pytest.mark.slow  # six processes, of which one trains
+def test_training_and_blending_again_keep_the_record_of_the_run(
+    competition: Competition, small_toml: Path, tmp_path: Path
+) -> None:
+    assert competition("run", "--config", small_toml).returncode == 0
+    run = tmp_path / "runs" / "full"
+
     # Training a member that is complete already loses nothing of the run's record.
     content = json.loads((run / "manifest.json").read_text())["content"]
     assert competition("train", "a", "--config", small_toml).returncode == 0
@@ -80,7 +88,9 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     )
     assert weighted.returncode == 0, weighted.stderr
     only_a = pd.read_csv(tmp_path / "a.csv", dtype={"ID": str}).set_index("ID")
-    assert (only_a - members["a"].loc[only_a.index]).abs().to_numpy().max() < 1e-6
+    predictions = run / "members" / "a" / "test.csv"
+    member = pd.read_csv(predictions, dtype={"id": str}).set_index("id")
+    assert (only_a - member.loc[only_a.index]).abs().to_numpy().max() < 1e-6
     valid = competition("validate", "a.csv", "--config", small_toml)
     assert valid.returncode == 0, valid.stderr
 

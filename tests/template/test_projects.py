@@ -33,7 +33,7 @@ CYCLE: dict[str, dict[str, str]] = {
         "ci": "none",
     },
     "label": {
-        "project_name": "2nd class",
+        "project_name": "12 grades",
         "competition_address": "https://example.org/2nd",
         "classes": "0,1,2,3,4",
         "metric": "quadratic kappa",
@@ -48,12 +48,14 @@ CYCLE: dict[str, dict[str, str]] = {
         "members": "13th place",
     },
     "accuracy": {
-        "classes": "a,b,c",
-        "layout": "table",
+        "project_name": "2nd class",
+        "classes": "a b,Été,c",
         "metric": "accuracy",
         "submission_columns": "the likeliest class",
     },
 }
+# The one of them whose sessions are all run.
+WHOLE = "accuracy"
 RENDERED = ("README.md", "competition/competition.toml")
 
 
@@ -96,7 +98,8 @@ def test_a_project_has_exactly_its_files_and_they_work(name: str, make: Make, ru
     run("ruff", "check", ".", cwd=project)
     run("ruff", "format", "--check", ".", cwd=project)
     run("lint-imports", cwd=project)
-    run(sys.executable, "-m", "pytest", "-q", "tests/test_competition.py", cwd=project)
+    if name != WHOLE:
+        run(sys.executable, "-m", "pytest", "-q", "tests/test_competition.py", cwd=project)
 
 
 def test_a_clone_an_address_and_a_zip_give_the_same_project(
@@ -149,7 +152,7 @@ def test_a_refused_answer_leaves_no_folder_behind(
 def test_one_project_passes_all_its_sessions_from_a_fresh_clone(
     make: Make, run: Run, tmp_path: Path
 ) -> None:
-    project = make(project_name="2nd class", classes="a b,Été,c", metric="accuracy")
+    project = make(**CYCLE[WHOLE])
     run("git", "init", "-q", cwd=project)
     run("git", "add", "-A", cwd=project)
     run("git", "commit", "-qm", "Begin", cwd=project)
