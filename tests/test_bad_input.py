@@ -284,6 +284,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow  # a process that imports for ten seconds
 @pytest.mark.parametrize("small_disk", ["8k"], indirect=True)
 def test_a_disk_too_small_for_the_index(
     competition: Command, small_toml: Path, data: Path, small_disk: Path

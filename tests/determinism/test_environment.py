@@ -128,7 +128,7 @@ def usual() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "variables",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         # Any of the first three would leave one thread, and a convolution that waits for ever for
         # the other one.
         {

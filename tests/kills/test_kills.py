@@ -60,7 +60,7 @@ CASES = {
         Moment("competition.training.members:build_learner", when="after"), START
     ),
     # Within a step.
-    "loading": Case(Moment(ITEM, 60), at(2, 2), quick=True),
+    "loading": Case(Moment(ITEM, 60), at(2, 2)),
     "loading, checkpoints at epochs": Case(Moment(ITEM, 60), at(2), (SELDOM,)),
     "loading, in a process": Case(
         Moment(ITEM, 8, victim="parent"), START, (SELDOM, "run.workers=2"), quick=True

@@ -99,7 +99,9 @@ def from_a_fresh_generator(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng().integers(256, size=shape, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("noise", [from_urandom, from_a_fresh_generator])
+@pytest.mark.parametrize(
+    "noise", [pytest.param(from_urandom, marks=pytest.mark.slow), from_a_fresh_generator]
+)
 def test_10_item_transform_that_draws_by_itself(
     bench: Bench, noise: Callable[[tuple[int, ...]], np.ndarray]
 ) -> None:

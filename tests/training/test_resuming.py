@@ -546,7 +546,7 @@ def unbroken_with(small: Small) -> Callable[[type[Callback]], Path]:
 
 # Where it is interrupted, and whether that is tried by default.
 USERS_OWN: list[tuple[type[Callback], Place, bool]] = [
-    (Noise, Place(3, "step", 2), True),
+    (Noise, Place(3, "step", 2), False),
     (Noise, Place(2, "end"), False),
     (Noise, Place(4, "step", 4), False),
     (Noise, Place(4, "validation", 1), False),

@@ -96,7 +96,12 @@ def test_a_member_does_not_depend_on_what_was_drawn_or_trained_before(
 
 
 @pytest.mark.parametrize(
-    "change", ["run.seed=1", "recipe.dropout=0.4", "members.a.epochs.frozen=2"]
+    "change",
+    [
+        "run.seed=1",
+        pytest.param("recipe.dropout=0.4", marks=pytest.mark.slow),
+        pytest.param("members.a.epochs.frozen=2", marks=pytest.mark.slow),
+    ],
 )
 def test_another_seed_or_recipe_gives_other_bits(
     train: Any, settings: Settings, small_toml: Path, change: str
