@@ -82,7 +82,7 @@ def test_a_second_process_is_refused_with_the_first_ones_id(holder: Holder, tmp_
     begin = time.monotonic()
     with pytest.raises(InputError) as refused, held([folder]):
         pytest.fail("held twice")
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5
     assert refused.value.what.startswith(f"{folder} is being trained by process {process.pid} on ")
     assert "pidns" not in refused.value.what
     assert "--run" in refused.value.mend
@@ -140,7 +140,7 @@ def test_the_lock_of_a_killed_process_is_recognised_at_once(holder: Holder, tmp_
         assert (tmp_path / LOCK).is_file()
         begin = time.monotonic()
         assert_free(tmp_path)
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 5
 
 
 def test_a_process_id_that_is_used_again_does_not_keep_a_lock(tmp_path: Path) -> None:

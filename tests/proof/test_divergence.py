@@ -576,6 +576,7 @@ print(answer.returncode, seconds, peak * (1 if sys.platform == "darwin" else 102
 """
 
 
+@pytest.mark.slow  # a clock under a full suite measures its neighbours
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource usage of children")
 def test_ten_thousand_steps_take_less_than_two_seconds_and_300_mb(tmp_path: Path) -> None:
     rows = training(epochs=5, steps=2000)
