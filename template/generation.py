@@ -72,13 +72,13 @@ def mistakes(answers: Answers) -> list[str]:
     size = answers["image_size"]
     if not (size.isascii() and size.isdecimal() and 32 <= int(size) <= 4096):
         found.append(f"image_size: got {size!r}, allowed: a whole number from 32 to 4096")
+    classes = classes_of(answers)
     if answers["classes"] != READ_FROM_DATA:
-        found += _mistakes_in_classes(classes_of(answers))
-    classes = 0 if answers["classes"] == READ_FROM_DATA else len(classes_of(answers))
-    if answers["submission_columns"] == "the last class's probability" and classes != 2:
+        found += _mistakes_in_classes(classes)
+    if answers["submission_columns"] == "the last class's probability" and len(classes) != 2:
         found.append(
             "submission_columns: one column of probabilities needs exactly two classes, named in "
-            f"'classes'; there are {classes or 'none named'}"
+            f"'classes'; there are {len(classes) or 'none named'}"
         )
     return found
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.prompt import Prompt
 
 from competition.commands.options import Debug, Quiet, answered
+from competition.errors import InputError, nearest
 from competition.terminal import console, say
+
+if TYPE_CHECKING:
+    from competition.starting.inspecting import Findings
 
 app = typer.Typer()
 
@@ -99,7 +103,7 @@ def init(
         say(f"  {escape(line)}")
 
 
-def _say_findings(found: Any) -> None:
+def _say_findings(found: Findings) -> None:
     """Show what was seen in the data folder."""
     layout = "a folder per class" if found.layout == "folders" else f"labels in {found.labels}"
     say(f"[bold]data[/]      {escape(str(found.folder))}: {escape(layout)}")
@@ -128,8 +132,6 @@ def _given(texts: list[str], asked: dict[str, Any]) -> dict[str, str]:
     Raises:
         InputError: An unknown question, or a text that is none of its choices.
     """
-    from competition.errors import InputError, nearest
-
     names = [name for name in asked if not name.startswith("_")]
     given = {}
     for text in texts:

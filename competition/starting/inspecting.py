@@ -131,7 +131,7 @@ def inspect(
     table, images = asked.sample, asked.test
     refuse_mixed(data, training, table, images)
 
-    counts = training.counts()
+    counts, paths = training.counts(), training.images()
     classes = _in_order(list(counts), asked.columns)
     ids: Ids = "stem"
     columns: Columns = "classes"
@@ -149,7 +149,7 @@ def inspect(
     except InputError as problem:
         problems.append(problem)
     try:
-        sides, broken = _sizes(data.root, training.images())
+        sides, broken = _sizes(data.root, paths)
     except InputError as problem:
         problems.append(problem)
     if problems:
@@ -175,7 +175,7 @@ def inspect(
         ids=ids,
         sample_submission=table.path,
         columns=columns,
-        train_images=len(training.images()),
+        train_images=len(paths),
         test_images=len(images.images),
         counts={name: counts[name] for name in classes},
         width=int(statistics.median(width for width, _ in sides)),
