@@ -38,15 +38,18 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         # Best effort: on a file system that has just failed, removing may fail as well.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def unwritable(path: Path, error: OSError, *, mend: str = "") -> InputError:
+    """The error for a file that cannot be written; without `mend` it is of the folder of runs."""
+    if mend:
+        pass
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         mend = "Free some space, or choose another place with --out, and type the command again."
     else:
         mend = "Choose another place with --out (a blended file: --output)."

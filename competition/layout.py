@@ -29,9 +29,9 @@ IMAGE_SUFFIXES = (
 )
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, by name: the disk's order means nothing."""
-    return sorted(path for path in folder.iterdir() if _is_image(path))
+def images_in(folder: Path) -> list[str]:
+    """Names of the image files directly in a folder, sorted: the disk's order means nothing."""
+    return sorted(filter(_is_image, _names_in(folder)))
 
 
 def refuse_unspeakable_names(names: Iterable[str]) -> None:
@@ -142,7 +142,7 @@ def found_classes(data: Data, folder: Path) -> list[str]:
         part = subfolder(folder, data.train, "data.train")
         folders = class_folders(part)
         found = sorted(
-            name for name, path in folders.items() if any(map(_is_image, path.iterdir()))
+            name for name, path in folders.items() if any(map(_is_image, _names_in(path)))
         )
         looked_at = f"at the folders with an image in them in {part}"
         mend = (
@@ -159,5 +159,9 @@ def found_classes(data: Data, folder: Path) -> list[str]:
     return found
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+def _names_in(folder: Path) -> list[str]:
+    return os.listdir(folder)  # noqa: PTH208  (Path.iterdir takes ten times as long)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import SoftFileLock, Timeout
+from rich.markup import escape
 
 from competition.errors import InputError
+from competition.terminal import say
 
 LOCK = ".lock"
 
@@ -42,8 +44,7 @@ def held(folders: Sequence[Path]) -> Iterator[None]:
     ordered = sorted({folder.resolve(): folder for folder in folders}.items())
     with ExitStack() as locks:
         for _, folder in ordered:
-            lock = _lock(folder, "being trained", seconds=_PATIENCE, refused_at_once=True)
-            locks.enter_context(lock)
+            locks.enter_context(vacated(folder, "being trained"))
         for _, folder in ordered:
             _remove_unfinished(folder)
         yield
@@ -59,28 +60,76 @@ def turn(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Somebody has held the folder for a minute, or it cannot be written.
     """
-    with _lock(folder, "held", seconds=_TURN, refused_at_once=False):
+    with _lock(folder, "held", seconds=_TURN):
         _remove_unfinished(folder)
         yield
 
 
 @contextmanager
-def _lock(folder: Path, doing: str, *, seconds: float, refused_at_once: bool) -> Iterator[None]:
+def queued(folder: Path, doing: str) -> Iterator[None]:
+    """Let this process alone run the block, after all that came before it, however long they take.
+
+    What killed writers left unfinished in the folder is removed.
+
+    Args:
+        folder: Created where it is missing.
+        doing: What its holder does with it, for the line that says what is waited for.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    said: list[int] = []
+
+    def told(holder: int | None) -> bool:
+        if holder is not None and holder not in said:
+            said.append(holder)
+            say(f"[bold]waiting[/]   for process {holder}: {escape(str(folder))} is {doing}")
+        return False
+
+    with _lock(folder, doing, seconds=-1, ended_by=told):
+        _remove_unfinished(folder)
+        yield
+
+
+@contextmanager
+def vacated(folder: Path, doing: str) -> Iterator[None]:
+    """Hold a folder for this process while the block runs, unless somebody who runs holds it.
+
+    Args:
+        folder: Created where it is missing.
+        doing: What its holder does with it, for the refusal.
+
+    Raises:
+        InputError: Another process holds it, or it cannot be written.
+    """
+    # Waits only while the lock file names nobody.
+    with _lock(folder, doing, seconds=_PATIENCE, ended_by=lambda holder: holder is not None):
+        yield
+
+
+@contextmanager
+def _lock(
+    folder: Path,
+    doing: str,
+    *,
+    seconds: float,
+    ended_by: Callable[[int | None], bool] = lambda _: False,
+) -> Iterator[None]:
     """Hold one folder.
 
     Args:
         folder: Created where it is missing.
         doing: What its holder does with it, for the refusal.
-        seconds: How long to wait.
-        refused_at_once: Wait only while the lock file names nobody: a holder that still runs ends
-            it at once.
+        seconds: How long to wait; -1 for ever.
+        ended_by: Asked while waiting, with the process that holds it, None where that is not
+            known: whether to give up.
     """
     file = folder / LOCK
     lock = SoftFileLock(file, thread_local=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _name_abandoned(file)
-        lock.acquire(seconds, 0.05, cancel_check=lambda: refused_at_once and lock.pid is not None)
+        lock.acquire(seconds, 0.05, cancel_check=lambda: ended_by(lock.pid))
     except Timeout:
         raise _refusal(folder, file, doing) from None
     except OSError as error:

@@ -1,33 +1,26 @@
-"""The stages in their order: index, members, blend, submission, manifest."""
+"""The stages of a run in their order: index, pixels, members, their scores, manifest."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
+from competition.data.pixels import Pixels
 from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
-from competition.ensemble.probabilities import probability_problems, read_probabilities
 from competition.ensemble.scoring import Score, compared_score, score
-from competition.ensemble.submission import (
-    answers,
-    bind_to_sample,
-    read_sample,
-    read_submission,
-    refuse_other_images,
-    submission_problems,
-)
-from competition.errors import InputError, NegativeVerdict, shorten
-from competition.files import read_csv, sha256_file, whole_file, write_csv, write_json
+from competition.ensemble.submission import read_sample, refuse_other_images
+from competition.files import read_csv, whole_file, write_json
 from competition.locks import held, turn
 from competition.settings import Settings
 from competition.terminal import clock, say
@@ -41,26 +34,33 @@ class Prepared:
     settings: Settings
     folder: Path
     index: pd.DataFrame
+    pixels: dict[int, Pixels]
     sample_path: Path
     environment: dict[str, Any]
     data: str
 
+    @cached_property
+    def _digests(self) -> dict[int, str]:
+        """Of the data with the pixels of a size."""
+        return {size: data_digest(self.index, each.column) for size, each in self.pixels.items()}
+
     def identity(self, name: str) -> dict[str, Any]:
-        return member_identity(name, self.settings, self.data, self.environment)
+        data = self._digests[self.settings.members[name].image_size]
+        return member_identity(name, self.settings, data, self.environment)
 
     def member_folder(self, name: str) -> Path:
         return self.folder / "members" / name
 
 
 def prepare(settings: Settings, folder: Path) -> Prepared:
-    """Check the data and set up the environment; nothing is written yet.
+    """Check the data, decode it and set up the environment; only the cache is written to.
 
     Args:
         settings: Of the run.
         folder: runs/<run>.
 
     Raises:
-        InputError: About the data, the sample submission or the device.
+        InputError: About the data, the sample submission, the cache or the device.
     """
     index = build_index(settings)
     sample_path = settings.data_folder / settings.data.sample_submission
@@ -72,6 +72,8 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         f"[bold]data[/]      {counts['train']} training and {counts['test']} test images, "
         f"{len(settings.classes)} classes"
     )
+    sizes, cache = settings.image_sizes(), settings.cache_folder(folder.parent)
+    pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     environment = set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
     )
@@ -80,7 +82,15 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         f"[bold]device[/]    {decides.get('gpu', decides['device'])}, torch "
         f"{decides['packages']['torch']}, threads {decides['threads']}, seed {settings.run.seed}"
     )
-    return Prepared(settings, folder, index, sample_path, environment, data_digest(index))
+    return Prepared(
+        settings,
+        folder,
+        with_pixels(index, pixels),
+        pixels,
+        sample_path,
+        environment,
+        data_digest(index),
+    )
 
 
 def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
@@ -129,7 +139,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 say(f"{label} is complete already, {_result(records[name])}")
                 continue
             records[name] = train_member(
-                name, settings, run.index, run.environment, run.member_folder(name)
+                name, settings, run.index, run.pixels, run.environment, run.member_folder(name)
             )
             took = clock(records[name]["seconds"])
             say(f"{label} {settings.members[name].network}, {_result(records[name])}, {took}")
@@ -140,93 +150,6 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
 def _result(record: dict[str, Any]) -> str:
     scores = record["scores"]
     return f"valid loss {scores['valid_loss']:.4f}, accuracy {scores['accuracy']:.3f}"
-
-
-def members_to_blend(folder: Path, settings: Settings) -> list[tuple[Path, float]]:
-    """The test predictions of a run's members, with the weights of the settings.
-
-    Raises:
-        InputError: A member that has a weight is not complete.
-    """
-    weights = {name: settings.weight(name) for name in settings.members if settings.weight(name)}
-    missing = [n for n in weights if not (folder / "members" / n / "member.json").is_file()]
-    if missing:
-        raise InputError(
-            f"not complete in {folder}: {', '.join(missing)}",
-            mend="Train them first (competition train --help), or name another run with --run.",
-        )
-    return [(folder / "members" / name / "test.csv", weight) for name, weight in weights.items()]
-
-
-def blend_files(
-    files: Sequence[tuple[Path, float]], settings: Settings, sample_path: Path | None, output: Path
-) -> None:
-    """Blend prediction files and write what a submission asks for, in the order of the sample.
-
-    Args:
-        files: Prediction files and their weights; the mean is taken in this order.
-        settings: Method, clamp and renormalise; and what is asked of a submission. A label or one
-            probability is taken from the finished blend.
-        sample_path: The host's sample submission; the first file decides ids and order when None.
-        output: The file to write.
-
-    Raises:
-        NegativeVerdict: The blend is not a valid submission; it is not written.
-        InputError: A file cannot be read, or the files do not fit together.
-    """
-    tables = [read_probabilities(path) for path, _ in files]
-    names = [str(path) for path, _ in files]
-    blended = blend(tables, [weight for _, weight in files], settings.blend, names)
-    what = "the blend, which was not written,"
-    columns = settings.submission.columns
-    if columns == "probability" and settings.submission.rows_sum_to_one:
-        id_column, *classes = blended.columns
-        problems = probability_problems(blended, id_column, classes, rows_sum_to_one=True)
-        _refuse(what, problems)
-    if sample_path is not None:
-        sample = read_sample(sample_path, settings.classes, columns)
-        blended = bind_to_sample(answers(blended, settings.classes, columns), sample)
-    else:
-        if columns != "classes":
-            blended = answers(blended, settings.classes, columns)
-        sample = blended
-    _refuse(what, _problems(blended, sample, settings))
-    write_csv(output, blended)
-
-
-def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
-    """Check a submission against the sample; the number of its rows.
-
-    Raises:
-        NegativeVerdict: It is not valid; everything that is wrong is listed.
-        InputError: A file is missing or cannot be read as a table.
-    """
-    columns = settings.submission.columns
-    sample = read_sample(sample_path, settings.classes, columns)
-    submission = read_submission(path, columns)
-    _refuse(str(path), _problems(submission, sample, settings))
-    return len(submission)
-
-
-def _problems(submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings) -> list[str]:
-    asked = settings.submission
-    return submission_problems(
-        submission,
-        sample,
-        # One of two probabilities has no sum to check.
-        rows_sum_to_one=asked.rows_sum_to_one and asked.columns == "classes",
-        labels=settings.classes if asked.columns == "label" else (),
-    )
-
-
-def _refuse(what: str, problems: Sequence[str]) -> None:
-    if problems:
-        sums = any("row's sum" in problem for problem in problems)
-        raise NegativeVerdict(
-            f"{what} is not a valid submission:",
-            details=shorten(problems, most=20),
-            mend="Set blend.renormalise = true to bring the rows to a sum of 1." if sums else "",
-        )
 
 
 def blend_score(run: Prepared, names: Sequence[str]) -> Score:
@@ -282,14 +205,3 @@ def keep_record(run: Prepared, started: float) -> None:
             seconds=time.perf_counter() - started,
         )
         write_json(run.folder / "manifest.json", content)
-
-
-def record_blend(folder: Path, settings: Settings) -> None:
-    """Bring manifest.json up to date with a submission that was blended anew."""
-    path = folder / "manifest.json"
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("blend", "submission"):
-            content["content"]["settings"][part] = getattr(settings, part).model_dump(mode="json")
-        content["content"]["submission"] = sha256_file(folder / "submission.csv")
-        write_json(path, content)

@@ -96,6 +96,9 @@ class Run(Table):
     ledger: Literal["epoch", "step", "tensor"] = Field(
         "step", description="how finely a training writes down its digests"
     )
+    cache: str = Field(
+        "", description="folder of decoded images; cache/ beside the runs when empty"
+    )
     checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
         300.0, description="between two checkpoints within an epoch; each epoch ends with one"
     )
@@ -137,6 +140,7 @@ class Member(Table):
     zoom: Annotated[float, Field(ge=1)] = 1.1
     zoom_crop: Scales = []
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    precision: Literal["fp32", "bf16"] = "fp32"
     frozen_rates: Rates = [1e-3, 1e-2]
     unfrozen_rates: Rates = [1e-6, 1e-5]
     prediction_batch_size: Count = 64
@@ -222,6 +226,18 @@ class Settings(Table):
     def data_folder(self) -> Path:
         """The data folder; a relative one starts at the settings file's folder."""
         return (self.config.parent / self.data.folder).resolve()
+
+    def cache_folder(self, runs: Path) -> Path:
+        """The folder of decoded images; a relative one starts at the settings file's folder.
+
+        Args:
+            runs: The folder of all runs.
+        """
+        return (self.config.parent / self.run.cache) if self.run.cache else runs / "cache"
+
+    def image_sizes(self) -> list[int]:
+        """The sizes that images are decoded to for the members, ascending."""
+        return sorted({member.image_size for member in self.members.values()})
 
     def no_data_folder(self) -> InputError:
         """The error for a data folder that is not there: it says where the data is to be had."""

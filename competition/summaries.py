@@ -12,9 +12,10 @@ from rich.table import Table
 from competition.ensemble.scoring import METRICS, Score
 from competition.errors import shorten
 from competition.settings import Settings
-from competition.terminal import clock
+from competition.terminal import clock, megabytes
 
 if TYPE_CHECKING:
+    from competition.data.stored import Listed
     from competition.proof.comparing import Comparison
     from competition.proof.twins import Verdict
     from competition.proof.verify import Verification
@@ -99,6 +100,17 @@ def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Table:
         table.add_column(column, overflow="fold")
     for what, then, now in gaps:
         table.add_row(what, *(escape(_text(value)) for value in (then, now)))
+    return table
+
+
+def caches(found: Sequence[Listed]) -> Table:
+    """One row per cache of decoded images: its folder, images, size on the disk."""
+    table = Table(title="Decoded images", title_justify="left")
+    table.add_column("cache", no_wrap=True)
+    for column in ("images", "size"):
+        table.add_column(column, justify="right")
+    for each in found:
+        table.add_row(escape(each.name), f"{each.images:,}", megabytes(each.nbytes))
     return table
 
 

@@ -65,6 +65,18 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def megabytes(count: int) -> str:
+    """Bytes in words that fit a line: `0.4 MB`, `290 MB`, `19.5 GB`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return (
+                f"{count / size:.1f} {unit}"
+                if count < 100 * size
+                else f"{count / size:,.0f} {unit}"
+            )
+    return f"{count / 1e6:.1f} MB"
+
+
 def ignore_known_warnings() -> None:
     """Keep quiet about deprecations inside fastai that a user can do nothing about."""
     for beginning in KNOWN_WARNINGS:

@@ -165,6 +165,7 @@ def pyproject(answers: Answers) -> str:
     licence = {"none": "LicenseRef-Proprietary"}.get(answers["licence"], answers["licence"])
     text = (ENGINE / "pyproject.toml").read_text(encoding="utf-8")
     text = _replaced(text, r'^name = "competition"$', f"name = {toml(answers['project_slug'])}")
+    text = _replaced(text, r'^files = \["benchmarks", ', "files = [")
     described = f"description = {toml(answers['competition_name'])}"
     text = _replaced(text, r"^description = .*$", described)
     text = _replaced(text, r"^license = .*$", f'license = "{licence}"')

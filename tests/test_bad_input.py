@@ -70,11 +70,20 @@ def assert_refused(done: subprocess.CompletedProcess[str], *expected: str) -> No
 def refuses(competition: Command, small_toml: Path, tmp_path: Path) -> Callable[..., None]:
     """Check that a command, by default `run` of the small competition, is refused."""
 
-    def check(*expected: str, options: tuple[object, ...] = (), command: str = "run") -> None:
+    def check(
+        *expected: str,
+        options: tuple[object, ...] = (),
+        command: str = "run",
+        decoded: bool = False,
+    ) -> None:
         done = competition(command, "--config", small_toml, *options)
         assert_refused(done, *expected)
-        # All of these are found before the first file of a run is written.
-        assert [path for path in (tmp_path / "runs").rglob("*") if path.is_file()] == []
+        # All of these are found before the first file of a run is written, and all that need no
+        # decoding before the first image is decoded.
+        runs, cache = tmp_path / "runs", tmp_path / "runs" / "cache"
+        files = [path for path in runs.rglob("*") if path.is_file()]
+        assert [path for path in files if cache not in path.parents] == []
+        assert any(cache in path.parents for path in files) is decoded
 
     return check
 
@@ -118,16 +127,33 @@ def test_class_folders_that_are_empty_unknown_or_missing(
 def test_unreadable_images_are_listed_all_together(
     refuses: Callable[..., None], data: Path
 ) -> None:
+    (data / "train" / "stem_rust" / "EMPTY0.jpg").touch()
+    (data / "test" / "EMPTY1.png").touch()
+    (data / "test" / "album.jpg").mkdir()
+    refuses(
+        f"3 of 15 images in {data}",
+        "train/stem_rust/EMPTY0.jpg: the file is empty",
+        "test/EMPTY1.png: the file is empty",
+        "test/album.jpg: a folder, not an image",
+        options=("--data", data),
+    )
+
+
+def test_images_that_cannot_be_decoded_are_listed_all_together(
+    refuses: Callable[..., None], data: Path
+) -> None:
     cut = data / "train" / "leaf_rust" / "004217.jpg"
     cut.write_bytes(cut.read_bytes()[:1500])
-    (data / "train" / "stem_rust" / "EMPTY0.jpg").touch()
-    (data / "test" / "TEXT00.jpg").write_text("this is no image\n", encoding="utf-8")
+    # What a failed download leaves is the same in every file.
+    pages = sorted((data / "test").iterdir())[:2]
+    for page in pages:
+        page.write_text("404 not found\n", encoding="utf-8")
     refuses(
-        "3 of 14 images",
+        f"3 of 12 images in {data}",
         "train/leaf_rust/004217.jpg: damaged or cut short",
-        "train/stem_rust/EMPTY0.jpg: the file is empty",
-        "test/TEXT00.jpg: not an image",
+        *(f"test/{page.name}: not an image" for page in pages),
         options=("--data", data),
+        decoded=True,
     )
 
 
@@ -289,7 +315,8 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 def test_a_disk_too_small_for_the_index(
     competition: Command, small_toml: Path, data: Path, small_disk: Path
 ) -> None:
-    done = competition("train", "a", "--config", small_toml, "--data", data, "--out", small_disk)
+    arguments = ("train", "a", "--config", small_toml, "--data", data, "--out", small_disk)
+    done = competition(*arguments, "--set", "run.cache=cache")
     assert_refused(done, f"cannot write {small_disk}", "o space left", "Free some space", "--out")
     assert [path for path in small_disk.rglob("*") if path.is_file()] == []
 
@@ -299,7 +326,7 @@ def test_a_disk_that_is_full_before_the_first_checkpoint_is_written(
     small_toml: Path, data: Path, small_disk: Path
 ) -> None:
     # In this process, because importing torch in another one takes longer than the training.
-    changes = ["run.device=cpu", "recipe.epochs.unfrozen=0"]
+    changes = ["run.device=cpu", "recipe.epochs.unfrozen=0", "run.cache=cache"]
     settings = read_settings(small_toml, data=data, changes=changes)
     run = pipeline.prepare(settings, small_disk / "full")
     with pytest.raises(InputError, match=r"cannot write .*checkpoint.*o space left") as caught:

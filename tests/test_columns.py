@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from competition import pipeline
+from competition import submitting
 from competition.errors import InputError, NegativeVerdict
 from competition.files import sha256_file
 from competition.settings import Settings
@@ -104,7 +104,7 @@ def test_labels_without_a_sample_stand_in_a_column_called_label(
     settings = in_process(small_toml, "label", "0", "01", "1")
     output = tmp_path / "out.csv"
     pairs = [(tmp_path / name.partition("=")[0], 1.0) for name in files]
-    pipeline.blend_files(pairs, settings, None, output)
+    submitting.blend_files(pairs, settings, None, output)
     assert output.read_text(encoding="utf-8") == "id,label\n004217,0\nNA,1\n00,01\n"
 
 
@@ -115,18 +115,18 @@ def test_a_label_does_not_ask_for_rows_that_sum_to_one_and_a_probability_does(
     path.write_text("id,no,yes\n7,0.5,0.75\n", encoding="utf-8")
     as_it_is = ("blend.renormalise=false", "blend.weights={}")
     plain = in_process(small_toml, "label", "no", "yes", changes=as_it_is)
-    pipeline.blend_files([(path, 1.0)], plain, None, output)
+    submitting.blend_files([(path, 1.0)], plain, None, output)
     assert output.read_text(encoding="utf-8") == "id,label\n7,yes\n"
     plain = in_process(small_toml, "probability", "no", "yes", changes=as_it_is)
     with pytest.raises(NegativeVerdict, match=r"7: the row's sum is 1\.25, not 1") as caught:
-        pipeline.blend_files([(path, 1.0)], plain, None, output)
+        submitting.blend_files([(path, 1.0)], plain, None, output)
     assert "blend.renormalise" in caught.value.mend
     renormalised = in_process(small_toml, "probability", "no", "yes")
-    pipeline.blend_files([(path, 1.0)], renormalised, None, output)
+    submitting.blend_files([(path, 1.0)], renormalised, None, output)
     assert output.read_text(encoding="utf-8") == "id,probability\n7,0.6\n"
     loose = (*as_it_is, "submission.rows_sum_to_one=false")
     plain = in_process(small_toml, "probability", "no", "yes", changes=loose)
-    pipeline.blend_files([(path, 1.0)], plain, None, output)
+    submitting.blend_files([(path, 1.0)], plain, None, output)
     assert output.read_text(encoding="utf-8") == "id,probability\n7,0.75\n"
 
 
@@ -137,7 +137,9 @@ def test_predictions_of_other_classes_than_the_settings_are_refused(
     sample.write_text("ID,a,b,c\n00,0,0,0\n", encoding="utf-8")
     settings = in_process(small_toml, "classes", "a", "b", "c")
     with pytest.raises(InputError, match="of the classes 0, 01, 1; the settings have"):
-        pipeline.blend_files([(tmp_path / "first.csv", 1.0)], settings, sample, tmp_path / "o.csv")
+        submitting.blend_files(
+            [(tmp_path / "first.csv", 1.0)], settings, sample, tmp_path / "o.csv"
+        )
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -148,7 +150,7 @@ def test_the_record_says_what_was_asked_of_the_submission_that_is_there(
     (tmp_path / "submission.csv").write_text("Image,Grade\n", encoding="utf-8")
     old = {"settings": {"submission": {"columns": "classes"}, "blend": {}}, "submission": "0"}
     (tmp_path / "manifest.json").write_text(json.dumps({"content": old}), encoding="utf-8")
-    pipeline.record_blend(tmp_path, settings)
+    submitting.record_blend(tmp_path, settings)
     content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["content"]
     assert content["settings"]["submission"]["columns"] == "label"
     assert content["submission"] == sha256_file(tmp_path / "submission.csv")

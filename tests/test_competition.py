@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from competition import pipeline
+from competition import pipeline, submitting
 from competition.data.index import build_index
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import sha256_file
@@ -65,8 +65,8 @@ def test_a_small_run_ends_in_a_valid_submission_and_comes_out_the_same_again(
         pipeline.train(run, [member], time.perf_counter())
         folder = run.member_folder(member)
         submission = run.folder / "submission.csv"
-        pipeline.blend_files([(folder / "test.csv", 1.0)], settings, run.sample_path, submission)
-        assert pipeline.validate_file(submission, settings, run.sample_path) > 0
+        submitting.blend_files([(folder / "test.csv", 1.0)], settings, run.sample_path, submission)
+        assert submitting.validate_file(submission, settings, run.sample_path) > 0
         results.append(
             [sha256_file(path) for path in (submission, *map(folder.joinpath, RESULT_FILES))]
         )

@@ -47,6 +47,7 @@ OTHER_RECIPE = {
     "zoom": "1.2",
     "zoom_crop": "[0.5, 1.5]",
     "dropout": "0.25",
+    "precision": '"bf16"',
     "frozen_rates": "[1e-4, 1e-2]",
     "unfrozen_rates": "[1e-7, 1e-5]",
     "prediction_batch_size": "32",
@@ -134,6 +135,7 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             "zoom": 1.1,
             "zoom_crop": [0.75, 1.5],
             "dropout": 0.5,
+            "precision": "fp32",
             "frozen_rates": [1e-3, 1e-2],
             "unfrozen_rates": [1e-6, 1e-5],
             # The author's fastai predicted with the training's batch size; ours is one for all.
@@ -573,6 +575,22 @@ def test_relative_data_folder_starts_at_the_files_folder(
     assert settings.data_folder == (tmp_path / "photos").resolve()
 
 
+def test_the_cache_lies_beside_the_runs_or_starts_at_the_files_folder(
+    small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    runs = tmp_path / "runs"
+    for change, expected in (
+        ("run.cache=", runs / "cache"),
+        ("run.cache=pixels", small_toml.parent / "pixels"),
+        (f"run.cache={tmp_path / 'scratch'}", tmp_path / "scratch"),
+    ):
+        settings = read_settings(small_toml, changes=[change])
+        assert settings.cache_folder(runs) == expected
+
+
 def test_data_option_starts_at_the_working_folder(
     small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -603,6 +621,7 @@ def training_digest(settings: Settings) -> str:
     "change",
     [
         "run.workers=3",
+        "run.cache=elsewhere",
         "blend.weights.a=9.0",
         "blend.method=geometric",
         "blend.clamp=[0.1, 0.9]",

@@ -57,7 +57,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Train every member, blend them, write and validate the submission."""
-    from competition import pipeline, summaries
+    from competition import pipeline, submitting, summaries
     from competition.locks import turn
 
     started = time.perf_counter()
@@ -70,9 +70,9 @@ def run(
     names = list(settings.members)
     members = pipeline.train(prepared, names, started)
     submission = prepared.folder / "submission.csv"
-    pairs = pipeline.members_to_blend(prepared.folder, settings)
+    pairs = submitting.members_to_blend(prepared.folder, settings)
     with turn(prepared.folder):
-        pipeline.blend_files(pairs, settings, prepared.sample_path, submission)
+        submitting.blend_files(pairs, settings, prepared.sample_path, submission)
     pipeline.keep_record(prepared, started)
     say("")
     scores = pipeline.member_scores(prepared, names)
@@ -145,7 +145,7 @@ def blend(
     debug: Debug = False,
 ) -> None:
     """Blend prediction files, or a run's members, with the weights given or of the settings."""
-    from competition import pipeline
+    from competition import submitting
     from competition.locks import turn
 
     settings = settings_of(config, profile, data, changes)
@@ -155,14 +155,14 @@ def blend(
         pairs = [_file_and_weight(text) for text in files]
     else:
         folder = out / run_name(run, profile)
-        pairs = pipeline.members_to_blend(folder, settings)
+        pairs = submitting.members_to_blend(folder, settings)
         output = output or folder / "submission.csv"
         sample = sample or settings.data_folder / settings.data.sample_submission
     own = not files and output == folder / "submission.csv"
     with turn(folder) if own else nullcontext():
-        pipeline.blend_files(pairs, settings, sample, output)
+        submitting.blend_files(pairs, settings, sample, output)
         if own:
-            pipeline.record_blend(folder, settings)
+            submitting.record_blend(folder, settings)
     say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{escape(str(output))}[/]")
 
 
@@ -185,11 +185,11 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Check a submission against sample_submission.csv: exit code 0 valid, 1 invalid."""
-    from competition import pipeline
+    from competition import submitting
 
     settings = settings_of(config, profile, data, changes)
     sample = sample or settings.data_folder / settings.data.sample_submission
-    rows = pipeline.validate_file(submission, settings, sample)
+    rows = submitting.validate_file(submission, settings, sample)
     console.quiet = False
     texts = escape(f"{submission} has the ids and columns of {sample}, {rows} rows")
     say(f"[bold green]valid[/]: {texts}")

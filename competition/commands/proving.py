@@ -54,8 +54,8 @@ def twins(
         typer.Option(
             "--hostility",
             metavar="NAME",
-            help="What the second twin suffers: hash-seed, workers, folder, locale, data, kill, or "
-            "none. Repeatable. Default: all of them.",
+            help="What the second twin suffers: hash-seed, workers, folder, locale, data, "
+            "cache, kill, or none. Repeatable. Default: all of them.",
         ),
     ] = None,
     quiet: Quiet = False,

@@ -1,18 +1,16 @@
-"""The data folder as a table: one row per image, sorted by id, with digests."""
+"""The data folder as a table: one row per image, sorted by id, with the digests of the files."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
-from competition.data.pixels import UNREADABLE, decode, pixel_digest
 from competition.errors import InputError, nearest, shorten
 from competition.files import sha256_file, sha256_json
 from competition.layout import (
@@ -22,41 +20,61 @@ from competition.layout import (
     refuse_unspeakable_names,
     subfolder,
 )
-from competition.settings import Data, Settings
+from competition.settings import Settings
 from competition.terminal import progress_bars
 
-# (part, id, label, path); the label of a test image is empty.
-Entry = tuple[str, str, str, Path]
+# (part, id, label, path relative to the data folder, with slashes); a test image has label "".
+Entry = tuple[str, str, str, str]
 
-_CONTENT = ["part", "id", "label", "sha256", "pixels"]
+_CONTENT = ["part", "id", "label", "sha256"]
+# Up to so many bytes a file is digested sooner than it is handed to another thread.
+_SMALL = 1 << 16
+# Images between two moves of the progress bar, which take longer than a small image.
+_BLOCK = 256
 
 
 def build_index(settings: Settings) -> pd.DataFrame:
-    """Find, check, decode and digest every image of the competition.
+    """Find every image of the competition, and digest its file; nothing is decoded.
 
     Returns:
         One row per image, sorted by part and id, all text but the numbers: part ("train" or
         "test"), id, label (empty for test), path (relative to the data folder, with slashes),
-        format (as the content says), mode, width and height (pixels, upright), bytes, sha256 (of
-        the file), pixels (digest of the decoded pixels).
+        bytes, sha256 (of the file).
 
     Raises:
-        InputError: The folder is not laid out as the settings say, or images cannot be read; what
+        InputError: The folder is not laid out as the settings say, or files cannot be read; what
             is wrong is listed all together.
     """
     folder = settings.data_folder
     if not folder.is_dir():
         raise settings.no_data_folder()
     entries = [*_train_entries(settings), *_test_entries(settings)]
-    refuse_unspeakable_names(_relative(path, folder) for *_, path in entries)
-    _refuse_shared_ids(entries, folder)
-    rows = _read_all(entries, folder)
-    return pd.DataFrame(rows).sort_values(["part", "id"], ignore_index=True)
+    parts, ids, labels, paths = map(list, zip(*entries, strict=True))
+    refuse_unspeakable_names(paths)
+    _refuse_shared_ids(entries)
+    sizes, digests = _read_all(paths, folder)
+    index = pd.DataFrame(
+        {
+            "part": parts,
+            "id": ids,
+            "label": labels,
+            "path": paths,
+            "bytes": sizes,
+            "sha256": digests,
+        }
+    )
+    order = sorted(range(len(entries)), key=lambda row: entries[row][:2])
+    return index.take(order).reset_index(drop=True)
 
 
-def data_digest(index: pd.DataFrame) -> str:
-    """SHA-256 of the content of an index: ids, labels, files and pixels; no path, no time."""
-    return sha256_json(index[_CONTENT].to_numpy().tolist())
+def data_digest(index: pd.DataFrame, *more: str) -> str:
+    """SHA-256 of the content of an index: ids, labels and files; no path, no time.
+
+    Args:
+        index: From `build_index`.
+        more: Columns that count too, such as the digests of the decoded pixels.
+    """
+    return sha256_json(index[[*_CONTENT, *more]].to_numpy().tolist())
 
 
 def _train_entries(settings: Settings) -> list[Entry]:
@@ -83,7 +101,7 @@ def _labelled_by_folder(settings: Settings, part: Path) -> list[Entry]:
         images = images_in(folders[name])
         if not images:
             problems.append(f"{folders[name]}: no image in it")
-        entries += [("train", _id(path, settings.data), name, path) for path in images]
+        entries += _entries("train", images, folders[name], name, settings)
     if problems:
         raise InputError(
             "the class folders and the settings do not agree:",
@@ -109,8 +127,8 @@ def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
         labels[image_id] = label
     unused = [name for name in classes if name not in labels.values()]
     problems += [f"{name}: a class of the settings without an image" for name in unused]
-    images = [(_id(image, data), image) for image in images_in(part)]
-    found = {image_id for image_id, _ in images}
+    entries = _entries("train", images_in(part), part, "", settings)
+    found = {image_id for _, image_id, *_ in entries}
     problems += [f"{name}: an image without a label" for name in sorted(found - set(labels))]
     problems += [
         f"{name}: a label without an image in {part}" for name in labels if name not in found
@@ -122,7 +140,7 @@ def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
             mend="Mend the table, the folder or competition.classes; if the table's ids end like "
             "file names, set data.ids to 'name'.",
         )
-    return [("train", image_id, labels[image_id], image) for image_id, image in images]
+    return [(name, image_id, labels[image_id], path) for name, image_id, _, path in entries]
 
 
 def _test_entries(settings: Settings) -> list[Entry]:
@@ -130,17 +148,27 @@ def _test_entries(settings: Settings) -> list[Entry]:
     images = images_in(part)
     if not images:
         raise InputError(f"no image in the test folder {part}", mend="Put the test images there.")
-    return [("test", _id(path, settings.data), "", path) for path in images]
+    return list(_entries("test", images, part, "", settings))
 
 
-def _id(path: Path, data: Data) -> str:
-    return path.stem if data.ids == "stem" else path.name
+def _entries(
+    part: str, names: Iterable[str], folder: Path, label: str, settings: Settings
+) -> list[Entry]:
+    """The images of a folder: their names, part and label."""
+    place = folder.relative_to(settings.data_folder).as_posix()
+    stem = settings.data.ids == "stem"
+    return [
+        (part, name.rpartition(".")[0] if stem else name, label, f"{place}/{name}")
+        for name in names
+    ]
 
 
-def _refuse_shared_ids(entries: Sequence[Entry], folder: Path) -> None:
+def _refuse_shared_ids(entries: Sequence[Entry]) -> None:
+    if len({entry[:2] for entry in entries}) == len(entries):
+        return
     owners: dict[tuple[str, str], list[str]] = defaultdict(list)
     for part, image_id, _, path in entries:
-        owners[part, image_id].append(_relative(path, folder))
+        owners[part, image_id].append(path)
     shared = [f"{key[1]}: {', '.join(paths)}" for key, paths in owners.items() if len(paths) > 1]
     if shared:
         raise InputError(
@@ -150,57 +178,66 @@ def _refuse_shared_ids(entries: Sequence[Entry], folder: Path) -> None:
         )
 
 
-def _read_all(entries: Sequence[Entry], folder: Path) -> list[dict[str, Any]]:
-    """Decode and digest the images on all cores: Pillow and hashlib let threads run in parallel."""
-    rows: list[dict[str, Any]] = []
+def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str]]:
+    """Bytes and SHA-256 of each file; large ones on all cores: hashlib lets threads run."""
+    sizes, digests = [0] * len(paths), [""] * len(paths)
     unreadable: list[str] = []
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
-        task = bars.add_task("reading images", total=len(entries), note="")
-        for entry, row in zip(entries, pool.map(_read, entries), strict=True):
-            bars.advance(task)
-            path = _relative(entry[3], folder)
-            if isinstance(row, str):
-                unreadable.append(f"{path}: {row}")
-            else:
-                rows.append(row | {"path": path})
+        task = bars.add_task("reading images", total=len(paths), note="")
+        for start in range(0, len(paths), _BLOCK):
+            block = range(start, min(start + _BLOCK, len(paths)))
+            large: list[int] = []
+            for row in block:
+                try:
+                    sizes[row], digest = _read(f"{folder}/{paths[row]}")
+                except OSError as error:
+                    unreadable.append(f"{paths[row]}: {_reason(error)}")
+                    continue
+                if digest is None:
+                    large.append(row)
+                else:
+                    digests[row] = digest
+                if not sizes[row]:
+                    unreadable.append(f"{paths[row]}: the file is empty")
+            found = pool.map(_digest, [folder / paths[row] for row in large])
+            for row, answer in zip(large, found, strict=True):
+                if isinstance(answer, OSError):
+                    unreadable.append(f"{paths[row]}: {_reason(answer)}")
+                else:
+                    digests[row] = answer
+            bars.advance(task, len(block))
     if unreadable:
         raise InputError(
-            f"{len(unreadable)} of {len(entries)} images in {folder} cannot be read:",
+            f"{len(unreadable)} of {len(paths)} images in {folder} cannot be read:",
             details=shorten(sorted(unreadable), most=50),
             mend="Fetch these files again, or take them out.",
         )
-    return rows
+    return sizes, digests
 
 
-def _read(entry: Entry) -> dict[str, Any] | str:
-    """The row of one image without its path, or why it cannot be read."""
-    part, image_id, label, path = entry
+def _read(path: str) -> tuple[int, str | None]:
+    """Bytes of a file, and their SHA-256 if they are few.
+
+    Python's file objects take as long as the digest itself.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name has no end
     try:
-        if path.is_dir():
-            return "a folder, not an image"
-        size = path.stat().st_size
-        if size == 0:
-            return "the file is empty"
-        with Image.open(path) as file:
-            kind, mode = file.format, file.mode
-        image = decode(path)
-        return {
-            "part": part,
-            "id": image_id,
-            "label": label,
-            "format": kind,
-            "mode": mode,
-            "width": image.width,
-            "height": image.height,
-            "bytes": size,
-            "sha256": sha256_file(path),
-            "pixels": pixel_digest(image),
-        }
-    except UnidentifiedImageError:
-        return "not an image, whatever its name says"
-    except UNREADABLE as error:
-        return f"damaged or cut short ({error})"
+        size = os.fstat(file).st_size
+        if size > _SMALL:
+            return size, None
+        return size, hashlib.sha256(os.read(file, _SMALL)).hexdigest()
+    finally:
+        os.close(file)
 
 
-def _relative(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
+def _digest(path: Path) -> str | OSError:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        return error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not an image"
+    return error.strerror or str(error)

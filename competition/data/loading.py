@@ -1,65 +1,84 @@
-"""Index, split and keys as fastai DataLoaders whose every draw is keyed."""
+"""Decoded pixels, split and keys as fastai DataLoaders whose every draw is keyed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import DataLoaders, Datasets, TfmdDL
+from fastai.data.load import fa_collate
 from fastai.data.transforms import Categorize, IntToFloatTensor, Normalize, ToTensor
-from fastai.vision.augment import Resize, Zoom, aug_transforms
+from fastai.torch_core import TensorCategory, TensorImage
 from fastai.vision.core import PILImage, imagenet_stats
 from fasttransform import Pipeline, Transform
+from torch import Tensor
 
-from competition.data.pixels import decode
+from competition.data.augmenting import Augmentation
+from competition.data.pixels import PixelRows, Pixels
+from competition.data.resident import Placed, ResidentRows, placed_on, sent_ahead
 from competition.determinism.randomness import Key
 from competition.settings import Member
 
 
-class _Placed(tuple):  # type: ignore[type-arg]
-    """(an item or a batch, its items' positions in the dataset).
-
-    No NamedTuple: fastai makes anew what it moves to a device, from one list of the parts.
-    """
-
-
 class KeyedLoader(TfmdDL):
-    """A fastai DataLoader in which order, item transforms and batch transforms are keyed.
+    """A fastai DataLoader over decoded pixels, in which order and transforms are keyed.
 
-    The order of an epoch depends on (key, epoch), an item's transforms on (key, epoch, item id),
-    a batch's on (key, epoch, step). So the number of workers, prefetching and anything that is
-    drawn in between (`show_batch`, `lr_find`) leave every batch as it is.
+    The order of an epoch depends on (key, epoch), an image's crop, item transforms and augmentation
+    on (key, epoch, id), a batch's own transforms on (key, epoch, step). So the number of workers,
+    prefetching and anything that is drawn in between (`show_batch`, `lr_find`) leave every batch
+    as it is.
+
+    An item is its position until its batch is put together. Item transforms, of which there are
+    none unless a user adds some, get (PILImage, TensorCategory).
 
     Args:
-        dataset: fastai Datasets or a subset of them.
+        dataset: fastai Datasets or a subset of them, over positions.
         key: Names the loader's draws; (seed, member).
         ids: The dataset's ids, in its order.
+        rows: Its images, in the same order.
+        numbers: Their labels, int64; None where there are none.
+        augmentation: For training and test-time augmentation: where the dataset's split_idx is 0.
         options: As for TfmdDL.
 
     Attributes:
         epoch: The epoch that is drawn next, from 0.
         first_step: The step at which it begins, from 0: a resumed epoch begins in its middle.
         watch: Called for each batch before its batch transforms, with the ids that were delivered
-            and the collated tensors, on the loader's device.
+            and its tensors (images: uint8), on the loader's device.
     """
 
     after_batch: Any
+    after_item: Any
 
-    def __init__(self, dataset: Any, *, key: Key, ids: Sequence[str], **options: Any) -> None:
-        self.key, self.ids = key, list(ids)
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        key: Key,
+        ids: Sequence[str],
+        rows: PixelRows | ResidentRows,
+        numbers: Tensor | None = None,
+        augmentation: Augmentation,
+        **options: Any,
+    ) -> None:
+        self.key, self.ids, self.rows, self.numbers = key, list(ids), rows, numbers
+        self.augmentation = augmentation
         self.epoch = self.step = self.first_step = 0
-        self.watch: Callable[[list[str], tuple[torch.Tensor, ...]], None] | None = None
+        self.watch: Callable[[list[str], tuple[Tensor, ...]], None] | None = None
         super().__init__(dataset, **options)
-        # Pipelines are shared between loaders that are made from one another; the seeding is not.
-        own = [transform for transform in self.after_batch.fs if not isinstance(transform, _Seed)]
-        self.after_batch = Pipeline([_Seed(self), *own])
+        # Pipelines are shared between loaders that are made from one another; this one is not. A
+        # user's IntToFloatTensor has nothing left to do, and would divide a second time.
+        others = (_Receive, IntToFloatTensor)
+        own = [each for each in self.after_batch.fs if not isinstance(each, others)]
+        self.after_batch = Pipeline([_Receive(self), *own])
 
     def new(self, dataset: Any = None, cls: type | None = None, **options: Any) -> Self:
-        """A loader with some options changed; without `ids`, over the same items."""
-        options = {"key": self.key, "ids": self.ids, **options}
+        """A loader with some options changed; without `ids`, over the same images."""
+        same = ("key", "ids", "rows", "numbers", "augmentation")
+        options = {name: getattr(self, name) for name in same} | options
         loader: Self = super().new(dataset, cls, **options)
         loader.epoch = self.epoch
         return loader
@@ -75,22 +94,62 @@ class KeyedLoader(TfmdDL):
     def shuffle_fn(self, positions: Sequence[int]) -> list[int]:
         return self.key.of("order", self.epoch).order([self.ids[i] for i in positions])
 
-    def do_item(self, position: int | None) -> _Placed | None:
-        if position is None:
-            # fastai's probing of types; there is no id to draw for.
-            return _Placed((super().do_item(None), []))
-        self.key.of("item", self.epoch, self.ids[position]).seed_generators()
-        item = super().do_item(position)
-        return None if item is None else _Placed((item, [position]))
+    def create_batches(self, samples: Iterable[int]) -> Iterator[Placed]:
+        batches: Iterator[Placed] = super().create_batches(samples)
+        on_gpu = self.device is not None and self.device.type == "cuda"
+        if on_gpu and torch.utils.data.get_worker_info() is None:
+            return sent_ahead(batches, self.device)
+        return batches
 
-    def do_batch(self, items: Sequence[_Placed]) -> _Placed:
+    def do_item(self, position: int | None) -> int:
+        return position or 0  # fastai probes types with None
+
+    def do_batch(self, items: Sequence[int]) -> Placed:
         # The positions travel with the images, so that what is recorded is what was delivered.
-        batch = super().do_batch([content for content, _ in items])
-        return _Placed((batch, [position for _, positions in items for position in positions]))
+        positions = list(items)
+        windows = self._host.windows(positions, self._shares(positions))
+        if self.after_item.fs:
+            return Placed((self._transformed(positions, windows), positions))
+        if isinstance(self.rows, ResidentRows):
+            return Placed(((torch.from_numpy(windows), *self._labels(positions)), positions))
+        images = TensorImage(self.rows.crops(windows))
+        return Placed(((images, *self._labels(positions)), positions))
+
+    @property
+    def drawing(self) -> bool:
+        """Whether images are cropped and changed at random."""
+        return getattr(self.dataset, "split_idx", None) == 0
+
+    @property
+    def _host(self) -> PixelRows:
+        return self.rows.host if isinstance(self.rows, ResidentRows) else self.rows
+
+    def _shares(self, positions: Sequence[int]) -> np.ndarray | float:
+        if not self.drawing:
+            return 0.5
+        keys = [self.key.of("item", self.epoch, self.ids[position]) for position in positions]
+        return np.concatenate([key.uniforms(1) for key in keys])
+
+    def _labels(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        return () if self.numbers is None else (TensorCategory(self.numbers[list(positions)]),)
+
+    def _transformed(self, positions: Sequence[int], windows: np.ndarray) -> tuple[Tensor, ...]:
+        items = []
+        images = self._host.crops(windows).permute(0, 2, 3, 1).numpy()
+        for position, image in zip(positions, images, strict=True):
+            self.key.of("item", self.epoch, self.ids[position]).seed_generators()
+            (label,) = self._labels([position]) or (None,)
+            item = (PILImage.create(image), *(() if label is None else (label[0],)))
+            items.append(_TO_TENSOR(self.after_item(item)))
+        pictures, *labels = fa_collate(items)
+        return (pictures.contiguous(memory_format=torch.channels_last), *labels)
 
 
-class _Seed(Transform):
-    """Runs before a loader's batch transforms: lets them be watched, and seeds the generators."""
+_TO_TENSOR = ToTensor()
+
+
+class _Receive(Transform):
+    """Runs before a loader's batch transforms: watching, augmentation, and seeded generators."""
 
     order = -1000
 
@@ -100,28 +159,39 @@ class _Seed(Transform):
 
     def __call__(self, batch: Any, **_: Any) -> Any:
         loader = self.loader
-        if isinstance(batch, _Placed):
-            batch, positions = batch
+        if isinstance(batch, Placed):
+            (images, *labels), positions = batch
+            ids = [loader.ids[position] for position in positions]
+            if isinstance(loader.rows, ResidentRows) and images.dtype == torch.int64:
+                images = TensorImage(loader.rows.crops(images))
             if loader.watch is not None:
-                loader.watch([loader.ids[position] for position in positions], batch)
+                loader.watch(ids, (images, *labels))
+            batch = (TensorImage(self._floats(images.as_subclass(Tensor), ids)), *labels)
         loader.key.of("batch", loader.epoch, loader.step).seed_generators()
         loader.step += 1
         return batch
 
+    def _floats(self, images: Tensor, ids: Sequence[str]) -> Tensor:
+        loader = self.loader
+        if not loader.drawing:
+            return images.to(torch.float32).div_(255)
+        keys = [loader.key.of("augment", loader.epoch, image) for image in ids]
+        return loader.augmentation(images, keys)
 
-class _Open(Transform):
-    """Row position in a table -> PILImage: decoded, upright, RGB."""
 
-    def __init__(self, table: pd.DataFrame, folder: Path) -> None:
+class _Middle(Transform):
+    """Position -> the middle of an image, as `dataset[position]` shows it."""
+
+    def __init__(self, rows: PixelRows) -> None:
         super().__init__()
-        self.paths = [folder / path for path in table["path"]]
+        self.rows = rows
 
-    def encodes(self, position: int) -> PILImage:
-        return PILImage(decode(self.paths[position]))
+    def encodes(self, position: int) -> TensorImage:
+        return TensorImage(self.rows.crops(self.rows.windows([position], 0.5))[0])
 
 
 class _Label(Transform):
-    """Row position in a table -> class name."""
+    """Position -> class name."""
 
     def __init__(self, table: pd.DataFrame) -> None:
         super().__init__()
@@ -136,7 +206,7 @@ def member_loaders(
     table: pd.DataFrame,
     *,
     held_out: Sequence[str],
-    folder: Path,
+    pixels: Pixels,
     classes: Sequence[str],
     member: Member,
     key: Key,
@@ -148,74 +218,64 @@ def member_loaders(
     Args:
         table: The training rows of the index.
         held_out: Ids of the validation part.
-        folder: The data folder.
+        pixels: The cache of the member's size.
         classes: Class names; a label's number is its position here.
         member: The recipe.
         key: (seed, member name).
-        workers: Loader processes.
+        workers: Loader processes; 0 is as quick.
         device: Where batches go.
 
     Returns:
-        Batches of (images: float32, batch x 3 x size x size, normalised by ImageNet's mean and
-        standard deviation; labels: int64, batch).
+        Batches of (images: float32, batch x 3 x size x size, channels last in memory, normalised by
+        ImageNet's mean and standard deviation; labels: int64, batch).
     """
-    positions = {name: position for position, name in enumerate(table["id"])}
+    ids = table["id"].tolist()
+    positions = {name: position for position, name in enumerate(ids)}
     valid = [positions[name] for name in held_out]
     train = sorted(set(positions.values()) - set(valid))
+    categories = Categorize(vocab=list(classes), sort=False)
     datasets = Datasets(
         list(range(len(table))),
         tfms=[
-            [_Open(table, folder)],
-            [_Label(table), Categorize(vocab=list(classes), sort=False)],
+            [_Middle(pixels.rows(table["sha256"].tolist()))],
+            [_Label(table), categories],
         ],
         splits=[train, valid],
     )
-    ids = table["id"].tolist()
-    common: dict[str, Any] = {"key": key, "num_workers": workers, "device": device}
-    common["after_item"] = [Resize(member.image_size), ToTensor()]
-    loaders = [
-        KeyedLoader(
-            datasets.train,
-            ids=[ids[position] for position in train],
-            bs=min(member.batch_size, len(train)),
-            shuffle=True,
-            drop_last=True,
-            after_batch=[IntToFloatTensor(), *_augmentations(member), _normalise(device)],
-            **common,
-        ),
-        KeyedLoader(
-            datasets.valid,
-            ids=[ids[position] for position in valid],
-            bs=member.prediction_batch_size,
-            after_batch=[IntToFloatTensor(), _normalise(device)],
-            **common,
-        ),
-    ]
-    return DataLoaders(*loaders, device=device)
+    numbers = {name: number for number, name in enumerate(classes)}
+    augmentation = Augmentation(member)
 
+    def loader(dataset: Any, part: Sequence[int], **options: Any) -> KeyedLoader:
+        chosen = table.iloc[list(part)]
+        return KeyedLoader(
+            dataset,
+            key=key,
+            ids=chosen["id"].tolist(),
+            rows=placed_on(device, pixels.rows(chosen["sha256"].tolist())),
+            numbers=torch.tensor([numbers[label] for label in chosen["label"]]),
+            augmentation=augmentation,
+            num_workers=workers,
+            device=device,
+            after_batch=[_normalise(device)],
+            **options,
+        )
 
-def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, folder: Path) -> KeyedLoader:
-    """A loader over the images of `table`, in its order, prepared like the validation part."""
-    dataset = Datasets(list(range(len(table))), tfms=[[_Open(table, folder)]], split_idx=1)
-    loader: KeyedLoader = loaders.valid.new(dataset, ids=table["id"].tolist())
-    return loader
-
-
-def _augmentations(member: Member) -> list[Any]:
-    """fastai's `aug_transforms`, and the 13th place's zoom-crop composed into the same warp."""
-    extra = []
-    if member.zoom_crop:
-        smallest, largest = member.zoom_crop
-        extra = [Zoom(min_zoom=smallest, max_zoom=largest, p=1.0)]
-    transforms: list[Any] = aug_transforms(
-        flip_vert=member.flip_vertical,
-        max_rotate=member.rotate,
-        max_zoom=member.zoom,
-        max_lighting=member.lighting,
-        max_warp=member.warp,
-        xtra_tfms=extra,
+    size = min(member.batch_size, len(train))
+    return DataLoaders(
+        loader(datasets.train, train, bs=size, shuffle=True, drop_last=True),
+        loader(datasets.valid, valid, bs=member.prediction_batch_size),
+        device=device,
     )
-    return transforms
+
+
+def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, pixels: Pixels) -> KeyedLoader:
+    """A loader over the images of `table`, in its order, prepared like the validation part."""
+    rows = pixels.rows(table["sha256"].tolist())
+    dataset = Datasets(list(range(len(table))), tfms=[[_Middle(rows)]], split_idx=1)
+    loader: KeyedLoader = loaders.valid.new(
+        dataset, ids=table["id"].tolist(), rows=placed_on(loaders.valid.device, rows), numbers=None
+    )
+    return loader
 
 
 def _normalise(device: torch.device) -> Normalize:

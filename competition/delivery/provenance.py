@@ -17,7 +17,7 @@ from competition.files import sha256_file
 from competition.settings import Settings
 
 # How a run is carried out; no bit depends on it.
-_NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds"}
+_NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds", "cache"}
 
 _CODE = Path(__file__).parents[1]
 
@@ -67,6 +67,7 @@ def manifest(
             },
             "data_folder": str(settings.data_folder),
             "config": str(settings.config),
+            "cache": settings.run.cache,
             "commit": _commit(),
             "environment": environment["beside"],
         },
@@ -109,7 +110,11 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
     settings["data"] = settings["data"] | {"folder": str(folder)}
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
-    settings["run"] = settings["run"] | {"device": device}
+    # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
+    cache = Path(beside["config"]).parent / (beside.get("cache") or "?")
+    if not cache.is_dir():
+        cache = run.absolute().parent / "cache"
+    settings["run"] = settings["run"] | {"device": device, "cache": str(cache)}
     try:
         return Settings.model_validate(settings | {"config": Path(beside["config"])})
     except ValidationError as error:

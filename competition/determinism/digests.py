@@ -1,5 +1,7 @@
 """Digests of tensors and of text: 64 bits that see a flipped bit, a sign, a swap, a mirror image.
 
+Equal tensors in another order in memory (channels last or not) have other digests.
+
 On a CPU a digest is XXH3-64 of the bytes. On any other device it is computed there, so that no
 tensor is copied to the host: the bits, read as integers, are multiplied by an odd number that their
 position decides, and summed modulo 2**64 (multilinear hashing, Carter and Wegman, "Universal
@@ -86,8 +88,11 @@ def sum_on_device(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _head(tensors: Sequence[Tensor]) -> int:
-    """What a digest begins with: types and shapes."""
-    return digest_text(*(f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors))
+    """What a digest begins with: types, shapes, order in memory."""
+    orders = ("", " channels last")
+    return digest_text(
+        *(f"{each.dtype} {list(each.shape)}{orders[_channels_last(each)]}" for each in tensors)
+    )
 
 
 def _as_bytes(tensor: Tensor) -> Tensor:
@@ -108,7 +113,21 @@ def _flat(tensor: Tensor) -> Tensor:
     import torch
 
     # A plain tensor, because fastai's kinds of tensors cannot be put together.
-    return tensor.detach().as_subclass(torch.Tensor).contiguous().reshape(-1)
+    plain = tensor.detach().as_subclass(torch.Tensor)
+    if _channels_last(plain):
+        # As it lies in memory: to bring it into another order would take longer than the digest.
+        plain = plain.permute(0, 2, 3, 1)
+    return plain.contiguous().reshape(-1)
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    import torch
+
+    return (
+        tensor.dim() == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 @cache

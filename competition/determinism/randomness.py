@@ -5,8 +5,8 @@ or seeds the generators that make it. Nothing is carried on from draw to draw, s
 of epoch 7 is known without living through epochs 0 to 6, and nobody's extra draw moves another's.
 
 The construction is that of a counter-based generator (Salmon et al., "Parallel random numbers: as
-easy as 1, 2, 3", SC 2011) with SHA-256 as the mixing function: slower than Philox, but there are
-only a few keys per image, and it takes text.
+easy as 1, 2, 3", SC 2011) with SHA-256 as the mixing function, or SHAKE-256 where a key gives many
+numbers: slower than Philox, but there are only a few keys per image, and they take text.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ class Key:
         """An integer, uniform over [0, 2**bits), for at most 256 bits."""
         digest = hashlib.sha256(b"".join(map(_encoded, self.parts))).digest()
         return int.from_bytes(digest, "big") >> (256 - bits)
+
+    def uniforms(self, count: int) -> np.ndarray:
+        """Numbers uniform over [0, 1), float64, with 53 random bits each."""
+        drawn = hashlib.shake_256(b"".join(map(_encoded, self.parts))).digest(8 * count)
+        return (np.frombuffer(drawn, "<u8") >> np.uint64(11)) * 2.0**-53
 
     def order(self, ids: Sequence[str]) -> list[int]:
         """A random order of distinct ids, as positions in `ids`.

@@ -15,6 +15,7 @@ HOSTILITIES = {
     "folder": "another working folder and TMPDIR",
     "locale": "another locale, time zone and user name",
     "data": "a copy of the data, created in another order, with other times and another path",
+    "cache": "a cold cache: it decoded every image itself",
     "kill": "a SIGKILL in the middle of an epoch, and then went on",
 }
 

@@ -20,7 +20,8 @@ def changed_images(first: Path, second: Path, column: str) -> list[str]:
     Args:
         first: A folder runs/<run>.
         second: Another one.
-        column: "sha256" compares the files, "pixels" what they decode to.
+        column: "sha256" compares the files, "pixels" what they decode to, at the sizes that both
+            runs have.
 
     Returns:
         What changed, then what only the first has, then what only the second has; by part and id.
@@ -35,7 +36,7 @@ def changed_images(first: Path, second: Path, column: str) -> list[str]:
     lines = [
         f"changed: {_called(key, row)}" + _same_pixels(row, theirs[key], column)
         for key, row in ours.items()
-        if key in theirs and row[column] != theirs[key][column]
+        if key in theirs and _differ(row, theirs[key], column)
     ]
     lines += [f"only in A: {_called(key, row)}" for key, row in ours.items() if key not in theirs]
     lines += [f"only in B: {_called(key, row)}" for key, row in theirs.items() if key not in ours]
@@ -47,10 +48,22 @@ def _index(path: Path) -> dict[_Key, dict[str, Any]]:
     from pyarrow import parquet
 
     # Not read_table: it imports pandas, which takes longer than all the rest.
-    columns = ["part", "id", "path", "sha256", "pixels"]
-    table = parquet.ParquetFile(path).read(columns=columns, use_threads=False)
+    file = parquet.ParquetFile(path)
+    pixels = [name for name in file.schema_arrow.names if name.startswith("pixels_")]
+    columns = ["part", "id", "path", "sha256", *pixels]
+    table = file.read(columns=columns, use_threads=False)
     rows = sorted(table.to_pylist(), key=lambda row: (row["part"], row["id"]))
-    return {(row["part"], row["id"]): row for row in rows}
+    return {
+        (row["part"], row["id"]): row | {"pixels": {name: row[name] for name in pixels}}
+        for row in rows
+    }
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any], column: str) -> bool:
+    if column != "pixels":
+        return bool(one[column] != other[column])
+    ours, theirs = one["pixels"], other["pixels"]
+    return any(ours[size] != theirs[size] for size in ours.keys() & theirs.keys())
 
 
 def _called(key: _Key, row: dict[str, Any]) -> str:
@@ -58,7 +71,7 @@ def _called(key: _Key, row: dict[str, Any]) -> str:
 
 
 def _same_pixels(one: dict[str, Any], other: dict[str, Any], column: str) -> str:
-    same = column == "sha256" and one["pixels"] == other["pixels"]
+    same = column == "sha256" and not _differ(one, other, "pixels")
     return ", but decoded to the same pixels" if same else ""
 
 

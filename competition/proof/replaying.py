@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import safetensors.torch
 
+from competition.data.caching import cached_pixels
 from competition.delivery.provenance import recorded_settings
 from competition.determinism.environment import set_up
 from competition.determinism.ledger import Ledger
@@ -60,7 +61,10 @@ def replay(
     settings = recorded_settings(run, data)
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
     index = pd.read_parquet(run / "index.parquet", use_threads=False)
-    workshop = open_workshop(name, settings, index, environment)
+    sizes = [settings.members[name].image_size]
+    cache = settings.cache_folder(run.parent)
+    pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+    workshop = open_workshop(name, settings, index, pixels, environment)
     about = {**workshop.ledger.about, "level": "tensor"}
     recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted) if wanted else None)
     kept = None

@@ -89,6 +89,8 @@ def run_twins(
     (folder / "twins.json").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     other_seed = ["--set", f"run.seed={settings.run.seed + 1}"]
+    # The twins' folder is not the one that other runs keep their decoded images beside.
+    options = [*options, "--set", f"run.cache={settings.cache_folder(folder.parent)}"]
     with ExitStack() as stack:
         harder = _harder(settings, [*names, *options], second, hostilities, folder, stack)
         killed = train_all(
@@ -154,6 +156,9 @@ def _harder(
         say("copying the data for the second twin")
         copy_of_data(settings.data_folder, copies / "copy")
         arguments += ["--data", str(copies / "copy")]
+    if "cache" in hostilities:
+        cold = stack.enter_context(TemporaryDirectory(prefix=".cache-", dir=folder))
+        arguments += ["--set", f"run.cache={cold}"]
     kill = run / "members" if "kill" in hostilities else None
     return Training(run, arguments, environment, working_folder, kill)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from competition import pipeline
+from competition import pipeline, submitting
 from competition.delivery.provenance import read_manifest
 from competition.errors import InputError, gaps
 from competition.files import sha256_file, write_csv, write_json
@@ -101,8 +101,8 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     submission = None
     recorded = read_manifest(run)["content"]
     if recorded["submission"] and set(names) == set(settings.members):
-        pairs = pipeline.members_to_blend(again, settings)
-        pipeline.blend_files(pairs, settings, prepared.sample_path, again / "submission.csv")
+        pairs = submitting.members_to_blend(again, settings)
+        submitting.blend_files(pairs, settings, prepared.sample_path, again / "submission.csv")
         submission = sha256_file(again / "submission.csv") == recorded["submission"]
     pipeline.keep_record(prepared, started)
     found = Verification(comparisons, submission, again)
@@ -137,7 +137,9 @@ def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> V
                 }
             }
         )
-        workshop = open_workshop(name, untrained, prepared.index, prepared.environment)
+        workshop = open_workshop(
+            name, untrained, prepared.index, prepared.pixels, prepared.environment
+        )
         folder = run / "members" / name
         workshop.learner.model.load_state_dict(load_file(folder / "weights.safetensors"))
         with TemporaryDirectory(prefix="verify-") as temporary:

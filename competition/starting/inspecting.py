@@ -10,7 +10,7 @@ from typing import Literal
 
 from PIL import Image
 
-from competition.data.pixels import UNREADABLE
+from competition.data.decoding import UNREADABLE
 from competition.errors import InputError, shorten
 from competition.names import one_spelling
 from competition.starting.asking import (

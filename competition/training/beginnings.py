@@ -17,6 +17,7 @@ def note_beginnings(
     ledger: Ledger,
     environment: Mapping[str, Any],
     index: pd.DataFrame,
+    pixels: str,
     loaders: DataLoaders,
     labels: Mapping[str, str],
     model: nn.Module,
@@ -26,7 +27,8 @@ def note_beginnings(
     Args:
         ledger: Where the rows go.
         environment: What decides bits: JSON values.
-        index: From `build_index`.
+        index: From `with_pixels`.
+        pixels: Its column of digests of the pixels that the member is trained on.
         loaders: From `member_loaders`; their vocabulary gives the classes' numbers.
         labels: Class by id, of the training images.
         model: Untrained.
@@ -39,7 +41,7 @@ def note_beginnings(
     for part in ("train", "valid"):
         for image in getattr(loaders, part).ids:
             ledger.add("split", digest_text(part, numbers[labels[image]]), what=image)
-    ledger.add("pixels", digest_text(*index[["part", "id", "pixels"]].to_numpy().ravel()))
+    ledger.add("pixels", digest_text(*index[["part", "id", pixels]].to_numpy().ravel()))
     for name, tensor in model.state_dict().items():
         ledger.add("init", digest_tensors([tensor]), what=name)
 

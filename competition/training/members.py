@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fastai.learner import Learner
 
 from competition.data.index import data_digest
 from competition.data.loading import member_loaders, prediction_loader
+from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
 from competition.determinism.digests import digest_tensors
 from competition.determinism.ledger import Ledger
@@ -39,6 +41,7 @@ class Workshop:
         member: The recipe.
         labels: Class by id, of the training images.
         test: The index's test rows.
+        pixels: The cache of the member's size.
         learner: Untrained.
         identity: What decides the bits.
         ledger: With the rows of what comes before the first step.
@@ -48,6 +51,7 @@ class Workshop:
     member: Member
     labels: dict[str, str]
     test: pd.DataFrame
+    pixels: Pixels
     loaders: DataLoaders
     learner: Learner
     identity: dict[str, Any]
@@ -62,7 +66,7 @@ class Workshop:
         classes = self.settings.classes
         valid = predict(self.learner.model, self.loaders.valid, classes)
         valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
-        unlabelled = prediction_loader(self.loaders, self.test, self.settings.data_folder)
+        unlabelled = prediction_loader(self.loaders, self.test, self.pixels)
         return {
             "valid.csv": valid,
             "test.csv": predict(self.learner.model, unlabelled, classes),
@@ -70,20 +74,26 @@ class Workshop:
 
 
 def open_workshop(
-    name: str, settings: Settings, index: pd.DataFrame, environment: dict[str, Any]
+    name: str,
+    settings: Settings,
+    index: pd.DataFrame,
+    pixels: Mapping[int, Pixels],
+    environment: dict[str, Any],
 ) -> Workshop:
     """Split the data, build loaders and learner of a member, and begin its ledger.
 
     Args:
         name: The member's name in the settings.
         settings: Of the run.
-        index: From `build_index`.
+        index: From `with_pixels`.
+        pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
 
     Raises:
         InputError: Too few images, or ImageNet weights that cannot be had.
     """
     member = settings.members[name]
+    own = pixels[member.image_size]
     classes = settings.classes
     key = Key((settings.run.seed, name))
     train = index[index["part"] == "train"].reset_index(drop=True)
@@ -93,7 +103,7 @@ def open_workshop(
     loaders = member_loaders(
         train,
         held_out=held_out,
-        folder=settings.data_folder,
+        pixels=own,
         classes=classes,
         member=member,
         key=key,
@@ -101,7 +111,7 @@ def open_workshop(
         device=torch.device(environment["decides"]["device"]),
     )
     learner = build_learner(member, loaders, classes=len(classes), key=key)
-    identity = member_identity(name, settings, data_digest(index), environment)
+    identity = member_identity(name, settings, data_digest(index, own.column), environment)
     labels = dict(zip(train["id"], train["label"], strict=True))
     ledger = Ledger(
         {
@@ -112,12 +122,14 @@ def open_workshop(
             "steps": len(loaders.train),
         }
     )
-    note_beginnings(ledger, environment["decides"], index, loaders, labels, learner.model)
+    decides = {**environment["decides"], "precision": member.precision}
+    note_beginnings(ledger, decides, index, own.column, loaders, labels, learner.model)
     return Workshop(
         settings=settings,
         member=member,
         labels=labels,
         test=index[index["part"] == "test"].reset_index(drop=True),
+        pixels=own,
         loaders=loaders,
         learner=learner,
         identity=identity,
@@ -129,6 +141,7 @@ def train_member(
     name: str,
     settings: Settings,
     index: pd.DataFrame,
+    pixels: Mapping[int, Pixels],
     environment: dict[str, Any],
     folder: Path,
 ) -> dict[str, Any]:
@@ -139,7 +152,8 @@ def train_member(
     Args:
         name: The member's name in the settings.
         settings: Of the run.
-        index: From `build_index`.
+        index: From `with_pixels`.
+        pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
         folder: runs/<run>/members/<member>.
 
@@ -152,7 +166,7 @@ def train_member(
         Stopped: Ctrl-C or SIGTERM came.
     """
     started = time.perf_counter()
-    workshop = open_workshop(name, settings, index, environment)
+    workshop = open_workshop(name, settings, index, pixels, environment)
     checkpoints = Checkpoints(folder / "checkpoint", workshop.identity)
     recorder = Recorder(workshop.ledger, settings.run.ledger)
     scores = fit(
@@ -175,7 +189,10 @@ def train_member(
     ledger.write(folder / "ledger.parquet")
     with whole_file(folder / "weights.safetensors") as temporary:
         # Not save_file: on a full disk it raises an error that is no OSError.
-        temporary.write_bytes(safetensors.torch.save(workshop.learner.model.state_dict()))
+        weights = workshop.learner.model.state_dict()
+        temporary.write_bytes(
+            safetensors.torch.save({name: each.contiguous() for name, each in weights.items()})
+        )
     record = {
         "identity": workshop.identity,
         "images": {

@@ -25,8 +25,8 @@ def predict(model: nn.Module, loader: KeyedLoader, classes: Sequence[str]) -> pd
     """
     model.eval()
     with torch.no_grad():
-        logits = [model(batch[0]).float().cpu() for batch in loader]
-    probabilities = torch.cat(logits).softmax(1).numpy()
+        logits = [model(batch[0]) for batch in loader]
+    probabilities = torch.cat(logits).cpu().softmax(1).numpy()
     if not np.isfinite(probabilities).all():
         raise InputError(
             "the model's predictions are not finite numbers: the training has diverged",

@@ -9,7 +9,7 @@ import torchvision
 from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner
+from fastai.learner import AvgSmoothLoss, Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy, error_rate
 from fastai.torch_core import apply_init
@@ -18,9 +18,52 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from competition.determinism.randomness import Key
+from competition.errors import InputError
 from competition.settings import Member
 from competition.training.callbacks import KeyedForward, KeyedSteps
+from competition.training.optimizing import FusedAdam
 from competition.training.weights import imagenet_model
+
+
+class Network(nn.Sequential):
+    """Body and head, in the precision of the recipe, with channels last in memory.
+
+    In bf16 the layers for which torch's autocast says so compute in bfloat16, in training and in
+    prediction; weights, sums over batches and the logits stay float32.
+
+    Shapes: (batch, 3, height, width) -> (batch, classes), float32.
+
+    Args:
+        body, head: Of a fastai learner.
+        precision: As the setting.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Module, precision: str) -> None:
+        super().__init__(body, head)
+        self.bf16 = precision == "bf16"
+        self.to(memory_format=torch.channels_last)
+
+    def __getitem__(self, place: Any) -> Any:
+        # fastai's splitters take slices, for which Sequential makes another of its own class.
+        if isinstance(place, slice):
+            return nn.Sequential(*list(self)[place])
+        return super().__getitem__(place)
+
+    def forward(self, images: Tensor) -> Tensor:
+        # A plain tensor: fastai's kind costs a detour through Python at every operator.
+        images = images.as_subclass(Tensor)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return logits.float()
+
+
+class SmoothLoss(AvgSmoothLoss):
+    """fastai's smoothed training loss, kept on the device: no step waits for it."""
+
+    def accumulate(self, learn: Learner) -> None:
+        self.count += 1
+        loss = learn.loss.detach().as_subclass(Tensor).mean()
+        self.val: Tensor = torch.lerp(loss, self.val.to(loss.device), self.beta)
 
 
 class ConcatPool(nn.Module):
@@ -48,8 +91,9 @@ def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Ke
         key: (seed, member name): names the draws of the initial weights and of every step.
 
     Raises:
-        InputError: The ImageNet weights cannot be had.
+        InputError: The ImageNet weights cannot be had, or the GPU lacks the precision.
     """
+    _refuse_precision(member, loaders.device)
     network: Any = getattr(torchvision.models, member.network)
     key.of("init", "body").seed_generators()
     learner: Learner = vision_learner(
@@ -62,6 +106,7 @@ def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Ke
         ps=member.dropout,
         loss_func=CrossEntropyLossFlat(),
         metrics=[accuracy, error_rate],
+        opt_func=FusedAdam,
         cbs=[KeyedSteps(key), KeyedForward()] + ([MixUp(member.mixup)] if member.mixup else []),
     )
     learner.remove_cb(ProgressCallback)
@@ -75,7 +120,17 @@ def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Ke
         body.load_state_dict(create_body(source, cut=model_meta[network]["cut"]).state_dict())
     else:
         _start_as_identity(body)
+    learner.model = Network(body, head, member.precision)
+    learner.recorder.smooth_loss = SmoothLoss()
     return learner
+
+
+def _refuse_precision(member: Member, device: torch.device) -> None:
+    if member.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise InputError(
+            f"{torch.cuda.get_device_name(device)} does not compute in bfloat16",
+            mend="Set recipe.precision to 'fp32'.",
+        )
 
 
 def _start_as_identity(body: nn.Module) -> None:

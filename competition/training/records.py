@@ -23,7 +23,8 @@ def member_identity(
     Args:
         name: The member's name in the settings.
         settings: Of the run.
-        data: From `data_digest`; seconds for 100,000 images, so it is not computed here.
+        data: From `data_digest`, with the member's pixels; seconds for 100,000 images, so it is not
+            computed here.
         environment: From `set_up`.
     """
     return {

@@ -115,7 +115,9 @@ def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
         if key.startswith(_OPTIMIZER):
             number, name = key.removeprefix(_OPTIMIZER).split("/")
             parameter = parameters[int(number)]
-            learner.opt.state[parameter][name] = value.to(parameter.device)
+            like = parameter if value.shape == parameter.shape else value.to(parameter.device)
+            # In the parameter's order in memory, which a file does not keep.
+            learner.opt.state[parameter][name] = torch.empty_like(like).copy_(value)
 
 
 def restore_callbacks(learner: Learner, checkpoint: Checkpoint) -> None:

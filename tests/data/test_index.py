@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from competition.data import index as index_module
+from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
 from competition.errors import InputError
 from competition.settings import Settings
@@ -79,6 +81,17 @@ def fixture_index(settings_for: SettingsFor) -> pd.DataFrame:
     return build_index(settings_for(FIXTURE))
 
 
+def decoded(index: pd.DataFrame, data: Path, cache: Path) -> pd.DataFrame:
+    """The index with what decoding shows, in a cache of its own."""
+    assert not cache.exists()
+    return with_pixels(index, cached_pixels(index, data, [32], cache))
+
+
+@pytest.fixture
+def decoded_fixture(fixture_index: pd.DataFrame, tmp_path: Path) -> pd.DataFrame:
+    return decoded(fixture_index, FIXTURE, tmp_path / "cache")
+
+
 def by_id(index: pd.DataFrame) -> pd.DataFrame:
     return index.set_index("id")
 
@@ -119,18 +132,18 @@ def test_paths_are_relative_and_have_slashes(fixture_index: pd.DataFrame) -> Non
     assert fixture_index["path"].str.match(r"(train/[a-z_]+|test)/[A-Z0-9]{6}\.\w+$").all()
 
 
-def test_the_format_is_the_contents_and_not_the_extensions(fixture_index: pd.DataFrame) -> None:
-    rows = by_id(fixture_index)
+def test_the_format_is_the_contents_and_not_the_extensions(decoded_fixture: pd.DataFrame) -> None:
+    rows = by_id(decoded_fixture)
     assert rows.loc["X10A7L", "path"] == "train/stem_rust/X10A7L.jpg"
     assert rows.loc["X10A7L", "format"] == "PNG"
     assert rows.loc["S2U8GN", "format"] == "GIF"
-    assert fixture_index["format"].value_counts().to_dict() == {"JPEG": 114, "PNG": 4, "GIF": 2}
+    assert decoded_fixture["format"].value_counts().to_dict() == {"JPEG": 114, "PNG": 4, "GIF": 2}
 
 
 def test_the_mode_is_the_files_and_the_size_is_the_upright_pictures(
-    fixture_index: pd.DataFrame,
+    decoded_fixture: pd.DataFrame,
 ) -> None:
-    rows = by_id(fixture_index)
+    rows = by_id(decoded_fixture)
     modes = {"5RL2B0": "RGBA", "W7RCF8": "P", "M2ZQ7F": "CMYK", "D8XL5G": "L", "004217": "RGB"}
     assert {name: rows.loc[name, "mode"] for name in modes} == modes
     with Image.open(FIXTURE / str(rows.loc["R7D2XQ", "path"])) as turned:
@@ -139,20 +152,21 @@ def test_the_mode_is_the_files_and_the_size_is_the_upright_pictures(
 
 
 def test_the_duplicate_shows_in_both_digests_and_nothing_else_does(
-    fixture_index: pd.DataFrame,
+    decoded_fixture: pd.DataFrame,
 ) -> None:
-    for digest in ("sha256", "pixels"):
-        doubled = fixture_index[fixture_index[digest].duplicated(keep=False)]
+    for digest in ("sha256", "pixels_32"):
+        doubled = decoded_fixture[decoded_fixture[digest].duplicated(keep=False)]
         assert doubled["id"].tolist() == ["J5N0GS", "U1C9EA"], digest
 
 
 def test_folder_and_table_layout_give_the_same_digest(
-    settings_for: SettingsFor, tmp_path: Path, fixture_index: pd.DataFrame
+    settings_for: SettingsFor, tmp_path: Path, decoded_fixture: pd.DataFrame
 ) -> None:
     data = as_table(FIXTURE, tmp_path / "table")
-    index = build_index(settings_for(data, "data.layout=table"))
-    pd.testing.assert_frame_equal(index.drop(columns="path"), fixture_index.drop(columns="path"))
-    assert data_digest(index) == data_digest(fixture_index)
+    plain = build_index(settings_for(data, "data.layout=table"))
+    index = decoded(plain, data, tmp_path / "another cache")
+    pd.testing.assert_frame_equal(index.drop(columns="path"), decoded_fixture.drop(columns="path"))
+    assert data_digest(index) == data_digest(decoded_fixture)
 
 
 def test_place_time_and_order_of_copying_are_no_part_of_the_digest(
@@ -163,7 +177,10 @@ def test_place_time_and_order_of_copying_are_no_part_of_the_digest(
     other = copy(reversed(images), tmp_path / "further" / "down" / "other")
     for number, image in enumerate(images):
         os.utime(other / image, (10**9 + number, 10**9 - number))
-    first, second = (build_index(settings_for(data)) for data in (one, other))
+    first, second = (
+        decoded(build_index(settings_for(data)), data, tmp_path / "cache" / data.name)
+        for data in (one, other)
+    )
     pd.testing.assert_frame_equal(first, second)
     assert data_digest(first) == data_digest(second)
 
@@ -172,13 +189,20 @@ def test_the_order_in_which_the_disk_lists_a_folder_means_nothing(
     settings_for: SettingsFor, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = data_digest(build_index(settings_for(folders)))
-    listed = Path.iterdir
+    list_names, list_paths = os.listdir, Path.iterdir
+    seen: set[Path] = set()
 
-    def backwards(folder: Path) -> Iterable[Path]:
-        return iter(sorted(listed(folder), reverse=True))
+    def names_backwards(folder: Path) -> list[str]:
+        seen.add(Path(folder))
+        return sorted(list_names(folder), reverse=True)
 
-    monkeypatch.setattr(Path, "iterdir", backwards)
+    def paths_backwards(folder: Path) -> Iterable[Path]:
+        return iter(sorted(list_paths(folder), reverse=True))
+
+    monkeypatch.setattr(os, "listdir", names_backwards)
+    monkeypatch.setattr(Path, "iterdir", paths_backwards)
     assert data_digest(build_index(settings_for(folders))) == straight
+    assert seen >= {folders / "test", *(folders / "train" / name for name in CLASSES)}
 
 
 def with_byte_order_mark(content: bytes) -> bytes:
@@ -303,11 +327,19 @@ def test_a_byte_that_is_no_pixel_changes_the_file_digest_alone(
     settings_for: SettingsFor, tmp_path: Path
 ) -> None:
     data = copy([*some_images(2), Path("train/leaf_rust/004217.jpg")], tmp_path / "data")
-    before = by_id(build_index(settings_for(data)))
+    before = by_id(decoded(build_index(settings_for(data)), data, tmp_path / "before"))
     flip_a_byte_that_is_no_pixel(data)
-    after = by_id(build_index(settings_for(data)))
+    after = by_id(decoded(build_index(settings_for(data)), data, tmp_path / "after"))
     changed = (before != after).any()
     assert changed[changed].index.tolist() == ["sha256"]
+
+
+def test_a_named_column_counts_in_the_digest_too(decoded_fixture: pd.DataFrame) -> None:
+    seen = decoded_fixture["pixels_32"].tolist()
+    other = decoded_fixture.assign(pixels_32=[*seen[:-1], seen[0]])
+    assert data_digest(other) == data_digest(decoded_fixture)
+    digests = {data_digest(index, "pixels_32") for index in (decoded_fixture, other)}
+    assert len(digests | {data_digest(decoded_fixture)}) == 3
 
 
 def test_a_changed_label_in_the_table_changes_the_digest(
@@ -490,6 +522,20 @@ def test_a_folder_named_like_an_image_is_refused_and_not_opened(
 ) -> None:
     (folders / "test" / "album.jpg").mkdir()
     assert "test/album.jpg" in refusal(settings_for(folders))
+
+
+def test_large_files_that_cannot_be_read_stand_in_the_message_too(
+    settings_for: SettingsFor, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So small a limit makes every file a large one, which another thread digests.
+    monkeypatch.setattr(index_module, "_SMALL", 1)
+    for name in ("album.jpg", "other.jpg"):
+        (folders / "test" / name).mkdir()
+        (folders / "test" / name / "photo").touch()
+    told = refusal(settings_for(folders))
+    assert "2 of 14 images" in told
+    assert "test/album.jpg: a folder, not an image" in told
+    assert "test/other.jpg: a folder, not an image" in told
 
 
 def test_a_file_name_that_is_no_text_is_refused(settings_for: SettingsFor, folders: Path) -> None:

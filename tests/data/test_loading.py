@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from fastai.data.core import DataLoaders
+from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.core import PILImage
 from fasttransform import Transform
 
+from competition.data.caching import cached_pixels
 from competition.data.index import build_index
 from competition.data.loading import KeyedLoader, member_loaders, prediction_loader
+from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
 from competition.determinism.randomness import Key
 from competition.settings_file import read_settings
@@ -24,19 +26,25 @@ MakeLoaders = Callable[..., DataLoaders]
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def index() -> pd.DataFrame:
     return build_index(read_settings(profile="fixture"))
 
 
+@pytest.fixture(scope="module")
+def pixels(index: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
+    folder, cache = read_settings(profile="fixture").data_folder, tmp_path_factory.mktemp("cache")
+    return cached_pixels(index, folder, [32], cache)[32]
+
+
 @pytest.fixture
-def make_loaders(index: pd.DataFrame) -> MakeLoaders:
+def make_loaders(index: pd.DataFrame, pixels: Pixels) -> MakeLoaders:
     def make(*, seed: int = 0, member: str = "M27g", workers: int = 0) -> DataLoaders:
         settings = read_settings(profile="fixture", changes=["recipe.image_size=32"])
         train = index[index["part"] == "train"].reset_index(drop=True)
         return member_loaders(
             train,
             held_out=validation_ids(train["id"].tolist(), share=0.25, seed=seed),
-            folder=settings.data_folder,
+            pixels=pixels,
             classes=settings.classes,
             member=settings.members[member],
             key=Key((seed, member)),
@@ -65,6 +73,7 @@ def test_batches_have_the_promised_shapes_and_types(make_loaders: MakeLoaders) -
     images, labels = make_loaders().train.one_batch()
     assert images.shape == (8, 3, 32, 32)
     assert images.dtype == torch.float32
+    assert images.is_contiguous(memory_format=torch.channels_last)
     assert labels.dtype == torch.int64
     assert set(labels.tolist()) <= {0, 1, 2}
 
@@ -130,6 +139,14 @@ def test_a_users_unkeyed_transform_gets_keyed_generators(make_loaders: MakeLoade
     assert not same(epoch_of(noisy(0)), epoch_of(make_loaders().train))
 
 
+def test_a_users_division_by_255_is_not_done_again(make_loaders: MakeLoaders) -> None:
+    loader = make_loaders().train
+    own = loader.new(after_batch=[IntToFloatTensor()])
+    ((images, _), *_), ((normalised, _), *_) = epoch_of(own), epoch_of(loader)
+    assert 0.5 < images.max() <= 1
+    assert normalised.min() < -1
+
+
 def test_drawing_in_between_changes_no_bit(make_loaders: MakeLoaders) -> None:
     quiet, disturbed = make_loaders().train, make_loaders().train
 
@@ -146,23 +163,22 @@ def test_drawing_in_between_changes_no_bit(make_loaders: MakeLoaders) -> None:
 
 
 def test_validation_and_prediction_draw_nothing(
-    make_loaders: MakeLoaders, index: pd.DataFrame
+    make_loaders: MakeLoaders, index: pd.DataFrame, pixels: Pixels
 ) -> None:
     loaders = make_loaders()
     test = index[index["part"] == "test"].reset_index(drop=True)
-    folder = read_settings(profile="fixture").data_folder
-    for loader in (loaders.valid, prediction_loader(loaders, test, folder)):
+    for loader in (loaders.valid, prediction_loader(loaders, test, pixels)):
         assert same(epoch_of(loader, 0), epoch_of(loader, 1))
 
 
 def test_prediction_keeps_the_tables_order(
-    make_loaders: MakeLoaders, index: pd.DataFrame, tmp_path: Path
+    make_loaders: MakeLoaders, index: pd.DataFrame, pixels: Pixels
 ) -> None:
     test = index[index["part"] == "test"].reset_index(drop=True)
     backwards = test.iloc[::-1].reset_index(drop=True)
-    loaders, folder = make_loaders(), read_settings(profile="fixture").data_folder
-    forth = prediction_loader(loaders, test, folder)
-    back = prediction_loader(loaders, backwards, folder)
+    loaders = make_loaders()
+    forth = prediction_loader(loaders, test, pixels)
+    back = prediction_loader(loaders, backwards, pixels)
     assert forth.ids == back.ids[::-1] == test["id"].tolist()
     images = [torch.cat([batch[0] for batch in loader]) for loader in (forth, back)]
     assert torch.equal(images[0], images[1].flip(0))

@@ -19,9 +19,7 @@ RECORD = {"files": {"test.csv": "f" * 64}, "scores": {"valid_loss": 0.5}, "secon
 
 @pytest.fixture
 def index() -> pd.DataFrame:
-    return pd.DataFrame(
-        [["train", "004217", "x", "s", "p"]], columns=["part", "id", "label", "sha256", "pixels"]
-    )
+    return pd.DataFrame([["train", "004217", "x", "s"]], columns=["part", "id", "label", "sha256"])
 
 
 def make(config: Path, index: pd.DataFrame, **options: Any) -> dict[str, Any]:
@@ -47,7 +45,8 @@ def test_the_content_holds_no_time_path_or_worker_count(
     elsewhere.mkdir()
     moved = elsewhere / "other.toml"
     moved.write_text(small_toml.read_text())
-    second = make(moved, index, changes=["run.workers=4", "data.folder='/nowhere'"], seconds=99.0)
+    changes = ["run.workers=4", "run.cache='/nowhere'", "data.folder='/nowhere'"]
+    second = make(moved, index, changes=changes, seconds=99.0)
     assert first["content"] == second["content"]
     assert first["beside"] != second["beside"]
     assert str(small_toml.parent) not in json.dumps(first["content"])

@@ -198,7 +198,6 @@ def test_only_the_content_counts(digest: Digest) -> None:
     alike = [
         tensor.clone(),
         spread[..., ::2],
-        tensor.to(memory_format=torch.channels_last),
         tensor.transpose(0, 1).contiguous().transpose(0, 1),
         trained,
         trained * 1,
@@ -207,6 +206,32 @@ def test_only_the_content_counts(digest: Digest) -> None:
     ]
     for other in alike:
         assert digest([other]) == digest([tensor])
+
+
+@both
+def test_the_order_in_memory_counts_where_channels_are_last(digest: Digest) -> None:
+    tensor = numbers(4, 3, 6, 6)
+    last = tensor.to(memory_format=torch.channels_last)
+    assert torch.equal(last, tensor)
+    assert digest([last]) != digest([tensor])
+    assert digest([last]) == digest([last.clone()]) == digest([last * 1])
+    # As it lies there it has another shape, and is another tensor.
+    assert digest([last]) != digest([last.permute(0, 2, 3, 1)])
+    assert digest([last]) != digest([last.permute(0, 2, 3, 1).reshape(tensor.shape)])
+    # With one channel, or one pixel, both orders are the same.
+    for shape in ((4, 1, 6, 6), (4, 3, 1, 1)):
+        alike = numbers(*shape)
+        assert digest([alike.to(memory_format=torch.channels_last)]) == digest([alike])
+
+
+@both
+def test_the_content_counts_where_channels_are_last(digest: Digest) -> None:
+    tensor = numbers(4, 3, 6, 6).to(memory_format=torch.channels_last)
+    changed = tensor.clone()
+    changed[3, 2, 5, 4] = torch.nextafter(changed[3, 2, 5, 4], torch.tensor(0.0))
+    turned = [tensor, changed, *(tensor.flip(axis) for axis in range(4)), tensor.transpose(2, 3)]
+    digests = {digest([each.contiguous(memory_format=torch.channels_last)]) for each in turned}
+    assert len(digests) == 7
 
 
 @both

@@ -68,6 +68,26 @@ def test_variables_that_let_openmp_start_fewer_threads_are_removed() -> None:
     assert [name for name in names if name.startswith("OMP_")] == ["OMP_NUM_THREADS"]
 
 
+QUICKER = ("GOMP_SPINCOUNT", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_")
+
+
+def test_what_makes_a_training_quicker_is_set_unless_it_is_there() -> None:
+    script = PRINT_HASH_SEED.replace("print(", f"print(*map(os.environ.get, {QUICKER})); print(")
+
+    def values(**environment: str) -> list[str]:
+        told = subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PATH": "", **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return told.stdout.splitlines()[0].split()
+
+    assert values() == values(PYTHONHASHSEED="0") == ["2000", "0", str(1 << 40)]
+    assert values(MALLOC_MMAP_MAX_="7", GOMP_SPINCOUNT="9") == ["9", "7", str(1 << 40)]
+
+
 # A step of a small network, in a process that was prepared as the command prepares its own. The
 # first argument is the number of threads, the second one says on which cores.
 STEP = """

@@ -21,6 +21,7 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     config = folder / "small.toml"
     # Four steps an epoch, as on the whole fixture, in half the time.
     text = SMALL.replace("batch_size = 16", "batch_size = 8")
+    text = text.replace("[run]\n", '[run]\ncache = "cache"\n')
     config.write_text(text.format(folder=(folder / "data").as_posix()), encoding="utf-8")
     # Each training ends with a collection of garbage: not through all that was imported.
     gc.collect()

@@ -248,8 +248,12 @@ class Bench:
 
 
 def changes_of(arguments: Sequence[str]) -> list[str]:
-    """The settings that the arguments of `competition train` change."""
-    return [arguments[at + 1] for at, word in enumerate(arguments) if word == "--set"]
+    """The settings that the arguments of `competition train` change.
+
+    But for the place of the cache: all runs of a bench share one, as competition.toml says.
+    """
+    changes = [arguments[at + 1] for at, word in enumerate(arguments) if word == "--set"]
+    return [change for change in changes if not change.startswith("run.cache=")]
 
 
 def train(settings: Settings, run: Path, *, checkpoints: bool = False) -> None:

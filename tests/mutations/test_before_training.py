@@ -44,20 +44,20 @@ def in_folder(folder: Path) -> list[str]:
 
 
 def test_01_file_list_reversed(bench: Bench) -> None:
-    listed: list[list[Path]] = []
+    listed: list[list[str]] = []
     images = layout.images_in
 
-    def reversed_list(folder: Path) -> list[Path]:
-        paths = images(folder)[::-1]
-        listed.append(paths)
-        return paths
+    def reversed_list(folder: Path) -> list[str]:
+        names = images(folder)[::-1]
+        listed.append(names)
+        return names
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(index_module, "images_in", reversed_list)
 
     bench.twins(mutation).assert_same()
-    assert sum(len(paths) for paths in listed) == 56
-    assert all(paths == sorted(paths, reverse=True) for paths in listed)
+    assert sum(len(names) for names in listed) == 56
+    assert all(names == sorted(names, reverse=True) for names in listed)
 
 
 def test_02_one_byte_of_one_image_changed(bench: Bench, copy: Path) -> None:

@@ -361,10 +361,17 @@ def write_run(folder: Path, members: dict[str, Ledger], **content: Any) -> Path:
     return folder
 
 
-def write_index(run: Path, images: dict[str, tuple[str, str]]) -> None:
-    """images: SHA-256 and digest of the pixels by id."""
+def write_index(run: Path, images: dict[str, tuple[str, str]], **more: str) -> None:
+    """images: SHA-256 and digest of the pixels by id; more: columns, one value for all."""
     rows = [
-        {"part": "train", "id": name, "path": f"train/{name}.jpg", "sha256": file, "pixels": seen}
+        {
+            "part": "train",
+            "id": name,
+            "path": f"train/{name}.jpg",
+            "sha256": file,
+            "pixels_32": seen,
+            **more,
+        }
         for name, (file, seen) in images.items()
     ]
     parquet.write_table(pa.Table.from_pylist(rows), run / "index.parquet")
@@ -404,6 +411,14 @@ def test_changed_pixels_are_named_through_the_index(tmp_path: Path) -> None:
     write_index(run_a, {"i1": ("f", "p"), "i2": ("f", "p")})
     write_index(run_b, {"i1": ("f", "p"), "i2": ("f", "other")})
     assert compare_runs(run_a, run_b).members[0].evidence == ("changed: i2 (train/i2.jpg)",)
+    # Only sizes that both have can be compared.
+    write_index(run_b, {"i1": ("f", "p"), "i2": ("f", "other")}, pixels_64="p")
+    assert compare_runs(run_a, run_b).members[0].evidence == ("changed: i2 (train/i2.jpg)",)
+    write_index(run_a, {"i1": ("f", "p"), "i2": ("f", "other")}, pixels_64="another")
+    assert compare_runs(run_a, run_b).members[0].evidence == (
+        "changed: i1 (train/i1.jpg)",
+        "changed: i2 (train/i2.jpg)",
+    )
 
 
 def test_changed_predictions_are_counted_and_measured(tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ def test_twins_have_the_same_bits_under_every_hostility_and_another_seed_has_not
     assert first["environment"]["hash_seed"] != second["environment"]["hash_seed"]
     assert first["environment"]["workers"] != second["environment"]["workers"]
     assert first["data_folder"] != second["data_folder"]
+    assert Path(first["cache"]) == tmp_path / "runs" / "cache"
+    assert Path(second["cache"]).parent == folder
     assert not list(folder.glob(".data-*"))
+    assert not list(folder.glob(".cache-*"))
 
 
 @pytest.mark.slow  # seven processes that each import for ten seconds
@@ -192,8 +195,9 @@ def test_chosen_hostilities_and_no_others_are_applied(
 
     monkeypatch.setattr(twins_module, "train_all", copies)
     settings, folder = read_settings(small_toml), tmp_path / "twins"
-    verdict = run_twins(settings, ["a"], [], folder, ["hash-seed", "workers", "kill"])
-    assert verdict.hostilities == ["hash-seed", "workers"]  # nobody was killed, and that is said
+    verdict = run_twins(settings, ["a"], [], folder, ["hash-seed", "workers", "cache", "kill"])
+    # Nobody was killed, and that is said.
+    assert verdict.hostilities == ["hash-seed", "workers", "cache"]
     plain = run_twins(settings, ["a"], [], folder, [])
     assert plain.hostilities == []
     first, second, _, _, untouched, _ = started
@@ -201,11 +205,15 @@ def test_chosen_hostilities_and_no_others_are_applied(
         {"PYTHONHASHSEED": "1"},
         {"PYTHONHASHSEED": "2"},
     )
-    assert second.arguments == ["a", "--quiet", "--set", "run.workers=2"]
+    # One cache for all of them, beside the runs: a warm one is no hostility.
+    warm = ["a", "--set", f"run.cache={tmp_path / 'cache'}", "--quiet"]
+    *others, cold = second.arguments
+    assert others == [*warm, "--set", "run.workers=2", "--set"]
+    assert cold.startswith(f"run.cache={folder / '.cache-'}")
     assert second.working_folder is None
     assert second.kill == folder / "second" / "members"
     assert untouched.environment == first.environment
-    assert untouched.arguments == ["a", "--quiet"]
+    assert untouched.arguments == warm
     assert untouched.kill is None
 
 

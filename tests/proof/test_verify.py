@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from competition import pipeline
+from competition import pipeline, submitting
 from competition.delivery.provenance import recorded_settings
 from competition.errors import InputError
 from competition.files import sha256_file
@@ -33,8 +33,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     started = time.perf_counter()
     prepared = pipeline.prepare(settings, folder / "runs" / "full")
     pipeline.train(prepared, list(settings.members), started)
-    pairs = pipeline.members_to_blend(prepared.folder, settings)
-    pipeline.blend_files(pairs, settings, prepared.sample_path, prepared.folder / "submission.csv")
+    pairs = submitting.members_to_blend(prepared.folder, settings)
+    submitting.blend_files(
+        pairs, settings, prepared.sample_path, prepared.folder / "submission.csv"
+    )
     pipeline.keep_record(prepared, started)
     return prepared.folder
 

@@ -24,12 +24,13 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.training import GradientAccumulation
-from fastai.data.transforms import IntToFloatTensor, ToTensor
 from fastai.learner import Learner
 from fastai.vision.augment import Resize, aug_transforms
 
+from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index
 from competition.data.loading import KeyedLoader
+from competition.data.pixels import Pixels
 from competition.determinism.environment import set_up
 from competition.determinism.ledger import Ledger
 from competition.errors import Stopped
@@ -109,6 +110,7 @@ class Small:
     config: Path
     environment: dict[str, Any]
     index: pd.DataFrame
+    pixels: dict[int, Pixels]
 
     def train(
         self, name: str, *changes: str, callbacks: Sequence[Callback] = (), member: str = "a"
@@ -123,7 +125,9 @@ class Small:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(members, "build_learner", build_with)
-            train_member(member, settings, self.index, self.environment, self.folder / name)
+            train_member(
+                member, settings, self.index, self.pixels, self.environment, self.folder / name
+            )
         return self.folder / name
 
     def interrupted(
@@ -146,8 +150,11 @@ class Small:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     folder = tmp_path_factory.mktemp("small")
     config = write_competition(folder)
-    index = build_index(read_settings(config))
-    return Small(folder, config, set_up(threads=1, device="cpu"), index)
+    settings = read_settings(config)
+    index = build_index(settings)
+    pixels = cached_pixels(index, settings.data_folder, [32], folder / "cache")
+    environment = set_up(threads=1, device="cpu")
+    return Small(folder, config, environment, with_pixels(index, pixels), pixels)
 
 
 @pytest.fixture(scope="module")
@@ -710,12 +717,16 @@ def test_lr_find_between_the_phases_and_an_interruption(
     assert differing(unbroken, small.train(name)) == []
 
 
-def test_augmentation_at_test_time_is_keyed(small: Small) -> None:
+# The engine's own, and a user's of fastai's: images are floats when they reach batch transforms.
+@pytest.mark.parametrize(
+    ("items", "batches"),
+    [(None, None), ([Resize(32)], aug_transforms(max_lighting=0.5, p_lighting=1.0))],
+    ids=["engine's", "user's"],
+)
+def test_augmentation_at_test_time_is_keyed(small: Small, items: Any, batches: Any) -> None:
     settings = read_settings(small.config, changes=CHANGES)
-    workshop = open_workshop("a", settings, small.index, small.environment)
+    workshop = open_workshop("a", settings, small.index, small.pixels, small.environment)
     learner = workshop.learner
-    items = [Resize(32), ToTensor()]
-    batches = [IntToFloatTensor(), *aug_transforms(max_lighting=0.5, p_lighting=1.0)]
 
     def passes(count: int) -> torch.Tensor:
         """The mean over the augmented passes."""

@@ -15,7 +15,9 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from safetensors.torch import load_file
 
+from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
+from competition.data.pixels import Pixels
 from competition.determinism.environment import set_up
 from competition.errors import InputError
 from competition.settings import Settings
@@ -38,16 +40,25 @@ def settings(small_toml: Path) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def index() -> pd.DataFrame:
-    return build_index(read_settings(profile="fixture"))
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Pixels]:
+    settings = read_settings(profile="fixture")
+    cache = tmp_path_factory.mktemp("cache")
+    return cached_pixels(build_index(settings), settings.data_folder, [32], cache)
+
+
+@pytest.fixture(scope="module")
+def index(pixels: dict[int, Pixels]) -> pd.DataFrame:
+    return with_pixels(build_index(read_settings(profile="fixture")), pixels)
 
 
 @pytest.fixture
-def train(index: pd.DataFrame, environment: dict[str, Any], tmp_path: Path) -> Any:
+def train(
+    index: pd.DataFrame, pixels: dict[int, Pixels], environment: dict[str, Any], tmp_path: Path
+) -> Any:
     """Train a member into a folder of the temporary folder and give the folder back."""
 
     def run(settings: Settings, folder: str, name: str = "a") -> Path:
-        train_member(name, settings, index, environment, tmp_path / folder)
+        train_member(name, settings, index, pixels, environment, tmp_path / folder)
         return tmp_path / folder
 
     return run
@@ -178,22 +189,24 @@ def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
     environment: dict[str, Any],
     tmp_path: Path,
 ) -> None:
-    identity = member_identity("a", settings, data_digest(index), environment)
+    data = data_digest(index, "pixels_32")
+    identity = member_identity("a", settings, data, environment)
     assert completed_member(tmp_path / "a", identity) is None
     folder = train(settings, "a")
     assert completed_member(folder, identity) == json.loads((folder / "member.json").read_text())
 
     reseeded = read_settings(small_toml, changes=["run.seed=5"])
     with pytest.raises(InputError, match=r"settings\.seed: 0 then, 5 now"):
-        completed_member(folder, member_identity("a", reseeded, data_digest(index), environment))
+        completed_member(folder, member_identity("a", reseeded, data, environment))
     relabelled = index.assign(label=index["label"].replace("leaf_rust", "stem_rust"))
-    with pytest.raises(InputError, match="data: "):
-        completed_member(
-            folder, member_identity("a", settings, data_digest(relabelled), environment)
-        )
+    otherwise_decoded = index.assign(pixels_32=index["pixels_32"].to_numpy()[::-1])
+    for other in (relabelled, otherwise_decoded):
+        digest = data_digest(other, "pixels_32")
+        with pytest.raises(InputError, match="data: "):
+            completed_member(folder, member_identity("a", settings, digest, environment))
     elsewhere = {**environment, "decides": {**environment["decides"], "threads": 8}}
     with pytest.raises(InputError, match=r"environment\.threads: 1 then, 8 now"):
-        completed_member(folder, member_identity("a", settings, data_digest(index), elsewhere))
+        completed_member(folder, member_identity("a", settings, data, elsewhere))
 
     with (folder / "test.csv").open("a") as file:
         file.write("\n")

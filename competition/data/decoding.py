@@ -1,0 +1,151 @@
+"""An image file as upright RGB pixels, in its own size or in a cache's, and a digest of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import PIL
+import xxhash
+from PIL import ExifTags, Image, ImageOps, features
+
+# What Pillow raises for files that are empty, cut short, damaged, or no images at all.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+# A panorama or a banner must not fill the disk: what sticks out at its two ends is cut off.
+LONGEST = 4
+# A JPEG may be decoded at a half, a quarter or an eighth of its size, as long as that leaves so
+# many times the pixels that are wanted; the rest is left to the better filter.
+_GAP = 2
+_FILTER = Image.Resampling.LANCZOS
+# EXIF orientations that change height and width.
+_QUARTER_TURNS = (5, 6, 7, 8)
+# What of Pillow's build decodes.
+_LIBRARIES = ("avif", "jpg", "jpg_2000", "libjpeg_turbo", "libtiff", "webp", "zlib", "zlib_ng")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image in the size of a cache.
+
+    Attributes:
+        image: Of mode RGB, 8 bits a channel.
+        format: As the content says: "JPEG".
+        mode: The file's: "RGB", "P".
+        width, height: The file's picture, upright, in pixels.
+    """
+
+    image: Image.Image
+    format: str | None
+    mode: str
+    width: int
+    height: int
+
+
+def decode(path: Path) -> Image.Image:
+    """Read an image file of any mode as RGB, turned upright as its EXIF orientation says.
+
+    Of an animation the first frame is taken. An alpha channel is dropped, which leaves the colours
+    that the file holds; 16-bit greys are reduced to 8 bits.
+
+    Returns:
+        An image of mode RGB, 8 bits a channel, in the file's own size.
+
+    Raises:
+        Exception: One of UNREADABLE.
+    """
+    with Image.open(path) as file:
+        return _upright_rgb(file)
+
+
+def decode_to(source: Path | BinaryIO, size: int) -> Decoded:
+    """Read an image file as `decode` does, and resize it by Lanczos' filter.
+
+    The shorter side becomes `size`, the longer one in proportion, after it was cut to at most
+    LONGEST times the shorter one, around its middle. A JPEG is decoded at a fraction of its size
+    where that leaves twice the pixels that are wanted, which takes a fraction of the time.
+
+    Args:
+        source: The file.
+        size: Pixels of the shorter side.
+
+    Raises:
+        Exception: One of UNREADABLE.
+    """
+    with Image.open(source) as file:
+        kind, mode, stored = file.format, file.mode, file.size
+        file.draft(None, (_GAP * size, _GAP * size))
+        file.load()
+        turned = file.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS
+        image = _upright_rgb(file)
+    width, height = stored[::-1] if turned else stored
+    rows, columns = cached_shape(width, height, size)
+    box = _middle(*image.size)
+    if (columns, rows) != image.size or box != (0, 0, *image.size):
+        image = image.resize((columns, rows), _FILTER, box=box)
+    return Decoded(image, kind, mode, width, height)
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height as a file's header says, not turned upright.
+
+    Raises:
+        Exception: One of UNREADABLE.
+    """
+    with Image.open(path) as file:
+        return file.size
+
+
+def cached_shape(width: int, height: int, size: int) -> tuple[int, int]:
+    """(rows, columns) of an image in a cache of `size`."""
+    short, long = sorted((width, height))
+    longer = min((2 * long * size + short) // (2 * short), LONGEST * size)
+    return (longer, size) if height > width else (size, longer)
+
+
+def decoding_recipe(size: int) -> dict[str, object]:
+    """All that decides what a file decodes to: JSON values. Another recipe, another cache."""
+    return {
+        "version": 1,
+        "size": size,
+        "longest": LONGEST,
+        "gap": _GAP,
+        "filter": _FILTER.name,
+        "decoder": {
+            "pillow": PIL.__version__,
+            **{name: features.version(name) for name in _LIBRARIES},
+        },
+    }
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """XXH3-128 of an image's size and pixels (height x width x 3, uint8), in hexadecimal."""
+    return bytes_digest(image.tobytes(), image.width, image.height)
+
+
+def bytes_digest(pixels: bytes | memoryview, width: int, height: int) -> str:
+    """The same of pixels that lie in memory row by row."""
+    digest = xxhash.xxh3_128(f"{width}x{height}".encode())
+    digest.update(pixels)
+    return digest.hexdigest()
+
+
+def _upright_rgb(upright: Image.Image) -> Image.Image:
+    ImageOps.exif_transpose(upright, in_place=True)
+    if upright.mode.startswith("I"):
+        # Pillow's own conversion clips every value above 255 to white.
+        high_bytes = np.clip(np.asarray(upright).astype(np.int64) >> 8, 0, 255)
+        upright = Image.fromarray(high_bytes.astype(np.uint8), mode="L")
+    if upright.mode == "P":
+        # By way of RGBA, because a palette's transparent entry has a colour too.
+        upright = upright.convert("RGBA")
+    return upright if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def _middle(width: int, height: int) -> tuple[float, float, float, float]:
+    """What is left of an image whose longer side sticks out: left, upper, right, lower."""
+    across, down = min(width, LONGEST * height), min(height, LONGEST * width)
+    left, upper = (width - across) / 2, (height - down) / 2
+    return left, upper, left + across, upper + down

@@ -1,0 +1,95 @@
+"""The measurements say what they see: a bound that is not kept is said, and each figure runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.table import Figure, alternated, as_json, ratio, shown
+from tests.conftest import ROOT
+
+
+def figure(value: float, bound: float, *, at_least: bool) -> Figure:
+    return Figure("speed", "itself", value, bound, at_least, "", "seen")
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "at_least", "met"),
+    [
+        (1.5, 1.4, True, True),
+        (1.4, 1.4, True, True),
+        (1.3, 1.4, True, False),
+        (1.01, 1.02, False, True),
+        (1.03, 1.02, False, False),
+        (float("nan"), 1.02, False, False),
+    ],
+)
+def test_a_bound_is_kept_or_not(value: float, bound: float, at_least: bool, met: bool) -> None:
+    found = figure(value, bound, at_least=at_least)
+    assert found.met is met
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(shown([found]))
+    assert (" yes " in capture.get()) is met
+    assert (" no " in capture.get()) is not met
+    content = as_json([found], {"decides": {"threads": 2}})
+    assert content["figures"][0]["met"] is met
+    assert content["environment"] == {"threads": 2}
+    assert content["machine"]["cores"] >= 1
+
+
+def test_contestants_run_in_turns_and_their_rounds_are_compared() -> None:
+    order: list[str] = []
+
+    def contestant(name: str, values: list[float]) -> float:
+        order.append(name)
+        return values.pop(0)
+
+    ours, others = [2.0, 8.0, 3.0], [1.0, 2.0, 1.0]
+    found = alternated(
+        3,
+        {"ours": lambda: contestant("ours", ours), "others": lambda: contestant("others", others)},
+        lambda _: None,
+    )
+    assert order == ["ours", "others"] * 3
+    # Not 3 / 1: a machine that is twice as fast in one round is so for both.
+    assert ratio(found["ours"], found["others"]) == 3.0
+
+
+def benchmarks(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_unknown_figure_is_refused() -> None:
+    answer = benchmarks("sped")
+    assert answer.returncode == 2
+    assert "there are speed, determinism" in answer.stderr
+
+
+@pytest.mark.slow  # draws 32 large photos and trains on them a dozen times
+def test_each_figure_of_training_can_be_measured(tmp_path: Path) -> None:
+    small = ("--images", 8, "--batch", 4, "--size", 32, "--rounds", 1, "--network", "resnet18")
+    places = ("--folder", tmp_path / "photos", "--output", tmp_path / "bench.json")
+    names = ("speed", "determinism", "ledger", "resume", "decode")
+    answer = benchmarks(*names, *small, *places)
+    assert answer.returncode == 0, answer.stderr
+    figures = json.loads((tmp_path / "bench.json").read_text())["figures"]
+    assert [each["what"].split(",")[0] for each in figures] == [
+        *["resnet18"] * 7,
+        "step time",
+        "step time",
+        "resumed run's extra time",
+        *["decoding the cache"] * 2,
+    ]
+    assert all(each["value"] == each["value"] for each in figures)
