@@ -61,6 +61,15 @@ if Path("template").is_dir():  # not in a project that was made from it
         session.run("pytest", *quick, *cores, "tests/template", *session.posargs)
 
 
+if Path("benchmarks").is_dir():  # likewise
+
+    @nox.session(default=False)
+    def bench(session: nox.Session) -> None:
+        """Measure what docs/performance.md says, in about an hour; names of figures choose some."""
+        install(session)
+        session.run("python", "-m", "benchmarks", *session.posargs)
+
+
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Write requirements.lock anew from pyproject.toml; `-- --upgrade` takes newer versions."""
