@@ -47,12 +47,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def unwritable(path: Path, error: OSError, *, mend: str = "") -> InputError:
     """The error for a file that cannot be written; without `mend` it is of the folder of runs."""
-    if mend:
-        pass
-    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        mend = "Free some space, or choose another place with --out, and type the command again."
-    else:
+    if not mend:
         mend = "Choose another place with --out (a blended file: --output)."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            mend = (
+                "Free some space, or choose another place with --out, and type the command again."
+            )
     return InputError(f"cannot write {path}: {error.strerror or error}", mend=mend)
 
 

@@ -29,9 +29,10 @@ from competition.data.decoding import (
     decoding_recipe,
     stored_size,
 )
+from competition.data.index import unreadable_images
 from competition.data.pixels import Pixels
 from competition.data.stored import ARRAY, damaged_rows, in_blocks, read_table, write_table
-from competition.errors import InputError, shorten
+from competition.errors import InputError
 from competition.files import sha256_json, unwritable
 from competition.locks import queued
 from competition.terminal import megabytes, progress_bars, say
@@ -76,11 +77,7 @@ def cached_pixels(
                 f"{path}: {found.reasons[sha256]}"
                 for path, sha256 in zip(rows["path"], rows["sha256"], strict=True)
             ]
-            raise InputError(
-                f"{len(lines)} of {len(index)} images in {folder} cannot be read:",
-                details=shorten(sorted(lines), most=50),
-                mend="Fetch these files again, or take them out.",
-            ) from None
+            raise unreadable_images(lines, len(index), folder) from None
     return pixels
 
 

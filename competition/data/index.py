@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from competition.data.stored import in_blocks
 from competition.errors import InputError, nearest, shorten
 from competition.files import sha256_file, sha256_json
 from competition.layout import (
@@ -29,8 +30,6 @@ Entry = tuple[str, str, str, str]
 _CONTENT = ["part", "id", "label", "sha256"]
 # Up to so many bytes a file is digested sooner than it is handed to another thread.
 _SMALL = 1 << 16
-# Images between two moves of the progress bar, which take longer than a small image.
-_BLOCK = 256
 
 
 def build_index(settings: Settings) -> pd.DataFrame:
@@ -184,8 +183,8 @@ def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str]]
     unreadable: list[str] = []
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
         task = bars.add_task("reading images", total=len(paths), note="")
-        for start in range(0, len(paths), _BLOCK):
-            block = range(start, min(start + _BLOCK, len(paths)))
+        # Moving the bar takes longer than a small image.
+        for block in in_blocks(range(len(paths))):
             large: list[int] = []
             for row in block:
                 try:
@@ -207,12 +206,17 @@ def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str]]
                     digests[row] = answer
             bars.advance(task, len(block))
     if unreadable:
-        raise InputError(
-            f"{len(unreadable)} of {len(paths)} images in {folder} cannot be read:",
-            details=shorten(sorted(unreadable), most=50),
-            mend="Fetch these files again, or take them out.",
-        )
+        raise unreadable_images(unreadable, len(paths), folder)
     return sizes, digests
+
+
+def unreadable_images(lines: Sequence[str], total: int, folder: Path) -> InputError:
+    """The error for images of a data folder that cannot be read: a line for each, of so many."""
+    return InputError(
+        f"{len(lines)} of {total} images in {folder} cannot be read:",
+        details=shorten(sorted(lines), most=50),
+        mend="Fetch these files again, or take them out.",
+    )
 
 
 def _read(path: str) -> tuple[int, str | None]:
