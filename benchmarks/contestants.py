@@ -108,9 +108,10 @@ class Ours:
 
     def __init__(self, task: Task, environment: dict[str, Any]) -> None:
         self.task, self.environment = task, environment
-        index = build_index(self._settings("fp32"))
+        settings = self._settings("fp32")
+        index = build_index(settings)
         self.pixels: dict[int, Pixels] = cached_pixels(
-            index, task.folder, [task.size], task.folder / "cache"
+            index, task.folder, settings.cached_sizes(), task.folder / "cache"
         )
         self.index: pd.DataFrame = with_pixels(index, self.pixels)
 

@@ -100,7 +100,7 @@ def ours(given: argparse.Namespace, seed: int) -> float:
     settings = read_settings(config)
     index = build_index(settings)
     console.quiet = True
-    pixels = cached_pixels(index, settings.data_folder, [given.size], given.cache)
+    pixels = cached_pixels(index, settings.data_folder, settings.cached_sizes(), given.cache)
     console.quiet = False
     environment = set_up(threads=given.threads)
     workshop = open_workshop("m", settings, with_pixels(index, pixels), pixels, environment)

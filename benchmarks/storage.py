@@ -43,19 +43,20 @@ def decode(given: Given, told: Callable[[str], None]) -> list[Figure]:
     for photos in SIZES:
         folder = draw_photos(given.folder, photos, given.images)
         settings = _settings(folder, given)
+        (size,) = settings.cached_sizes()
         index = build_index(settings)
         paths = [folder / path for path in index["path"]]
 
-        def ours(index=index, paths=paths, folder=folder) -> float:  # type: ignore[no-untyped-def]
+        def ours(index=index, paths=paths, folder=folder, size=size) -> float:  # type: ignore[no-untyped-def]
             rmtree(folder / "fresh", ignore_errors=True)
             started = time.perf_counter()
-            cached_pixels(index, folder, [given.size], folder / "fresh")
+            cached_pixels(index, folder, [size], folder / "fresh")
             return len(paths) / (time.perf_counter() - started)
 
-        def bare(paths=paths) -> float:  # type: ignore[no-untyped-def]
+        def bare(paths=paths, size=size) -> float:  # type: ignore[no-untyped-def]
             started = time.perf_counter()
             for path in paths:
-                _bare(path, given.size)
+                _bare(path, size)
             return cores * len(paths) / (time.perf_counter() - started)
 
         bare()  # the files are in memory then, for both
@@ -176,7 +177,7 @@ def _anonymous_memory(folder: Path) -> float:
     settings = read_settings(folder / "benchmark.toml")
     environment = set_up(threads=settings.run.threads, device="cpu")
     index = build_index(settings)
-    pixels = cached_pixels(index, folder, settings.image_sizes(), folder / "cache")
+    pixels = cached_pixels(index, folder, settings.cached_sizes(), folder / "cache")
     index = with_pixels(index, pixels)
     workshop = open_workshop("m", settings, index, pixels, environment)
     total, batches = torch.zeros(()), 0

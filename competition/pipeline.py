@@ -45,7 +45,7 @@ class Prepared:
         return {size: data_digest(self.index, each.column) for size, each in self.pixels.items()}
 
     def identity(self, name: str) -> dict[str, Any]:
-        data = self._digests[self.settings.members[name].image_size]
+        data = self._digests[self.settings.members[name].cached_size]
         return member_identity(name, self.settings, data, self.environment)
 
     def member_folder(self, name: str) -> Path:
@@ -72,7 +72,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         f"[bold]data[/]      {counts['train']} training and {counts['test']} test images, "
         f"{len(settings.classes)} classes"
     )
-    sizes, cache = settings.image_sizes(), settings.cache_folder(folder.parent)
+    sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
     pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     environment = set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -146,6 +147,17 @@ class Member(Table):
     prediction_batch_size: Count = 64
     public_score: Annotated[float, Field(ge=0)] | None = None
 
+    @property
+    def cached_size(self) -> int:
+        """Pixels of the shorter side that images are decoded to for this member.
+
+        Half as many again as `image_size`: a warp blurs pixels that lie as far apart as its own.
+        More where the recipe zooms in further, but at most twice as many: where nothing is zoomed,
+        the bilinear warp would pass over pixels in between.
+        """
+        largest = self.zoom * max(self.zoom_crop, default=1.0)
+        return math.ceil(self.image_size * min(max(largest, 1.5), 2.0))
+
 
 class Blend(Table):
     """How the members' probabilities become one."""
@@ -235,9 +247,9 @@ class Settings(Table):
         """
         return (self.config.parent / self.run.cache) if self.run.cache else runs / "cache"
 
-    def image_sizes(self) -> list[int]:
+    def cached_sizes(self) -> list[int]:
         """The sizes that images are decoded to for the members, ascending."""
-        return sorted({member.image_size for member in self.members.values()})
+        return sorted({member.cached_size for member in self.members.values()})
 
     def no_data_folder(self) -> InputError:
         """The error for a data folder that is not there: it says where the data is to be had."""

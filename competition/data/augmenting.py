@@ -1,7 +1,7 @@
-"""Random changes of training images, in one pass each: a warp, and a table of light values.
+"""Random changes of training images: for each of them one map, and one table of light values.
 
 What is drawn, and how large it may be, is fastai's `aug_transforms` (2.8), with the 13th place's
-zoom-crop composed into the same warp. How it is applied is not: fastai builds its grid in several
+zoom-crop composed into the same map. How it is applied is not: fastai builds its grid in several
 passes and takes each pixel to logits and back; here the geometry of an image is one 3 x 3 matrix,
 and its light a table of 256 values that is looked up while bytes become floats.
 
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from competition.data.warping import seen
 from competition.determinism.randomness import Key
 from competition.settings import Member
 
@@ -60,30 +60,36 @@ class Augmentation:
         """Change a batch.
 
         Args:
-            images: uint8, batch x 3 x size x size, channels last in memory.
+            images: uint8, batch x 3 x size x size, channels last in memory: any size, such as
+                `member.cached_size`.
             keys: Of each image.
 
         Returns:
-            float32 from 0 to 1, the same shape and order in memory.
+            float32 from 0 to 1, batch x 3 x image_size x image_size, channels last in memory.
         """
         draws = np.stack([key.uniforms(self.DRAWS) for key in keys], 1)
-        tables = torch.from_numpy(light_tables(self.member, draws)).to(images.device)
-        matrices = torch.from_numpy(warp_matrices(self.member, draws)).to(images.device)
-        return warped(looked_up(images, tables), matrices)
+        matrices, tables = warp_matrices(self.member, draws), light_tables(self.member, draws)
+        return seen(images, matrices, tables, self.member.image_size)
+
+    def unchanged(self, images: Tensor) -> Tensor:
+        """A batch as it looks where nothing is drawn; argument and result as of a call."""
+        count, size = len(images), self.member.image_size
+        if images.shape[-1] == size:
+            return images.to(torch.float32).div_(255)
+        whole = np.broadcast_to(np.eye(3), (count, 3, 3))
+        plain = np.broadcast_to(np.arange(256, dtype=np.float32) / 255, (count, 256))
+        return seen(images, whole, np.ascontiguousarray(plain), size)
 
 
 def warp_matrices(member: Member, draws: np.ndarray) -> np.ndarray:
     """For each image the projective map from a place in the result to one in the image.
-
-    Places are (x, y, 1) with x and y from -1, the middle of the first pixel, to 1, the middle of
-    the last one.
 
     Args:
         member: The recipe.
         draws: float64 in [0, 1), Augmentation.DRAWS x batch.
 
     Returns:
-        float32, batch x 3 x 3.
+        float64, batch x 3 x 3, as `seen` takes them.
     """
     draw = iter(draws)
     affine = _matrices(_flips(member, next(draw), next(draw)))
@@ -98,7 +104,7 @@ def warp_matrices(member: Member, draws: np.ndarray) -> np.ndarray:
     smallest, largest = member.zoom_crop or (1.0, 1.0)
     zoom = smallest + (largest - smallest) * next(draw)
     affine @= _zooms(zoom, next(draw), next(draw))
-    matrices: np.ndarray = (_perspectives(*tilts) @ affine).astype(np.float32)
+    matrices: np.ndarray = _perspectives(*tilts) @ affine
     return matrices
 
 
@@ -126,42 +132,6 @@ def light_tables(member: Member, draws: np.ndarray) -> np.ndarray:
     tables[unchanged] = plain
     narrow: np.ndarray = tables.astype(np.float32)
     return narrow
-
-
-def looked_up(images: Tensor, tables: Tensor) -> Tensor:
-    """The value in its image's table for each byte.
-
-    Args:
-        images: uint8, batch x 3 x size x size.
-        tables: float32, batch x 256.
-
-    Returns:
-        float32, the same shape, channels first in memory, which is what `warped` is quickest with.
-    """
-    firsts = torch.arange(len(images), dtype=torch.int32, device=images.device) * 256
-    places = images.to(torch.int32, memory_format=torch.contiguous_format)
-    places.add_(firsts.view(-1, 1, 1, 1))
-    return tables.reshape(-1).index_select(0, places.view(-1)).view(images.shape)
-
-
-def warped(images: Tensor, matrices: Tensor) -> Tensor:
-    """Each image seen through its map: bilinear, mirrored beyond its edges.
-
-    Args:
-        images: float32, batch x 3 x size x size.
-        matrices: From `warp_matrices`.
-
-    Returns:
-        float32, the same shape, channels last in memory.
-    """
-    along = torch.linspace(-1, 1, images.shape[-1], device=images.device)
-    # The products of a row and of a column, added up for each place: x, y and depth, as planes.
-    across = (matrices[:, :, 0, None] * along)[:, :, None, :]
-    down = (matrices[:, :, 1, None] * along + matrices[:, :, 2, None])[:, :, :, None]
-    planes = across + down
-    grid = planes[:, :2].div_(planes[:, 2:]).permute(0, 2, 3, 1)
-    found = functional.grid_sample(images, grid, "bilinear", "reflection", align_corners=True)
-    return found.contiguous(memory_format=torch.channels_last)
 
 
 def _gated(gate: np.ndarray, drawn: np.ndarray, probability: float, neutral: float) -> np.ndarray:

@@ -174,7 +174,7 @@ class _Receive(Transform):
     def _floats(self, images: Tensor, ids: Sequence[str]) -> Tensor:
         loader = self.loader
         if not loader.drawing:
-            return images.to(torch.float32).div_(255)
+            return loader.augmentation.unchanged(images)
         keys = [loader.key.of("augment", loader.epoch, image) for image in ids]
         return loader.augmentation(images, keys)
 
@@ -218,7 +218,7 @@ def member_loaders(
     Args:
         table: The training rows of the index.
         held_out: Ids of the validation part.
-        pixels: The cache of the member's size.
+        pixels: The cache of the member's `cached_size`.
         classes: Class names; a label's number is its position here.
         member: The recipe.
         key: (seed, member name).

@@ -12,7 +12,16 @@ from typing import Any
 # Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
 _CUBLAS_WORKSPACE = ":4096:8"
 
-_PACKAGES = ("fastai", "numpy", "pandas", "pillow", "safetensors", "torch", "torchvision")
+_PACKAGES = (
+    "fastai",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "torch",
+    "torchvision",
+)
 
 # With any of these OpenMP may give a loop fewer threads than torch asked for: fewer cores, a busy
 # machine or the limit itself would decide bits, and oneDNN's convolutions wait for the missing
@@ -38,6 +47,7 @@ _VARIABLES = (
     "ONEDNN_CPU_ISA_HINTS",
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "ONEDNN_MAX_CPU_ISA",
+    "OPENCV_CPU_DISABLE",
 )
 _CUDA_VARIABLES = (
     "CUBLASLT_WORKSPACE_SIZE",

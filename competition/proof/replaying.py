@@ -61,7 +61,7 @@ def replay(
     settings = recorded_settings(run, data)
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
     index = pd.read_parquet(run / "index.parquet", use_threads=False)
-    sizes = [settings.members[name].image_size]
+    sizes = [settings.members[name].cached_size]
     cache = settings.cache_folder(run.parent)
     pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     workshop = open_workshop(name, settings, index, pixels, environment)

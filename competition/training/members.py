@@ -93,7 +93,7 @@ def open_workshop(
         InputError: Too few images, or ImageNet weights that cannot be had.
     """
     member = settings.members[name]
-    own = pixels[member.image_size]
+    own = pixels[member.cached_size]
     classes = settings.classes
     key = Key((settings.run.seed, name))
     train = index[index["part"] == "train"].reset_index(drop=True)

@@ -14,14 +14,14 @@ from torch import Tensor
 from competition.data.augmenting import (
     Augmentation,
     light_tables,
-    looked_up,
     warp_matrices,
-    warped,
 )
+from competition.data.warping import seen
 from competition.determinism.randomness import Key
 from competition.settings import Epochs, Member, Validation
 
 SIZE, BATCH = 48, 16
+PLAIN = np.tile(np.arange(256, dtype=np.float32) / 255, (BATCH, 1))
 
 
 def member(**changes: Any) -> Member:
@@ -32,6 +32,7 @@ def member(**changes: Any) -> Member:
         batch_size=2,
         epochs=Epochs(frozen=1, unfrozen=0),
         validation=Validation(share=0.1),
+        image_size=SIZE,
         **{**plain, **changes},
     )
 
@@ -101,9 +102,9 @@ def test_each_geometry_is_fastais_with_the_same_draws(images: Tensor) -> None:
         ),
     ]
     theirs = by_fastai(images, *transforms)
-    matrices = torch.from_numpy(warp_matrices(recipe, draws))
-    ours = warped(images.float().div(255), matrices)
-    assert (ours - theirs).abs().max() < 1e-4
+    ours = seen(images, warp_matrices(recipe, draws), PLAIN, SIZE)
+    # Bytes are rounded: half a step, and a little for places in between.
+    assert (ours - theirs).abs().max() < 0.7 / 255
     assert (ours - images.float().div(255)).abs().max() > 0.1
 
 
@@ -120,7 +121,8 @@ def test_light_is_fastais_with_the_same_draws(images: Tensor) -> None:
             draw=given(other, np.exp((2 * contrast - 1) * -np.log(0.6)), 0.75, 1.0),
         ),
     )
-    ours = looked_up(images, torch.from_numpy(light_tables(recipe, draws)))
+    whole = np.broadcast_to(np.eye(3), (BATCH, 3, 3))
+    ours = seen(images, whole, light_tables(recipe, draws), SIZE)
     assert (ours - theirs).abs().max() < 1e-5
 
 
@@ -191,3 +193,54 @@ def test_values_stay_between_0_and_1_and_channels_last(images: Tensor) -> None:
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("zoom", "zoom_crop", "cached"),
+    [
+        (1.0, [], 72),
+        (1.1, [], 72),
+        (1.1, [0.75, 1.5], 80),
+        (1.0, [0.5, 0.75], 72),
+        (3.0, [], 96),
+    ],
+)
+def test_the_cache_holds_the_pixels_that_zooming_in_shows(
+    zoom: float, zoom_crop: list[float], cached: int
+) -> None:
+    assert member(zoom=zoom, zoom_crop=zoom_crop).cached_size == cached
+
+
+def test_zooming_in_shows_the_cached_pixels_as_they_are() -> None:
+    recipe = member(zoom_crop=[1.5, 1.5])
+    noise = torch.rand(BATCH, 3, 72, 72, generator=torch.Generator().manual_seed(0))
+    images = (noise * 255).to(torch.uint8)
+    assert recipe.cached_size == 72
+    # 48 places in the middle, as far apart as the cached pixels.
+    middle = np.broadcast_to(np.diag([47 / 71, 47 / 71, 1]), (BATCH, 3, 3))
+    shown = seen(images, middle, PLAIN, SIZE)
+    assert torch.equal(shown, images[:, :, 12:60, 12:60].float() / 255)
+    # Pixels of the size that is seen without a zoom cannot show that.
+    small = torch.nn.functional.interpolate(
+        images.float() / 255, size=SIZE, antialias=True, mode="bicubic"
+    )
+    again = torch.nn.functional.interpolate(small, size=72, mode="bilinear")[:, :, 12:60, 12:60]
+    assert (again - shown).abs().mean() > 0.05
+    assert Augmentation(recipe)(images, keys()).shape == (BATCH, 3, SIZE, SIZE)
+
+
+def test_an_image_to_which_nothing_is_drawn_is_seen_as_in_training() -> None:
+    coarse = torch.rand(BATCH, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.interpolate(coarse, size=53, mode="bicubic").clamp(0, 1)
+    images = (smooth * 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
+    recipe = member(zoom=1.1)
+    shown = Augmentation(recipe).unchanged(images)
+    assert shown.shape == (BATCH, 3, SIZE, SIZE)
+    assert shown.is_contiguous(memory_format=torch.channels_last)
+    trained = Augmentation(member())(images, keys())
+    nearest = torch.minimum(
+        (trained - shown).abs().amax((1, 2, 3)), (trained - shown.flip(-1)).abs().amax((1, 2, 3))
+    )
+    assert nearest.max() < 1.1 / 255
+    same_size = images[..., :SIZE, :SIZE]
+    assert torch.equal(Augmentation(recipe).unchanged(same_size), same_size.float().div(255))

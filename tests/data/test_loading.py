@@ -33,7 +33,7 @@ def index() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def pixels(index: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
     folder, cache = read_settings(profile="fixture").data_folder, tmp_path_factory.mktemp("cache")
-    return cached_pixels(index, folder, [32], cache)[32]
+    return cached_pixels(index, folder, [48], cache)[48]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dict[i
     settings = read_settings(profile="fixture")
     index = build_index(settings)
     cache = tmp_path_factory.mktemp("cache")
-    pixels = cached_pixels(index, settings.data_folder, [32], cache)
+    pixels = cached_pixels(index, settings.data_folder, [48], cache)
     return with_pixels(index, pixels), pixels
 
 

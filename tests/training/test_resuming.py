@@ -152,7 +152,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     config = write_competition(folder)
     settings = read_settings(config)
     index = build_index(settings)
-    pixels = cached_pixels(index, settings.data_folder, [32], folder / "cache")
+    pixels = cached_pixels(index, settings.data_folder, settings.cached_sizes(), folder / "cache")
     environment = set_up(threads=1, device="cpu")
     return Small(folder, config, environment, with_pixels(index, pixels), pixels)
 

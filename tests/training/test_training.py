@@ -43,7 +43,7 @@ def settings(small_toml: Path) -> Settings:
 def pixels(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Pixels]:
     settings = read_settings(profile="fixture")
     cache = tmp_path_factory.mktemp("cache")
-    return cached_pixels(build_index(settings), settings.data_folder, [32], cache)
+    return cached_pixels(build_index(settings), settings.data_folder, [48], cache)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
     environment: dict[str, Any],
     tmp_path: Path,
 ) -> None:
-    data = data_digest(index, "pixels_32")
+    data = data_digest(index, "pixels_48")
     identity = member_identity("a", settings, data, environment)
     assert completed_member(tmp_path / "a", identity) is None
     folder = train(settings, "a")
@@ -199,9 +199,9 @@ def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
     with pytest.raises(InputError, match=r"settings\.seed: 0 then, 5 now"):
         completed_member(folder, member_identity("a", reseeded, data, environment))
     relabelled = index.assign(label=index["label"].replace("leaf_rust", "stem_rust"))
-    otherwise_decoded = index.assign(pixels_32=index["pixels_32"].to_numpy()[::-1])
+    otherwise_decoded = index.assign(pixels_48=index["pixels_48"].to_numpy()[::-1])
     for other in (relabelled, otherwise_decoded):
-        digest = data_digest(other, "pixels_32")
+        digest = data_digest(other, "pixels_48")
         with pytest.raises(InputError, match="data: "):
             completed_member(folder, member_identity("a", settings, digest, environment))
     elsewhere = {**environment, "decides": {**environment["decides"], "threads": 8}}
