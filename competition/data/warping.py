@@ -8,13 +8,15 @@ here and there: another device gives other bits, as in every convolution.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# One thread, and no library that chooses its kernels by the processor's maker.
+# A thread for each image, and no library that chooses its kernels by the processor's maker.
 cv2.setNumThreads(0)
 cv2.ipp.setUseIPP(False)
 
@@ -41,16 +43,29 @@ def seen(images: Tensor, matrices: np.ndarray, tables: np.ndarray, size: int) ->
 def _by_opencv(images: Tensor, matrices: np.ndarray, tables: np.ndarray, size: int) -> Tensor:
     pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
     found = np.empty((len(pixels), size, size, 3), np.float32)
-    shown = np.empty((size, size, 3), np.uint8)
-    to_pixels = _pixels(pixels.shape[1])
-    from_pixels = np.linalg.inv(_pixels(size))
+    maps = _pixels(pixels.shape[1]) @ matrices @ np.linalg.inv(_pixels(size))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for number, image in enumerate(pixels):
-        matrix = to_pixels @ matrices[number] @ from_pixels
-        cv2.warpPerspective(
-            image, matrix, (size, size), shown, flags, borderMode=cv2.BORDER_REFLECT_101
-        )
-        cv2.LUT(shown, tables[number], found[number])
+
+    def see(numbers: range) -> None:
+        shown = np.empty((size, size, 3), np.uint8)
+        for number in numbers:
+            cv2.warpPerspective(
+                pixels[number],
+                maps[number],
+                (size, size),
+                shown,
+                flags,
+                borderMode=cv2.BORDER_REFLECT_101,
+            )
+            cv2.LUT(shown, tables[number], found[number])
+
+    threads = min(torch.get_num_threads(), len(pixels))
+    shares = [range(first, len(pixels), threads) for first in range(threads)]
+    # Both calls let other threads run. These end with the batch: no loader process is forked, and
+    # none killed, with threads of ours in it.
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(see, shares):
+            pass
     return torch.from_numpy(found).permute(0, 3, 1, 2)
 
 
