@@ -17,6 +17,9 @@ from competition.data.signs import hash_words
 # photos far above (86 at least, among 32,384 pairs): docs/audit.md has the measurement.
 NEAR_BITS = 47
 
+# Links that are held before they are made into components.
+PORTION = 1 << 20
+
 Kind = Literal["file", "pixels", "near"]
 
 
@@ -126,7 +129,7 @@ def _linked(
     waiting: list[tuple[np.ndarray, np.ndarray]] = []
     for portion in portions:
         waiting.append(portion)
-        if sum(len(one) for one, _ in waiting) > 1 << 20:
+        if sum(len(one) for one, _ in waiting) > PORTION:
             numbers = components([(everything, _firsts(numbers)), *waiting])
             waiting = []
     return components([(everything, _firsts(numbers)), *waiting]) if waiting else numbers

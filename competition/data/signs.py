@@ -1,8 +1,9 @@
 """What is worked out once of each image and kept beside its pixels.
 
-A perceptual hash, how dark and how even it is, how it was turned. The hash is imagehash's `phash` of
-16 x 16 coefficients: which of the 256 lowest frequencies of the brightness, shrunk to 64 x 64, lie
-above their median. It hardly changes when a photo is saved again, resized, or made a little brighter.
+A perceptual hash, how dark and how even it is, how it was turned. The hash is imagehash's `phash`
+of 16 x 16 coefficients: which of the 256 lowest frequencies of the brightness, shrunk to 64 x 64,
+lie above their median. It hardly changes when a photo is saved again, resized, or made a little
+brighter.
 """
 
 from __future__ import annotations
