@@ -101,7 +101,10 @@ class Audit:
             "images": {
                 part: int((self.audited["part"] == part).sum()) for part in ("train", "test")
             },
-            "findings": [asdict(finding) for finding in self.found],
+            "findings": [
+                asdict(each) | {"images": list(each.images), "details": list(each.details)}
+                for each in self.found
+            ],
             "groups": [
                 {
                     "kind": group.kind,

@@ -13,7 +13,7 @@ from competition.data.nearness import near_pairs
 from competition.data.signs import hash_words
 
 # Two hashes of 256 bits that differ in at most so many are called nearly the same picture. Of real
-# photos, copies lie below (saved again, resized, brighter, cut by 1 %: at most 36) and different
+# photos, copies lie below (saved again, resized, brighter, cut by 1 %: at most 40) and different
 # photos far above (86 at least, among 32,384 pairs): docs/audit.md has the measurement.
 NEAR_BITS = 47
 

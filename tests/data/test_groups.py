@@ -152,6 +152,6 @@ def test_a_class_of_which_nothing_is_left_is_refused() -> None:
     )
     exact = copies(index, "pixels_32")
     groups = groups_of(index, exact, exact)
-    data = Data(folder="data", conflicts="drop")
+    data = Data.model_validate({"folder": "data", "conflicts": "drop"})
     with pytest.raises(InputError, match="none of the class y"):
         apply_policy(index, groups, exact, data)
