@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from competition import pipeline
 from competition.data.audit import Audit, audit_folder
 from competition.data.decoding import decode
 from competition.data.groups import NEAR_BITS
 from competition.data.nearness import near_pairs
+from competition.delivery.provenance import recorded_settings
 from competition.errors import InputError
-from competition.files import sha256_file
+from competition.files import read_csv, sha256_file
+from competition.proof.verify import verify
 from competition.settings_file import read_settings
 from tests.conftest import FIXTURE, ROOT, Competition
 from tests.data.test_audit import picture
@@ -229,6 +234,36 @@ CHANGES: dict[str, tuple[Callable[[Image.Image], Image.Image], float]] = {
         0.85,
     ),
 }
+
+
+def test_copies_are_held_out_together_in_a_training_and_in_its_verification(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for part in (*(f"train/{name}" for name in NAMES), "test"):
+        (data / part).mkdir(parents=True)
+        for path in sorted((FIXTURE / part).iterdir())[: None if part == "test" else 8]:
+            shutil.copyfile(path, data / part / path.name)
+    shutil.copyfile(FIXTURE / "sample_submission.csv", data / "sample_submission.csv")
+    for path in sorted((data / "train" / "leaf_rust").iterdir()):
+        # Three of each: the split without groups would tear most of them.
+        for number in (1, 2):
+            shutil.copyfile(path, path.with_name(f"{path.stem}-{number}{path.suffix}"))
+    once = ["data.duplicates=group", "recipe.epochs.unfrozen=0"]
+    settings = read_settings(small_toml, data=data, changes=once)
+    started = time.perf_counter()
+    run = tmp_path / "runs" / "full"
+    pipeline.train(pipeline.prepare(settings, run), ["a"], started)
+    valid = read_csv(run / "members" / "a" / "valid.csv", text=("id", "label"))
+    copied = valid.loc[valid["label"] == "leaf_rust", "id"].str.partition("-")[0]
+    assert set(copied.value_counts()) == {3}
+    kept = json.loads((run / "audit.json").read_text())
+    assert len(kept["groups"]) == 8
+    assert verify(run, recorded_settings(run, None), ["a"], tmp_path / "again").same
+    loose = settings.model_copy(
+        update={"data": settings.data.model_copy(update={"duplicates": "keep"})}
+    )
+    assert not verify(run, loose, ["a"], tmp_path / "loose").same
 
 
 @pytest.mark.slow  # a hundred thousand images

@@ -68,15 +68,12 @@ class Audit:
             images = sum(len(group.rows) for group in self.groups)
             dropped = f", {len(self.dropped)} training images dropped" if self.dropped else ""
             lines.append(
-                f"          {images} images are copies in {len(self.groups)} groups, "
+                f"          {images:,} images are copies in {len(self.groups):,} groups, "
                 f'duplicates = "{self.policy["duplicates"]}"{dropped}'
             )
-        lines += [
-            f"          [yellow]{finding.count}[/] {escape(finding.title)}"
-            for finding in self.found
-            if finding.check == "labels"
-        ]
-        return lines
+        warnings = [each for each in self.found if each.severity != "note"]
+        told_of = [f"[yellow]{each.count:,}[/] {escape(each.title)}" for each in warnings]
+        return lines + [f"          {line}" for line in shorten(told_of, 4)]
 
     def refuse(self) -> None:
         """Raise NegativeVerdict where training on the data would be wrong."""

@@ -18,6 +18,8 @@ from math import comb
 
 import numpy as np
 
+from competition.terminal import progress_bars
+
 # Pairs that are compared at once: what a thread holds of them is about 20 MB.
 _CHUNK = 1 << 17
 # What comparing a pair takes, in looks at a table.
@@ -82,9 +84,11 @@ def near_pairs(
         return
     if layout.blocks * (layout.radius + 1) <= most:
         raise ValueError(f"{layout} misses pairs that differ in {most} bits")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = bars.add_task("looking for near copies", total=layout.blocks, note="")
         # Each block's answer is small: what is near, not what was looked at.
         for found in pool.map(lambda b: _in_block(words, most, layout, b), range(layout.blocks)):
+            bars.advance(bar)
             yield from found
 
 

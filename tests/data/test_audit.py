@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from competition import pipeline, submitting
+from competition.cli import app
 from competition.data import signs as signs_module
 from competition.data.audit import Audit, audit_folder
 from competition.data.caching import readable_pixels
@@ -358,3 +360,16 @@ def test_copies_among_the_test_images_get_one_answer(
     assert answers["keep"]["I99"] == [0.5, 0.25, 0.25]
     one = {image: [0.75, 0.125, 0.125] for image in ("I12", "I99")}
     assert answers["mean"] == answers["keep"] | one
+
+    # The command finds them in the run's index by itself.
+    member = tmp_path / "runs" / "full" / "members" / "a"
+    member.mkdir(parents=True)
+    (member / "member.json").write_text("{}")
+    (member / "test.csv").write_text("\n".join(lines) + "\n")
+    shutil.copyfile(run / "index.parquet", member.parents[1] / "index.parquet")
+    arguments = ["--config", str(mean.config), "--data", str(data), "--out", str(tmp_path / "runs")]
+    arguments += ["--set", "submission.copies=mean", "--set", "blend.weights={a = 1.0}"]
+    done = CliRunner().invoke(app, ["blend", *arguments])
+    assert done.exit_code == 0, done.output
+    blended = (member.parents[1] / "submission.csv").read_text()
+    assert blended == (tmp_path / "mean.csv").read_text() != (tmp_path / "keep.csv").read_text()
