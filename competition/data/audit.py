@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from competition.data import findings
 from competition.data.caching import readable_pixels, with_pixels
-from competition.data.findings import Finding, Severity
+from competition.data.findings import Finding, Severity, counted
 from competition.data.groups import Group, copies, groups_of, look_alikes
 from competition.data.index import build_index
 from competition.data.pixels import Pixels
@@ -57,9 +57,7 @@ class Audit:
         if not self.found:
             return []
         told = ", ".join(
-            f"{counts[severity]} {severity if counts[severity] == 1 else severity + 's'}"
-            for severity in _SEVERITIES
-            if counts[severity]
+            counted(counts[severity], severity) for severity in _SEVERITIES if counts[severity]
         )
         lines = [
             f"[bold]audit[/]     {told}: `competition audit` shows them, audit.json keeps them"
@@ -68,7 +66,7 @@ class Audit:
             images = sum(len(group.rows) for group in self.groups)
             dropped = f", {len(self.dropped)} training images dropped" if self.dropped else ""
             lines.append(
-                f"          {images:,} images are copies in {len(self.groups):,} groups, "
+                f"          {images:,} images are copies, in {counted(len(self.groups), 'group')}, "
                 f'duplicates = "{self.policy["duplicates"]}"{dropped}'
             )
         warnings = [each for each in self.found if each.severity != "note"]

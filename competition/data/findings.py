@@ -47,6 +47,11 @@ class Finding:
     details: tuple[str, ...] = ()
 
 
+def counted(number: int, what: str) -> str:
+    """`1 group`, `2 groups`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def unreadable(lines: Mapping[str, str]) -> list[Finding]:
     """Of images that cannot be decoded: why, by path."""
     if not lines:
@@ -171,7 +176,7 @@ def of_groups(
         ("near-copies", "nearly the same picture as another one", alike, sum(map(len, alike))),
     ):
         if some:
-            whole = f"{title}, in {_counted(len(some), 'group')}; {then}"
+            whole = f"{title}, in {counted(len(some), 'group')}; {then}"
             lines = tuple(map(line, some))
             found.append(Finding(check, copied, whole, more, _paths(some, paths), lines))
     torn = [group for group in groups if group.conflict]
@@ -264,7 +269,3 @@ def _paths(groups: Iterable[Sequence[int]], paths: np.ndarray) -> tuple[str, ...
 
 def _often(item: tuple[object, int]) -> tuple[int, str]:
     return -item[1], str(item[0])
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

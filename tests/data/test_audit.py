@@ -166,7 +166,7 @@ def test_copies_are_told_by_what_is_the_same(data: Path, audited: Callable[..., 
     assert content["groups"][0]["spans"] is True
     assert json.loads(json.dumps(content)) == content
     lines = audit.in_short()
-    assert any("5 images are copies in 2 groups" in line for line in lines)
+    assert any("5 images are copies, in 2 groups" in line for line in lines)
 
 
 def test_blank_images_are_not_copies_because_they_are_blank(
@@ -368,7 +368,7 @@ def test_copies_among_the_test_images_get_one_answer(
     (member / "test.csv").write_text("\n".join(lines) + "\n")
     shutil.copyfile(run / "index.parquet", member.parents[1] / "index.parquet")
     arguments = ["--config", str(mean.config), "--data", str(data), "--out", str(tmp_path / "runs")]
-    arguments += ["--set", "submission.copies=mean", "--set", "blend.weights={a = 1.0}"]
+    arguments += ["--set", "submission.copies=mean", "--set", "blend.weights.b=0.0"]
     done = CliRunner().invoke(app, ["blend", *arguments])
     assert done.exit_code == 0, done.output
     blended = (member.parents[1] / "submission.csv").read_text()
