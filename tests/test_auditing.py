@@ -210,6 +210,25 @@ def test_near_copies_of_real_photos_are_found_and_other_photos_are_not(
         assert share >= found_at_least, name
 
 
+def test_even_scans_of_eight_by_eight_pixels_are_seldom_called_copies() -> None:
+    """The hardest case: 300 handwritten digits, hardly any detail. `-s` shows the rate."""
+    import imagehash
+    from sklearn.datasets import load_digits
+
+    digits = load_digits().images[:300]
+    hashes = []
+    for pixels in digits:
+        image = Image.fromarray((pixels * 15.9).astype(np.uint8))
+        large = image.resize((224, 224), Image.Resampling.LANCZOS)
+        hashes.append(np.packbits(imagehash.phash(large, 16).hash).tobytes())
+    words = np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, 4)
+    distances = np.bitwise_count(words[:, None] ^ words[None]).sum(2, dtype=int)
+    between = distances[np.triu_indices(len(words), 1)]
+    near = int((between <= NEAR_BITS).sum())
+    print(f"\n{near} of {len(between):,} pairs of different digits within {NEAR_BITS} bits")
+    assert near < 1e-4 * len(between)
+
+
 def _saved(quality: int, image: Image.Image) -> Image.Image:
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality)
