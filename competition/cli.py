@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from competition.commands import making, proving, starting, storing
+from competition.commands import auditing, making, proving, starting, storing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ app = typer.Typer(
     "2 wrong use or input.",
 )
 app.add_typer(starting.app)
+app.add_typer(auditing.app)
 app.add_typer(making.app)
 app.add_typer(proving.app)
 app.add_typer(storing.app)

@@ -1,4 +1,4 @@
-"""The stages of a run in their order: index, pixels, members, their scores, manifest."""
+"""The stages of a run in their order: index, pixels, audit, members, their scores, manifest."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from competition.data.audit import Audit, audit
 from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
@@ -29,7 +30,10 @@ from competition.training.records import completed_member, member_identity, read
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run before its first member: settings, checked data, environment, folder."""
+    """A run before its first member: settings, checked data, environment, folder.
+
+    The index is as the audit's policy leaves it.
+    """
 
     settings: Settings
     folder: Path
@@ -38,6 +42,7 @@ class Prepared:
     sample_path: Path
     environment: dict[str, Any]
     data: str
+    audit: Audit
 
     @cached_property
     def _digests(self) -> dict[int, str]:
@@ -53,7 +58,7 @@ class Prepared:
 
 
 def prepare(settings: Settings, folder: Path) -> Prepared:
-    """Check the data, decode it and set up the environment; only the cache is written to.
+    """Check the data, decode and audit it, set up the environment; only the cache is written to.
 
     Args:
         settings: Of the run.
@@ -61,6 +66,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
 
     Raises:
         InputError: About the data, the sample submission, the cache or the device.
+        NegativeVerdict: The audit has found what the settings want no training on.
     """
     index = build_index(settings)
     sample_path = settings.data_folder / settings.data.sample_submission
@@ -74,6 +80,10 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
     pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+    audited = audit(with_pixels(index, pixels), pixels, settings)
+    audited.refuse()
+    for line in audited.in_short():
+        say(line)
     environment = set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
     )
@@ -85,11 +95,12 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     return Prepared(
         settings,
         folder,
-        with_pixels(index, pixels),
+        audited.index,
         pixels,
         sample_path,
         environment,
-        data_digest(index),
+        data_digest(audited.index),
+        audited,
     )
 
 
@@ -123,6 +134,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 shutil.rmtree(run.member_folder(name) / "checkpoint", ignore_errors=True)
         with turn(run.folder), whole_file(run.folder / "index.parquet") as temporary:
             run.index.to_parquet(temporary, index=False)
+        write_json(run.folder / "audit.json", run.audit.content())
         to_train = [name for name in names if name not in records]
         if to_train:
             # fastai takes seconds to import; a run that has nothing to train does without.

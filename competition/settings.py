@@ -85,6 +85,12 @@ class Data(Table):
     ids: Literal["stem", "name"] = Field(
         "stem", description="an image's id is its file name without (stem) or with (name) extension"
     )
+    duplicates: Literal["group", "drop", "keep"] = Field(
+        "group", description="images that are copies: held out together, dropped, or left alone"
+    )
+    conflicts: Literal["keep", "drop", "error"] = Field(
+        "keep", description="copies with different labels: kept, dropped, or no training at all"
+    )
 
 
 class Run(Table):
@@ -185,6 +191,10 @@ class Submission(Table):
         ),
     ] = "classes"
     rows_sum_to_one: bool = True
+    copies: Annotated[
+        Literal["keep", "mean"],
+        Field(description="test images with the same pixels: each its own answer, or their mean"),
+    ] = "keep"
 
 
 class Settings(Table):

@@ -38,8 +38,59 @@ def members_to_blend(folder: Path, settings: Settings) -> list[tuple[Path, float
     return [(folder / "members" / name / "test.csv", weight) for name, weight in weights.items()]
 
 
+def copies_to_join(folder: Path, settings: Settings) -> list[list[str]]:
+    """The test images of a run that are to get one answer: those with the same decoded pixels.
+
+    Args:
+        folder: runs/<run>.
+        settings: submission.copies says whether any are to.
+
+    Returns:
+        Their ids: a list for each set of two and more.
+
+    Raises:
+        InputError: The run has no index.
+    """
+    if settings.submission.copies == "keep":
+        return []
+    path = folder / "index.parquet"
+    if not path.is_file():
+        raise InputError(
+            f'submission.copies = "mean" needs {path}, which says what are copies',
+            mend="Train the run's members first, or set submission.copies to 'keep'.",
+        )
+    index = pd.read_parquet(path, use_threads=False)
+    test = index[index["part"] == "test"]
+    names = [str(name) for name in index.columns]
+    sizes = [int(name.removeprefix("pixels_")) for name in names if name.startswith("pixels_")]
+    groups = test.groupby(f"pixels_{max(sizes)}", sort=False)["id"]
+    return [ids.tolist() for _, ids in groups if len(ids) > 1]
+
+
+def joined(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """A table of probabilities in which copies have one answer: the mean of theirs.
+
+    Args:
+        table: Ids in the first column, a column of probabilities per class.
+        copies: From `copies_to_join`.
+    """
+    id_column, *classes = table.columns
+    rows = {image: row for row, image in enumerate(table[id_column])}
+    values = table[classes].to_numpy(copy=True)
+    for ids in copies:
+        # In the order of ids: the order in which files are named must not change a bit.
+        some = [rows[image] for image in sorted(ids) if image in rows]
+        if some:
+            values[some] = values[some].mean(axis=0)
+    return pd.DataFrame({id_column: table[id_column], **dict(zip(classes, values.T, strict=True))})
+
+
 def blend_files(
-    files: Sequence[tuple[Path, float]], settings: Settings, sample_path: Path | None, output: Path
+    files: Sequence[tuple[Path, float]],
+    settings: Settings,
+    sample_path: Path | None,
+    output: Path,
+    copies: Sequence[Sequence[str]] = (),
 ) -> None:
     """Blend prediction files and write what a submission asks for, in the order of the sample.
 
@@ -49,6 +100,7 @@ def blend_files(
             probability is taken from the finished blend.
         sample_path: The host's sample submission; the first file decides ids and order when None.
         output: The file to write.
+        copies: From `copies_to_join`: their answers become one.
 
     Raises:
         NegativeVerdict: The blend is not a valid submission; it is not written.
@@ -57,6 +109,8 @@ def blend_files(
     tables = [read_probabilities(path) for path, _ in files]
     names = [str(path) for path, _ in files]
     blended = blend(tables, [weight for _, weight in files], settings.blend, names)
+    if copies:
+        blended = joined(blended, copies)
     what = "the blend, which was not written,"
     columns = settings.submission.columns
     if columns == "probability" and settings.submission.rows_sum_to_one:

@@ -15,6 +15,7 @@ from competition.settings import Settings
 from competition.terminal import clock, megabytes
 
 if TYPE_CHECKING:
+    from competition.data.findings import Finding
     from competition.data.stored import Listed
     from competition.proof.comparing import Comparison
     from competition.proof.twins import Verdict
@@ -100,6 +101,26 @@ def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Table:
         table.add_column(column, overflow="fold")
     for what, then, now in gaps:
         table.add_row(what, *(escape(_text(value)) for value in (then, now)))
+    return table
+
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def audit(found: Sequence[Finding], most: int) -> Table:
+    """One row per finding: severity, images, what it is and where, at most so many lines."""
+    table = Table(title="Audit", title_justify="left", show_lines=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("finding", overflow="fold")
+    for finding in found:
+        lines = shorten(finding.details or finding.images, most)
+        told = "\n".join(f"  {escape(line)}" for line in lines)
+        table.add_row(
+            f"[{_COLOURS[finding.severity]}]{finding.severity}[/]",
+            f"{finding.count:,}",
+            f"{escape(finding.title)}\n[dim]{told}[/]" if told else escape(finding.title),
+        )
     return table
 
 

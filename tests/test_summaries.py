@@ -71,7 +71,7 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
     """Of b's images only one is not a's; the blend is scored on what both held out."""
     changes = ['competition.classes=["0", "01", "2"]', "competition.metric=quadratic_kappa"]
     settings = read_settings(small_toml, changes=changes)
-    run = pipeline.Prepared(settings, tmp_path, None, {}, tmp_path, {}, "")  # type: ignore[arg-type]
+    run = pipeline.Prepared(settings, tmp_path, None, {}, tmp_path, {}, "", None)  # type: ignore[arg-type]
     rows = ["id,label,0,01,2", "x,0,1,0,0", "y,01,0,1,0", "z,2,0,1,0"]
     for name, lines in (("a", rows), ("b", [*rows, "w,0,0,0,1"])):
         folder = run.member_folder(name)

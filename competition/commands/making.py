@@ -71,8 +71,9 @@ def run(
     members = pipeline.train(prepared, names, started)
     submission = prepared.folder / "submission.csv"
     pairs = submitting.members_to_blend(prepared.folder, settings)
+    copies = submitting.copies_to_join(prepared.folder, settings)
     with turn(prepared.folder):
-        submitting.blend_files(pairs, settings, prepared.sample_path, submission)
+        submitting.blend_files(pairs, settings, prepared.sample_path, submission, copies)
     pipeline.keep_record(prepared, started)
     say("")
     scores = pipeline.member_scores(prepared, names)
@@ -149,6 +150,7 @@ def blend(
     from competition.locks import turn
 
     settings = settings_of(config, profile, data, changes)
+    copies: list[list[str]] = []
     if files:
         if output is None:
             raise InputError("blending files needs --output FILE")
@@ -156,11 +158,12 @@ def blend(
     else:
         folder = out / run_name(run, profile)
         pairs = submitting.members_to_blend(folder, settings)
+        copies = submitting.copies_to_join(folder, settings)
         output = output or folder / "submission.csv"
         sample = sample or settings.data_folder / settings.data.sample_submission
     own = not files and output == folder / "submission.csv"
     with turn(folder) if own else nullcontext():
-        submitting.blend_files(pairs, settings, sample, output)
+        submitting.blend_files(pairs, settings, sample, output, copies)
         if own:
             submitting.record_blend(folder, settings)
     say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{escape(str(output))}[/]")

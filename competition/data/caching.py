@@ -66,19 +66,34 @@ def cached_pixels(
         InputError: Images that cannot be read, all of them in one message; the disk is too small,
             the folder cannot be written.
     """
-    wanted = index.drop_duplicates("sha256").set_index("sha256")["path"]
-    pixels = {}
-    for size in sorted(set(sizes)):
-        try:
-            pixels[size] = _Cache(cache, size).filled(wanted, folder)
-        except _Unreadable as found:
-            rows = index[index["sha256"].isin(found.reasons)]
-            lines = [
-                f"{path}: {found.reasons[sha256]}"
-                for path, sha256 in zip(rows["path"], rows["sha256"], strict=True)
-            ]
-            raise unreadable_images(lines, len(index), folder) from None
+    pixels, reasons = readable_pixels(index, folder, sizes, cache)
+    if reasons:
+        rows = index[index["sha256"].isin(reasons)]
+        lines = [
+            f"{path}: {reasons[sha256]}"
+            for path, sha256 in zip(rows["path"], rows["sha256"], strict=True)
+        ]
+        raise unreadable_images(lines, len(index), folder)
     return pixels
+
+
+def readable_pixels(
+    index: pd.DataFrame, folder: Path, sizes: Sequence[int], cache: Path
+) -> tuple[dict[int, Pixels], dict[str, str]]:
+    """As `cached_pixels`, but images that cannot be decoded are told apart from the others.
+
+    Returns:
+        Those that can be decoded, by size; and why the others cannot be, by the SHA-256 of the
+        file.
+    """
+    wanted = index.drop_duplicates("sha256").set_index("sha256")["path"]
+    pixels: dict[int, Pixels] = {}
+    unreadable: dict[str, str] = {}
+    for size in sorted(set(sizes)):
+        # What one size cannot decode no other can.
+        pixels[size], found = _Cache(cache, size).filled(wanted.drop(list(unreadable)), folder)
+        unreadable |= found
+    return pixels, unreadable
 
 
 def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
@@ -95,14 +110,6 @@ def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
             index[name] = found[name].to_numpy()
         index[each.column] = found["digest"].to_numpy()
     return index
-
-
-class _Unreadable(Exception):
-    """Files that cannot be decoded: why, by their SHA-256."""
-
-    def __init__(self, reasons: dict[str, str]) -> None:
-        super().__init__(reasons)
-        self.reasons = reasons
 
 
 class _Task(NamedTuple):
@@ -123,17 +130,21 @@ class _Cache:
         self.folder = cache / f"{size}px-{sha256_json(self.recipe)[:12]}"
         self.array = self.folder / ARRAY
 
-    def filled(self, wanted: pd.Series, folder: Path) -> Pixels:
-        """With all images of `wanted`: paths in `folder`, by the SHA-256 of the file."""
-        table = self._sound(wanted)
+    def filled(self, wanted: pd.Series, folder: Path) -> tuple[Pixels, dict[str, str]]:
+        """With all images of `wanted`, paths in `folder` by the SHA-256 of the file, that can be.
+
+        Returns:
+            And why the others cannot be decoded.
+        """
+        table, unreadable = self._sound(wanted), dict[str, str]()
         if not wanted.index.isin(table.index).all():
             with queued(self.folder, "adding images to it"):
                 # While this one waited, another process may have decoded them.
                 table = self._sound(wanted)
                 missing = wanted[~wanted.index.isin(table.index)]
                 if len(missing):
-                    table = self._add(table, missing, folder)
-        return Pixels(self.size, self.array, table)
+                    table, unreadable = self._add(table, missing, folder)
+        return Pixels(self.size, self.array, table), unreadable
 
     def _sound(self, wanted: pd.Series) -> pd.DataFrame:
         """The table without those of `wanted` whose pixels are damaged."""
@@ -147,8 +158,10 @@ class _Cache:
             )
         return table.drop(damaged)
 
-    def _add(self, table: pd.DataFrame, missing: pd.Series, folder: Path) -> pd.DataFrame:
-        """Decode what is missing; the table with it."""
+    def _add(
+        self, table: pd.DataFrame, missing: pd.Series, folder: Path
+    ) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Decode what is missing; the table with it, and why some could not be decoded."""
         added: dict[str, dict[str, Any]] = {}
         written = time.monotonic()
         with _open(self.array) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -171,9 +184,7 @@ class _Cache:
                 pool.shutdown(cancel_futures=True)
                 if added:
                     table = write_table(self.folder, table, added)
-        if unreadable:
-            raise _Unreadable(unreadable)
-        return table
+        return table, unreadable
 
     def _planned(
         self, missing: pd.Series, folder: Path, file: int, pool: ThreadPoolExecutor

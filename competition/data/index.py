@@ -69,11 +69,19 @@ def build_index(settings: Settings) -> pd.DataFrame:
 def data_digest(index: pd.DataFrame, *more: str) -> str:
     """SHA-256 of the content of an index: ids, labels and files; no path, no time.
 
+    Which training images belong together counts where some do: they are held out together.
+
     Args:
-        index: From `build_index`.
+        index: From `build_index`; or as the audit's policy leaves it, with a column `group`.
         more: Columns that count too, such as the digests of the decoded pixels.
     """
-    return sha256_json(index[[*_CONTENT, *more]].to_numpy().tolist())
+    content = index[[*_CONTENT, *more]].to_numpy().tolist()
+    if "group" in index.columns:
+        train = index[index["part"] == "train"]
+        content += (
+            train.loc[train["group"].duplicated(keep=False), ["id", "group"]].to_numpy().tolist()
+        )
+    return sha256_json(content)
 
 
 def _train_entries(settings: Settings) -> list[Entry]:

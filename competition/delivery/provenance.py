@@ -107,7 +107,8 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
     content, beside = recorded["content"], recorded["beside"]
     settings = dict(content["settings"])
     folder = data.absolute() if data else Path(beside["data_folder"])
-    settings["data"] = settings["data"] | {"folder": str(folder)}
+    # Before there was an audit, copies were left alone.
+    settings["data"] = {"duplicates": "keep"} | settings["data"] | {"folder": str(folder)}
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.

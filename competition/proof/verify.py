@@ -102,7 +102,9 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     recorded = read_manifest(run)["content"]
     if recorded["submission"] and set(names) == set(settings.members):
         pairs = submitting.members_to_blend(again, settings)
-        submitting.blend_files(pairs, settings, prepared.sample_path, again / "submission.csv")
+        copies = submitting.copies_to_join(again, settings)
+        submission_path = again / "submission.csv"
+        submitting.blend_files(pairs, settings, prepared.sample_path, submission_path, copies)
         submission = sha256_file(again / "submission.csv") == recorded["submission"]
     pipeline.keep_record(prepared, started)
     found = Verification(comparisons, submission, again)

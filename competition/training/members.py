@@ -85,7 +85,7 @@ def open_workshop(
     Args:
         name: The member's name in the settings.
         settings: Of the run.
-        index: From `with_pixels`.
+        index: From `with_pixels`, as the audit's policy leaves it.
         pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
 
@@ -98,7 +98,11 @@ def open_workshop(
     key = Key((settings.run.seed, name))
     train = index[index["part"] == "train"].reset_index(drop=True)
     held_out = validation_ids(
-        train["id"].tolist(), share=member.validation.share, seed=settings.run.seed
+        train["id"].tolist(),
+        share=member.validation.share,
+        seed=settings.run.seed,
+        # A run of before there was an audit has none.
+        groups=train["group"].tolist() if "group" in train.columns else None,
     )
     loaders = member_loaders(
         train,
@@ -152,7 +156,7 @@ def train_member(
     Args:
         name: The member's name in the settings.
         settings: Of the run.
-        index: From `with_pixels`.
+        index: From `with_pixels`, as the audit's policy leaves it.
         pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
         folder: runs/<run>/members/<member>.

@@ -108,3 +108,51 @@ def test_the_split_is_what_it_always_was() -> None:
         "IMG041",
         "IMG051",
     ]
+
+
+def group_of(sizes: list[int]) -> list[str]:
+    """Names of groups of these sizes, one after the other."""
+    return [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+
+
+def test_groups_of_one_change_nothing() -> None:
+    for seed in range(20):
+        alone = validation_ids(IDS, share=0.25, seed=seed, groups=[f"x{name}" for name in IDS])
+        assert alone == validation_ids(IDS, share=0.25, seed=seed)
+
+
+def test_a_group_is_held_out_as_a_whole_or_not_at_all() -> None:
+    groups = group_of([1, 2, 3, 4, 5] * 4)
+    apart = 0
+    for seed in range(50):
+        held_out = set(validation_ids(IDS, share=0.25, seed=seed, groups=groups))
+        assert 15 <= len(held_out) <= 19  # the last group may bring four more
+        for name in set(groups):
+            members = {i for i, group in zip(IDS, groups, strict=True) if group == name}
+            assert not members & held_out or members <= held_out
+            plain = set(validation_ids(IDS, share=0.25, seed=seed))
+            apart += bool(members & plain) and not members <= plain
+    assert apart > 100  # without groups they are torn
+
+
+def test_a_smaller_share_of_groups_is_a_part_of_a_larger_one_in_any_order() -> None:
+    groups = group_of([1, 2, 3, 4, 5] * 4)
+    for seed in range(20):
+        few = validation_ids(IDS, share=0.1, seed=seed, groups=groups)
+        many = validation_ids(IDS[::-1], share=0.3, seed=seed, groups=groups[::-1])
+        assert set(few) < set(many)
+
+
+def test_what_a_group_is_called_decides_nothing() -> None:
+    groups = group_of([2] * 30)
+    other = [f"test/{name}" for name in groups]
+    assert validation_ids(IDS, share=0.2, seed=3, groups=groups) == validation_ids(
+        IDS, share=0.2, seed=3, groups=other
+    )
+
+
+def test_copies_that_leave_too_few_to_train_on_are_refused_with_the_reason() -> None:
+    with pytest.raises(InputError, match="59 of them are copies") as why:
+        for seed in range(10):
+            validation_ids(IDS, share=0.5, seed=seed, groups=group_of([59, 1]))
+    assert "data.duplicates" in why.value.mend

@@ -96,7 +96,7 @@ def test_03_one_more_image_extension_accepted(bench: Bench, copy: Path) -> None:
 
 
 def test_04_split_drawn_without_the_seed(bench: Bench) -> None:
-    def unseeded(ids: Sequence[str], *, share: float, seed: int) -> list[str]:
+    def unseeded(ids: Sequence[str], *, share: float, seed: int, groups: object) -> list[str]:
         order = Key((int.from_bytes(os.urandom(8)), "split")).order(ids)
         return sorted(ids[position] for position in order[: int(share * len(ids))])
 

@@ -54,6 +54,16 @@ def tampered(run: Path, tamper: Tamper) -> None:
     path.write_text(json.dumps(manifest))
 
 
+def test_a_run_of_before_the_audit_is_made_again_without_it(run: Path) -> None:
+    def older(manifest: dict[str, Any]) -> None:
+        for name in ("duplicates", "conflicts"):
+            del manifest["content"]["settings"]["data"][name]
+
+    assert recorded_settings(run, None).data.duplicates == "group"
+    tampered(run, older)
+    assert recorded_settings(run, None).data.duplicates == "keep"
+
+
 def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: Path) -> None:
     # The settings file is not needed: the manifest holds what it said.
     settings = recorded_settings(run, None)
