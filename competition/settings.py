@@ -261,6 +261,10 @@ class Settings(Table):
         """The sizes that images are decoded to for the members, ascending."""
         return sorted({member.cached_size for member in self.members.values()})
 
+    def largest_size(self) -> int:
+        """The largest size at which a member sees images."""
+        return max(member.image_size for member in self.members.values())
+
     def no_data_folder(self) -> InputError:
         """The error for a data folder that is not there: it says where the data is to be had."""
         address = self.competition.address

@@ -123,7 +123,7 @@ def audit_folder(settings: Settings, cache: Path) -> Audit:
             the cache cannot be written.
     """
     index = build_index(settings)
-    pixels, reasons = readable_pixels(index, settings.data_folder, settings.image_sizes(), cache)
+    pixels, reasons = readable_pixels(index, settings.data_folder, settings.cached_sizes(), cache)
     bad = index["sha256"].isin(reasons)
     lines = {
         str(path): reasons[file]
@@ -163,7 +163,7 @@ def audit(
     )
     found = [
         *findings.unreadable(unreadable or {}),
-        *findings.of_images(index, signs, largest.size),
+        *findings.of_images(index, signs, settings.largest_size()),
         *findings.of_classes(index[train]),
         *findings.of_groups(index, groups, exact, settings),
         *findings.of_telltales(telltales(properties, index["label"][train]), properties),
