@@ -18,10 +18,10 @@ RESULT_FILES = ("valid.csv", "test.csv", "weights.safetensors")
 def member_identity(
     name: str, settings: Settings, data: str, environment: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that decides a member's bits, as JSON values; equal identities, equal bits.
+    """Everything that decides a training's bits, as JSON values; equal identities, equal bits.
 
     Args:
-        name: The member's name in the settings.
+        name: Of a training, or of a member with folds: of all of them together.
         settings: Of the run.
         data: From `data_digest`, with the member's pixels; seconds for 100,000 images, so it is not
             computed here.
