@@ -34,6 +34,11 @@ class Training:
         return f"{self.member}/fold-{self.fold}" if self.fold else self.member
 
     @property
+    def folder(self) -> str:
+        """Its folder within the member's, which is the member's own when it has no folds."""
+        return f"fold-{self.fold}" if self.fold else "."
+
+    @property
     def title(self) -> str:
         """What a reader is shown: `M27g` or `M27g fold 1/5`."""
         return f"{self.member} fold {self.fold}/{self.folds}" if self.fold else self.member

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 
 from competition.determinism.randomness import Key
 from competition.errors import InputError, shorten
-from competition.settings import Member
+from competition.settings import Member, Settings
 
 # Of the index: equal for images that must not be torn apart. Without it each image is alone.
 GROUP = "group"
@@ -44,6 +44,21 @@ def fold_ids(table: pd.DataFrame, *, folds: int, seed: int) -> list[list[str]]:
         first.setdefault(name, image)
     rows = sorted(zip(ids, table["label"], (first[name] for name in names), strict=True))
     return [list(part) for part in _dealt(tuple(rows), folds, seed)]
+
+
+def check_folds(settings: Settings, table: pd.DataFrame, members: Iterable[str]) -> None:
+    """Find out before any training whether the members' folds can be dealt out.
+
+    Args:
+        settings: Of the run.
+        table: The training rows of the index.
+        members: Names.
+
+    Raises:
+        InputError: As `fold_ids`.
+    """
+    for folds in sorted({settings.members[name].validation.folds or 0 for name in members} - {0}):
+        fold_ids(table, folds=folds, seed=settings.run.seed)
 
 
 def split_columns(index: pd.DataFrame, member: Member) -> list[str]:

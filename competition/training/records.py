@@ -80,6 +80,26 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
     return record
 
 
+def refuse_other_kind(folder: Path, *, folds: bool) -> None:
+    """Check that a member's folder holds no beginning of the other kind of validation.
+
+    Args:
+        folder: runs/<run>/members/<member>.
+        folds: Whether the member has folds, each with a folder of its own.
+
+    Raises:
+        InputError: It has folds and a training without any was begun there, or the other way round.
+    """
+    begun = ("checkpoint", "ledger.parquet", "weights.safetensors") if folds else ("fold-*/[!.]*",)
+    if any(found for pattern in begun for found in folder.glob(pattern)):
+        other = "without folds" if folds else "with folds"
+        raise InputError(
+            f"{folder} holds the beginning of a training {other}, which the settings do not ask "
+            "for",
+            mend="Start another run with --run NAME, or remove that folder.",
+        )
+
+
 def refuse_changed_files(folder: Path, digests: Mapping[str, str], *, mend: str) -> None:
     """Check the files of a member against the digests that were recorded of them.
 
