@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
 
 from competition.data.caching import cached_pixels, with_pixels
 from competition.data.folds import check_folds, split_columns
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
+from competition.data.validating import validation_warnings
 from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
@@ -109,6 +111,16 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         environment,
         data_digest(index),
     )
+
+
+def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
+    """Print what the members' validation cannot tell, once for all of them.
+
+    Raises:
+        InputError: Images cannot be dealt out to the folds.
+    """
+    for warning in validation_warnings(run.settings, run.train, names):
+        say(f"[yellow]warning[/]   {escape(warning)}")
 
 
 def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
@@ -250,14 +262,12 @@ def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:
     """The scores, as `member_scores` gives them, of the folds of each member that has folds."""
     folds = {name: [each.name for each in run.settings.trainings(name)] for name in names}
     return {
-        name: list(member_scores(run, own).values())
-        for name, own in folds.items()
-        if own != [name]
+        name: list(member_scores(run, own).values()) for name, own in folds.items() if own != [name]
     }
 
 
 def _held_out(run: Prepared, name: str) -> pd.DataFrame:
-    """A member's or a training's valid.csv: id, label, a column of probabilities per class, in their order."""
+    """valid.csv of a member or training: id, label, a probability per class, in their order."""
     return read_csv(run.member_folder(name) / "valid.csv", text=("id", "label"))
 
 

@@ -127,16 +127,14 @@ class Epochs(Table):
 
 
 class Validation(Table):
-    """The part of the training images that is held out: a share of them, or each part in turn.
+    """What is held out of the training images: a share of them, or each of so many folds in turn.
 
     Only the one that is given is written down, so that what was recorded of a member before there
     were folds stays equal.
     """
 
     share: Share | None = None
-    folds: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="a training for each part, in which that part is held out"
-    )
+    folds: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def members(
-    settings: Settings, records: dict[str, dict[str, Any]], scores: Mapping[str, float]
+    settings: Settings,
+    records: dict[str, dict[str, Any]],
+    scores: Mapping[str, float],
+    folds: Mapping[str, Sequence[float]] | None = None,
 ) -> Table:
     """One row per member: network, valid loss and accuracy, public score, weight, time.
 
@@ -31,13 +35,17 @@ def members(
         records: The content of member.json by name.
         scores: By name, the scores of the settings' metric. Log loss and accuracy have columns
             already; of another metric one is added.
+        folds: By name, the scores of each fold of the members that have folds: where there are
+            some, a column shows their mean and standard deviation (n - 1). The other columns are
+            of the out-of-fold predictions of all images.
     """
     table = Table(title="Members", title_justify="left")
     table.add_column("member")
     table.add_column("network")
     metric = settings.competition.metric
     more = [] if metric in ("log_loss", "accuracy") else [METRICS[metric].name]
-    for column in ("valid loss", "accuracy", *more, "public score", "weight", "time"):
+    spread = [f"{METRICS[metric].name} over folds"] if folds else []
+    for column in ("valid loss", "accuracy", *more, *spread, "public score", "weight", "time"):
         table.add_column(column, justify="right")
     for name, record in records.items():
         member, own = settings.members[name], record["scores"]
@@ -47,6 +55,7 @@ def members(
             f"{own['valid_loss']:.4f}",
             f"{own['accuracy']:.3f}",
             *([_defined(scores[name])] if more else []),
+            *([_spread(folds.get(name, ()))] if folds else []),
             "" if member.public_score is None else f"{member.public_score:.5f}",
             f"{settings.weight(name):g}",
             clock(record["seconds"]),
@@ -63,6 +72,15 @@ def blend_score(score: Score) -> str:
         f"blend's {METRICS[score.metric].name} on the {score.images} images that every member held "
         f"out: [bold]{value}[/] ({score.simple}: {_defined(score.simple_value)})"
     )
+
+
+def _spread(scores: Sequence[float]) -> str:
+    """Mean and standard deviation; nothing of a member without folds."""
+    if not scores:
+        return ""
+    if any(map(math.isnan, scores)):
+        return "not defined"
+    return f"{statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f}"
 
 
 def _defined(value: float) -> str:

@@ -94,6 +94,7 @@ def run_of(folder: Path) -> tuple[Path, str]:
         folder: runs/<run>/members/<member>, or its fold-<number>.
     """
     folder = folder.absolute()
-    if _FOLD.fullmatch(folder.name) and folder.parents[1].name == "members":
-        return folder.parents[2], f"{folder.parent.name}/{folder.name}"
-    return folder.parents[1], folder.name
+    above = folder.parent
+    if _FOLD.fullmatch(folder.name) and above.parent.name == "members":
+        return above.parent.parent, f"{above.name}/{folder.name}"
+    return above.parent, folder.name

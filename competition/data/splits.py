@@ -8,6 +8,11 @@ from competition.determinism.randomness import Key
 from competition.errors import InputError
 
 
+def held_out_count(images: int, share: float) -> int:
+    """How many of so many images a share is: rounded down, as fastai does, but at least 1."""
+    return max(1, int(share * images))
+
+
 def validation_ids(ids: Sequence[str], *, share: float, seed: int) -> list[str]:
     """The ids that are held out, in sorted order: a random part of the given share.
 
@@ -18,7 +23,7 @@ def validation_ids(ids: Sequence[str], *, share: float, seed: int) -> list[str]:
     Raises:
         InputError: Fewer than two training images would be left.
     """
-    count = max(1, int(share * len(ids)))
+    count = held_out_count(len(ids), share)
     if len(ids) - count < 2:
         raise InputError(
             f"{len(ids)} training images with a validation share of {share} leave "
