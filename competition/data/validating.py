@@ -16,9 +16,7 @@ from competition.settings import Settings
 ENOUGH = 30
 
 
-def validation_warnings(
-    settings: Settings, table: pd.DataFrame, names: Sequence[str]
-) -> list[str]:
+def validation_warnings(settings: Settings, table: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """A sentence or two for each thing that a user should know before relying on the scores.
 
     What ranks a member is all that it held out: a share of the images, or with folds every one.
