@@ -126,7 +126,7 @@ def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
 def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
     """Train the members that are not complete yet, one after the other, and keep the run's record.
 
-    Of a member with folds, what is not complete of them. The folders of all of them are locked
+    Of a member with folds, what is not complete of them. The members' folders are locked
     meanwhile.
 
     Args:
@@ -146,8 +146,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
     settings = run.settings
     check_folds(settings, run.train, names)
     trainings = {name: settings.trainings(name) for name in names}
-    folders = [name for own in trainings.values() for name in _places(own)]
-    with held([run.member_folder(name) for name in folders]):
+    with held([run.member_folder(name) for name in names]):
         records = _complete(run, trainings)
         with turn(run.folder), whole_file(run.folder / "index.parquet") as temporary:
             run.index.to_parquet(temporary, index=False)

@@ -93,7 +93,7 @@ def twins(verdict: Verdict) -> Table:
     for member in verdict.report.members:
         agreed = f"{member.comparison.agreed:,} agree"
         answer = "[green]same bits[/]" if member.comparison.same else "[red]differ[/]: see below"
-        table.add_row(member.name, "ledger's digests", "", agreed, answer)
+        table.add_row(member.title, "ledger's digests", "", agreed, answer)
     table.add_section()
     for row in verdict.control:
         answer = "[red]same bits[/]" if row.same else "[green]differ[/]"

@@ -67,7 +67,8 @@ def trainings_in(folder: Path) -> list[Training]:
     Args:
         folder: runs/<run>/members/<member>. Of an interrupted member it holds the first ones only.
     """
-    found = [_FOLD.fullmatch(path.name) for path in folder.glob("fold-*") if path.is_dir()]
+    begun = {path.parent.name for path in folder.glob("fold-*/[!.]*")}
+    found = map(_FOLD.fullmatch, begun)
     folds = sorted(int(match[1]) for match in found if match)
     if not folds:
         return [Training(folder.name)]

@@ -50,6 +50,9 @@ def test_folders_tell_their_trainings_and_their_run(tmp_path: Path) -> None:
     member = tmp_path / "run" / "members" / "a"
     for name in ("fold-10", "fold-2", "fold-1", "fold-x", "checkpoint"):
         (member / name).mkdir(parents=True)
+        (member / name / "valid.csv").touch()
+    (member / "fold-3").mkdir()
+    (member / "fold-3" / ".lock").touch()
     assert [each.name for each in trainings_in(member)] == ["a/fold-1", "a/fold-2", "a/fold-10"]
     assert trainings_in(member / "fold-1") == [Training("fold-1")]
     assert run_of(member) == (tmp_path / "run", "a")
