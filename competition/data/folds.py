@@ -85,7 +85,7 @@ def absent_classes(table: pd.DataFrame, parts: Sequence[Sequence[str]]) -> list[
     return lines
 
 
-@lru_cache(maxsize=4)  # ten seconds for 100,000 images, and every training asks
+@lru_cache(maxsize=4)  # 10 s or more for 100,000 images, and every training asks
 def _dealt(
     rows: tuple[tuple[str, str, str], ...], folds: int, seed: int
 ) -> tuple[tuple[str, ...], ...]:
