@@ -88,7 +88,7 @@ def reference(given: Given, told: Callable[[str], None]) -> list[Figure]:
     for member in settings.members.values():
         epochs = member.epochs.frozen + member.epochs.unfrozen
         # A held-out image takes a third of a trained one: no backward pass.
-        images = 876 * (1 - member.validation.share * 2 / 3)
+        images = 876 * (1 - (member.validation.share or 0.0) * 2 / 3)
         seconds += epochs * images / speeds[member.network]
     hours = seconds / 3600
     seen = ", ".join(f"{network} {speed:.1f} images/s" for network, speed in speeds.items())

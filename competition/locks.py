@@ -32,7 +32,7 @@ def held(folders: Sequence[Path]) -> Iterator[None]:
     Each gets a file `.lock` that names process and host, and that is removed however the block
     ends. One that a killed process of this host left is taken over at once; its process id may
     even be in use again, because the time when a process started is part of it. Whatever killed
-    writers left unfinished in the folders and their checkpoint/ is removed.
+    writers left unfinished in the folders, their folds and their checkpoint/ is removed.
 
     Args:
         folders: Created where they are missing.
@@ -185,7 +185,8 @@ def _name_abandoned(file: Path) -> None:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove the temporary files of `files.whole_file` whose writers were killed."""
-    for place in (folder, folder / "checkpoint"):
-        for path in place.glob(".*.part"):
-            with suppress(OSError):
-                path.unlink()
+    for training in (folder, *folder.glob("fold-*")):
+        for place in (training, training / "checkpoint"):
+            for path in place.glob(".*.part"):
+                with suppress(OSError):
+                    path.unlink()

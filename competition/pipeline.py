@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
 
 from competition.data.audit import Audit, audit
 from competition.data.caching import cached_pixels, with_pixels
+from competition.data.folds import check_folds
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
+from competition.data.validating import validation_warnings
 from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
+from competition.ensemble.out_of_fold import put_together
 from competition.ensemble.scoring import Score, compared_score, score
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import read_csv, whole_file, write_json
 from competition.locks import held, turn
 from competition.settings import Settings
 from competition.terminal import clock, say
-from competition.training.records import completed_member, member_identity, read_record
+from competition.training.records import (
+    completed_member,
+    member_identity,
+    read_record,
+    refuse_other_kind,
+)
+from competition.trainings import Training
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,24 @@ class Prepared:
     audit: Audit
 
     @cached_property
+    def train(self) -> pd.DataFrame:
+        """The index's training rows."""
+        return self.index[self.index["part"] == "train"].reset_index(drop=True)
+
+    @cached_property
     def _digests(self) -> dict[int, str]:
-        """Of the data with the pixels of a size."""
-        return {size: data_digest(self.index, each.column) for size, each in self.pixels.items()}
+        """Of the data with the pixels of a size: for 100,000 images each takes seconds."""
+        return {}
 
     def identity(self, name: str) -> dict[str, Any]:
-        data = self._digests[self.settings.members[name].cached_size]
-        return member_identity(name, self.settings, data, self.environment)
+        """What decides the bits of a training, or of all trainings of a member with folds."""
+        size = self.settings.members[name.partition("/")[0]].cached_size
+        if size not in self._digests:
+            self._digests[size] = data_digest(self.index, self.pixels[size].column)
+        return member_identity(name, self.settings, self._digests[size], self.environment)
 
     def member_folder(self, name: str) -> Path:
+        """The folder of a member or of one of its trainings."""
         return self.folder / "members" / name
 
 
@@ -104,10 +123,21 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     )
 
 
+def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
+    """Print what the members' validation cannot tell, once for all of them.
+
+    Raises:
+        InputError: Images cannot be dealt out to the folds.
+    """
+    for warning in validation_warnings(run.settings, run.train, names):
+        say(f"[yellow]warning[/]   {escape(warning)}")
+
+
 def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
     """Train the members that are not complete yet, one after the other, and keep the run's record.
 
-    The folders of all of them are locked meanwhile.
+    Of a member with folds, what is not complete of them. The members' folders are locked
+    meanwhile.
 
     Args:
         run: The run.
@@ -119,44 +149,88 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
 
     Raises:
         InputError: ImageNet weights that cannot be had, a folder that cannot be written, that
-            another process is training in, or that holds something else; checked for all members
-            before the first is trained.
+            another process is training in, or that holds something else; images that cannot be
+            dealt out to folds; checked for all members before the first is trained.
         Stopped: Ctrl-C or SIGTERM came.
     """
     settings = run.settings
+    check_folds(settings, run.train, names)
+    trainings = {name: settings.trainings(name) for name in names}
     with held([run.member_folder(name) for name in names]):
-        records: dict[str, dict[str, Any]] = {}
-        for name in names:
-            record = completed_member(run.member_folder(name), run.identity(name))
-            if record is not None:
-                records[name] = record
-                # What a kill left between the record and their removal.
-                shutil.rmtree(run.member_folder(name) / "checkpoint", ignore_errors=True)
+        records = _complete(run, trainings)
         with turn(run.folder), whole_file(run.folder / "index.parquet") as temporary:
             run.index.to_parquet(temporary, index=False)
         write_json(run.folder / "audit.json", run.audit.content())
-        to_train = [name for name in names if name not in records]
-        if to_train:
+        recipes = [
+            settings.members[name]
+            for name, own in trainings.items()
+            if name not in records and any(each.name not in records for each in own)
+        ]
+        if recipes:
             # fastai takes seconds to import; a run that has nothing to train does without.
-            from competition.training.members import train_member
             from competition.training.weights import fetch_imagenet
-        needed = {settings.members[n].network for n in to_train if settings.members[n].pretrained}
-        for network in sorted(needed):
+        for network in sorted({recipe.network for recipe in recipes if recipe.pretrained}):
             fetch_imagenet(network)
         # Also before the end: what an interrupted run was made from can be asked for.
         keep_record(run, started)
         for number, name in enumerate(names, 1):
-            label = f"[bold]{name}[/] ({number}/{len(names)})"
-            if name in records:
-                say(f"{label} is complete already, {_result(records[name])}")
-                continue
-            records[name] = train_member(
-                name, settings, run.index, run.pixels, run.environment, run.member_folder(name)
-            )
-            took = clock(records[name]["seconds"])
-            say(f"{label} {settings.members[name].network}, {_result(records[name])}, {took}")
+            _train(run, trainings[name], f"({number}/{len(names)})", records)
         keep_record(run, started)
     return {name: records[name] for name in names}
+
+
+def _places(trainings: Sequence[Training]) -> list[str]:
+    """The folders of a member below members/: its own, and those of its folds."""
+    return list(dict.fromkeys([trainings[0].member, *(each.name for each in trainings)]))
+
+
+def _complete(
+    run: Prepared, trainings: Mapping[str, Sequence[Training]]
+) -> dict[str, dict[str, Any]]:
+    """The records of the members that are complete, and of the folds of the others that are."""
+    records: dict[str, dict[str, Any]] = {}
+    for member, own in trainings.items():
+        for name in _places(own):
+            folder = run.member_folder(name)
+            if member not in records:  # whose record holds the digests of its folds' files too
+                record = completed_member(folder, run.identity(name))
+                if record is not None:
+                    records[name] = record
+            if name in records or member in records:
+                # What a kill left between the record and their removal.
+                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        refuse_other_kind(run.member_folder(member), folds=bool(own[0].fold))
+    return records
+
+
+def _train(
+    run: Prepared, trainings: Sequence[Training], place: str, records: dict[str, dict[str, Any]]
+) -> None:
+    """Train what is not complete of a member, and put its folds together; add its records."""
+    member = trainings[0].member
+    if member in records:
+        say(f"[bold]{member}[/] {place} is complete already, {_result(records[member])}")
+        return
+    for training in trainings:
+        label, name = f"[bold]{training.title}[/] {place}", training.name
+        if name in records:
+            say(f"{label} is complete already, {_result(records[name])}")
+            continue
+        from competition.training.members import train_member
+
+        records[name] = record = train_member(
+            name, run.settings, run.index, run.pixels, run.environment, run.member_folder(name)
+        )
+        network = run.settings.members[member].network
+        say(f"{label} {network}, {_result(record)}, {clock(record['seconds'])}")
+    if member not in records:
+        records[member] = put_together(
+            run.member_folder(member),
+            run.identity(member),
+            {training.folder: records[training.name] for training in trainings},
+            run.train["id"].tolist(),
+        )
+        say(f"[bold]{member}[/] {place} out of fold: {_result(records[member])}")
 
 
 def _result(record: dict[str, Any]) -> str:
@@ -180,7 +254,12 @@ def blend_score(run: Prepared, names: Sequence[str]) -> Score:
 
 
 def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
-    """Each member's score, by the settings' metric, on the images that it held out."""
+    """Each one's score, by the settings' metric, on the images that it held out.
+
+    Args:
+        run: The run.
+        names: Of members or of trainings; of a member with folds it is the out-of-fold score.
+    """
     metric = run.settings.competition.metric
     tables = {name: _held_out(run, name) for name in names}
     return {
@@ -189,8 +268,16 @@ def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
     }
 
 
+def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:
+    """The scores, as `member_scores` gives them, of the folds of each member that has folds."""
+    folds = {name: [each.name for each in run.settings.trainings(name)] for name in names}
+    return {
+        name: list(member_scores(run, own).values()) for name, own in folds.items() if own != [name]
+    }
+
+
 def _held_out(run: Prepared, name: str) -> pd.DataFrame:
-    """A member's valid.csv: id, label, a column of probabilities per class, in their order."""
+    """valid.csv of a member or training: id, label, a probability per class, in their order."""
     return read_csv(run.member_folder(name) / "valid.csv", text=("id", "label"))
 
 

@@ -7,10 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from competition.errors import InputError, nearest
 from competition.names import Classes, FileName
+from competition.trainings import Training, trainings_of
 
 # Bodies whose cut, split and backward pass are tested here (tests/training/test_recipes.py).
 # A plain list, because asking torchvision would import torch before every command.
@@ -125,9 +134,26 @@ class Epochs(Table):
 
 
 class Validation(Table):
-    """The part of the training images that is held out."""
+    """What is held out of the training images: a share of them, or each of so many folds in turn.
 
-    share: Share
+    Only the one that is given is written down, so that what was recorded of a member before there
+    were folds stays equal.
+    """
+
+    share: Share | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.share is None) == (self.folds is None):
+            raise ValueError(
+                "either a share or a number of folds, { share = 0.1 } or { folds = 5 }"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {way: value for way, value in serialise(self).items() if value is not None}
 
 
 class Member(Table):
@@ -287,12 +313,32 @@ class Settings(Table):
                     mend=f"Known members: {', '.join(self.members)}.",
                 )
 
-    def training_content(self, member: str) -> dict[str, Any]:
-        """Everything in the settings that decides a member's bits, as JSON values.
+    def trainings(self, member: str) -> list[Training]:
+        """The trainings of a member, in their order: one, or one for each fold."""
+        return trainings_of(member, self.members[member].validation.folds)
+
+    def training(self, name: str) -> Training:
+        """The training of this name, `M27g` or `M27g/fold-1`.
+
+        Raises:
+            KeyError: The settings have no such training.
+        """
+        member = name.partition("/")[0]
+        for training in self.trainings(member):
+            if training.name == name:
+                return training
+        raise KeyError(name)
+
+    def training_content(self, name: str) -> dict[str, Any]:
+        """Everything in the settings that decides the bits of a training, as JSON values.
 
         Paths, worker counts, scores and blend weights are left out: they cannot change a bit of
         the member, so changing them does not make its training stale.
+
+        Args:
+            name: Of a training, or of a member with folds: of all of them together.
         """
+        member, _, fold = name.partition("/")
         return {
             "classes": self.classes,
             "seed": self.run.seed,
@@ -301,4 +347,5 @@ class Settings(Table):
                 "name": member,
                 **self.members[member].model_dump(mode="json", exclude={"public_score"}),
             },
+            **({"fold": self.training(name).fold} if fold else {}),
         }

@@ -13,12 +13,14 @@ from pydantic_core import ErrorDetails
 
 from competition.errors import InputError, nearest
 from competition.layout import found_classes
-from competition.settings import DEFAULT_CONFIG, Member, Settings
+from competition.settings import DEFAULT_CONFIG, Member, Settings, Validation
 
 Location = tuple[str | int, ...]
 
 # Where the values come from that were found in the data folder, as _written_at says it.
 _AUTO = 'found by "auto":'
+# To hold images out; a table names one of them.
+_WAYS = frozenset(Validation.model_fields)
 # What pydantic adds to a place: a key itself, and the kinds of `Classes`.
 _NO_KEYS = ("[key]", "[names]", "[auto]")
 
@@ -121,6 +123,10 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in change.items():
         below = result.get(key)
+        if key == "validation" and isinstance(below, Mapping) and isinstance(value, Mapping):
+            # Of its two ways the one that is named above takes the other's place.
+            named = _WAYS & value.keys()
+            below = {way: of for way, of in below.items() if not named or way not in _WAYS - named}
         result[key] = _over(below, value)
     return result
 

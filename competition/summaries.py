@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def members(
-    settings: Settings, records: dict[str, dict[str, Any]], scores: Mapping[str, float]
+    settings: Settings,
+    records: dict[str, dict[str, Any]],
+    scores: Mapping[str, float],
+    folds: Mapping[str, Sequence[float]] | None = None,
 ) -> Table:
     """One row per member: network, valid loss and accuracy, public score, weight, time.
 
@@ -32,13 +36,17 @@ def members(
         records: The content of member.json by name.
         scores: By name, the scores of the settings' metric. Log loss and accuracy have columns
             already; of another metric one is added.
+        folds: By name, the scores of each fold of the members that have folds: where there are
+            some, a column shows their mean and standard deviation (n - 1). The other columns are
+            of the out-of-fold predictions of all images.
     """
     table = Table(title="Members", title_justify="left")
     table.add_column("member")
     table.add_column("network")
     metric = settings.competition.metric
     more = [] if metric in ("log_loss", "accuracy") else [METRICS[metric].name]
-    for column in ("valid loss", "accuracy", *more, "public score", "weight", "time"):
+    spread = [f"{METRICS[metric].name} over folds"] if folds else []
+    for column in ("valid loss", "accuracy", *more, *spread, "public score", "weight", "time"):
         table.add_column(column, justify="right")
     for name, record in records.items():
         member, own = settings.members[name], record["scores"]
@@ -48,6 +56,7 @@ def members(
             f"{own['valid_loss']:.4f}",
             f"{own['accuracy']:.3f}",
             *([_defined(scores[name])] if more else []),
+            *([_spread(folds.get(name, ()))] if folds else []),
             "" if member.public_score is None else f"{member.public_score:.5f}",
             f"{settings.weight(name):g}",
             clock(record["seconds"]),
@@ -66,6 +75,15 @@ def blend_score(score: Score) -> str:
     )
 
 
+def _spread(scores: Sequence[float]) -> str:
+    """Mean and standard deviation; nothing of a member without folds."""
+    if not scores:
+        return ""
+    if any(map(math.isnan, scores)):
+        return "not defined"
+    return f"{statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f}"
+
+
 def _defined(value: float) -> str:
     return "not defined" if math.isnan(value) else f"{value:.4f}"
 
@@ -76,7 +94,7 @@ def twins(verdict: Verdict) -> Table:
     for member in verdict.report.members:
         agreed = f"{member.comparison.agreed:,} agree"
         answer = "[green]same bits[/]" if member.comparison.same else "[red]differ[/]: see below"
-        table.add_row(member.name, "ledger's digests", "", agreed, answer)
+        table.add_row(member.title, "ledger's digests", "", agreed, answer)
     table.add_section()
     for row in verdict.control:
         answer = "[red]same bits[/]" if row.same else "[green]differ[/]"

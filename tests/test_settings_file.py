@@ -12,7 +12,7 @@ import pytest
 
 from competition.errors import InputError
 from competition.files import sha256_json
-from competition.settings import DEFAULT_CONFIG, NETWORKS, Member, Settings
+from competition.settings import DEFAULT_CONFIG, NETWORKS, Member, Settings, Validation
 from competition.settings_file import read_settings
 from tests.conftest import FIXTURE
 
@@ -686,6 +686,58 @@ def test_the_way_a_number_is_written_is_not_in_the_training_content(small_toml: 
     whole = read_settings(small_toml, changes=["recipe.rotate=5", "recipe.mixup=0"])
     point = read_settings(small_toml, changes=["recipe.rotate=5.0", "recipe.mixup=0e0"])
     assert training_digest(whole) == training_digest(point)
+
+
+# What is held out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("recipe.validation={share=0.1,folds=5}", ("recipe.validation", "either a share or")),
+        ("recipe.validation={folds=1}", ("recipe.validation.folds", "1", "greater than or equal")),
+        ("recipe.validation={folds=2.5}", ("recipe.validation.folds", "2.5", "integer")),
+        ("recipe.validation.fold=5", ("recipe.validation.fold", "did you mean 'folds'")),
+    ],
+)
+def test_validation_is_either_a_share_or_a_number_of_folds(
+    small_toml: Path, change: str, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError) as error:
+        read_settings(small_toml, changes=[change])
+    assert_names(error.value, *words)
+
+
+def test_neither_a_share_nor_folds_is_refused(small_toml: Path) -> None:
+    edit(small_toml, "{ share = 0.25 }", "{}")
+    assert_names(refusal(small_toml), "recipe.validation", "{ share = 0.1 } or { folds = 5 }")
+
+
+def test_the_way_of_validation_that_is_laid_over_takes_the_others_place(small_toml: Path) -> None:
+    append(small_toml, "\n[profiles.p.recipe]\nvalidation = { share = 0.5 }\n")
+    folds = read_settings(small_toml, changes=["members.a.validation.folds=3"])
+    assert folds.members["a"].validation == Validation(folds=3)
+    assert folds.members["b"].validation == Validation(share=0.25)
+    edit(small_toml, "[members.b]\n", "[members.b]\nvalidation = { folds = 4 }\n")
+    assert read_settings(small_toml).members["b"].validation == Validation(folds=4)
+    profile = read_settings(small_toml, profile="p")
+    assert {each.validation.share for each in profile.members.values()} == {0.5}
+    both = ["recipe.validation.folds=2", "recipe.validation.share=0.1"]
+    last = read_settings(small_toml, changes=both)
+    assert last.members["a"].validation == Validation(share=0.1)
+
+
+def test_a_share_is_recorded_as_it_was_before_there_were_folds(small_toml: Path) -> None:
+    settings = read_settings(small_toml, changes=["members.b.validation.folds=3"])
+    members = {name: settings.training_content(name)["member"] for name in settings.members}
+    assert members["a"]["validation"] == {"share": 0.25}
+    assert members["b"]["validation"] == {"folds": 3}
+
+
+def test_a_member_may_be_called_validation(small_toml: Path) -> None:
+    changes = ["members.validation.mixup=0.1", "members.validation.rotate=3.0"]
+    member = read_settings(small_toml, changes=changes).members["validation"]
+    assert (member.mixup, member.rotate) == (0.1, 3.0)
 
 
 # What a class may be called

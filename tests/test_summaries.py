@@ -86,3 +86,18 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
     assert scores["a"] == pytest.approx(1 - 1 / 3)
     assert blend.value == pytest.approx(scores["a"])
     assert scores["b"] < scores["a"]
+
+
+def test_the_members_table_has_mean_and_spread_over_folds_where_there_are_some(
+    small_toml: Path,
+) -> None:
+    settings = read_settings(small_toml, changes=["competition.metric=auc"])
+    records = {"a": RECORD, "b": RECORD}
+    folds = {"a": [0.5, 0.7, 0.9]}
+    table = summaries.members(settings, records, {"a": 0.68, "b": 0.6}, folds)
+    headers = [str(header.header) for header in table.columns]
+    place = headers.index("AUC over folds")
+    assert headers[place - 1] == "AUC"
+    assert list(table.columns[place].cells) == ["0.7000 ± 0.2000", ""]
+    undefined = summaries.members(settings, records, {"a": 0.68, "b": 0.6}, {"b": [0.5, NOTHING]})
+    assert list(undefined.columns[place].cells) == ["", "not defined"]

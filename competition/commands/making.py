@@ -68,6 +68,7 @@ def run(
         settings = settings_of(config, profile, data, changes)
     prepared = pipeline.prepare(settings, out / run_name(run, profile))
     names = list(settings.members)
+    pipeline.warn_of_validation(prepared, names)
     members = pipeline.train(prepared, names, started)
     submission = prepared.folder / "submission.csv"
     pairs = submitting.members_to_blend(prepared.folder, settings)
@@ -77,7 +78,8 @@ def run(
     pipeline.keep_record(prepared, started)
     say("")
     scores = pipeline.member_scores(prepared, names)
-    console.print(summaries.members(settings, members, scores))
+    folds = pipeline.fold_scores(prepared, names)
+    console.print(summaries.members(settings, members, scores, folds))
     say(summaries.blend_score(pipeline.blend_score(prepared, names)))
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
@@ -109,6 +111,7 @@ def train(
     settings.refuse_unknown_members(members or [])
     names = [name for name in settings.members if not members or name in members]
     prepared = pipeline.prepare(settings, out / run_name(run, profile))
+    pipeline.warn_of_validation(prepared, names)
     pipeline.train(prepared, names, started)
     took = clock(time.perf_counter() - started)
     say(f"done in {took}: {escape(str(prepared.folder / 'members'))}")

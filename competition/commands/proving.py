@@ -100,11 +100,13 @@ def twins(
 )
 @answered
 def diff(
-    run_a: Annotated[Path, typer.Argument(help="Folder of a run, or of a member of one.")],
+    run_a: Annotated[Path, typer.Argument(help="Folder of a run, or of a member or fold of one.")],
     run_b: Annotated[Path, typer.Argument(help="Folder of another one.")],
     members: Annotated[
         list[str] | None,
-        typer.Option("--member", metavar="NAME", help="Only this member. Repeatable."),
+        typer.Option(
+            "--member", metavar="NAME", help="Only this member, or fold: M27g/fold-1. Repeatable."
+        ),
     ] = None,
     replay: Annotated[
         bool,

@@ -8,6 +8,11 @@ from competition.determinism.randomness import Key
 from competition.errors import InputError
 
 
+def held_out_count(images: int, share: float) -> int:
+    """How many of so many images a share is: rounded down, as fastai does, but at least 1."""
+    return max(1, int(share * images))
+
+
 def validation_ids(
     ids: Sequence[str], *, share: float, seed: int, groups: Sequence[str] | None = None
 ) -> list[str]:
@@ -29,7 +34,7 @@ def validation_ids(
     Raises:
         InputError: Fewer than two training images would be left.
     """
-    count = max(1, int(share * len(ids)))
+    count = held_out_count(len(ids), share)
     together: dict[str, list[str]] = {}
     for image, group in zip(ids, ids if groups is None else groups, strict=True):
         together.setdefault(group, []).append(image)

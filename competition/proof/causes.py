@@ -152,9 +152,10 @@ def _split(difference: Difference) -> tuple[str, str]:
         )
     return (
         "The same images, but some are held out in one run and trained on in the other, or have "
-        "another label: a split drawn without the seed or from positions in place of ids, or a "
-        "table of labels that changed.",
-        "compare the labels; draw the split from the seed and the ids (data/splits.py)",
+        "another label: a split drawn without the seed or from positions in place of ids, other "
+        "groups of duplicates, or a table of labels that changed.",
+        "compare labels and groups; draw the split from the seed and the ids (data/splits.py, "
+        "data/folds.py)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Two trainings of one member, file by file, byte by byte."""
+"""One member in two runs, file by file, byte by byte."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
+from competition.ensemble.out_of_fold import TOGETHER
 from competition.files import read_csv, sha256_file
 from competition.proof.values import largest_gap, unequal_bits
 from competition.training.records import RESULT_FILES
+from competition.trainings import trainings_in
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One file of one member in two runs: SHA-256 of both, and in words what differs."""
+    """One file of a member or fold in two runs: SHA-256 of both, and in words what differs."""
 
     member: str
     file: str
@@ -36,19 +38,22 @@ def compare_members(first: Path, second: Path, names: Sequence[str]) -> list[Com
     Args:
         first: A folder runs/<run>.
         second: Another one.
-        names: The members; each is complete in both runs.
+        names: The members; each is complete in both runs, in as many folds.
     """
-    return [
-        comparison
-        for name in names
-        for comparison in compare_files(
-            name, first / "members" / name, second / "members" / name, RESULT_FILES
-        )
-    ]
+    comparisons = []
+    for name in names:
+        ours, theirs = (run / "members" for run in (first, second))
+        trainings = trainings_in(ours / name)
+        for each in trainings:
+            pair = (ours / each.name, theirs / each.name)
+            comparisons += compare_files(each.title, *pair, RESULT_FILES)
+        if trainings[0].fold:
+            comparisons += compare_files(name, ours / name, theirs / name, TOGETHER)
+    return comparisons
 
 
 def compare_files(name: str, first: Path, second: Path, files: Sequence[str]) -> list[Comparison]:
-    """Compare files of one member in two folders, bit for bit."""
+    """Compare files of one member, or of one of its folds, in two folders, bit for bit."""
     comparisons = []
     for file in files:
         digests = [sha256_file(folder / file) for folder in (first, second)]

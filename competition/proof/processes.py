@@ -99,7 +99,8 @@ def _in_mid_epoch(training: Training) -> bool:
     """Whether the training is to be killed and has written a checkpoint within an epoch."""
     if training.kill is None:
         return False
-    found = training.kill.glob("*/checkpoint/epoch-*-step-*-*.safetensors")
+    name = "checkpoint/epoch-*-step-*-*.safetensors"
+    found = [*training.kill.glob(f"*/{name}"), *training.kill.glob(f"*/fold-*/{name}")]
     return any(path.name.split("-")[3] != "000000" for path in found)
 
 

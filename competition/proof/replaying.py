@@ -41,11 +41,11 @@ def replay(
     beside: Sequence[Path] = (),
     wanted: str | None = None,
 ) -> None:
-    """Train a member again up to a moment, from the nearest checkpoint, and write what it shows.
+    """Go through a training again up to a moment, from the nearest checkpoint; write what it shows.
 
     Args:
         run: runs/<run>, complete or not.
-        name: The member.
+        name: The training's, a member's or that of a fold.
         moment: (epoch, step), from 1; (0, 0) for what comes before the first step.
         stage: The last stage that is needed there.
         output: Folder for ledger.parquet, with a row for each image, module and parameter at the
@@ -61,7 +61,8 @@ def replay(
     settings = recorded_settings(run, data)
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
     index = pd.read_parquet(run / "index.parquet", use_threads=False)
-    sizes = [settings.members[name].cached_size]
+    training = settings.training(name)
+    sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)
     pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     workshop = open_workshop(name, settings, index, pixels, environment)
@@ -77,7 +78,7 @@ def replay(
             done = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
             per_epoch = len(workshop.loaders.train) + len(workshop.loaders.valid)
             total = (moment[0] - 1 - done[0]) * per_epoch + moment[1] - done[1]
-            task = bars.add_task(f"{name} again", total=total, note="")
+            task = bars.add_task(f"{training.title} again", total=total, note="")
 
             def own(phase: Phase, start: int) -> list[OwnFit]:
                 at = (phase.first_epoch, start)

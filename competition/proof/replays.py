@@ -15,6 +15,7 @@ from competition.proof.divergence import Comparison, Difference, compare_ledgers
 from competition.proof.processes import engine_environment
 from competition.proof.values import largest_gap, unequal_bits
 from competition.terminal import KNOWN_WARNINGS, say
+from competition.trainings import recorded_training
 
 # Stages before these are known as exactly as they can be without training.
 REPLAYED = STAGES[STAGES.index("init") :]
@@ -47,15 +48,17 @@ def replay_both(
 
     Args:
         runs: Two folders runs/<run>.
-        name: The member.
+        name: The training's, a member's or that of a fold.
         found: The first difference of its ledgers, of a stage in REPLAYED.
         data: The data folder; None for the one that each run recorded.
 
     Raises:
         InputError: A step cannot be made again; the process has said why.
     """
+    recorded = [Ledger.read(run / "members" / name / "ledger.parquet") for run in runs]
+    title = recorded_training(recorded[0].about["settings"], runs[0] / "members" / name).title
     where = f"epoch {found.epoch}, step {found.step}" if found.epoch else "the first weights"
-    say(f"making {name} again up to {where}, for both runs; this takes as long as it took then")
+    say(f"making {title} again up to {where}, for both runs; this takes as long as it took then")
     with TemporaryDirectory(prefix="replay-") as temporary:
         folders = [Path(temporary) / side for side in "ab"]
         for folder in folders:
@@ -69,7 +72,6 @@ def replay_both(
             say(f"and once more for the values of {difference.whats[0]}")
             _replay(runs, name, difference, folders, data, difference.whats[0])
             values = _gap(*(folder / "values.safetensors" for folder in folders))
-    recorded = [Ledger.read(run / "members" / name / "ledger.parquet") for run in runs]
     as_recorded = tuple(
         _digests(again, found) == _digests(then, found)
         for again, then in zip(ledgers, recorded, strict=True)

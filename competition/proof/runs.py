@@ -1,4 +1,4 @@
-"""Two recorded runs, compared: settings, environment, code, and the ledger of each member.
+"""Two recorded runs, compared: settings, environment, code, and the ledger of each training.
 
 Light on purpose, as divergence.py is.
 """
@@ -15,6 +15,7 @@ from competition.determinism.ledger import Ledger
 from competition.errors import InputError, gaps, nearest
 from competition.proof.divergence import Comparison, compare_ledgers
 from competition.proof.images import changed_images, changed_predictions
+from competition.trainings import recorded_training, run_of
 
 # In which table of the manifest a member's own settings stand.
 _HOMES = {"classes": "competition.", "seed": "run.", "threads": "run."}
@@ -31,16 +32,18 @@ class Gap:
 
 @dataclass(frozen=True)
 class MemberReport:
-    """A member of both runs, compared.
+    """A training of both runs, compared: of a member, or of one of its folds.
 
     Attributes:
-        name: Of the member; of both when two different ones are compared.
+        name: As commands know it; of both when two different ones are compared.
+        title: As readers do.
         comparison: Of their ledgers.
         settings: Names of the settings that decide the member's bits and differ.
         evidence: In words which images or predictions differ; as far as the runs' files tell.
     """
 
     name: str
+    title: str
     comparison: Comparison
     settings: tuple[str, ...]
     evidence: tuple[str, ...]
@@ -56,9 +59,9 @@ class Report:
         settings: What differs in the settings.
         environment: What differs in what decides bits besides the settings.
         code_differs: Whether the engine's source differs.
-        members: Those of both runs.
-        only_first: Members that only the first run has.
-        only_second: Members that only the second has.
+        members: The trainings of both runs.
+        only_first: Trainings that only the first run has.
+        only_second: Trainings that only the second has.
         submission_differs: Whether both runs have a submission, and not the same one.
     """
 
@@ -83,12 +86,13 @@ class Report:
 
 
 def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None) -> Report:
-    """Compare the ledgers of all members that two runs have.
+    """Compare the ledgers of all trainings that two runs have.
 
     Args:
-        first: A folder runs/<run>, or the folder of one of its members.
+        first: A folder runs/<run>, or the folder of one of its members or of a fold.
         second: Another one. Two members' folders may be of members of different names.
-        members: Only these. Default: all.
+        members: Only these: members, with all their folds, or folds such as M27g/fold-1. Default:
+            all.
 
     Raises:
         InputError: A folder or ledger is missing or damaged, or there is no such member.
@@ -101,8 +105,9 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     for label, mine, other in pairs:
         ledgers = [Ledger.read(path / "ledger.parquet") for path in (mine, other)]
         one, two = (ledger.about for ledger in ledgers)
+        trained = [recorded_training(about["settings"], mine) for about in (one, two)]
         own = [
-            Gap(_home(gap[0], mine.name), *gap[1:])
+            Gap(_home(gap[0], trained[0].member), *gap[1:])
             for gap in gaps(one["settings"], two["settings"])
         ]
         settings += [gap for gap in own if gap not in settings]
@@ -111,9 +116,11 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         code_differs |= one["code"] != two["code"]
         comparison = compare_ledgers(*ledgers)
         evidence = _evidence(comparison, (run_a, run_b), (mine, other))
-        reports.append(MemberReport(label, comparison, tuple(g.name for g in own), tuple(evidence)))
+        title = " and ".join(dict.fromkeys(each.title for each in trained))
+        names = tuple(gap.name for gap in own)
+        reports.append(MemberReport(label, title, comparison, names, tuple(evidence)))
     contents = [_content(run) for run in (run_a, run_b)]
-    compared = {path.name for pair in pairs for path in pair[1:]}
+    compared = {run_of(path)[1].partition("/")[0] for pair in pairs for path in pair[1:]}
     settings += _other_settings(contents, compared, {gap.name for gap in settings})
     whole = members is None and run_a == first and run_b == second
     submissions = {content.get("submission") for content in contents} - {None}
@@ -131,15 +138,24 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
 
 
 def _members(path: Path) -> tuple[Path, dict[str, Path]]:
-    """The run's folder, and the folders of the members that `path` stands for."""
+    """The run's folder, and by name the folders of the trainings that `path` stands for."""
     if (path / "ledger.parquet").is_file():
-        folder = path.absolute()
-        return folder.parent.parent, {folder.name: path}
-    found = sorted(ledger.parent for ledger in path.glob("members/*/ledger.parquet"))
+        run, name = run_of(path)
+        return run, {name: path}
+    below = ("fold-*", "members/*", "members/*/fold-*")
+    found = [ledger.parent for each in below for ledger in path.glob(f"{each}/ledger.parquet")]
     if found:
-        return path, {folder.name: folder for folder in found}
+        run = path if found[0].parent != path else run_of(path)[0]
+        named = {run_of(folder)[1]: folder for folder in found}
+        return run, {name: named[name] for name in sorted(named, key=_in_order)}
     what = f"{path} has no ledger of a member" if path.is_dir() else f"no such folder: {path}"
     raise InputError(what, mend="Name the folders of two runs, for example runs/full.")
+
+
+def _in_order(name: str) -> tuple[str, int]:
+    """A member's folds by their number: fold-10 comes after fold-9."""
+    member, _, fold = name.partition("/fold-")
+    return member, int(fold or 0)
 
 
 def _paired(
@@ -148,13 +164,17 @@ def _paired(
     """(name, folder in the first run, folder in the second)."""
     for run in (ours, theirs):
         for name in members or ():
-            if name not in run:
+            if not any(_is_of(each, name) for each in run):
+                place = run_of(next(iter(run.values())))[0] / "members"
                 raise InputError(
-                    f"{next(iter(run.values())).parent}: no member {name!r} with a ledger. "
-                    f"{nearest(name, run)}".rstrip(),
+                    f"{place}: no member {name!r} with a ledger. {nearest(name, run)}".rstrip(),
                     mend=f"Members there: {', '.join(run)}.",
                 )
-    names = [name for name in ours if name in theirs and (not members or name in members)]
+    names = [
+        name
+        for name in ours
+        if name in theirs and (not members or any(_is_of(name, member) for member in members))
+    ]
     if names:
         return [(name, ours[name], theirs[name]) for name in names]
     if len(ours) == len(theirs) == 1:
@@ -165,6 +185,11 @@ def _paired(
         "second",
         mend="Name two folders of members, for example runs/full/members/M26c.",
     )
+
+
+def _is_of(training: str, name: str) -> bool:
+    """Whether a training is the one of that name, or a fold of the member of that name."""
+    return name in (training, training.partition("/")[0])
 
 
 def _home(name: str, member: str) -> str:

@@ -33,7 +33,7 @@ def told(report: Report, *, replay: bool = False) -> Iterator[str]:
     details: dict[tuple[str, ...], list[str]] = {}
     for member in report.members:
         lines = (verdict(member.comparison), *_details(member, report, replay=replay))
-        details.setdefault(lines, []).append(member.name)
+        details.setdefault(lines, []).append(member.title)
     for (first, *others), names in details.items():
         yield f"[bold]{escape(', '.join(names))}[/]  {first}"
         yield from others
@@ -43,7 +43,7 @@ def told(report: Report, *, replay: bool = False) -> Iterator[str]:
 def verdicts(report: Report) -> Iterator[str]:
     """A line for each member, and for what else makes the two differ."""
     for member in report.members:
-        yield f"[bold]{escape(member.name)}[/]  {verdict(member.comparison)}"
+        yield f"[bold]{escape(member.title)}[/]  {verdict(member.comparison)}"
     yield from _missing(report)
 
 
@@ -52,7 +52,7 @@ def replayed(member: MemberReport, again: Replayed, report: Report) -> Iterator[
     yield ""
     difference = again.difference
     if difference is None:
-        yield f"[bold]{escape(member.name)}[/]  made again, the step gives the same bits for both"
+        yield f"[bold]{escape(member.title)}[/]  made again, the step gives the same bits for both"
         same = [letter for letter, as_then in zip("AB", again.as_recorded, strict=True) if as_then]
         if len(same) == 1:
             other = "B" if same == ["A"] else "A"
@@ -64,7 +64,7 @@ def replayed(member: MemberReport, again: Replayed, report: Report) -> Iterator[
         yield _row("cause", cause)
         return
     place = _place(difference, again.comparison)
-    yield f"[bold]{escape(member.name)}[/]  [bold red]made again, differs first in[/] {place}"
+    yield f"[bold]{escape(member.title)}[/]  [bold red]made again, differs first in[/] {place}"
     yield from _whats(difference)
     if again.values:
         yield _row("values", f"{escape(difference.whats[0])}: {again.values}")
@@ -94,7 +94,7 @@ def in_short(report: Report) -> str:
     if differing:
         comparison = differing[0].comparison
         assert comparison.first is not None
-        place = f"{differing[0].name} first in {_place(comparison.first, comparison)}"
+        place = f"{differing[0].title} first in {_place(comparison.first, comparison)}"
         others = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
         return f"the runs differ: {place}{others}"
     if report.submission_differs:

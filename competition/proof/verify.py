@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from competition import pipeline, submitting
 from competition.delivery.provenance import read_manifest
+from competition.ensemble.out_of_fold import together
 from competition.errors import InputError, gaps
 from competition.files import sha256_file, write_csv, write_json
 from competition.proof.comparing import Comparison, compare_files, compare_members
 from competition.settings import Settings
-from competition.training.records import RESULT_FILES, refuse_changed_files
+from competition.training.records import refuse_changed_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PREDICTIONS = ("valid.csv", "test.csv")
 
@@ -73,7 +77,7 @@ def members_of(run: Path, names: Sequence[str]) -> list[str]:
     for name in chosen:
         refuse_changed_files(
             run / "members" / name,
-            {file: members[name]["files"][file] for file in RESULT_FILES},
+            members[name]["files"],
             mend="Put it back; what was changed since cannot be verified.",
         )
     return chosen
@@ -129,6 +133,14 @@ def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> V
 
     prepared = pipeline.prepare(settings, run)
     comparisons = []
+
+    def compare(title: str, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
+        with TemporaryDirectory(prefix="verify-") as temporary:
+            for file, table in tables.items():
+                write_csv(Path(temporary) / file, table)
+            recorded = run / "members" / name
+            comparisons.extend(compare_files(title, recorded, Path(temporary), PREDICTIONS))
+
     for name in names:
         untrained = settings.model_copy(
             update={
@@ -139,15 +151,17 @@ def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> V
                 }
             }
         )
-        workshop = open_workshop(
-            name, untrained, prepared.index, prepared.pixels, prepared.environment
-        )
-        folder = run / "members" / name
-        workshop.learner.model.load_state_dict(load_file(folder / "weights.safetensors"))
-        with TemporaryDirectory(prefix="verify-") as temporary:
-            for file, table in workshop.predictions().items():
-                write_csv(Path(temporary) / file, table)
-            comparisons += compare_files(name, folder, Path(temporary), PREDICTIONS)
+        trainings, predicted = settings.trainings(name), []
+        for each in trainings:
+            workshop = open_workshop(
+                each.name, untrained, prepared.index, prepared.pixels, prepared.environment
+            )
+            weights = load_file(run / "members" / each.name / "weights.safetensors")
+            workshop.learner.model.load_state_dict(weights)
+            predicted.append(workshop.predictions())
+            compare(each.title, each.name, predicted[-1])
+        if trainings[0].fold:
+            compare(name, name, together(predicted, name))
     return Verification(comparisons, None, None)
 
 

@@ -53,8 +53,8 @@ def fit(
     Args:
         learner: From `build_learner`.
         member: The recipe.
-        name: The member's name, for the progress bar.
-        folder: Of the member; history.csv and ledger.parquet are kept up to date there.
+        name: The training's title, for the progress bar.
+        folder: Of the training; history.csv and ledger.parquet are kept up to date there.
         recorder: Its ledger is replaced by the checkpoint's, where there is one.
         checkpoints: Of the member.
         seconds: Between two checkpoints within an epoch.

@@ -1,4 +1,4 @@
-"""One member from recipe to files: trained, predicted, written down."""
+"""One training, of a member or of a fold of it, from recipe to files: predicted, written down."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
+from competition.data.folds import GROUP, fold_ids
 from competition.data.index import data_digest
 from competition.data.loading import member_loaders, prediction_loader
 from competition.data.pixels import Pixels
@@ -31,13 +32,15 @@ from competition.training.predicting import predict
 from competition.training.recipes import build_learner
 from competition.training.recording import Recorder
 from competition.training.records import RESULT_FILES, member_identity
+from competition.trainings import Training
 
 
 @dataclass
 class Workshop:
-    """All that a member's training needs, ready to begin.
+    """All that a training needs, ready to begin.
 
     Attributes:
+        training: Which one it is.
         member: The recipe.
         labels: Class by id, of the training images.
         test: The index's test rows.
@@ -48,6 +51,7 @@ class Workshop:
     """
 
     settings: Settings
+    training: Training
     member: Member
     labels: dict[str, str]
     test: pd.DataFrame
@@ -80,10 +84,10 @@ def open_workshop(
     pixels: Mapping[int, Pixels],
     environment: dict[str, Any],
 ) -> Workshop:
-    """Split the data, build loaders and learner of a member, and begin its ledger.
+    """Split the data, build loaders and learner of a training, and begin its ledger.
 
     Args:
-        name: The member's name in the settings.
+        name: The training's name: a member's in the settings, or one of its folds.
         settings: Of the run.
         index: From `with_pixels`, as the audit's policy leaves it.
         pixels: From `cached_pixels`, by size.
@@ -92,18 +96,13 @@ def open_workshop(
     Raises:
         InputError: Too few images, or ImageNet weights that cannot be had.
     """
-    member = settings.members[name]
+    training = settings.training(name)
+    member = settings.members[training.member]
     own = pixels[member.cached_size]
     classes = settings.classes
-    key = Key((settings.run.seed, name))
+    key = Key((settings.run.seed, *training.key))
     train = index[index["part"] == "train"].reset_index(drop=True)
-    held_out = validation_ids(
-        train["id"].tolist(),
-        share=member.validation.share,
-        seed=settings.run.seed,
-        # A run of before there was an audit has none.
-        groups=train["group"].tolist() if "group" in train.columns else None,
-    )
+    held_out = _held_out(train, training, member, settings.run.seed)
     loaders = member_loaders(
         train,
         held_out=held_out,
@@ -130,6 +129,7 @@ def open_workshop(
     note_beginnings(ledger, decides, index, own.column, loaders, labels, learner.model)
     return Workshop(
         settings=settings,
+        training=training,
         member=member,
         labels=labels,
         test=index[index["part"] == "test"].reset_index(drop=True),
@@ -141,6 +141,20 @@ def open_workshop(
     )
 
 
+def _held_out(train: pd.DataFrame, training: Training, member: Member, seed: int) -> list[str]:
+    """The ids that a training validates with."""
+    if training.fold:
+        return fold_ids(train, folds=training.folds, seed=seed)[training.fold - 1]
+    assert member.validation.share is not None
+    return validation_ids(
+        train["id"].tolist(),
+        share=member.validation.share,
+        seed=seed,
+        # A run of before there was an audit has none.
+        groups=train[GROUP].tolist() if GROUP in train.columns else None,
+    )
+
+
 def train_member(
     name: str,
     settings: Settings,
@@ -149,17 +163,19 @@ def train_member(
     environment: dict[str, Any],
     folder: Path,
 ) -> dict[str, Any]:
-    """Train one member and write its files; member.json is the last, and says that it is complete.
+    """Train a member, or a fold of it, and write its files.
+
+    The last of them is member.json, which says that the training is complete.
 
     A training that was interrupted goes on from its last checkpoint.
 
     Args:
-        name: The member's name in the settings.
+        name: The training's name: a member's in the settings, or one of its folds.
         settings: Of the run.
         index: From `with_pixels`, as the audit's policy leaves it.
         pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
-        folder: runs/<run>/members/<member>.
+        folder: runs/<run>/members/<name>.
 
     Returns:
         The content of member.json: what decided the bits, the last epoch's scores, the files'
@@ -176,7 +192,7 @@ def train_member(
     scores = fit(
         workshop.learner,
         workshop.member,
-        name=name,
+        name=workshop.training.title,
         folder=folder,
         recorder=recorder,
         checkpoints=checkpoints,

@@ -18,10 +18,10 @@ RESULT_FILES = ("valid.csv", "test.csv", "weights.safetensors")
 def member_identity(
     name: str, settings: Settings, data: str, environment: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that decides a member's bits, as JSON values; equal identities, equal bits.
+    """Everything that decides a training's bits, as JSON values; equal identities, equal bits.
 
     Args:
-        name: The member's name in the settings.
+        name: Of a training, or of a member with folds: of all of them together.
         settings: Of the run.
         data: From `data_digest`, with the member's pixels; seconds for 100,000 images, so it is not
             computed here.
@@ -78,6 +78,26 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
         mend="Put it back, or remove that folder to train the member again.",
     )
     return record
+
+
+def refuse_other_kind(folder: Path, *, folds: bool) -> None:
+    """Check that a member's folder holds no beginning of the other kind of validation.
+
+    Args:
+        folder: runs/<run>/members/<member>.
+        folds: Whether the member has folds, each with a folder of its own.
+
+    Raises:
+        InputError: It has folds and a training without any was begun there, or the other way round.
+    """
+    begun = ("checkpoint", "ledger.parquet", "weights.safetensors") if folds else ("fold-*/[!.]*",)
+    if any(found for pattern in begun for found in folder.glob(pattern)):
+        other = "without folds" if folds else "with folds"
+        raise InputError(
+            f"{folder} holds the beginning of a training {other}, which the settings do not ask "
+            "for",
+            mend="Start another run with --run NAME, or remove that folder.",
+        )
 
 
 def refuse_changed_files(folder: Path, digests: Mapping[str, str], *, mend: str) -> None:

@@ -96,6 +96,9 @@ class Zygote:
 
 
 def serve() -> None:
+    # Deals images out to folds.
+    import sklearn.model_selection  # noqa: F401
+
     import competition.pipeline
     import competition.training.members  # noqa: F401
 
