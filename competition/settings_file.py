@@ -19,8 +19,10 @@ Location = tuple[str | int, ...]
 
 # Where the values come from that were found in the data folder, as _written_at says it.
 _AUTO = 'found by "auto":'
-# What pydantic adds to a place: a key itself, and the kinds of `Classes`.
-_NO_KEYS = ("[key]", "[names]", "[auto]")
+# What pydantic adds to a place: a key itself, and the kinds of `Classes` and `ClassWeights`.
+_NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]")
+# Keys that take a text or a table: a table takes the place of the text.
+_TEXT_OR_TABLE = ("class_weights",)
 
 
 def read_settings(
@@ -121,7 +123,8 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in change.items():
         below = result.get(key)
-        result[key] = _over(below, value)
+        replaced = key in _TEXT_OR_TABLE and isinstance(below, str)
+        result[key] = value if replaced else _over(below, value)
     return result
 
 
