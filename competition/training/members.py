@@ -16,7 +16,8 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
 from competition.data.index import data_digest
-from competition.data.loading import member_loaders, prediction_loader
+from competition.data.loading import KeyedLoader, member_loaders, prediction_loader
+from competition.data.passes import passes_of
 from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
 from competition.determinism.digests import digest_tensors
@@ -63,14 +64,17 @@ class Workshop:
         Raises:
             InputError: The training has diverged.
         """
-        classes = self.settings.classes
-        valid = predict(self.learner.model, self.loaders.valid, classes)
+        valid = self._predicted(self.loaders.valid)
         valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
         unlabelled = prediction_loader(self.loaders, self.test, self.pixels)
         return {
             "valid.csv": valid,
-            "test.csv": predict(self.learner.model, unlabelled, classes),
+            "test.csv": self._predicted(unlabelled),
         }
+
+    def _predicted(self, loader: KeyedLoader) -> pd.DataFrame:
+        passes, mean = passes_of(self.member), self.member.test_time.mean
+        return predict(self.learner.model, loader, self.settings.classes, passes, mean)
 
 
 def open_workshop(
