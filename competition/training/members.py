@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,9 +115,11 @@ def open_workshop(
         workers=settings.run.workers,
         device=torch.device(environment["decides"]["device"]),
     )
-    learner = build_learner(member, loaders, classes=len(classes), key=key)
-    identity = member_identity(name, settings, data_digest(index, own.column), environment)
     labels = dict(zip(train["id"], train["label"], strict=True))
+    found = Counter(labels[image] for image in loaders.train.ids)
+    counts = {name: found[name] for name in classes}
+    learner = build_learner(member, loaders, classes=len(classes), key=key, counts=counts)
+    identity = member_identity(name, settings, data_digest(index, own.column), environment)
     ledger = Ledger(
         {
             **identity,

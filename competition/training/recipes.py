@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import AvgSmoothLoss, Learner
-from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy, error_rate
 from fastai.torch_core import apply_init
 from fastai.vision.learner import create_body, model_meta, vision_learner
@@ -21,6 +21,7 @@ from competition.determinism.randomness import Key
 from competition.errors import InputError
 from competition.settings import Member
 from competition.training.callbacks import KeyedForward, KeyedSteps
+from competition.training.losses import PlainValidation, class_weights, training_loss
 from competition.training.optimizing import FusedAdam
 from competition.training.weights import imagenet_model
 
@@ -81,7 +82,14 @@ class ConcatPool(nn.Module):
         return torch.cat([flat.max(-1).values, flat.mean(-1)], 1)
 
 
-def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Key) -> Learner:
+def build_learner(
+    member: Member,
+    loaders: DataLoaders,
+    *,
+    classes: int,
+    key: Key,
+    counts: Mapping[str, int] | None = None,
+) -> Learner:
     """Build a member, untrained: fastai's `vision_learner` with a deterministic pooling.
 
     Args:
@@ -89,12 +97,20 @@ def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Ke
         loaders: Training and validation loaders; the learner is put on their device.
         classes: Number of outputs.
         key: (seed, member name): names the draws of the initial weights and of every step.
+        counts: Of each class its number of training images; needed for class weights only.
 
     Raises:
         InputError: The ImageNet weights cannot be had, or the GPU lacks the precision.
     """
     _refuse_precision(member, loaders.device)
     network: Any = getattr(torchvision.models, member.network)
+    callbacks = [KeyedSteps(key), KeyedForward()]
+    if member.mixup:
+        callbacks.append(MixUp(member.mixup))
+    weights = None if counts is None else class_weights(member, counts)
+    if weights is not None or member.label_smoothing:
+        callbacks.append(PlainValidation())
+    loss = training_loss(member, None if weights is None else weights.to(loaders.device))
     key.of("init", "body").seed_generators()
     learner: Learner = vision_learner(
         loaders,
@@ -104,10 +120,10 @@ def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Ke
         pretrained=False,
         init=None,
         ps=member.dropout,
-        loss_func=CrossEntropyLossFlat(),
+        loss_func=loss,
         metrics=[accuracy, error_rate],
         opt_func=FusedAdam,
-        cbs=[KeyedSteps(key), KeyedForward()] + ([MixUp(member.mixup)] if member.mixup else []),
+        cbs=callbacks,
     )
     learner.remove_cb(ProgressCallback)
     body, head = learner.model
