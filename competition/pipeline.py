@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from competition.data.pixels import Pixels
 from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
-from competition.ensemble.scoring import Score, compared_score, score
+from competition.ensemble.scoring import METRICS, Score, compared_score, score
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import read_csv, whole_file, write_json
 from competition.locks import held, turn
@@ -126,8 +126,15 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         to_train = [name for name in names if name not in records]
         if to_train:
             # fastai takes seconds to import; a run that has nothing to train does without.
+            from competition.training.callbacks import ExtraMetric
             from competition.training.members import train_member
+            from competition.training.tracking import refuse_missing_trackers
             from competition.training.weights import fetch_imagenet
+            refuse_missing_trackers(settings.run.tracking)
+            metric = settings.competition.metric
+            extra = None
+            if metric not in ("log_loss", "accuracy"):
+                extra = ExtraMetric(metric, partial(score, metric=metric))
         needed = {settings.members[n].network for n in to_train if settings.members[n].pretrained}
         for network in sorted(needed):
             fetch_imagenet(network)
@@ -139,7 +146,14 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 say(f"{label} is complete already, {_result(records[name])}")
                 continue
             records[name] = train_member(
-                name, settings, run.index, run.pixels, run.environment, run.member_folder(name)
+                name,
+                settings,
+                run.index,
+                run.pixels,
+                run.environment,
+                run.member_folder(name),
+                metric=extra,
+                tracking=run.folder / "tracking",
             )
             took = clock(records[name]["seconds"])
             say(f"{label} {settings.members[name].network}, {_result(records[name])}, {took}")
@@ -148,8 +162,12 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
 
 
 def _result(record: dict[str, Any]) -> str:
+    """The scores, but for the losses and rates that say the same in other words."""
     scores = record["scores"]
-    return f"valid loss {scores['valid_loss']:.4f}, accuracy {scores['accuracy']:.3f}"
+    others = [
+        f"{METRICS[name].name} {value:.3f}" for name, value in scores.items() if name in METRICS
+    ]
+    return ", ".join([f"valid loss {scores['valid_loss']:.4f}", *others])
 
 
 def blend_score(run: Prepared, names: Sequence[str]) -> Score:

@@ -126,9 +126,14 @@ class TestTime(Table):
     __test__: ClassVar[bool] = False
 
     method: Literal["none", "flips", "crops", "train"] = "none"
-    times: Annotated[int, Field(ge=1, le=1000)] = Field(
-        4, description="passes of the method train; the others have a number of their own"
-    )
+    times: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="passes of the method train; the others have a number of their own",
+        ),
+    ] = 4
     mean: Literal["arithmetic", "geometric"] = "arithmetic"
 
 

@@ -27,12 +27,14 @@ from competition.determinism.randomness import Key
 from competition.files import sha256_file, whole_file, write_csv, write_json
 from competition.settings import Member, Settings
 from competition.training.beginnings import note_beginnings
+from competition.training.callbacks import ExtraMetric
 from competition.training.checkpoints import Checkpoints
 from competition.training.fitting import fit
 from competition.training.predicting import predict
 from competition.training.recipes import build_learner
 from competition.training.recording import Recorder
 from competition.training.records import RESULT_FILES, member_identity
+from competition.training.tracking import Tracking
 
 
 @dataclass
@@ -151,6 +153,9 @@ def train_member(
     pixels: Mapping[int, Pixels],
     environment: dict[str, Any],
     folder: Path,
+    *,
+    metric: ExtraMetric | None = None,
+    tracking: Path | None = None,
 ) -> dict[str, Any]:
     """Train one member and write its files; member.json is the last, and says that it is complete.
 
@@ -163,6 +168,8 @@ def train_member(
         pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
         folder: runs/<run>/members/<member>.
+        metric: The competition's, where it is no other column of history.csv.
+        tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.
 
     Returns:
         The content of member.json: what decided the bits, the last epoch's scores, the files'
@@ -184,6 +191,8 @@ def train_member(
         recorder=recorder,
         checkpoints=checkpoints,
         seconds=settings.run.checkpoint_seconds,
+        metric=metric,
+        tracking=_told(settings, workshop.member, folder, tracking),
     )
     ledger = recorder.ledger
     last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
@@ -217,3 +226,12 @@ def train_member(
     del workshop, recorder, ledger
     gc.collect()
     return record
+
+
+def _told(
+    settings: Settings, member: Member, folder: Path, tracking: Path | None
+) -> Tracking | None:
+    if tracking is None or not settings.run.tracking:
+        return None
+    training = folder.relative_to(tracking.parent / "members").as_posix()
+    return Tracking(settings.run.tracking, tracking, training, member.model_dump(mode="json"))
