@@ -22,6 +22,7 @@ from competition.ensemble.scoring import METRICS, Score, compared_score, score
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import read_csv, whole_file, write_json
 from competition.locks import held, turn
+from competition.networks import timm_name
 from competition.settings import Settings
 from competition.terminal import clock, say
 from competition.training.records import completed_member, member_identity, read_record
@@ -60,8 +61,13 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         folder: runs/<run>.
 
     Raises:
-        InputError: About the data, the sample submission, the cache or the device.
+        InputError: About timm's networks, the data, the sample submission, the cache or the device.
     """
+    if any(timm_name(member.network) for member in settings.members.values()):
+        # timm takes seconds to import.
+        from competition.training.bodies import refuse_unknown_bodies
+
+        refuse_unknown_bodies(settings.members)
     index = build_index(settings)
     sample_path = settings.data_folder / settings.data.sample_submission
     sample = read_sample(sample_path, settings.classes, settings.submission.columns)
@@ -107,7 +113,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         The content of member.json by name, in the order given.
 
     Raises:
-        InputError: ImageNet weights that cannot be had, a folder that cannot be written, that
+        InputError: Pretrained weights that cannot be had, a folder that cannot be written, that
             another process is training in, or that holds something else; checked for all members
             before the first is trained.
         Stopped: Ctrl-C or SIGTERM came.
@@ -129,7 +135,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
             from competition.training.callbacks import ExtraMetric
             from competition.training.members import train_member
             from competition.training.tracking import refuse_missing_trackers
-            from competition.training.weights import fetch_imagenet
+            from competition.training.weights import fetch_weights
             refuse_missing_trackers(settings.run.tracking)
             metric = settings.competition.metric
             extra = None
@@ -137,7 +143,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 extra = ExtraMetric(metric, partial(score, metric=metric))
         needed = {settings.members[n].network for n in to_train if settings.members[n].pretrained}
         for network in sorted(needed):
-            fetch_imagenet(network)
+            fetch_weights(network)
         # Also before the end: what an interrupted run was made from can be asked for.
         keep_record(run, started)
         for number, name in enumerate(names, 1):

@@ -25,6 +25,10 @@ from competition.determinism.randomness import Key
 from competition.settings import Member
 
 
+# Mean and standard deviation of the colours.
+Statistics = tuple[Sequence[float], Sequence[float]]
+
+
 class KeyedLoader(TfmdDL):
     """A fastai DataLoader over decoded pixels, in which order and transforms are keyed.
 
@@ -241,6 +245,7 @@ def member_loaders(
     key: Key,
     workers: int,
     device: torch.device,
+    statistics: Statistics | None = None,
 ) -> DataLoaders:
     """The training and validation loaders of a member.
 
@@ -253,10 +258,11 @@ def member_loaders(
         key: (seed, member name).
         workers: Loader processes; 0 is as quick.
         device: Where batches go.
+        statistics: Mean and standard deviation of red, green and blue; ImageNet's when None.
 
     Returns:
         Batches of (images: float32, batch x 3 x size x size, channels last in memory, normalised by
-        ImageNet's mean and standard deviation; labels: int64, batch).
+        the statistics; labels: int64, batch).
     """
     ids = table["id"].tolist()
     positions = {name: position for position, name in enumerate(ids)}
@@ -285,7 +291,7 @@ def member_loaders(
             augmentation=augmentation,
             num_workers=workers,
             device=device,
-            after_batch=[_normalise(device)],
+            after_batch=[_normalise(device, statistics or imagenet_stats)],
             **options,
         )
 
@@ -307,5 +313,5 @@ def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, pixels: Pixels)
     return loader
 
 
-def _normalise(device: torch.device) -> Normalize:
-    return Normalize.from_stats(*imagenet_stats, cuda=device.type == "cuda")
+def _normalise(device: torch.device, statistics: Statistics) -> Normalize:
+    return Normalize.from_stats(*statistics, cuda=device.type == "cuda")

@@ -27,6 +27,7 @@ from competition.determinism.randomness import Key
 from competition.files import sha256_file, whole_file, write_csv, write_json
 from competition.settings import Member, Settings
 from competition.training.beginnings import note_beginnings
+from competition.training.bodies import pixel_statistics
 from competition.training.callbacks import ExtraMetric
 from competition.training.checkpoints import Checkpoints
 from competition.training.fitting import fit
@@ -35,6 +36,7 @@ from competition.training.recipes import build_learner
 from competition.training.recording import Recorder
 from competition.training.records import RESULT_FILES, member_identity
 from competition.training.tracking import Tracking
+from competition.training.weights import fetch_weights
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Workshop:
         learner: Untrained.
         identity: What decides the bits.
         ledger: With the rows of what comes before the first step.
+        pretrained: Name and SHA-256 of the file of timm's weights that it began with; empty: none.
     """
 
     settings: Settings
@@ -60,6 +63,7 @@ class Workshop:
     learner: Learner
     identity: dict[str, Any]
     ledger: Ledger
+    pretrained: dict[str, str]
 
     def predictions(self) -> dict[str, pd.DataFrame]:
         """valid.csv and test.csv as the learner's weights give them, by file name.
@@ -107,6 +111,7 @@ def open_workshop(
     held_out = validation_ids(
         train["id"].tolist(), share=member.validation.share, seed=settings.run.seed
     )
+    statistics = pixel_statistics(member.network)
     loaders = member_loaders(
         train,
         held_out=held_out,
@@ -115,6 +120,7 @@ def open_workshop(
         member=member,
         key=key,
         workers=settings.run.workers,
+        statistics=statistics,
         device=torch.device(environment["decides"]["device"]),
     )
     labels = dict(zip(train["id"], train["label"], strict=True))
@@ -131,7 +137,9 @@ def open_workshop(
             "steps": len(loaders.train),
         }
     )
-    decides = {**environment["decides"], "precision": member.precision}
+    decides = {**identity["environment"], "precision": member.precision}
+    if statistics is not None:
+        decides["pixels"] = {"mean": statistics[0], "deviation": statistics[1]}
     note_beginnings(ledger, decides, index, own.column, loaders, labels, learner.model)
     return Workshop(
         settings=settings,
@@ -143,7 +151,13 @@ def open_workshop(
         learner=learner,
         identity=identity,
         ledger=ledger,
+        pretrained=_weights_file(member),
     )
+
+
+def _weights_file(member: Member) -> dict[str, str]:
+    file = fetch_weights(member.network) if member.pretrained else None
+    return {} if file is None else {"file": file.name, "sha256": sha256_file(file)}
 
 
 def train_member(
@@ -220,6 +234,8 @@ def train_member(
         "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
         "seconds": round(time.perf_counter() - started, 3),
     }
+    if workshop.pretrained:
+        record["pretrained"] = workshop.pretrained
     write_json(folder / "member.json", record)
     checkpoints.clear()
     # Ten networks in a row must not add up in memory.
