@@ -136,6 +136,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
             from competition.training.members import train_member
             from competition.training.tracking import refuse_missing_trackers
             from competition.training.weights import fetch_weights
+
             refuse_missing_trackers(settings.run.tracking)
             metric = settings.competition.metric
             extra = None

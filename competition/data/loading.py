@@ -24,7 +24,6 @@ from competition.data.resident import Placed, ResidentRows, placed_on, sent_ahea
 from competition.determinism.randomness import Key
 from competition.settings import Member
 
-
 # Mean and standard deviation of the colours.
 Statistics = tuple[Sequence[float], Sequence[float]]
 
@@ -199,7 +198,9 @@ class _Receive(Transform):
             if loader.watch is not None:
                 loader.watch(ids, (images, *labels))
             batch = (TensorImage(self._floats(images.as_subclass(Tensor), ids)), *labels)
-        place = ("batch", loader.epoch) if loader.view is None else ("test-time", loader.view.number)
+        place = (
+            ("batch", loader.epoch) if loader.view is None else ("test-time", loader.view.number)
+        )
         loader.key.of(*place, loader.step).seed_generators()
         loader.step += 1
         return batch

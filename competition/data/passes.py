@@ -40,7 +40,8 @@ class Pass:
         """Where along its longer side the square of an image is taken.
 
         Args:
-            rows, columns: Of each image, int64.
+            rows: Of each image, int64.
+            columns: Of each image, int64.
 
         Returns:
             From 0 to 1, as for `PixelRows.windows`.
@@ -83,4 +84,6 @@ def passes_of(member: Member) -> list[Pass]:
         "crops": len(_PLACES),
         "train": member.test_time.times,
     }
-    return [Pass(member.test_time.method, number) for number in range(count[member.test_time.method])]
+    return [
+        Pass(member.test_time.method, number) for number in range(count[member.test_time.method])
+    ]

@@ -139,8 +139,9 @@ class History(OwnFit):
     """Keeps history.csv up to date: one row per epoch, the whole file moved into place.
 
     Losses are mean log losses in nats. `train_loss` is fastai's: on mixed images, smoothed over
-    the steps, with the recipe's class weights and label smoothing; `valid_loss` is without them. `learning_rate` is the last step's, of the head. `seconds` is the epoch's time, and
-    the only column that is not the same in a second run.
+    the steps, with the recipe's class weights and label smoothing; `valid_loss` is without them.
+    `learning_rate` is the last step's, of the head. `seconds` is the epoch's time, and the only
+    column that is not the same in a second run.
 
     Args:
         path: history.csv.

@@ -40,9 +40,9 @@ def class_weights(member: Member, counts: Mapping[str, int]) -> Tensor | None:
 def training_loss(member: Member, weights: Tensor | None) -> CrossEntropyLossFlat:
     """torch's cross entropy, whose two options fastai's form of it passes on.
 
-    Without MixUp a batch's mean is over the weights of its images, as torch has it; with MixUp, over
-    their number, as fastai has it. Smoothing spreads its share of a label evenly over all classes:
-    Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
+    Without MixUp a batch's mean is over the weights of its images, as torch has it; with MixUp,
+    over their number, as fastai has it. Smoothing spreads its share of a label evenly over all
+    classes: Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
 
     Args:
         member: The recipe.

@@ -31,7 +31,7 @@ from competition.training.bodies import pixel_statistics
 from competition.training.callbacks import ExtraMetric
 from competition.training.checkpoints import Checkpoints
 from competition.training.fitting import fit
-from competition.training.predicting import predict
+from competition.training.predicting import predict, scores_of
 from competition.training.recipes import build_learner
 from competition.training.recording import Recorder
 from competition.training.records import RESULT_FILES, member_identity
@@ -186,8 +186,8 @@ def train_member(
         tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.
 
     Returns:
-        The content of member.json: what decided the bits, the last epoch's scores, the files'
-        digests, the seconds that this process took.
+        The content of member.json: what decided the bits, the last epoch's scores (with test-time
+        augmentation: those of valid.csv), the files' digests, the seconds that this process took.
 
     Raises:
         InputError: As the stages say, or the folder cannot be written.
@@ -211,6 +211,9 @@ def train_member(
     ledger = recorder.ledger
     last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
     predictions = workshop.predictions()
+    if passes_of(workshop.member):
+        # The last epoch's are of one look at every image.
+        scores |= scores_of(predictions["valid.csv"], metric)
     for file, table in predictions.items():
         write_csv(folder / file, table)
         probabilities = torch.from_numpy(table[settings.classes].to_numpy(copy=True))

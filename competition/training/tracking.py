@@ -2,7 +2,8 @@
 
 They hear of numbers that have been written down anyway, once an epoch: no value is fetched from a
 device for them, nothing is drawn, and nothing leaves this machine. fastai's own callbacks of these
-names are not used: they log every step, which waits for the device, and ask the loaders for batches.
+names are not used: they log every step, which waits for the device, and ask the loaders for
+batches.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from competition.networks import timm_name
 from competition.terminal import console
 from competition.training.bodies import build_body, pretrained_config
 
-
 _HUB = "https://huggingface.co"
 _WITHOUT = "or train without them: set pretrained = false (--set recipe.pretrained=false)."
 

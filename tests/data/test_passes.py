@@ -92,9 +92,7 @@ def seen(loader: KeyedLoader, view: Pass) -> dict[str, bytes]:
     """The bits of every image in a pass, by id."""
     with loader.seen_in(view):
         images = torch.cat([batch[0] for batch in loader])
-    return {
-        name: image.numpy().tobytes() for name, image in zip(loader.ids, images, strict=True)
-    }
+    return {name: image.numpy().tobytes() for name, image in zip(loader.ids, images, strict=True)}
 
 
 def plain(loader: KeyedLoader) -> Tensor:

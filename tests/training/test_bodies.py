@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,7 +60,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         refuse_unknown_bodies(members)
     assert refused.value.exit_code == 2
     first, second = refused.value.details
-    assert "'convnext_tini', did you mean" in first.replace(". did", ", did")
+    assert "'convnext_tini'" in first
     assert "'convnext_tiny'" in first
     assert "(a, d)" in first
     assert "'convnext_tiny.fb_in1k'" in second
@@ -79,7 +78,7 @@ def test_a_network_without_weights_is_refused_only_where_they_are_asked_for() ->
 
 def test_a_size_that_a_network_cannot_take_is_refused_with_its_own() -> None:
     refuse_unknown_bodies({"a": member("timm/test_vit", image_size=64)})
-    with pytest.raises(InputError, match="70 pixels a side.*Its own size is 160"):
+    with pytest.raises(InputError, match=r"70 pixels a side.*Its own size is 160"):
         refuse_unknown_bodies({"a": member("timm/test_vit", image_size=70)})
 
 
@@ -142,13 +141,14 @@ ADDRESS = "/timm/test_resnet.r160_in1k/resolve/main/model.safetensors"
 @pytest.fixture(scope="module")
 def weights_file() -> bytes:
     torch.manual_seed(3)
-    return safetensors.torch.save(timm.create_model("test_resnet").state_dict())
+    content: bytes = safetensors.torch.save(timm.create_model("test_resnet").state_dict())
+    return content
 
 
 @pytest.fixture
 def hub(
     server: Server, weights_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+) -> Path:
     """Let our server be timm's hub; where it keeps the file on this machine."""
     server.answers[ADDRESS] = (200, weights_file)
     monkeypatch.setenv("HF_ENDPOINT", server.url("/"))

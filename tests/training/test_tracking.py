@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
             pixels,
             environment,
             base / name / "members" / "a",
-            metric=ExtraMetric("macro_f1", lambda *table: score(*table, "macro_f1")),
+            metric=ExtraMetric("macro_f1", partial(score, metric="macro_f1")),
             tracking=base / name / "tracking",
         )
         return base / name
@@ -105,12 +106,12 @@ def _mlflow(folder: Path, run: str, training: str) -> dict[str, list[float]]:
 
 
 def _wandb(folder: Path, run: str, training: str) -> dict[str, list[float]]:
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto import wandb_internal_pb2
 
     (file,) = (folder / training).glob("wandb/offline-run-*/*.wandb")
     found: dict[str, list[float]] = {}
     for content in _log_records(file.read_bytes()):
-        for item in Record.FromString(content).history.item:
+        for item in wandb_internal_pb2.Record.FromString(content).history.item:
             name = item.key or item.nested_key[0]
             if not name.startswith("_"):
                 found.setdefault(name, []).append(float(item.value_json))
