@@ -61,14 +61,17 @@ def _problem(name: str, member: Member) -> str | None:
     if not timm.is_model(name):
         # A name with a tag is compared with names that have one.
         known = timm.list_pretrained() if "." in name else timm.list_models()
-        return f"timm has no network {name!r}. {nearest(name, known)}".rstrip()
+        guess = nearest(name, known)
+        return f"timm has no network {name!r}" + (f", {guess}" if guess else "")
     try:
         config = pretrained_config(name)
     except RuntimeError:
         tags = timm.list_pretrained(f"{name.partition('.')[0]}.*")
+        guess = nearest(name, tags)
         return (
-            f"timm has no weights {name!r}. {nearest(name, tags)} "
-            f"Known: {', '.join(shorten(tags)) or 'none'}."
+            f"timm has no weights {name!r}"
+            + (f", {guess}" if guess else ".")
+            + f" Known: {', '.join(shorten(tags)) or 'none'}."
         )
     if member.pretrained and not (config and config.hf_hub_id):
         return f"timm's hub has no weights for {name!r}: set pretrained = false"
@@ -149,7 +152,7 @@ def body_shape(name: str, size: int) -> Shape:
     except Exception as error:
         config = pretrained_config(name)
         own = "" if config is None else f" Its own size is {config.input_size[-1]}."
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise InputError(
             f"timm's {name} cannot take images of {size} pixels a side: {reason}.{own}"
         ) from error
