@@ -105,8 +105,8 @@ def fit(
             if not stop.asked:
                 if "deterministic implementation" in str(error):
                     raise InputError(
-                        f"{member.network} has a step that no GPU does twice to the same bits: "
-                        f"{str(error).partition('.')[0]}",
+                        f"{name} has a step that torch does not do twice to the same bits: "
+                        f"{str(error).splitlines()[-1].strip().partition(',')[0]}",
                         mend="Choose another network, or train it on the CPU.",
                     ) from error
                 if "DataLoader worker" not in str(error):

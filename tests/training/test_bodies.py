@@ -15,9 +15,11 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
+from competition import pipeline
 from competition.determinism.randomness import Key
 from competition.errors import InputError
 from competition.settings import Epochs, Member, Validation
+from competition.settings_file import read_settings
 from competition.training.bodies import body_shape, pixel_statistics, refuse_unknown_bodies
 from competition.training.recipes import build_learner
 from competition.training.weights import fetch_timm, fetch_weights
@@ -67,9 +69,18 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     refuse_unknown_bodies({"c": members["c"], "e": member("timm/convnext_tiny.fb_in1k")})
 
 
+def test_a_run_refuses_an_unknown_name_before_it_reads_an_image(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    settings = read_settings(
+        small_toml, changes=["members.b.network=timm/convnext_tini"], data=tmp_path / "nowhere"
+    )
+    with pytest.raises(InputError, match="did you mean 'convnext_tiny'"):
+        pipeline.prepare(settings, tmp_path / "run")
+
+
 def test_a_network_without_weights_is_refused_only_where_they_are_asked_for() -> None:
-    (without,) = [name for name in timm.list_models("resnet14t") if timm.is_model_pretrained(name)]
-    refuse_unknown_bodies({"a": member(f"timm/{without}", pretrained=True)})
+    refuse_unknown_bodies({"a": member("timm/resnet14t", pretrained=True)})
     without = next(n for n in timm.list_models("resnet*") if not timm.is_model_pretrained(n))
     refuse_unknown_bodies({"a": member(f"timm/{without}")})
     with pytest.raises(InputError, match="set pretrained = false"):

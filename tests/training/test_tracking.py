@@ -108,10 +108,12 @@ def _mlflow(folder: Path, run: str, training: str) -> dict[str, list[float]]:
 def _wandb(folder: Path, run: str, training: str) -> dict[str, list[float]]:
     from wandb.proto import wandb_internal_pb2
 
+    messages: Any = wandb_internal_pb2
+
     (file,) = (folder / training).glob("wandb/offline-run-*/*.wandb")
     found: dict[str, list[float]] = {}
     for content in _log_records(file.read_bytes()):
-        for item in wandb_internal_pb2.Record.FromString(content).history.item:
+        for item in messages.Record.FromString(content).history.item:
             name = item.key or item.nested_key[0]
             if not name.startswith("_"):
                 found.setdefault(name, []).append(float(item.value_json))

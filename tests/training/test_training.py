@@ -206,6 +206,26 @@ def test_a_training_goes_on_though_the_settings_name_another_metric_by_now() -> 
     assert list(history_table(rows, None).columns) == HISTORY_COLUMNS
 
 
+class Unrepeatable(Callback):
+    """Stands for a network with a step for which torch has no deterministic algorithm."""
+
+    def before_batch(self) -> None:
+        torch.zeros(2).put_(torch.tensor([0]), torch.tensor([1.0]))
+
+
+def test_a_step_that_cannot_be_repeated_is_named(
+    train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build_with(*arguments: Any, **options: Any) -> Learner:
+        learner = build_learner(*arguments, **options)
+        learner.add_cb(Unrepeatable())
+        return learner
+
+    monkeypatch.setattr(members_module, "build_learner", build_with)
+    with pytest.raises(InputError, match="put_ does not have a deterministic implementation"):
+        train(settings, "a")
+
+
 class Disturb(Callback):
     """A user's callback that draws, and looks at batches, in the middle of training."""
 
