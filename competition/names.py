@@ -57,3 +57,20 @@ Classes = Annotated[
         custom_error_message='a list of names, or "auto"',
     ),
 ]
+
+
+def _weights_or_how(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "[how]"
+    return "[weights]" if isinstance(value, dict) else None
+
+
+ClassWeights = Annotated[
+    Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Field(min_length=1), Tag("[weights]")]
+    | Annotated[Literal["none", "balanced"], Tag("[how]")],
+    Discriminator(
+        _weights_or_how,
+        custom_error_type="class_weights",
+        custom_error_message='"none", "balanced", or a table with a weight for each class',
+    ),
+]

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from competition.delivery.provenance import manifest
 from competition.determinism.environment import set_up
 from competition.ensemble.blending import blend
 from competition.ensemble.out_of_fold import put_together
-from competition.ensemble.scoring import Score, compared_score, score
+from competition.ensemble.scoring import METRICS, Score, compared_score, score
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import read_csv, whole_file, write_json
 from competition.locks import held, turn
+from competition.networks import timm_name
 from competition.settings import Settings
 from competition.terminal import clock, say
 from competition.training.records import (
@@ -84,9 +85,14 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         folder: runs/<run>.
 
     Raises:
-        InputError: About the data, the sample submission, the cache or the device.
+        InputError: About timm's networks, the data, the sample submission, the cache or the device.
         NegativeVerdict: The audit has found what the settings want no training on.
     """
+    if any(timm_name(member.network) for member in settings.members.values()):
+        # timm takes seconds to import.
+        from competition.training.bodies import refuse_unknown_bodies
+
+        refuse_unknown_bodies(settings.members)
     index = build_index(settings)
     sample_path = settings.data_folder / settings.data.sample_submission
     sample = read_sample(sample_path, settings.classes, settings.submission.columns)
@@ -148,7 +154,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         The content of member.json by name, in the order given.
 
     Raises:
-        InputError: ImageNet weights that cannot be had, a folder that cannot be written, that
+        InputError: Pretrained weights that cannot be had, a folder that cannot be written, that
             another process is training in, or that holds something else; images that cannot be
             dealt out to folds; checked for all members before the first is trained.
         Stopped: Ctrl-C or SIGTERM came.
@@ -168,9 +174,12 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         ]
         if recipes:
             # fastai takes seconds to import; a run that has nothing to train does without.
-            from competition.training.weights import fetch_imagenet
+            from competition.training.tracking import refuse_missing_trackers
+            from competition.training.weights import fetch_weights
+
+            refuse_missing_trackers(settings.run.tracking)
         for network in sorted({recipe.network for recipe in recipes if recipe.pretrained}):
-            fetch_imagenet(network)
+            fetch_weights(network)
         # Also before the end: what an interrupted run was made from can be asked for.
         keep_record(run, started)
         for number, name in enumerate(names, 1):
@@ -216,10 +225,20 @@ def _train(
         if name in records:
             say(f"{label} is complete already, {_result(records[name])}")
             continue
+        from competition.training.callbacks import ExtraMetric
         from competition.training.members import train_member
 
+        metric = run.settings.competition.metric
+        extra = ExtraMetric(metric, partial(score, metric=metric))
         records[name] = record = train_member(
-            name, run.settings, run.index, run.pixels, run.environment, run.member_folder(name)
+            name,
+            run.settings,
+            run.index,
+            run.pixels,
+            run.environment,
+            run.member_folder(name),
+            metric=None if metric in ("log_loss", "accuracy") else extra,
+            tracking=run.folder / "tracking",
         )
         network = run.settings.members[member].network
         say(f"{label} {network}, {_result(record)}, {clock(record['seconds'])}")
@@ -234,8 +253,12 @@ def _train(
 
 
 def _result(record: dict[str, Any]) -> str:
+    """The scores, but for the losses and rates that say the same in other words."""
     scores = record["scores"]
-    return f"valid loss {scores['valid_loss']:.4f}, accuracy {scores['accuracy']:.3f}"
+    others = [
+        f"{METRICS[name].name} {value:.3f}" for name, value in scores.items() if name in METRICS
+    ]
+    return ", ".join([f"valid loss {scores['valid_loss']:.4f}", *others])
 
 
 def blend_score(run: Prepared, names: Sequence[str]) -> Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,22 +18,9 @@ from pydantic import (
 )
 
 from competition.errors import InputError, nearest
-from competition.names import Classes, FileName
+from competition.names import Classes, ClassWeights, FileName
+from competition.networks import NetworkName
 from competition.trainings import Training, trainings_of
-
-# Bodies whose cut, split and backward pass are tested here (tests/training/test_recipes.py).
-# A plain list, because asking torchvision would import torch before every command.
-NETWORKS = (
-    "densenet121",
-    "densenet161",
-    "densenet169",
-    "densenet201",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-)
 
 DEFAULT_CONFIG = Path(__file__).with_name("competition.toml")
 
@@ -45,6 +32,12 @@ def _ascending(pair: list[float]) -> list[float]:
     if len(pair) != 2 or pair[0] > pair[1]:
         raise ValueError("two numbers, the smaller one first")
     return pair
+
+
+def _once(names: list[Any]) -> list[Any]:
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
 
 
 def _ascending_or_off(pair: list[float]) -> list[float]:
@@ -118,6 +111,9 @@ class Run(Table):
     checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
         300.0, description="between two checkpoints within an epoch; each epoch ends with one"
     )
+    tracking: Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], AfterValidator(_once)] = (
+        Field([], description="who is told each epoch's row of history.csv; no bit depends on it")
+    )
 
 
 class Epochs(Table):
@@ -156,10 +152,28 @@ class Validation(Table):
         return {way: value for way, value in serialise(self).items() if value is not None}
 
 
+class TestTime(Table):
+    """Test-time augmentation: an image is predicted in several passes, and their mean taken."""
+
+    # pytest takes a class of this name for tests of its own.
+    __test__: ClassVar[bool] = False
+
+    method: Literal["none", "flips", "crops", "train"] = "none"
+    times: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="passes of the method train; the others have a number of their own",
+        ),
+    ] = 4
+    mean: Literal["arithmetic", "geometric"] = "arithmetic"
+
+
 class Member(Table):
     """One trained model of the ensemble: the shared recipe with the member's own values."""
 
-    network: Literal[NETWORKS]  # type: ignore[valid-type]
+    network: NetworkName
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Epochs
     validation: Validation
@@ -173,10 +187,13 @@ class Member(Table):
     zoom: Annotated[float, Field(ge=1)] = 1.1
     zoom_crop: Scales = []
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    class_weights: ClassWeights = "none"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
     frozen_rates: Rates = [1e-3, 1e-2]
     unfrozen_rates: Rates = [1e-6, 1e-5]
     prediction_batch_size: Count = 64
+    test_time: TestTime = TestTime()
     public_score: Annotated[float, Field(ge=0)] | None = None
 
     @property
@@ -257,6 +274,21 @@ class Settings(Table):
                 'submission.columns: "probability" is the last of exactly two classes, but '
                 f'competition.classes holds {len(classes)}; allowed: "classes" or "label"'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_of_classes(self) -> Self:
+        classes = self.competition.classes
+        mistakes = [
+            f"members.{name}.class_weights: there is no class {weighted!r}. "
+            f"{nearest(weighted, classes)}".rstrip()
+            for name, member in self.members.items()
+            if not isinstance(classes, str) and not isinstance(member.class_weights, str)
+            for weighted in member.class_weights
+            if weighted not in classes
+        ]
+        if mistakes:
+            raise ValueError(f"{'; '.join(mistakes)} Classes: {', '.join(classes)}.")
         return self
 
     @property

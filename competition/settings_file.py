@@ -21,8 +21,10 @@ Location = tuple[str | int, ...]
 _AUTO = 'found by "auto":'
 # To hold images out; a table names one of them.
 _WAYS = frozenset(Validation.model_fields)
-# What pydantic adds to a place: a key itself, and the kinds of `Classes`.
-_NO_KEYS = ("[key]", "[names]", "[auto]")
+# What pydantic adds to a place: a key itself, and the kinds of `Classes` and `ClassWeights`.
+_NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]")
+# Keys that take a text or a table: a table takes the place of the text.
+_TEXT_OR_TABLE = ("class_weights",)
 
 
 def read_settings(
@@ -127,7 +129,8 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
             # Of its two ways the one that is named above takes the other's place.
             named = _WAYS & value.keys()
             below = {way: of for way, of in below.items() if not named or way not in _WAYS - named}
-        result[key] = _over(below, value)
+        replaced = key in _TEXT_OR_TABLE and isinstance(below, str)
+        result[key] = value if replaced else _over(below, value)
     return result
 
 

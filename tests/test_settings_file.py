@@ -12,7 +12,8 @@ import pytest
 
 from competition.errors import InputError
 from competition.files import sha256_json
-from competition.settings import DEFAULT_CONFIG, NETWORKS, Member, Settings, Validation
+from competition.networks import NETWORKS
+from competition.settings import DEFAULT_CONFIG, Member, Settings, Validation
 from competition.settings_file import read_settings
 from tests.conftest import FIXTURE
 
@@ -47,10 +48,13 @@ OTHER_RECIPE = {
     "zoom": "1.2",
     "zoom_crop": "[0.5, 1.5]",
     "dropout": "0.25",
+    "class_weights": '"balanced"',
+    "label_smoothing": "0.1",
     "precision": '"bf16"',
     "frozen_rates": "[1e-4, 1e-2]",
     "unfrozen_rates": "[1e-7, 1e-5]",
     "prediction_batch_size": "32",
+    "test_time": '{ method = "train", times = 2, mean = "geometric" }',
 }
 
 
@@ -135,11 +139,14 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             "zoom": 1.1,
             "zoom_crop": [0.75, 1.5],
             "dropout": 0.5,
+            "class_weights": "none",
+            "label_smoothing": 0.0,
             "precision": "fp32",
             "frozen_rates": [1e-3, 1e-2],
             "unfrozen_rates": [1e-6, 1e-5],
             # The author's fastai predicted with the training's batch size; ours is one for all.
             "prediction_batch_size": 64,
+            "test_time": {"method": "none", "times": 4, "mean": "arithmetic"},
         }, name
 
 
@@ -271,6 +278,16 @@ def test_unknown_key_of_a_set_is_refused_and_traced_to_the_set(
             ("blend.weights.a", "-2.0", "equal to 0"),
         ),
         ("{ a = 2.0, b = 1.0 }", "{ a = 0.0, b = 0.0 }", ("blend", "weights", "one above 0")),
+        ("mixup = 0.0", "class_weights = 2", ("members.b.class_weights", "2 (int)", "balanced")),
+        (
+            "mixup = 0.0",
+            "class_weights = { leaf_rust = 0.0 }",
+            ("members.b.class_weights.leaf_rust", "0.0", "greater than 0"),
+        ),
+        ("mixup = 0.0", "label_smoothing = 1.0", ("label_smoothing", "1.0", "less than 1")),
+        ("mixup = 0.0", "test_time = 8", ("members.b.test_time", "8 (int)", "a table")),
+        ("mixup = 0.0", "test_time.times = 0", ("test_time.times", "0 (int)", "equal to 1")),
+        ("threads = 1", 'threads = 1\ntracking = ["wandb", "wandb"]', ("run.tracking", "once")),
     ],
 )
 def test_wrong_type_or_range_is_refused_with_file_key_value_and_what_is_allowed(
@@ -307,6 +324,41 @@ def test_unknown_network_is_refused_with_the_known_ones(small_toml: Path) -> Non
     error = refusal(small_toml)
     assert_names(error, str(small_toml), "recipe.network", "'resnet_152'", *NETWORKS)
     assert_names(error, "did you mean 'resnet152'")
+
+
+def test_any_network_of_timm_may_be_named_and_is_looked_up_later(small_toml: Path) -> None:
+    settings = read_settings(small_toml, changes=["recipe.network=timm/convnext_tiny.fb_in1k"])
+    assert settings.members["a"].network == "timm/convnext_tiny.fb_in1k"
+    for wrong in ("timm/", "timm/../x", "timm/a b", "Timm/resnet18"):
+        error = refusal(small_toml, changes=[f"recipe.network={wrong}"])
+        assert_names(error, "recipe.network", repr(wrong), "timm/NAME")
+
+
+def test_weights_of_unknown_classes_are_all_named(small_toml: Path) -> None:
+    edit(small_toml, "mixup = 0.0", "class_weights = { leaf_rusd = 2.0, b = 1.0, leaf_rust = 3.0 }")
+    error = refusal(small_toml)
+    assert_names(error, "members.b.class_weights", "'leaf_rusd'", "did you mean 'leaf_rust'", "'b'")
+
+
+def test_a_table_of_class_weights_takes_the_place_of_a_word_and_the_other_way_round(
+    small_toml: Path,
+) -> None:
+    edit(small_toml, "mixup = 0.0", "class_weights = { leaf_rust = 2.0 }")
+    weights = read_settings(small_toml, changes=['recipe.class_weights="balanced"'])
+    assert weights.members["a"].class_weights == "balanced"
+    edit(small_toml, "[recipe]", '[recipe]\nclass_weights = "balanced"')
+    assert read_settings(small_toml).members["b"].class_weights == {"leaf_rust": 2.0}
+
+
+def test_what_a_word_cannot_be_is_refused_with_the_words_that_there_are(small_toml: Path) -> None:
+    error = refusal(
+        small_toml,
+        changes=["recipe.class_weights=ballanced", "recipe.test_time.method=flip"],
+    )
+    assert_names(error, "recipe.class_weights", "did you mean 'balanced'")
+    assert_names(error, "recipe.test_time.method", "did you mean 'flips'")
+    error = refusal(small_toml, changes=['run.tracking=["tensorbord"]'])
+    assert_names(error, "run.tracking", "did you mean 'tensorboard'")
 
 
 def test_missing_key_is_named(small_toml: Path) -> None:

@@ -71,14 +71,20 @@ class Augmentation:
         matrices, tables = warp_matrices(self.member, draws), light_tables(self.member, draws)
         return seen(images, matrices, tables, self.member.image_size)
 
-    def unchanged(self, images: Tensor) -> Tensor:
-        """A batch as it looks where nothing is drawn; argument and result as of a call."""
+    def unchanged(self, images: Tensor, matrix: np.ndarray | None = None) -> Tensor:
+        """A batch as it looks where nothing is drawn.
+
+        Args:
+            images: As of a call, and so is the result.
+            matrix: The map of all images, as `seen` takes it; the whole square when None.
+        """
         count, size = len(images), self.member.image_size
-        if images.shape[-1] == size:
+        if matrix is None:
+            matrix = np.eye(3)
+        if images.shape[-1] == size and np.array_equal(matrix, np.eye(3)):
             return images.to(torch.float32).div_(255)
-        whole = np.broadcast_to(np.eye(3), (count, 3, 3))
-        plain = np.broadcast_to(np.arange(256, dtype=np.float32) / 255, (count, 256))
-        return seen(images, whole, np.ascontiguousarray(plain), size)
+        plain = np.tile(np.arange(256, dtype=np.float32) / 255, (count, 1))
+        return seen(images, np.broadcast_to(matrix, (count, 3, 3)), plain, size)
 
 
 def warp_matrices(member: Member, draws: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import numpy as np
@@ -17,10 +18,14 @@ from fasttransform import Pipeline, Transform
 from torch import Tensor
 
 from competition.data.augmenting import Augmentation
+from competition.data.passes import Pass
 from competition.data.pixels import PixelRows, Pixels
 from competition.data.resident import Placed, ResidentRows, placed_on, sent_ahead
 from competition.determinism.randomness import Key
 from competition.settings import Member
+
+# Mean and standard deviation of the colours.
+Statistics = tuple[Sequence[float], Sequence[float]]
 
 
 class KeyedLoader(TfmdDL):
@@ -48,6 +53,7 @@ class KeyedLoader(TfmdDL):
         first_step: The step at which it begins, from 0: a resumed epoch begins in its middle.
         watch: Called for each batch before its batch transforms, with the ids that were delivered
             and its tensors (images: uint8), on the loader's device.
+        view: The pass of test-time augmentation that is under way, see `seen_in`.
     """
 
     after_batch: Any
@@ -68,6 +74,7 @@ class KeyedLoader(TfmdDL):
         self.augmentation = augmentation
         self.epoch = self.step = self.first_step = 0
         self.watch: Callable[[list[str], tuple[Tensor, ...]], None] | None = None
+        self.view: Pass | None = None
         super().__init__(dataset, **options)
         # Pipelines are shared between loaders that are made from one another; this one is not. A
         # user's IntToFloatTensor has nothing left to do, and would divide a second time.
@@ -120,14 +127,38 @@ class KeyedLoader(TfmdDL):
         """Whether images are cropped and changed at random."""
         return getattr(self.dataset, "split_idx", None) == 0
 
+    @contextmanager
+    def seen_in(self, view: Pass) -> Iterator[None]:
+        """Show every image as a pass of test-time augmentation sees it.
+
+        What the pass draws depends on (key, "test-time", number, id) and on no epoch.
+        """
+        as_in_training = self.dataset.set_split_idx(0) if view.drawing else nullcontext()
+        with as_in_training:
+            self.view = view
+            try:
+                yield
+            finally:
+                self.view = None
+
+    def keys(self, purpose: str, ids: Sequence[str]) -> list[Key]:
+        """Of images, in this epoch or this pass."""
+        if self.view is None:
+            return [self.key.of(purpose, self.epoch, image) for image in ids]
+        seen = self.key.of("test-time", self.view.number)
+        return [seen.of(image, purpose) for image in ids]
+
     @property
     def _host(self) -> PixelRows:
         return self.rows.host if isinstance(self.rows, ResidentRows) else self.rows
 
     def _shares(self, positions: Sequence[int]) -> np.ndarray | float:
+        if self.view is not None and not self.view.drawing:
+            chosen = list(positions)
+            return self.view.shares(self._host.rows[chosen], self._host.columns[chosen])
         if not self.drawing:
             return 0.5
-        keys = [self.key.of("item", self.epoch, self.ids[position]) for position in positions]
+        keys = self.keys("item", [self.ids[position] for position in positions])
         return np.concatenate([key.uniforms(1) for key in keys])
 
     def _labels(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
@@ -137,7 +168,7 @@ class KeyedLoader(TfmdDL):
         items = []
         images = self._host.crops(windows).permute(0, 2, 3, 1).numpy()
         for position, image in zip(positions, images, strict=True):
-            self.key.of("item", self.epoch, self.ids[position]).seed_generators()
+            self.keys("item", [self.ids[position]])[0].seed_generators()
             (label,) = self._labels([position]) or (None,)
             item = (PILImage.create(image), *(() if label is None else (label[0],)))
             items.append(_TO_TENSOR(self.after_item(item)))
@@ -167,16 +198,21 @@ class _Receive(Transform):
             if loader.watch is not None:
                 loader.watch(ids, (images, *labels))
             batch = (TensorImage(self._floats(images.as_subclass(Tensor), ids)), *labels)
-        loader.key.of("batch", loader.epoch, loader.step).seed_generators()
+        place = (
+            ("batch", loader.epoch) if loader.view is None else ("test-time", loader.view.number)
+        )
+        loader.key.of(*place, loader.step).seed_generators()
         loader.step += 1
         return batch
 
     def _floats(self, images: Tensor, ids: Sequence[str]) -> Tensor:
         loader = self.loader
-        if not loader.drawing:
+        if loader.drawing:
+            return loader.augmentation(images, loader.keys("augment", ids))
+        if loader.view is None:
             return loader.augmentation.unchanged(images)
-        keys = [loader.key.of("augment", loader.epoch, image) for image in ids]
-        return loader.augmentation(images, keys)
+        seen = loader.augmentation.unchanged(images, loader.view.matrix)
+        return loader.view.turned(seen)
 
 
 class _Middle(Transform):
@@ -212,6 +248,7 @@ def member_loaders(
     key: Key,
     workers: int,
     device: torch.device,
+    statistics: Statistics | None = None,
 ) -> DataLoaders:
     """The training and validation loaders of a member.
 
@@ -224,10 +261,11 @@ def member_loaders(
         key: (seed, member name).
         workers: Loader processes; 0 is as quick.
         device: Where batches go.
+        statistics: Mean and standard deviation of red, green and blue; ImageNet's when None.
 
     Returns:
         Batches of (images: float32, batch x 3 x size x size, channels last in memory, normalised by
-        ImageNet's mean and standard deviation; labels: int64, batch).
+        the statistics; labels: int64, batch).
     """
     ids = table["id"].tolist()
     positions = {name: position for position, name in enumerate(ids)}
@@ -256,7 +294,7 @@ def member_loaders(
             augmentation=augmentation,
             num_workers=workers,
             device=device,
-            after_batch=[_normalise(device)],
+            after_batch=[_normalise(device, statistics or imagenet_stats)],
             **options,
         )
 
@@ -278,5 +316,5 @@ def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, pixels: Pixels)
     return loader
 
 
-def _normalise(device: torch.device) -> Normalize:
-    return Normalize.from_stats(*imagenet_stats, cuda=device.type == "cuda")
+def _normalise(device: torch.device, statistics: Statistics) -> Normalize:
+    return Normalize.from_stats(*statistics, cuda=device.type == "cuda")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from fastai.callback.core import Callback
 from rich.progress import Progress, TaskID
+from torch import Tensor
 
 from competition.data.loading import KeyedLoader
 from competition.determinism.randomness import Key
@@ -24,6 +29,20 @@ HISTORY_COLUMNS = [
     "learning_rate",
     "seconds",
 ]
+
+
+@dataclass(frozen=True)
+class ExtraMetric:
+    """The competition's metric, where it is none that history.csv has anyway.
+
+    Attributes:
+        name: Of its column.
+        score: From a table (id, then a column of probabilities per class) and the true class of
+            each row; nan where it is not defined.
+    """
+
+    name: str
+    score: Callable[[pd.DataFrame, Sequence[str]], float]
 
 
 class KeyedSteps(Callback):
@@ -120,13 +139,16 @@ class History(OwnFit):
     """Keeps history.csv up to date: one row per epoch, the whole file moved into place.
 
     Losses are mean log losses in nats. `train_loss` is fastai's: on mixed images, smoothed over
-    the steps. `learning_rate` is the last step's, of the head. `seconds` is the epoch's time, and
-    the only column that is not the same in a second run.
+    the steps, with the recipe's class weights and label smoothing; `valid_loss` is without them.
+    `learning_rate` is the last step's, of the head. `seconds` is the epoch's time, and the only
+    column that is not the same in a second run.
 
     Args:
         path: history.csv.
         phase: "frozen" or "unfrozen".
-        rows: Those of the epochs before; this fit's are added.
+        rows: Those of the epochs before; this fit's are added. Each has a value for each of
+            HISTORY_COLUMNS, and after them a table of the extra metric's values by name.
+        metric: Has a column of its own, after the others' scores; on the validation part.
         first_epoch: As for OwnFit.
         start: As for OwnFit.
     """
@@ -134,10 +156,23 @@ class History(OwnFit):
     order = 60
 
     def __init__(
-        self, path: Path, phase: str, rows: list[list[Any]], first_epoch: int, start: int
+        self,
+        path: Path,
+        phase: str,
+        rows: list[list[Any]],
+        metric: ExtraMetric | None,
+        first_epoch: int,
+        start: int,
     ) -> None:
         super().__init__(first_epoch, start)
-        self.path, self.phase, self.rows = path, phase, rows
+        self.path, self.phase, self.rows, self.metric = path, phase, rows, metric
+
+    def before_validate(self) -> None:
+        self.logits: list[Tensor] = []
+
+    def after_pred(self) -> None:
+        if self.metric is not None and not self.training:
+            self.logits.append(self.pred.detach())
 
     def before_epoch(self) -> None:
         self.started = time.perf_counter()
@@ -145,12 +180,32 @@ class History(OwnFit):
     def after_validate(self) -> None:
         # Not at the epoch's end: a `validate` of the user's would have changed them by then.
         self.scores = [float(value) for value in self.recorder.log[1:]]
+        self.extra = {} if self.metric is None else {self.metric.name: self._score(self.metric)}
 
     def after_epoch(self) -> None:
         rate = float(self.opt.hypers[-1]["lr"])
         seconds = round(time.perf_counter() - self.started, 3)
-        self.rows.append([self.at + 1, self.phase, *self.scores, rate, seconds])
-        write_csv(self.path, pd.DataFrame(self.rows, columns=HISTORY_COLUMNS))
+        self.rows.append([self.at + 1, self.phase, *self.scores, rate, seconds, self.extra])
+        write_csv(self.path, history_table(self.rows, self.metric))
+
+    def _score(self, metric: ExtraMetric) -> float:
+        classes = list(self.dls.vocab)
+        probabilities = torch.cat(self.logits).cpu().softmax(1)
+        table = pd.DataFrame(probabilities.numpy(), columns=classes)
+        table.insert(0, "id", self.dls.valid.ids)
+        labels = [classes[number] for number in self.dls.valid.numbers.tolist()]
+        return metric.score(table, labels)
+
+
+def history_table(rows: Sequence[list[Any]], metric: ExtraMetric | None) -> pd.DataFrame:
+    """history.csv of the rows that `History` keeps."""
+    width = len(HISTORY_COLUMNS)
+    table = pd.DataFrame([row[:width] for row in rows], columns=HISTORY_COLUMNS)
+    if metric is not None:
+        # A training may have been begun when the settings named another metric, or none.
+        values = [row[width].get(metric.name, math.nan) for row in rows]
+        table.insert(HISTORY_COLUMNS.index("learning_rate"), metric.name, values)
+    return table
 
 
 class ShowProgress(OwnFit):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from fastai.learner import Learner
 from competition.errors import InputError, Stopped
 from competition.settings import Member
 from competition.terminal import progress_bars, say
-from competition.training.callbacks import History, OwnFit, ShowProgress
+from competition.training.callbacks import ExtraMetric, History, OwnFit, ShowProgress
 from competition.training.checkpoints import Checkpoint, Checkpoints
 from competition.training.recording import RecordBatch, Recorder, RecordStep
 from competition.training.resuming import (
@@ -26,6 +28,7 @@ from competition.training.resuming import (
     restore_weights,
 )
 from competition.training.stopping import StopRequest, met_between_steps, place_of
+from competition.training.tracking import Tell, Tracking
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ def fit(
     recorder: Recorder,
     checkpoints: Checkpoints,
     seconds: float,
+    metric: ExtraMetric | None = None,
+    tracking: Tracking | None = None,
 ) -> dict[str, float]:
     """Train a learner as its recipe says, or go on where its last checkpoint was made.
 
@@ -58,9 +63,12 @@ def fit(
         recorder: Its ledger is replaced by the checkpoint's, where there is one.
         checkpoints: Of the member.
         seconds: Between two checkpoints within an epoch.
+        metric: The competition's, where it is no other column of history.csv.
+        tracking: Who else is told the rows of history.csv.
 
     Returns:
-        The last epoch's train_loss, valid_loss (mean log loss, nats), accuracy, error_rate.
+        The last epoch's train_loss, valid_loss (mean log loss, nats), accuracy, error_rate, and the
+        metric where it is defined.
 
     Raises:
         Stopped: Ctrl-C or SIGTERM came; a checkpoint was written.
@@ -78,14 +86,16 @@ def fit(
     stop = StopRequest(name, epochs, steps)
     save = SaveCheckpoints(checkpoints, progress, stop, seconds, folder / "ledger.parquet")
     batches = steps + len(learner.dls.valid)
-    with met_between_steps(stop), progress_bars() as bars:
+    told = nullcontext() if tracking is None else tracking.told(progress.history)
+    with met_between_steps(stop), told as telling, progress_bars() as bars:
         task = bars.add_task(name, total=epochs * batches, note="")
         bars.advance(task, progress.epoch * batches + progress.step)
 
         def own(phase: Phase, start: int) -> list[OwnFit]:
             at = (phase.first_epoch, start)
-            history = History(folder / "history.csv", phase.name, progress.history, *at)
-            return [history, ShowProgress(bars, task, *at), save.within(*at)]
+            history = History(folder / "history.csv", phase.name, progress.history, metric, *at)
+            tell = [] if telling is None else [Tell(telling, progress.history, *at)]
+            return [history, *tell, ShowProgress(bars, task, *at), save.within(*at)]
 
         try:
             fit_phases(learner, member, recorder, checkpoint, own)
@@ -93,6 +103,12 @@ def fit(
             # A signal may have reached the loader's processes too, and torch says here that it has
             # lost one, wherever it is by then. Between two steps the learner's state is whole.
             if not stop.asked:
+                if "deterministic implementation" in str(error):
+                    raise InputError(
+                        f"{name} has a step that torch does not do twice to the same bits: "
+                        f"{str(error).splitlines()[-1].strip().partition(',')[0]}",
+                        mend="Choose another network, or train it on the CPU.",
+                    ) from error
                 if "DataLoader worker" not in str(error):
                     raise
                 raise InputError(
@@ -108,7 +124,9 @@ def fit(
         # After the last epoch's checkpoint: it is no longer this loop that would meet it.
         stop.raise_stopped(progress.epoch, progress.step)
     names = ("train_loss", "valid_loss", "accuracy", "error_rate")
-    return dict(zip(names, progress.history[-1][2:6], strict=True))
+    row = progress.history[-1]
+    extra = {name: value for name, value in row[-1].items() if not math.isnan(value)}
+    return dict(zip(names, row[2:6], strict=True)) | extra
 
 
 def fit_phases(

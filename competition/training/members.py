@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from fastai.learner import Learner
 
 from competition.data.folds import GROUP, fold_ids
 from competition.data.index import data_digest
-from competition.data.loading import member_loaders, prediction_loader
+from competition.data.loading import KeyedLoader, member_loaders, prediction_loader
+from competition.data.passes import passes_of
 from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
 from competition.determinism.digests import digest_tensors
@@ -26,12 +28,16 @@ from competition.determinism.randomness import Key
 from competition.files import sha256_file, whole_file, write_csv, write_json
 from competition.settings import Member, Settings
 from competition.training.beginnings import note_beginnings
+from competition.training.bodies import pixel_statistics
+from competition.training.callbacks import ExtraMetric
 from competition.training.checkpoints import Checkpoints
 from competition.training.fitting import fit
-from competition.training.predicting import predict
+from competition.training.predicting import predict, scores_of
 from competition.training.recipes import build_learner
 from competition.training.recording import Recorder
 from competition.training.records import RESULT_FILES, member_identity
+from competition.training.tracking import Tracking
+from competition.training.weights import fetch_weights
 from competition.trainings import Training
 
 
@@ -48,6 +54,7 @@ class Workshop:
         learner: Untrained.
         identity: What decides the bits.
         ledger: With the rows of what comes before the first step.
+        pretrained: Name and SHA-256 of the file of timm's weights that it began with; empty: none.
     """
 
     settings: Settings
@@ -60,6 +67,7 @@ class Workshop:
     learner: Learner
     identity: dict[str, Any]
     ledger: Ledger
+    pretrained: dict[str, str]
 
     def predictions(self) -> dict[str, pd.DataFrame]:
         """valid.csv and test.csv as the learner's weights give them, by file name.
@@ -67,14 +75,17 @@ class Workshop:
         Raises:
             InputError: The training has diverged.
         """
-        classes = self.settings.classes
-        valid = predict(self.learner.model, self.loaders.valid, classes)
+        valid = self._predicted(self.loaders.valid)
         valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
         unlabelled = prediction_loader(self.loaders, self.test, self.pixels)
         return {
             "valid.csv": valid,
-            "test.csv": predict(self.learner.model, unlabelled, classes),
+            "test.csv": self._predicted(unlabelled),
         }
+
+    def _predicted(self, loader: KeyedLoader) -> pd.DataFrame:
+        passes, mean = passes_of(self.member), self.member.test_time.mean
+        return predict(self.learner.model, loader, self.settings.classes, passes, mean)
 
 
 def open_workshop(
@@ -103,6 +114,7 @@ def open_workshop(
     key = Key((settings.run.seed, *training.key))
     train = index[index["part"] == "train"].reset_index(drop=True)
     held_out = _held_out(train, training, member, settings.run.seed)
+    statistics = pixel_statistics(member.network)
     loaders = member_loaders(
         train,
         held_out=held_out,
@@ -111,11 +123,14 @@ def open_workshop(
         member=member,
         key=key,
         workers=settings.run.workers,
+        statistics=statistics,
         device=torch.device(environment["decides"]["device"]),
     )
-    learner = build_learner(member, loaders, classes=len(classes), key=key)
-    identity = member_identity(name, settings, data_digest(index, own.column), environment)
     labels = dict(zip(train["id"], train["label"], strict=True))
+    found = Counter(labels[image] for image in loaders.train.ids)
+    counts = {name: found[name] for name in classes}
+    learner = build_learner(member, loaders, classes=len(classes), key=key, counts=counts)
+    identity = member_identity(name, settings, data_digest(index, own.column), environment)
     ledger = Ledger(
         {
             **identity,
@@ -125,7 +140,9 @@ def open_workshop(
             "steps": len(loaders.train),
         }
     )
-    decides = {**environment["decides"], "precision": member.precision}
+    decides = {**identity["environment"], "precision": member.precision}
+    if statistics is not None:
+        decides["pixels"] = {"mean": statistics[0], "deviation": statistics[1]}
     note_beginnings(ledger, decides, index, own.column, loaders, labels, learner.model)
     return Workshop(
         settings=settings,
@@ -138,6 +155,7 @@ def open_workshop(
         learner=learner,
         identity=identity,
         ledger=ledger,
+        pretrained=_weights_file(member),
     )
 
 
@@ -155,6 +173,11 @@ def _held_out(train: pd.DataFrame, training: Training, member: Member, seed: int
     )
 
 
+def _weights_file(member: Member) -> dict[str, str]:
+    file = fetch_weights(member.network) if member.pretrained else None
+    return {} if file is None else {"file": file.name, "sha256": sha256_file(file)}
+
+
 def train_member(
     name: str,
     settings: Settings,
@@ -162,6 +185,9 @@ def train_member(
     pixels: Mapping[int, Pixels],
     environment: dict[str, Any],
     folder: Path,
+    *,
+    metric: ExtraMetric | None = None,
+    tracking: Path | None = None,
 ) -> dict[str, Any]:
     """Train a member, or a fold of it, and write its files.
 
@@ -176,10 +202,12 @@ def train_member(
         pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
         folder: runs/<run>/members/<name>.
+        metric: The competition's, where it is no other column of history.csv.
+        tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.
 
     Returns:
-        The content of member.json: what decided the bits, the last epoch's scores, the files'
-        digests, the seconds that this process took.
+        The content of member.json: what decided the bits, the last epoch's scores (with test-time
+        augmentation: those of valid.csv), the files' digests, the seconds that this process took.
 
     Raises:
         InputError: As the stages say, or the folder cannot be written.
@@ -197,10 +225,15 @@ def train_member(
         recorder=recorder,
         checkpoints=checkpoints,
         seconds=settings.run.checkpoint_seconds,
+        metric=metric,
+        tracking=_told(settings, workshop.member, folder, tracking),
     )
     ledger = recorder.ledger
     last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
     predictions = workshop.predictions()
+    if passes_of(workshop.member):
+        # The last epoch's are of one look at every image.
+        scores |= scores_of(predictions["valid.csv"], metric)
     for file, table in predictions.items():
         write_csv(folder / file, table)
         probabilities = torch.from_numpy(table[settings.classes].to_numpy(copy=True))
@@ -224,9 +257,20 @@ def train_member(
         "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
         "seconds": round(time.perf_counter() - started, 3),
     }
+    if workshop.pretrained:
+        record["pretrained"] = workshop.pretrained
     write_json(folder / "member.json", record)
     checkpoints.clear()
     # Ten networks in a row must not add up in memory.
     del workshop, recorder, ledger
     gc.collect()
     return record
+
+
+def _told(
+    settings: Settings, member: Member, folder: Path, tracking: Path | None
+) -> Tracking | None:
+    if tracking is None or not settings.run.tracking:
+        return None
+    training = folder.relative_to(tracking.parent / "members").as_posix()
+    return Tracking(settings.run.tracking, tracking, training, member.model_dump(mode="json"))

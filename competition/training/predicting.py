@@ -7,14 +7,30 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from competition.data.loading import KeyedLoader
+from competition.data.passes import Pass
 from competition.errors import InputError
+from competition.training.callbacks import ExtraMetric
 
 
-def predict(model: nn.Module, loader: KeyedLoader, classes: Sequence[str]) -> pd.DataFrame:
+def predict(
+    model: nn.Module,
+    loader: KeyedLoader,
+    classes: Sequence[str],
+    passes: Sequence[Pass] = (),
+    mean: str = "arithmetic",
+) -> pd.DataFrame:
     """Predict every image of a loader that does not shuffle.
+
+    Args:
+        model: Gives logits.
+        loader: The images.
+        classes: Their names, in the order of the logits.
+        passes: Of test-time augmentation: the mean over them is taken, in float64 and in their
+            order. None: the images once, as they are.
+        mean: "arithmetic", of the probabilities; or "geometric", brought back to a sum of 1.
 
     Returns:
         One row per image in the loader's order: id (text), and a float32 column per class with the
@@ -24,9 +40,10 @@ def predict(model: nn.Module, loader: KeyedLoader, classes: Sequence[str]) -> pd
         InputError: The model answers with numbers that are not finite.
     """
     model.eval()
-    with torch.no_grad():
-        logits = [model(batch[0]) for batch in loader]
-    probabilities = torch.cat(logits).cpu().softmax(1).numpy()
+    if passes:
+        probabilities = _mean_over(passes, model, loader, mean).float().numpy()
+    else:
+        probabilities = _logits(model, loader).softmax(1).numpy()
     if not np.isfinite(probabilities).all():
         raise InputError(
             "the model's predictions are not finite numbers: the training has diverged",
@@ -35,3 +52,41 @@ def predict(model: nn.Module, loader: KeyedLoader, classes: Sequence[str]) -> pd
     table = pd.DataFrame(probabilities, columns=list(classes))
     table.insert(0, "id", loader.ids)
     return table
+
+
+def scores_of(predictions: pd.DataFrame, metric: ExtraMetric | None) -> dict[str, float]:
+    """The scores of a valid.csv, by their names in history.csv.
+
+    Args:
+        predictions: id, label, a column of probabilities per class.
+        metric: The competition's, where it is no other column of history.csv.
+    """
+    classes = list(predictions.columns[2:])
+    numbers = [classes.index(label) for label in predictions["label"]]
+    probabilities = predictions[classes].to_numpy(np.float64)
+    truth = probabilities[np.arange(len(numbers)), numbers]
+    accuracy = float((probabilities.argmax(1) == numbers).mean())
+    scores = {
+        "valid_loss": float(-np.log(truth.clip(np.finfo(np.float64).eps, 1)).mean()),
+        "accuracy": accuracy,
+        "error_rate": 1 - accuracy,
+    }
+    if metric is not None:
+        value = metric.score(predictions.drop(columns="label"), predictions["label"].tolist())
+        scores |= {} if np.isnan(value) else {metric.name: value}
+    return scores
+
+
+def _mean_over(passes: Sequence[Pass], model: nn.Module, loader: KeyedLoader, mean: str) -> Tensor:
+    total: Tensor | float = 0.0
+    for view in passes:
+        with loader.seen_in(view):
+            logits = _logits(model, loader).double()
+        total = total + (logits.log_softmax(1) if mean == "geometric" else logits.softmax(1))
+    middle = torch.as_tensor(total) / len(passes)
+    return middle.softmax(1) if mean == "geometric" else middle
+
+
+def _logits(model: nn.Module, loader: KeyedLoader) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([model(batch[0]) for batch in loader]).cpu()

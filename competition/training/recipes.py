@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,20 +10,29 @@ import torchvision
 from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
+from fastai.layers import AdaptiveConcatPool2d
 from fastai.learner import AvgSmoothLoss, Learner
-from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy, error_rate
 from fastai.torch_core import apply_init
-from fastai.vision.learner import create_body, model_meta, vision_learner
+from fastai.vision.learner import (
+    create_body,
+    create_head,
+    default_split,
+    model_meta,
+    vision_learner,
+)
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from competition.determinism.randomness import Key
 from competition.errors import InputError
+from competition.networks import timm_name
 from competition.settings import Member
+from competition.training.bodies import body_shape, build_body
 from competition.training.callbacks import KeyedForward, KeyedSteps
+from competition.training.losses import PlainValidation, class_weights, training_loss
 from competition.training.optimizing import FusedAdam
-from competition.training.weights import imagenet_model
+from competition.training.weights import imagenet_model, timm_model
 
 
 class Network(nn.Sequential):
@@ -57,6 +67,29 @@ class Network(nn.Sequential):
         return logits.float()
 
 
+class TimmBody(nn.Module):
+    """A network of timm up to its last features, channels first; or pooled, where it does that.
+
+    fastai's own form of it is not used: it pools what has its channels last along the wrong axes.
+
+    Args:
+        model: From `build_body`.
+        kind: Of its `body_shape`.
+    """
+
+    def __init__(self, model: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.model, self.kind = model, kind
+
+    def forward(self, images: Tensor) -> Tensor:
+        network: Any = self.model
+        if self.kind == "vector":
+            pooled: Tensor = network(images)
+            return pooled
+        features: Tensor = network.forward_features(images)
+        return features.permute(0, 3, 1, 2) if self.kind == "last" else features
+
+
 class SmoothLoss(AvgSmoothLoss):
     """fastai's smoothed training loss, kept on the device: no step waits for it."""
 
@@ -81,7 +114,14 @@ class ConcatPool(nn.Module):
         return torch.cat([flat.max(-1).values, flat.mean(-1)], 1)
 
 
-def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Key) -> Learner:
+def build_learner(
+    member: Member,
+    loaders: DataLoaders,
+    *,
+    classes: int,
+    key: Key,
+    counts: Mapping[str, int] | None = None,
+) -> Learner:
     """Build a member, untrained: fastai's `vision_learner` with a deterministic pooling.
 
     Args:
@@ -89,40 +129,74 @@ def build_learner(member: Member, loaders: DataLoaders, *, classes: int, key: Ke
         loaders: Training and validation loaders; the learner is put on their device.
         classes: Number of outputs.
         key: (seed, member name): names the draws of the initial weights and of every step.
+        counts: Of each class its number of training images; needed for class weights only.
 
     Raises:
-        InputError: The ImageNet weights cannot be had, or the GPU lacks the precision.
+        InputError: The pretrained weights cannot be had, or the GPU lacks the precision.
     """
     _refuse_precision(member, loaders.device)
-    network: Any = getattr(torchvision.models, member.network)
+    callbacks = [KeyedSteps(key), KeyedForward()]
+    if member.mixup:
+        callbacks.append(MixUp(member.mixup))
+    weights = None if counts is None else class_weights(member, counts)
+    if weights is not None or member.label_smoothing:
+        callbacks.append(PlainValidation())
+    loss = training_loss(member, None if weights is None else weights.to(loaders.device))
+    name = timm_name(member.network)
+    if name is not None:
+        # Looked up before the seed is set, and kept: a second time it draws nothing.
+        body_shape(name, member.image_size)
     key.of("init", "body").seed_generators()
-    learner: Learner = vision_learner(
-        loaders,
-        network,
-        n_out=classes,
-        normalize=False,
-        pretrained=False,
-        init=None,
-        ps=member.dropout,
-        loss_func=CrossEntropyLossFlat(),
-        metrics=[accuracy, error_rate],
-        opt_func=FusedAdam,
-        cbs=[KeyedSteps(key), KeyedForward()] + ([MixUp(member.mixup)] if member.mixup else []),
-    )
+    options: dict[str, Any] = {
+        "loss_func": loss,
+        "metrics": [accuracy, error_rate],
+        "opt_func": FusedAdam,
+        "cbs": callbacks,
+    }
+    learner: Learner
+    if name is None:
+        network = getattr(torchvision.models, member.network)
+        learner = vision_learner(
+            loaders,
+            network,
+            n_out=classes,
+            normalize=False,
+            pretrained=False,
+            init=None,
+            ps=member.dropout,
+            **options,
+        )
+    else:
+        # `vision_learner` knows where torchvision's networks are cut, and cannot be told of others.
+        model = _timm_model(name, member, classes)
+        learner = Learner(loaders, model, splitter=default_split, **options)
     learner.remove_cb(ProgressCallback)
     body, head = learner.model
     # The head's draws are its own, so that they do not depend on how many the body made.
     key.of("init", "head").seed_generators()
     apply_init(head, nn.init.kaiming_normal_)
-    head[0], head[1] = ConcatPool(), nn.Identity()
-    if member.pretrained:
+    if isinstance(head[0], AdaptiveConcatPool2d):
+        head[0], head[1] = ConcatPool(), nn.Identity()
+    if name is not None:
+        if member.pretrained:
+            body.model.load_state_dict(timm_model(name, member.image_size).state_dict())
+    elif member.pretrained:
         source = imagenet_model(member.network)
-        body.load_state_dict(create_body(source, cut=model_meta[network]["cut"]).state_dict())
+        cut = model_meta[network]["cut"]
+        body.load_state_dict(create_body(source, cut=cut).state_dict())
     else:
         _start_as_identity(body)
     learner.model = Network(body, head, member.precision)
     learner.recorder.smooth_loss = SmoothLoss()
     return learner
+
+
+def _timm_model(name: str, member: Member, classes: int) -> nn.Module:
+    """Body and head of fastai's form, for a network of timm."""
+    shape = body_shape(name, member.image_size)
+    body = TimmBody(build_body(name, member.image_size), shape.kind)
+    head = create_head(shape.channels, classes, ps=member.dropout, pool=shape.kind != "vector")
+    return nn.Sequential(body, head)
 
 
 def _refuse_precision(member: Member, device: torch.device) -> None:

@@ -1,7 +1,8 @@
-"""ImageNet weights: fetched by torchvision's own loader, used only with the right hash."""
+"""Pretrained weights: torchvision's by its own loader, with the right hash; timm's from its hub."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -9,10 +10,16 @@ from urllib.error import HTTPError, URLError
 
 import torch
 import torchvision
+from safetensors import SafetensorError, safe_open
 
 from competition.errors import InputError
 from competition.files import sha256_file
+from competition.networks import timm_name
 from competition.terminal import console
+from competition.training.bodies import build_body, pretrained_config
+
+_HUB = "https://huggingface.co"
+_WITHOUT = "or train without them: set pretrained = false (--set recipe.pretrained=false)."
 
 
 def fetch_imagenet(network: str) -> None:
@@ -25,7 +32,7 @@ def fetch_imagenet(network: str) -> None:
         InputError: The weights cannot be had, or the file is not the one that torchvision names.
     """
     source = _source(network)
-    file = Path(torch.hub.get_dir()) / "checkpoints" / source.url.rpartition("/")[2]
+    file = _weights_folder() / source.url.rpartition("/")[2]
     try:
         if file.exists():
             # torch checks a file when it downloads it, and never again.
@@ -36,8 +43,84 @@ def fetch_imagenet(network: str) -> None:
             error.close()  # it holds the connection
         raise InputError(
             f"the ImageNet weights of {network} cannot be had: {error}",
-            mend=f"Put the file {source.url}\nat {file}\n"
-            "or train without them: set pretrained = false (--set recipe.pretrained=false).",
+            mend=f"Put the file {source.url}\nat {file}\n{_WITHOUT}",
+        ) from error
+
+
+def fetch_weights(network: str) -> Path | None:
+    """Have a network's pretrained weights on this machine.
+
+    Returns:
+        The file of a timm network; torchvision's are known by the hash that they are named after.
+
+    Raises:
+        InputError: They cannot be had.
+    """
+    name = timm_name(network)
+    if name is not None:
+        return fetch_timm(name)
+    fetch_imagenet(network)
+    return None
+
+
+def fetch_timm(name: str) -> Path:
+    """Have the weights of a timm network on this machine, whole.
+
+    They are taken from torch's folder of weights, or else from the hub that timm names, or the one
+    that the environment variable HF_ENDPOINT names, without an account. Of timm's two formats only
+    safetensors is read: loading it runs no code. The hub tells no hash; the file's is recorded.
+
+    Args:
+        name: In timm's list.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: They cannot be had, or the file is damaged or none of that format.
+    """
+    config = pretrained_config(name)
+    repository, _, revision = config.hf_hub_id.partition("@")
+    hub = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
+    source = f"{hub}/{repository}/resolve/{revision or 'main'}/model.safetensors"
+    file = _weights_folder() / f"{repository.replace('/', '-')}.safetensors"
+    try:
+        fetched = not file.exists()
+        if fetched:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(source, str(file), progress=console.is_terminal)
+        _refuse_foreign(file, remove=fetched)
+    except (URLError, OSError, SafetensorError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
+        raise InputError(
+            f"the pretrained weights of timm/{name} cannot be had: {error}",
+            mend=f"Put the file {source}\nat {file}\n{_WITHOUT}",
+        ) from error
+    return file
+
+
+def timm_model(name: str, size: int) -> torch.nn.Module:
+    """timm's model of a network with its pretrained weights, without its classifier.
+
+    timm itself loads the file: it knows how to bring older names and other image sizes into place.
+
+    Args:
+        name: In timm's list.
+        size: Of the images, pixels a side.
+
+    Raises:
+        InputError: As `fetch_timm`, or the file is of another network.
+    """
+    file = fetch_timm(name)
+    own = {"file": str(file), "custom_load": False}
+    try:
+        # With the classifier of the weights, so that timm is strict: not a tensor may be missing.
+        return build_body(name, size, pretrained=True, pretrained_cfg_overlay=own)
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{file} does not hold the weights of timm/{name}: {str(error).splitlines()[0]}",
+            mend=f"Remove it, to have it fetched again;\n{_WITHOUT}",
         ) from error
 
 
@@ -54,8 +137,23 @@ def imagenet_model(network: str) -> torch.nn.Module:
     return model
 
 
+def _weights_folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
 def _source(network: str) -> Any:
     return torchvision.models.get_model_weights(network)["IMAGENET1K_V1"]
+
+
+def _refuse_foreign(file: Path, *, remove: bool) -> None:
+    """Raise SafetensorError when a file is cut off or of another format; remove it if asked to."""
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+    except SafetensorError:
+        if remove:
+            file.unlink()
+        raise
 
 
 def _check_hash(file: Path) -> None:

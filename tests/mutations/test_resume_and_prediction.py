@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,8 +122,10 @@ class Lit(nn.Module):
 
 
 def test_24_test_time_augmentation_unseeded(bench: Bench) -> None:
-    def augmented(model: nn.Module, loader: KeyedLoader, classes: Sequence[str]) -> pd.DataFrame:
-        return predict(Lit(model), loader, classes)
+    def augmented(
+        model: nn.Module, loader: KeyedLoader, classes: Sequence[str], *passes: Any
+    ) -> pd.DataFrame:
+        return predict(Lit(model), loader, classes, *passes)
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(members_module, "predict", augmented)

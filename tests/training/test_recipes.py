@@ -15,7 +15,8 @@ from fastai.vision.learner import model_meta
 from torch import nn
 
 from competition.determinism.randomness import Key
-from competition.settings import NETWORKS, Epochs, Member, Validation
+from competition.networks import NETWORKS
+from competition.settings import Epochs, Member, Validation
 from competition.training.recipes import ConcatPool, build_learner
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
 from competition.determinism.environment import set_up
+from competition.ensemble.scoring import score
 from competition.errors import InputError
 from competition.settings import Settings
 from competition.settings_file import read_settings
 from competition.training import members as members_module
-from competition.training.callbacks import HISTORY_COLUMNS
+from competition.training.callbacks import HISTORY_COLUMNS, ExtraMetric, history_table
 from competition.training.members import train_member
 from competition.training.recipes import build_learner
 from competition.training.records import RESULT_FILES, completed_member, member_identity
@@ -127,6 +129,101 @@ def test_workers_change_no_bit_of_a_member(
 ) -> None:
     helped = read_settings(small_toml, changes=["run.workers=2"])
     assert bits(train(settings, "alone")) == bits(train(helped, "helped"))
+
+
+# Everything that a recipe can ask for beside the plain one.
+EVERYTHING = (
+    "recipe.network=timm/test_resnet",
+    "recipe.class_weights=balanced",
+    "recipe.label_smoothing=0.1",
+    'recipe.test_time={ method = "train", times = 2, mean = "geometric" }',
+    "competition.metric=macro_f1",
+)
+
+
+def test_a_member_with_every_wish_has_the_same_bits_whatever_helps_or_was_before(
+    train: Any, small_toml: Path
+) -> None:
+    settings = read_settings(small_toml, changes=EVERYTHING)
+    alone = bits(train(settings, "alone"))
+    torch.manual_seed(3)
+    helped = read_settings(small_toml, changes=[*EVERYTHING, "run.workers=2"])
+    folder = train(helped, "helped")
+    assert bits(folder) == alone
+    record = json.loads((folder / "member.json").read_text())
+    valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
+    last = pd.read_csv(folder / "history.csv").iloc[-1]
+    for name, metric in (("valid_loss", "log_loss"), ("accuracy", "accuracy")):
+        expected = score(valid.drop(columns="label"), valid["label"], metric)
+        assert record["scores"][name] == pytest.approx(expected)
+    # That of the history is of one look at every image.
+    assert abs(last["valid_loss"] - record["scores"]["valid_loss"]) > 1e-6
+    assert "timm" in record["identity"]["environment"]["packages"]
+    ledger = pd.read_parquet(folder / "ledger.parquet")
+    assert {"pixels.mean", "pixels.deviation"} <= set(ledger["what"])
+    other = read_settings(small_toml, changes=[*EVERYTHING, "run.seed=1"])
+    after = bits(train(other, "other"))
+    assert all(after[file] != alone[file] for file in RESULT_FILES)
+
+
+def test_each_wish_changes_what_it_is_for(train: Any, settings: Settings, small_toml: Path) -> None:
+    before = bits(train(settings, "before"))
+    wishes = {
+        'recipe.test_time.method="flips"': {"valid.csv", "test.csv"},
+        "recipe.label_smoothing=0.1": set(RESULT_FILES),
+        "recipe.class_weights.leaf_rust=2.0": set(RESULT_FILES),
+    }
+    for number, (change, differing) in enumerate(wishes.items()):
+        after = bits(train(read_settings(small_toml, changes=[change]), f"after-{number}"))
+        found = {file for file in RESULT_FILES if before[file] != after[file]}
+        assert found == differing, change
+
+
+def test_the_competitions_metric_has_a_column_where_it_has_no_other(
+    index: pd.DataFrame,
+    pixels: dict[int, Pixels],
+    environment: dict[str, Any],
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    metric = ExtraMetric("macro_f1", partial(score, metric="macro_f1"))
+    folder = tmp_path / "a"
+    record = train_member("a", settings, index, pixels, environment, folder, metric=metric)
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history.columns) == [*HISTORY_COLUMNS[:6], "macro_f1", *HISTORY_COLUMNS[6:]]
+    valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
+    expected = score(valid.drop(columns="label"), valid["label"], "macro_f1")
+    assert history["macro_f1"].iloc[-1] == record["scores"]["macro_f1"] == expected
+
+
+def test_a_training_goes_on_though_the_settings_name_another_metric_by_now() -> None:
+    rows = [
+        [1, "frozen", 1, 1, 0, 1, 0.1, 1.0, {}],
+        [2, "unfrozen", 1, 1, 0, 1, 0.1, 1.0, {"auc": 0.5}],
+    ]
+    table = history_table(rows, ExtraMetric("auc", lambda *_: 0.5))
+    assert table["auc"].isna().tolist() == [True, False]
+    assert list(history_table(rows, None).columns) == HISTORY_COLUMNS
+
+
+class Unrepeatable(Callback):
+    """Stands for a network with a step for which torch has no deterministic algorithm."""
+
+    def before_batch(self) -> None:
+        torch.zeros(2).put_(torch.tensor([0]), torch.tensor([1.0]))
+
+
+def test_a_step_that_cannot_be_repeated_is_named(
+    train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build_with(*arguments: Any, **options: Any) -> Learner:
+        learner = build_learner(*arguments, **options)
+        learner.add_cb(Unrepeatable())
+        return learner
+
+    monkeypatch.setattr(members_module, "build_learner", build_with)
+    with pytest.raises(InputError, match="put_ does not have a deterministic implementation"):
+        train(settings, "a")
 
 
 class Disturb(Callback):
