@@ -15,10 +15,9 @@ import pandas as pd
 from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
-from competition.delivery.provenance import manifest
+from competition.delivery.provenance import manifest, recorded_blend
 from competition.determinism.environment import set_up
-from competition.ensemble.blending import blend
-from competition.ensemble.scoring import Score, compared_score, score
+from competition.ensemble.scoring import score
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import read_csv, whole_file, write_json
 from competition.locks import held, turn
@@ -152,21 +151,6 @@ def _result(record: dict[str, Any]) -> str:
     return f"valid loss {scores['valid_loss']:.4f}, accuracy {scores['accuracy']:.3f}"
 
 
-def blend_score(run: Prepared, names: Sequence[str]) -> Score:
-    """The blend's score, by the settings' metric, on the images that every member held out.
-
-    There is at least one: a member with a smaller share holds out a part of what the others do.
-    """
-    tables = [_held_out(run, name) for name in names]
-    common = sorted(set.intersection(*(set(table["id"]) for table in tables)))
-    held_out = [table.set_index("id").loc[common].reset_index() for table in tables]
-    labels = held_out[0]["label"]
-    probabilities = [table.drop(columns="label") for table in held_out]
-    weights = [run.settings.weight(name) for name in names]
-    blended = blend(probabilities, weights, run.settings.blend, names)
-    return compared_score(blended, labels, run.settings.competition.metric)
-
-
 def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
     """Each member's score, by the settings' metric, on the images that it held out."""
     metric = run.settings.competition.metric
@@ -203,5 +187,6 @@ def keep_record(run: Prepared, started: float) -> None:
             members,
             submission=submission if submission.is_file() else None,
             seconds=time.perf_counter() - started,
+            blend=recorded_blend(run.folder),
         )
         write_json(run.folder / "manifest.json", content)
