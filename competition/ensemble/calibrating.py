@@ -56,6 +56,6 @@ def fitted_temperature(probabilities: Values, labels: npt.NDArray[np.int64]) -> 
         loss,
         bounds=(math.log(COLDEST), math.log(HOTTEST)),
         method="bounded",
-        options={"xatol": 1e-7},
+        options={"xatol": 1e-6},
     )
     return math.exp(float(found.x))

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from competition.ensemble.blending import Values, weighted_mean
 from competition.ensemble.heldout import HeldOut
-from competition.ensemble.nested import NOTHING, Judged, Way, judged, parts_of
-from competition.ensemble.scoring import METRICS, Score, compared_score
+from competition.ensemble.nested import NOTHING, Judge, Judged, Way, parts_of
+from competition.ensemble.scoring import METRICS, Score, compared_score, score_values
 from competition.errors import InputError
 from competition.settings import Settings
 
@@ -22,8 +21,6 @@ FEWEST = 30
 
 # The simplest first: it is taken where another is not better.
 METHODS = ("arithmetic", "geometric", "optimised", "selection")
-
-Parts = Sequence[npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -133,9 +130,13 @@ def choose(held: HeldOut, settings: Settings, members: Sequence[str]) -> Chosen:
         members: Those of `held`, in the settings' order.
     """
     parts = parts_of(held, settings.run.seed) if settings.blend.fitted else []
-    candidates = [judged(way, held, settings, parts) for way in _ways(settings, len(held.ids))]
+    judge = Judge(held, settings, parts)
+    candidates = [judge.judged(way) for way in _ways(settings, len(held.ids))]
     taken, reason, warnings = _taken(candidates, settings, len(held.ids))
-    alone = {name: _alone(name, held, settings) for name in held.members}
+    alone = {
+        name: score_values(_alone(values, settings), held.labels, settings.competition.metric)
+        for name, values in zip(held.members, held.values, strict=True)
+    }
     warnings += _worse(taken, candidates, alone, settings)
     order = held.members if settings.blend.fitted else members
     shown = pd.DataFrame(taken.predictions, columns=held.classes)
@@ -153,7 +154,10 @@ def choose(held: HeldOut, settings: Settings, members: Sequence[str]) -> Chosen:
         taken=taken,
         candidates=tuple(candidates),
         members=alone,
-        without={name: _without(name, taken.way, held, settings, parts) for name in held.members},
+        without={
+            name: judge.without(name).judged(taken.way).nested if len(alone) > 1 else NOTHING
+            for name in held.members
+        },
         score=compared_score(shown, labels, settings.competition.metric) if labels else None,
     )
 
@@ -243,21 +247,10 @@ def _worse(
     return lines
 
 
-def _alone(name: str, held: HeldOut, settings: Settings) -> float:
-    # Any weight: of one member the mean is the member, clamped and renormalised.
-    single = settings.model_copy(
-        update={"blend": settings.blend.model_copy(update={"weights": {name: 1.0}})}
-    )
-    rest = [other for other in held.members if other != name]
-    for other in rest:
-        held = held.without(other)
-    return judged(Way("arithmetic"), held, single, []).fitted
-
-
-def _without(name: str, way: Way, held: HeldOut, settings: Settings, parts: Parts) -> float:
-    if len(held.members) == 1:
-        return NOTHING
-    return judged(way, held.without(name), settings, parts).nested
+def _alone(values: Values, settings: Settings) -> Values:
+    """A member's probabilities as if it were the blend: clamped, and its rows divided if asked."""
+    asked = settings.blend.model_copy(update={"method": "arithmetic"})
+    return weighted_mean([values], [1.0], asked)
 
 
 def told(way: Way) -> str:

@@ -37,17 +37,6 @@ class HeldOut:
     groups: list[str]
     values: Values
 
-    def rows(self, chosen: npt.NDArray[np.int64]) -> HeldOut:
-        """Some of the images, by their positions."""
-        positions = chosen.tolist()
-        return replace(
-            self,
-            ids=[self.ids[row] for row in positions],
-            labels=self.labels[chosen],
-            groups=[self.groups[row] for row in positions],
-            values=np.ascontiguousarray(self.values[:, chosen]),
-        )
-
     def without(self, member: str) -> HeldOut:
         """All members but one."""
         kept = [number for number, name in enumerate(self.members) if name != member]

@@ -19,6 +19,7 @@ from competition.ensemble.scoring import score_values
 from competition.settings import Settings
 
 PARTS = 5
+_FIXED = ("arithmetic", "geometric")
 NOTHING = float("nan")
 
 
@@ -32,7 +33,7 @@ class Way:
     @property
     def fits(self) -> bool:
         """Whether labels decide anything of it."""
-        return self.calibrated or self.method in ("optimised", "selection")
+        return self.calibrated or self.method not in _FIXED
 
 
 @dataclass(frozen=True)
@@ -91,65 +92,87 @@ def parts_of(held: HeldOut, seed: int) -> list[npt.NDArray[np.int64]]:
     return [part for part in parts if len(part)]
 
 
-def judged(
-    way: Way, held: HeldOut, settings: Settings, parts: Sequence[npt.NDArray[np.int64]]
-) -> Judged:
-    """Fit a way to blend, and score it nested.
+class Judge:
+    """Fits ways to blend and scores them nested.
 
-    For each part it is fitted to the other parts and predicts the part; all parts' predictions are
-    scored together.
+    For each part a way is fitted to the other parts and predicts the part; all parts' predictions
+    are scored together. What a way shares with another one is fitted
+    once.
 
     Args:
-        way: The way.
         held: At least one member and one image.
         settings: Metric, weights, renormalise and seed.
-        parts: From `parts_of`.
+        parts: From `parts_of`; they are not asked for where nothing is fitted.
     """
-    weights, temperature = _fitted(way, held, settings)
-    metric = settings.competition.metric
-    again = _predicted(way, held, weights, temperature, settings)
-    nested = again
-    if way.fits:
-        nested = np.full_like(again, NOTHING) if parts else np.empty((0, len(held.classes)))
-        for part in parts:
-            rest = np.setdiff1d(np.arange(len(held.ids)), part)
-            fit = _fitted(way, held.rows(rest), settings)
-            nested[part] = _predicted(way, held.rows(part), *fit, settings)
-    return Judged(
-        way=way,
-        weights=dict(zip(held.members, weights, strict=True)),
-        temperature=temperature,
-        nested=score_values(nested, held.labels, metric) if len(nested) else NOTHING,
-        fitted=score_values(again, held.labels, metric),
-        predictions=nested,
-    )
 
+    def __init__(
+        self, held: HeldOut, settings: Settings, parts: Sequence[npt.NDArray[np.int64]]
+    ) -> None:
+        self._held = held
+        self._settings = settings
+        everything = np.arange(len(held.ids))
+        self._truth = held.values[:, everything, held.labels]
+        # All images, then all but each part: what is fitted to.
+        self._fitted_to = [everything, *(np.setdiff1d(everything, part) for part in parts)]
+        self._parts = parts
+        self._means: dict[tuple[str, int], tuple[list[float], Values]] = {}
 
-def _fitted(way: Way, held: HeldOut, settings: Settings) -> tuple[list[float], float]:
-    """Weights, in the members' order, and temperature."""
-    if way.method == "optimised":
-        truth = held.values[:, np.arange(len(held.ids)), held.labels]
-        weights = optimised_weights(np.ascontiguousarray(truth)).tolist()
-    elif way.method == "selection":
-        weights = selected_weights(
-            held.values,
-            held.labels,
-            settings.competition.metric,
-            held.members,
-            Key((settings.run.seed, "blend", "selection")),
-            renormalise=settings.blend.renormalise,
-        ).tolist()
-    else:
-        weights = [settings.weight(name) for name in held.members]
-    if not way.calibrated:
-        return weights, 1.0
-    mean = _predicted(way, held, weights, 1.0, settings)
-    return weights, fitted_temperature(mean, held.labels)
+    def without(self, member: str) -> Judge:
+        """The judge of the same images and parts without one of at least two members."""
+        return Judge(self._held.without(member), self._settings, self._parts)
 
+    def judged(self, way: Way) -> Judged:
+        """A way, fitted to all images, and its scores."""
+        held, metric = self._held, self._settings.competition.metric
+        weights, temperature, again = self._predicted(way, 0)
+        nested = again
+        if way.fits:
+            nested = np.full_like(again, NOTHING)
+            for number, part in enumerate(self._parts, 1):
+                nested[part] = self._predicted(way, number)[2][part]
+        judgeable = bool(self._parts) or not way.fits
+        return Judged(
+            way=way,
+            weights=dict(zip(held.members, weights, strict=True)),
+            temperature=temperature,
+            nested=score_values(nested, held.labels, metric) if judgeable else NOTHING,
+            fitted=score_values(again, held.labels, metric),
+            predictions=nested if judgeable else np.empty((0, len(held.classes))),
+        )
 
-def _predicted(
-    way: Way, held: HeldOut, weights: Sequence[float], temperature: float, settings: Settings
-) -> Values:
-    asked = settings.blend.model_copy(update={"method": way.method})
-    mean = weighted_mean(held.values, weights, asked)
-    return tempered(mean, temperature) if way.calibrated else mean
+    def _predicted(self, way: Way, number: int) -> tuple[list[float], float, Values]:
+        """Weights and temperature as fitted without a part, and what they predict of all images."""
+        weights, mean = self._blended(way.method, number)
+        if not way.calibrated:
+            return weights, 1.0, mean
+        rows = self._fitted_to[number]
+        temperature = fitted_temperature(mean[rows], self._held.labels[rows])
+        return weights, temperature, tempered(mean, temperature)
+
+    def _blended(self, method: str, number: int) -> tuple[list[float], Values]:
+        """Weights, in the members' order, and the mean of all images that they give."""
+        if method in _FIXED:
+            number = 0
+        if (method, number) not in self._means:
+            weights = self._fitted_weights(method, self._fitted_to[number])
+            asked = self._settings.blend.model_copy(update={"method": method})
+            mean = weighted_mean(self._held.values, weights, asked)
+            self._means[method, number] = weights, mean
+        return self._means[method, number]
+
+    def _fitted_weights(self, method: str, rows: npt.NDArray[np.int64]) -> list[float]:
+        held, settings = self._held, self._settings
+        if method == "optimised":
+            found: Values = optimised_weights(np.ascontiguousarray(self._truth[:, rows]))
+        elif method == "selection":
+            found = selected_weights(
+                np.ascontiguousarray(held.values[:, rows]),
+                held.labels[rows],
+                settings.competition.metric,
+                held.members,
+                Key((settings.run.seed, "blend", "selection")),
+                renormalise=settings.blend.renormalise,
+            )
+        else:
+            return [settings.weight(name) for name in held.members]
+        return [float(weight) for weight in found]

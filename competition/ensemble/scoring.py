@@ -176,15 +176,22 @@ def _score_of_guesses(
 
 
 def _auc(probabilities: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> float:
-    from sklearn.metrics import roc_auc_score
+    # scikit-learn's is the same number; it takes thirty times as long, and selection asks often.
+    from scipy.stats import rankdata
 
     classes = probabilities.shape[1]
-    if len(set(truth.tolist())) < classes:
+    counts = np.bincount(truth, minlength=classes)
+    if not counts.all():
         return float("nan")
     if classes == 2:
-        return float(roc_auc_score(truth, probabilities[:, 1]))
-    sums = probabilities.sum(axis=1, keepdims=True)
-    # A row of zeros says nothing about any class.
-    rows = np.where(sums > 0, probabilities, 1.0)
-    rows = rows / rows.sum(axis=1, keepdims=True)
-    return float(roc_auc_score(truth, rows, multi_class="ovr", average="macro"))
+        probabilities, counts, truth = probabilities[:, 1:], counts[1:], truth - 1
+    else:
+        sums = probabilities.sum(axis=1, keepdims=True)
+        # A row of zeros says nothing about any class.
+        rows = np.where(sums > 0, probabilities, 1.0)
+        probabilities = rows / rows.sum(axis=1, keepdims=True)
+    # Mann and Whitney's U: pairs of an image of the class and another one, ranked right.
+    ranks = rankdata(probabilities, axis=0)
+    own = np.where(truth[:, None] == np.arange(probabilities.shape[1]), ranks, 0.0).sum(axis=0)
+    right = own - counts * (counts + 1) / 2
+    return float((right / (counts * (len(truth) - counts))).mean())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from competition.ensemble.calibrating import fitted_temperature, tempered
 from competition.ensemble.fitting import optimised_weights
 from competition.ensemble.heldout import HeldOut
-from competition.ensemble.nested import Way, judged, parts_of
+from competition.ensemble.nested import Judge, Way, parts_of
 from competition.ensemble.scoring import METRICS, score_values
 from tests.predictions import drawn_labels, held_of, seeing, settings_for
 
@@ -84,7 +84,7 @@ def test_the_nested_score_is_that_of_a_loop_written_down(tmp_path: Path) -> None
     held = held_of(values, labels.tolist())
     made = settings_for(tmp_path, list(values))
     parts = parts_of(held, 0)
-    found = judged(Way("optimised", calibrated=True), held, made, parts)
+    found = Judge(held, made, parts).judged(Way("optimised", calibrated=True))
 
     predicted = np.zeros((100, 3))
     for part in parts:
@@ -97,14 +97,14 @@ def test_the_nested_score_is_that_of_a_loop_written_down(tmp_path: Path) -> None
     assert found.nested == pytest.approx(score_values(predicted, labels, "log_loss"), abs=1e-6)
     assert found.fitted < found.nested
     assert found.temperature != 1.0
-    assert judged(Way("optimised"), held, made, parts).temperature == 1.0
+    assert Judge(held, made, parts).judged(Way("optimised")).temperature == 1.0
 
 
 def test_of_fixed_weights_both_scores_are_the_same_number(tmp_path: Path) -> None:
     labels = drawn_labels(50, 3)
     values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("pq")}
     made = settings_for(tmp_path, ["p", "q"], weights={"p": 3.0, "q": 1.0})
-    found = judged(Way("arithmetic"), held_of(values, labels.tolist()), made, [])
+    found = Judge(held_of(values, labels.tolist()), made, []).judged(Way("arithmetic"))
     mean = (3 * values["p"] + values["q"]) / 4
     assert found.fitted == found.nested == pytest.approx(score_values(mean, labels, "log_loss"))
     assert found.weights == {"p": 3.0, "q": 1.0}
@@ -124,8 +124,8 @@ def test_the_trap_members_of_pure_noise_look_better_fitted_and_are_not(
         }
         held = held_of(values, labels.tolist())
         made = settings_for(tmp_path, names)
-        found = judged(Way(method), held, made, parts_of(held, seed))
-        mean = judged(Way("arithmetic"), held, made, [])
+        found = Judge(held, made, parts_of(held, seed)).judged(Way(method))
+        mean = Judge(held, made, []).judged(Way("arithmetic"))
         assert found.fitted < mean.nested - 0.005, "without it there would be no trap"
         losses.append(found.nested - mean.nested)
     assert np.mean(losses) > 0.02
@@ -154,8 +154,8 @@ def test_every_metric_and_number_of_classes_is_judged(
     }
     held = held_of(values, labels.tolist())
     made = settings_for(tmp_path, list("pqr"), held.classes, metric)
-    found = judged(Way(method), held, made, parts_of(held, 0))
-    mean = judged(Way("arithmetic"), held, made, [])
+    found = Judge(held, made, parts_of(held, 0)).judged(Way(method))
+    mean = Judge(held, made, []).judged(Way("arithmetic"))
     assert np.isfinite([found.nested, found.fitted]).all()
     # The first member knows nothing, which the log loss finds out; selection asks the metric.
     if method == "optimised":
@@ -171,8 +171,8 @@ def test_zeros_cost_what_the_log_loss_says_and_break_nothing(tmp_path: Path) -> 
     held = held_of({"p": certain, "q": certain[:, ::-1]}, labels.tolist())
     made = settings_for(tmp_path, ["p", "q"], ("a", "b"))
     for way in (Way("geometric"), Way("optimised"), Way("optimised", True), Way("selection")):
-        found = judged(way, held, made, parts_of(held, 0))
+        found = Judge(held, made, parts_of(held, 0)).judged(way)
         assert np.isfinite([found.nested, found.fitted]).all(), way
     # All weight to p but for what its one mistake asks: 1/40.
-    optimised = judged(Way("optimised"), held, made, parts_of(held, 0))
+    optimised = Judge(held, made, parts_of(held, 0)).judged(Way("optimised"))
     assert optimised.weights["p"] == pytest.approx(39 / 40, abs=1e-3)
