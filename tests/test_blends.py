@@ -249,7 +249,7 @@ def test_the_command_fits_records_and_refuses(competition: Competition, tmp_path
     printed = " ".join(done.stdout.split())
     content = json.loads((run / "blend.json").read_text())
     assert content["asked"] == "auto"
-    assert "has the best nested log loss of 8 candidates" in printed
+    assert "Best nested log loss of 8 candidates: " in printed
     assert "images that every member held out" in printed
     assert "blended 4 members, " in printed
     manifest = json.loads((run / "manifest.json").read_text())["content"]

@@ -194,8 +194,8 @@ def _taken(
         second = _best(rest, settings)
         return (
             best,
-            f"{told(best.way)} has the best nested {metric.name} of {len(candidates)} candidates, "
-            f"{best.nested:.4f}; next is {told(second.way)} with {second.nested:.4f}.",
+            f"Best nested {metric.name} of {len(candidates)} candidates: {told(best.way)}, "
+            f"{best.nested:.4f}; next: {told(second.way)}, {second.nested:.4f}.",
             [],
         )
     own = [each for each in candidates if each.way.method == asked]
