@@ -19,11 +19,10 @@ from competition.data.folds import check_folds
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
 from competition.data.validating import validation_warnings
-from competition.delivery.provenance import manifest
+from competition.delivery.provenance import manifest, recorded_blend
 from competition.determinism.environment import set_up
-from competition.ensemble.blending import blend
 from competition.ensemble.out_of_fold import put_together
-from competition.ensemble.scoring import METRICS, Score, compared_score, score
+from competition.ensemble.scoring import METRICS, score
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import read_csv, whole_file, write_json
 from competition.locks import held, turn
@@ -261,21 +260,6 @@ def _result(record: dict[str, Any]) -> str:
     return ", ".join([f"valid loss {scores['valid_loss']:.4f}", *others])
 
 
-def blend_score(run: Prepared, names: Sequence[str]) -> Score:
-    """The blend's score, by the settings' metric, on the images that every member held out.
-
-    There is at least one: a member with a smaller share holds out a part of what the others do.
-    """
-    tables = [_held_out(run, name) for name in names]
-    common = sorted(set.intersection(*(set(table["id"]) for table in tables)))
-    held_out = [table.set_index("id").loc[common].reset_index() for table in tables]
-    labels = held_out[0]["label"]
-    probabilities = [table.drop(columns="label") for table in held_out]
-    weights = [run.settings.weight(name) for name in names]
-    blended = blend(probabilities, weights, run.settings.blend, names)
-    return compared_score(blended, labels, run.settings.competition.metric)
-
-
 def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
     """Each one's score, by the settings' metric, on the images that it held out.
 
@@ -325,5 +309,6 @@ def keep_record(run: Prepared, started: float) -> None:
             members,
             submission=submission if submission.is_file() else None,
             seconds=time.perf_counter() - started,
+            blend=recorded_blend(run.folder),
         )
         write_json(run.folder / "manifest.json", content)

@@ -211,10 +211,21 @@ class Member(Table):
 class Blend(Table):
     """How the members' probabilities become one."""
 
-    method: Literal["arithmetic", "geometric"] = "arithmetic"
+    method: Literal["arithmetic", "geometric", "optimised", "selection", "auto"] = "arithmetic"
+    calibrate: Annotated[
+        bool,
+        Field(
+            description="a temperature, where that helps on held-out images; auto always tries it"
+        ),
+    ] = False
     clamp: Probabilities = []
     renormalise: bool = True
     weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+
+    @property
+    def fitted(self) -> bool:
+        """Whether held-out predictions decide anything of it."""
+        return self.calibrate or self.method not in ("arithmetic", "geometric")
 
     @model_validator(mode="after")
     def _something_counts(self) -> Self:

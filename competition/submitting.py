@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from competition.delivery.provenance import BLEND, recorded_blend
 from competition.ensemble.blending import blend
+from competition.ensemble.calibrating import tempered
+from competition.ensemble.choosing import Chosen, choose, fixed
+from competition.ensemble.heldout import held_out, read_held_out
 from competition.ensemble.probabilities import probability_problems, read_probabilities
 from competition.ensemble.submission import (
     answers,
@@ -25,10 +29,13 @@ from competition.settings import Settings
 def members_to_blend(folder: Path, settings: Settings) -> list[tuple[Path, float]]:
     """The test predictions of a run's members, with the weights of the settings.
 
+    Sorted by name: a mean is added up in this order, and a manifest knows no other.
+
     Raises:
         InputError: A member that has a weight is not complete.
     """
-    weights = {name: settings.weight(name) for name in settings.members if settings.weight(name)}
+    names = sorted(settings.members)
+    weights = {name: settings.weight(name) for name in names if settings.weight(name)}
     missing = [n for n in weights if not (folder / "members" / n / "member.json").is_file()]
     if missing:
         raise InputError(
@@ -85,11 +92,72 @@ def joined(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame
     return pd.DataFrame({id_column: table[id_column], **dict(zip(classes, values.T, strict=True))})
 
 
+def chosen_blend(folder: Path, settings: Settings) -> Chosen:
+    """The blend of a run's members that the settings ask for, fitted where they ask for a fit.
+
+    It is judged on the images that every one of them held out; duplicates, as the run's index
+    groups them, stay together. Nothing is written.
+
+    Raises:
+        InputError: A member that has a weight is not complete, its valid.csv is damaged, or a fit
+            is asked for and there is no image that all of them held out.
+    """
+    names = [path.parent.name for path, _ in members_to_blend(folder, settings)]
+    tables = {
+        name: read_held_out(folder / "members" / name / "valid.csv", settings.classes)
+        for name in names
+    }
+    held = held_out(tables, _groups(folder), settings)
+    return choose(held, settings, names) if held.ids else fixed(settings, names)
+
+
+def _groups(folder: Path) -> dict[str, str]:
+    """By id the group of a training image, where the run's index has groups."""
+    path = folder / "index.parquet"
+    index = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    if "group" not in index:
+        return {}
+    train = index[index["part"] == "train"]
+    return dict(zip(train["id"], train["group"], strict=True))
+
+
+def blend_run(folder: Path, settings: Settings, sample_path: Path | None, output: Path) -> Chosen:
+    """Blend a run's members into a submission; of the run's own, write blend.json beside it.
+
+    Args:
+        folder: runs/<run>.
+        settings: Of the blend and the submission.
+        sample_path: As for `blend_files`.
+        output: The file to write.
+
+    Raises:
+        NegativeVerdict: As `blend_files`.
+        InputError: As `chosen_blend` and `blend_files`.
+    """
+    chosen = chosen_blend(folder, settings)
+    # What was fitted are the weights; the mean that takes them is an arithmetic one.
+    mean = "geometric" if chosen.method == "geometric" else "arithmetic"
+    taken = {"method": mean, "calibrate": False}
+    blend_files(
+        [(folder / "members" / name / "test.csv", w) for name, w in chosen.weights.items()],
+        settings.model_copy(update={"blend": settings.blend.model_copy(update=taken)}),
+        sample_path,
+        output,
+        temperature=chosen.temperature,
+        copies=copies_to_join(folder, settings),
+    )
+    if output == folder / "submission.csv":
+        write_json(folder / BLEND, chosen.content())
+    return chosen
+
+
 def blend_files(
     files: Sequence[tuple[Path, float]],
     settings: Settings,
     sample_path: Path | None,
     output: Path,
+    *,
+    temperature: float = 1.0,
     copies: Sequence[Sequence[str]] = (),
 ) -> None:
     """Blend prediction files and write what a submission asks for, in the order of the sample.
@@ -100,15 +168,28 @@ def blend_files(
             probability is taken from the finished blend.
         sample_path: The host's sample submission; the first file decides ids and order when None.
         output: The file to write.
+        temperature: Of the finished blend; 1 leaves it as it is.
         copies: From `copies_to_join`: their answers become one.
 
     Raises:
         NegativeVerdict: The blend is not a valid submission; it is not written.
-        InputError: A file cannot be read, or the files do not fit together.
+        InputError: A file cannot be read, the files do not fit together, or the settings ask for
+            a blend that has to be fitted: these files come with weights, and without labels.
     """
+    if settings.blend.fitted:
+        calibrated = ", blend.calibrate = true" if settings.blend.calibrate else ""
+        raise InputError(
+            f'blend.method = "{settings.blend.method}"{calibrated} is fitted to predictions of '
+            "images whose labels are known; files with weights (FILE=WEIGHT) have none",
+            mend="Blend a run's members (competition blend --run NAME), or choose "
+            "--method arithmetic or geometric (and --set blend.calibrate=false).",
+        )
     tables = [read_probabilities(path) for path, _ in files]
     names = [str(path) for path, _ in files]
     blended = blend(tables, [weight for _, weight in files], settings.blend, names)
+    if temperature != 1.0:
+        names = list(blended.columns[1:])
+        blended[names] = tempered(blended[names].to_numpy(), temperature)
     if copies:
         blended = joined(blended, copies)
     what = "the blend, which was not written,"
@@ -171,4 +252,5 @@ def record_blend(folder: Path, settings: Settings) -> None:
         for part in ("blend", "submission"):
             content["content"]["settings"][part] = getattr(settings, part).model_dump(mode="json")
         content["content"]["submission"] = sha256_file(folder / "submission.csv")
+        content["content"]["blend"] = recorded_blend(folder)
         write_json(path, content)

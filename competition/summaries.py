@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from competition.ensemble.choosing import Chosen, told
+from competition.ensemble.nested import Way
 from competition.ensemble.scoring import METRICS, Score
 from competition.errors import shorten
 from competition.settings import Settings
@@ -27,6 +29,7 @@ def members(
     settings: Settings,
     records: dict[str, dict[str, Any]],
     scores: Mapping[str, float],
+    weights: Mapping[str, float],
     folds: Mapping[str, Sequence[float]] | None = None,
 ) -> Table:
     """One row per member: network, valid loss and accuracy, public score, weight, time.
@@ -36,6 +39,7 @@ def members(
         records: The content of member.json by name.
         scores: By name, the scores of the settings' metric. Log loss and accuracy have columns
             already; of another metric one is added.
+        weights: Of the blend; a member that is not among them has none.
         folds: By name, the scores of each fold of the members that have folds: where there are
             some, a column shows their mean and standard deviation (n - 1). The other columns are
             of the out-of-fold predictions of all images.
@@ -58,10 +62,67 @@ def members(
             *([_defined(scores[name])] if more else []),
             *([_spread(folds.get(name, ()))] if folds else []),
             "" if member.public_score is None else f"{member.public_score:.5f}",
-            f"{settings.weight(name):g}",
+            f"{weights.get(name, 0.0):g}",
             clock(record["seconds"]),
         )
     return table
+
+
+def blends(chosen: Chosen) -> Table:
+    """One row per way to blend: its nested and its fitted score; the one that is taken is bold."""
+    metric = METRICS[chosen.metric]
+    best = "higher" if metric.higher_is_better else "lower"
+    title = f"Blends, by {metric.name} on {chosen.images} held-out images ({best} is better)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("blend", no_wrap=True)
+    for column in ("nested", "fitted", "temperature"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for each in chosen.candidates:
+        taken = each is chosen.taken
+        table.add_row(
+            told(each.way),
+            _defined(each.nested),
+            _defined(each.fitted),
+            f"{each.temperature:.3f}" if each.way.calibrated else "",
+            "taken" if taken else "",
+            style="bold" if taken else "",
+        )
+    return table
+
+
+def blended_members(chosen: Chosen) -> Table:
+    """One row per member: its weight, its score on the same images, and what it adds."""
+    metric = METRICS[chosen.metric]
+    title = f"What each member adds, by {metric.name} on the same images"
+    table = Table(title=title, title_justify="left")
+    table.add_column("member", no_wrap=True)
+    for column in ("weight", "alone", "blend without it", "it adds"):
+        table.add_column(column, justify="right")
+    nested = chosen.taken.nested if chosen.taken else math.nan
+    for name, weight in chosen.weights.items():
+        without = chosen.without[name]
+        # Of what it adds, a gain is positive whichever way the metric goes.
+        gain = nested - without if metric.higher_is_better else without - nested
+        table.add_row(
+            name,
+            f"{weight:.4g}",
+            _defined(chosen.members[name]),
+            _defined(without),
+            "" if math.isnan(gain) else f"{gain:+.4f}",
+        )
+    return table
+
+
+def in_words(chosen: Chosen) -> str:
+    """The blend that is taken, in words."""
+    return told(Way(chosen.method, calibrated=chosen.temperature != 1.0))
+
+
+def why(chosen: Chosen) -> str:
+    """Why this blend is taken and what must be said of it, in rich markup."""
+    warnings = (f"[bold yellow]{escape(text)}[/]" for text in chosen.warnings)
+    return "\n".join([escape(chosen.reason), *warnings])
 
 
 def blend_score(score: Score) -> str:
@@ -105,10 +166,11 @@ def twins(verdict: Verdict) -> Table:
 def verification(found: Verification) -> Table:
     """One row per member and file: as it was recorded and as it was made again."""
     table = _compared("Verification", found.comparisons, "recorded", "again")
-    if found.submission is not None:
-        answer = "[green]same bits[/]" if found.submission else "[red]differs[/]"
-        table.add_section()
-        table.add_row("blend", "submission.csv", "", "", answer)
+    table.add_section()
+    for file, same in (("blend.json", found.blend), ("submission.csv", found.submission)):
+        if same is not None:
+            answer = "[green]same bits[/]" if same else "[red]differs[/]"
+            table.add_row("blend", file, "", "", answer)
     return table
 
 

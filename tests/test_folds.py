@@ -136,8 +136,12 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
     assert list(folds) == ["a"]
     # The folds are of one size here.
     assert np.mean(folds["a"]) == pytest.approx(scores["a"])
-    assert pipeline.blend_score(trained, ["a"]).images == 96
-    assert pipeline.blend_score(trained, names).images == 24
+    settings = trained.settings
+    alone = settings.model_copy(
+        update={"blend": settings.blend.model_copy(update={"weights": {"a": 1.0}})}
+    )
+    assert submitting.chosen_blend(trained.folder, alone).images == 96
+    assert submitting.chosen_blend(trained.folder, settings).images == 24
 
 
 def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(
@@ -238,8 +242,14 @@ def test_other_groups_are_other_folds_and_no_member_of_before(
     grouped = pipeline.Prepared(**{**vars_of(trained), "index": index})
     assert grouped.identity("a") != trained.identity("a")
     assert grouped.identity("a/fold-1") != trained.identity("a/fold-1")
-    # Without folds groups decide nothing.
-    assert grouped.identity("b") == trained.identity("b")
+    # A share is held out in groups too.
+    assert grouped.identity("b") != trained.identity("b")
+    alone = trained.index.assign(group=trained.index["id"])
+    pairs = trained.index["group"].duplicated(keep=False) & (trained.index["part"] == "train")
+    alone.loc[pairs, "group"] = trained.index.loc[pairs, "group"]
+    # What a group of one is called decides nothing.
+    renamed = pipeline.Prepared(**{**vars_of(trained), "index": alone})
+    assert renamed.identity("a") == trained.identity("a")
 
 
 def vars_of(prepared: pipeline.Prepared) -> dict[str, Any]:
@@ -247,7 +257,9 @@ def vars_of(prepared: pipeline.Prepared) -> dict[str, Any]:
 
 
 def test_images_that_cannot_be_dealt_out_are_refused_before_any_training(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="96 training images cannot be dealt out to 97 folds"):
+    with pytest.raises(
+        InputError, match="95 groups of duplicates and single images cannot be dealt out to 97"
+    ):
         train(tmp_path / "run", "b", "a", changes=("members.a.validation.folds=97",))
     assert not (tmp_path / "run" / "members").exists()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from competition import pipeline, summaries
+from competition import pipeline, submitting, summaries
 from competition.ensemble.scoring import Score
 from competition.settings_file import read_settings
 
@@ -57,10 +57,12 @@ def test_the_members_table_has_a_column_for_a_metric_that_it_has_not_yet(
     small_toml: Path, metric: str, column: str | None
 ) -> None:
     settings = read_settings(small_toml, changes=[f"competition.metric={metric}"])
-    table = summaries.members(settings, {"a": RECORD, "b": RECORD}, {"a": 0.8125, "b": NOTHING})
+    records, scores = {"a": RECORD, "b": RECORD}, {"a": 0.8125, "b": NOTHING}
+    table = summaries.members(settings, records, scores, {"a": 2.0})
     headers = [str(header.header) for header in table.columns]
     plain = ["member", "network", "valid loss", "accuracy", "public score", "weight", "time"]
     assert [header for header in headers if header != column] == plain
+    assert list(table.columns[headers.index("weight")].cells) == ["2", "0"]
     if column is not None:
         assert list(table.columns[headers.index(column)].cells) == ["0.8125", "not defined"]
 
@@ -77,10 +79,12 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
         folder = run.member_folder(name)
         folder.mkdir(parents=True)
         (folder / "valid.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "member.json").touch()
     # Of a the squared distances are 0 + 0 + 1. By chance, with labels (1, 1, 1) and guesses
     # (1, 2, 0): (1*2*1 + 1*1*1 + 1*1*4 + 1*2*1) / 3 = 3.
     scores = pipeline.member_scores(run, ["a", "b"])
-    blend = pipeline.blend_score(run, ["a", "b"])
+    blend = submitting.chosen_blend(tmp_path, settings).score
+    assert blend is not None
     assert blend.metric == "quadratic_kappa"
     assert blend.images == 3
     assert scores["a"] == pytest.approx(1 - 1 / 3)
@@ -94,10 +98,12 @@ def test_the_members_table_has_mean_and_spread_over_folds_where_there_are_some(
     settings = read_settings(small_toml, changes=["competition.metric=auc"])
     records = {"a": RECORD, "b": RECORD}
     folds = {"a": [0.5, 0.7, 0.9]}
-    table = summaries.members(settings, records, {"a": 0.68, "b": 0.6}, folds)
+    table = summaries.members(settings, records, {"a": 0.68, "b": 0.6}, {}, folds)
     headers = [str(header.header) for header in table.columns]
     place = headers.index("AUC over folds")
     assert headers[place - 1] == "AUC"
     assert list(table.columns[place].cells) == ["0.7000 ± 0.2000", ""]
-    undefined = summaries.members(settings, records, {"a": 0.68, "b": 0.6}, {"b": [0.5, NOTHING]})
+    undefined = summaries.members(
+        settings, records, {"a": 0.68, "b": 0.6}, {}, {"b": [0.5, NOTHING]}
+    )
     assert list(undefined.columns[place].cells) == ["", "not defined"]

@@ -28,6 +28,7 @@ from competition.errors import InputError
 from competition.terminal import box, clock, console, say
 
 if TYPE_CHECKING:
+    from competition.ensemble.choosing import Chosen
     from competition.settings import Settings
 
 app = typer.Typer()
@@ -71,16 +72,14 @@ def run(
     pipeline.warn_of_validation(prepared, names)
     members = pipeline.train(prepared, names, started)
     submission = prepared.folder / "submission.csv"
-    pairs = submitting.members_to_blend(prepared.folder, settings)
-    copies = submitting.copies_to_join(prepared.folder, settings)
     with turn(prepared.folder):
-        submitting.blend_files(pairs, settings, prepared.sample_path, submission, copies)
+        chosen = submitting.blend_run(prepared.folder, settings, prepared.sample_path, submission)
     pipeline.keep_record(prepared, started)
     say("")
     scores = pipeline.member_scores(prepared, names)
     folds = pipeline.fold_scores(prepared, names)
-    console.print(summaries.members(settings, members, scores, folds))
-    say(summaries.blend_score(pipeline.blend_score(prepared, names)))
+    console.print(summaries.members(settings, members, scores, chosen.weights, folds))
+    _tell_blend(chosen)
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
     say(f"done in {clock(time.perf_counter() - started)}")
@@ -119,6 +118,7 @@ def train(
 
 @app.command(
     epilog="Examples:\n\ncompetition blend --run full\n\n"
+    "competition blend --run full --method auto\n\n"
     "competition blend a.csv=69.0 b.csv=57.3 --output blend.csv"
 )
 @answered
@@ -139,6 +139,15 @@ def blend(
         Path | None,
         typer.Option("--sample", help="Sample submission whose row and column order is taken."),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="arithmetic, geometric, optimised, selection or auto, in place of the settings'. "
+            "Files take only the first two.",
+        ),
+    ] = None,
     config: Config = None,
     profile: Profile = None,
     data: Data = None,
@@ -148,28 +157,30 @@ def blend(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Blend prediction files, or a run's members, with the weights given or of the settings."""
-    from competition import submitting
+    """Blend a run's members as the settings say, or prediction files with the weights given."""
+    from competition import submitting, summaries
     from competition.locks import turn
 
+    changes = [*(changes or []), *([f"blend.method={method}"] if method else [])]
     settings = settings_of(config, profile, data, changes)
-    copies: list[list[str]] = []
     if files:
         if output is None:
             raise InputError("blending files needs --output FILE")
         pairs = [_file_and_weight(text) for text in files]
+        submitting.blend_files(pairs, settings, sample, output)
+        text = f"{len(pairs)} files, {settings.blend.method} mean"
     else:
         folder = out / run_name(run, profile)
-        pairs = submitting.members_to_blend(folder, settings)
-        copies = submitting.copies_to_join(folder, settings)
         output = output or folder / "submission.csv"
         sample = sample or settings.data_folder / settings.data.sample_submission
-    own = not files and output == folder / "submission.csv"
-    with turn(folder) if own else nullcontext():
-        submitting.blend_files(pairs, settings, sample, output, copies)
-        if own:
-            submitting.record_blend(folder, settings)
-    say(f"blended {len(pairs)} files, {settings.blend.method} mean: [bold]{escape(str(output))}[/]")
+        own = output == folder / "submission.csv"
+        with turn(folder) if own else nullcontext():
+            chosen = submitting.blend_run(folder, settings, sample, output)
+            if own:
+                submitting.record_blend(folder, settings)
+        _tell_blend(chosen)
+        text = f"{len(chosen.weights)} members, {summaries.in_words(chosen)}"
+    say(f"blended {text}: [bold]{escape(str(output))}[/]")
 
 
 @app.command(
@@ -199,6 +210,19 @@ def validate(
     console.quiet = False
     texts = escape(f"{submission} has the ids and columns of {sample}, {rows} rows")
     say(f"[bold green]valid[/]: {texts}")
+
+
+def _tell_blend(chosen: Chosen) -> None:
+    """Print what a run's blend was judged by: tables where something was fitted, and one line."""
+    from competition import summaries
+
+    if len(chosen.candidates) > 1:
+        console.print(summaries.blends(chosen))
+    if chosen.taken is not None:
+        console.print(summaries.blended_members(chosen))
+    say(summaries.why(chosen))
+    if chosen.score is not None:
+        say(summaries.blend_score(chosen.score))
 
 
 def _file_and_weight(text: str) -> tuple[Path, float]:

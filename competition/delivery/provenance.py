@@ -17,7 +17,10 @@ from competition.files import sha256_file
 from competition.settings import Settings
 
 # How a run is carried out; no bit depends on it.
-_NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds", "cache"}
+_NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds", "cache", "tracking"}
+
+# Of a run's folder: the blend that its submission is.
+BLEND = "blend.json"
 
 _CODE = Path(__file__).parents[1]
 
@@ -30,6 +33,7 @@ def manifest(
     *,
     submission: Path | None,
     seconds: float,
+    blend: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of manifest.json, as JSON values in two tables.
 
@@ -44,6 +48,7 @@ def manifest(
         members: The content of member.json by name.
         submission: The submission, None when there is none yet.
         seconds: Wall time of the command that writes the manifest.
+        blend: From `recorded_blend`.
     """
     return {
         "content": {
@@ -58,6 +63,7 @@ def manifest(
                 for name, record in members.items()
             },
             "submission": sha256_file(submission) if submission else None,
+            "blend": blend,
         },
         "beside": {
             "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -72,6 +78,28 @@ def manifest(
             "environment": environment["beside"],
         },
     }
+
+
+def recorded_blend(run: Path) -> dict[str, Any] | None:
+    """What decides a run's submission besides its members' predictions, as blend.json says it.
+
+    Returns:
+        Method, weights by member, temperature, and the number of images that they were judged on;
+        None where no submission was blended.
+
+    Raises:
+        InputError: blend.json is damaged.
+    """
+    path = run / BLEND
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: content[name] for name in ("method", "weights", "temperature", "images")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: {error}", mend="Make it again with competition blend."
+        ) from None
 
 
 def read_manifest(run: Path) -> dict[str, Any]:

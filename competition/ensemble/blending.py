@@ -1,14 +1,17 @@
-"""The members' probabilities as one: fixed weights, arithmetic or geometric mean."""
+"""The members' probabilities as one: their arithmetic or geometric mean, weighted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from competition.errors import InputError, shorten
 from competition.settings import Blend
+
+Values = npt.NDArray[np.float64]
 
 
 def blend(
@@ -42,33 +45,63 @@ def blend(
     first = tables[0]
     id_column, *classes = first.columns
     _refuse_other_ids(tables, names)
-    low, high = (float(np.float32(bound)) for bound in settings.clamp or (0.0, 1.0))
-    total = np.zeros((len(first), len(classes)))
-    for table, weight in zip(tables, weights, strict=True):
-        if weight == 0:
-            continue
-        aligned = table.set_index(table.columns[0]).loc[first[id_column], classes]
-        values = aligned.to_numpy(dtype=np.float64).clip(low, high)
-        if settings.method == "geometric":
-            with np.errstate(divide="ignore"):
-                values = np.log(values)
-        total += weight * values
-    mean = total / sum(weights)
-    if settings.method == "geometric":
-        mean = np.exp(mean)
+    aligned = (
+        table.set_index(table.columns[0]).loc[first[id_column], classes].to_numpy(dtype=np.float64)
+        for table in tables
+    )
+    mean = weighted_mean((clamped(values, settings) for values in aligned), weights, settings)
     if settings.renormalise:
-        sums = mean.sum(axis=1, keepdims=True)
-        if not (sums > 0).all():
-            lost = first[id_column][sums[:, 0] <= 0]
+        lost = first[id_column][~(mean.sum(axis=1) > 0)]
+        if len(lost):
             raise InputError(
                 "no probability is left for any class in these rows:",
                 details=shorten(lost),
                 mend="Set blend.clamp, such as [0.001, 0.999].",
             )
-        mean /= sums
     result = pd.DataFrame(mean, columns=classes)
     result.insert(0, id_column, first[id_column].to_numpy())
     return result
+
+
+def clamped(values: Values, settings: Blend) -> Values:
+    """Probabilities within the bounds of the settings' clamp, rounded to float32."""
+    low, high = (float(np.float32(bound)) for bound in settings.clamp or (0.0, 1.0))
+    return values.clip(low, high)
+
+
+def weighted_mean(members: Iterable[Values], weights: Sequence[float], settings: Blend) -> Values:
+    """The weighted mean of the members' probabilities, each an array of rows by classes.
+
+    It is geometric where the settings' method is, arithmetic otherwise. A row of which nothing is
+    left stays a row of zeros.
+
+    Args:
+        members: Clamped, aligned, at least one.
+        weights: One for each, not all 0. The sum is taken in this order.
+        settings: Method and renormalise.
+    """
+    geometric = settings.method == "geometric"
+    total = None
+    for values, weight in zip(members, weights, strict=True):
+        if total is None:
+            total = np.zeros(
+                values.shape
+            )  # row by row in memory, which decides how rows are summed
+        if weight == 0:
+            continue
+        if geometric:
+            with np.errstate(divide="ignore"):
+                total += weight * np.log(values)
+        else:
+            total += weight * values
+    assert total is not None
+    mean = total / sum(weights)
+    if geometric:
+        mean = np.exp(mean)
+    if settings.renormalise:
+        sums = mean.sum(axis=1, keepdims=True)
+        mean = np.divide(mean, sums, out=np.zeros_like(mean), where=sums > 0)
+    return mean
 
 
 def _refuse_other_ids(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> None:

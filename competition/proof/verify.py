@@ -33,17 +33,23 @@ class Verification:
         comparisons: The recorded files against those made again, per member and file.
         submission: Whether the submission came out the same; None when there was none, or not all
             of its members were made again.
+        blend: Whether the blend, fitted again to the predictions that were made again, has the
+            recorded weights and temperature; None as for the submission, or nothing was recorded.
         again: Folder of the new run; None when only predictions were made again.
     """
 
     comparisons: list[Comparison]
     submission: bool | None
+    blend: bool | None
     again: Path | None
 
     @property
     def same(self) -> bool:
         """Whether everything came out with the same bits."""
-        return all(row.same for row in self.comparisons) and self.submission is not False
+        return all(row.same for row in self.comparisons) and False not in (
+            self.submission,
+            self.blend,
+        )
 
 
 def environment_gaps(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
@@ -102,16 +108,16 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     prepared = pipeline.prepare(settings, again)
     pipeline.train(prepared, names, started)
     comparisons = compare_members(run, again, names)
-    submission = None
+    submission = blend = None
     recorded = read_manifest(run)["content"]
     if recorded["submission"] and set(names) == set(settings.members):
-        pairs = submitting.members_to_blend(again, settings)
-        copies = submitting.copies_to_join(again, settings)
-        submission_path = again / "submission.csv"
-        submitting.blend_files(pairs, settings, prepared.sample_path, submission_path, copies)
+        chosen = submitting.blend_run(
+            again, settings, prepared.sample_path, again / "submission.csv"
+        )
         submission = sha256_file(again / "submission.csv") == recorded["submission"]
+        blend = chosen.record() == recorded["blend"] if recorded.get("blend") else None
     pipeline.keep_record(prepared, started)
-    found = Verification(comparisons, submission, again)
+    found = Verification(comparisons, submission, blend, again)
     _write(again / "verify.json", found)
     return found
 
@@ -162,7 +168,16 @@ def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> V
             compare(each.title, each.name, predicted[-1])
         if trainings[0].fold:
             compare(name, name, together(predicted, name))
-    return Verification(comparisons, None, None)
+    submission = blend = None
+    recorded = read_manifest(run)["content"]
+    if recorded["submission"] and set(names) == set(settings.members):
+        # `members_of` has checked that these predictions are the recorded ones.
+        with TemporaryDirectory(prefix="verify-") as temporary:
+            output = Path(temporary) / "submission.csv"
+            chosen = submitting.blend_run(run, settings, prepared.sample_path, output)
+            submission = sha256_file(output) == recorded["submission"]
+        blend = chosen.record() == recorded["blend"] if recorded.get("blend") else None
+    return Verification(comparisons, submission, blend, None)
 
 
 def _write(path: Path, found: Verification) -> None:
@@ -171,6 +186,7 @@ def _write(path: Path, found: Verification) -> None:
         {
             "same": found.same,
             "submission": found.submission,
+            "blend": found.blend,
             "comparisons": [asdict(row) for row in found.comparisons],
         },
     )

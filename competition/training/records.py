@@ -30,7 +30,7 @@ def member_identity(
         environment: From `set_up`.
     """
     decides = environment["decides"]
-    if timm_name(settings.members[name].network):
+    if timm_name(settings.members[name.partition("/")[0]].network):
         packages = decides["packages"] | {"timm": version("timm")}
         decides = decides | {"packages": packages}
     return {"settings": settings.training_content(name), "data": data, "environment": decides}

@@ -352,7 +352,7 @@ def test_copies_among_the_test_images_get_one_answer(
     for name, some in (("keep", list[list[str]]()), ("mean", copies)):
         output = tmp_path / f"{name}.csv"
         files = [(tmp_path / "a.csv", 1.0)]
-        submitting.blend_files(files, mean, data / "sample_submission.csv", output, some)
+        submitting.blend_files(files, mean, data / "sample_submission.csv", output, copies=some)
         table = pd.read_csv(output)
         answers[name] = dict(
             zip(table["ID"], table[list(CLASSES)].to_numpy().tolist(), strict=True)
@@ -366,6 +366,8 @@ def test_copies_among_the_test_images_get_one_answer(
     member.mkdir(parents=True)
     (member / "member.json").write_text("{}")
     (member / "test.csv").write_text("\n".join(lines) + "\n")
+    held_out = ["id,label," + ",".join(CLASSES), f"I1,{CLASSES[0]},0.5,0.25,0.25"]
+    (member / "valid.csv").write_text("\n".join(held_out) + "\n")
     shutil.copyfile(run / "index.parquet", member.parents[1] / "index.parquet")
     arguments = ["--config", str(mean.config), "--data", str(data), "--out", str(tmp_path / "runs")]
     arguments += ["--set", "submission.copies=mean", "--set", "blend.weights.b=0.0"]

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from sklearn.metrics import log_loss as scikit_learns_log_loss
+from sklearn.metrics import roc_auc_score
 
-from competition.ensemble.scoring import METRICS, compared_score, log_loss, score
+from competition.ensemble.scoring import METRICS, compared_score, log_loss, score, score_values
 from competition.settings import Competition
 
 # In the alphabetical order that scikit-learn takes columns to be in.
@@ -155,6 +156,18 @@ def test_auc_of_more_classes_is_the_mean_of_each_against_the_others() -> None:
     # stem: 0.3 is above 0.1 and twice equal: 2 of 3.
     truth = ["healthy", "leaf", "stem", "healthy"]
     assert score(table, truth, "auc") == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_auc_is_scikit_learns_also_with_ties(classes: int) -> None:
+    random = np.random.default_rng(classes)
+    labels = random.permutation(np.arange(300) % classes)
+    values = np.round(random.dirichlet(np.ones(classes), size=300), 1) + 0.01
+    rows = values / values.sum(axis=1, keepdims=True)
+    # Divided once more, as the score divides: the last bit decides what is a tie.
+    asked = rows[:, 1] if classes == 2 else rows / rows.sum(axis=1, keepdims=True)
+    expected = roc_auc_score(labels, asked, multi_class="ovr", average="macro")
+    assert score_values(rows, labels, "auc") == pytest.approx(expected, abs=1e-12)
 
 
 def test_auc_of_more_classes_takes_rows_whatever_their_sum() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,9 +34,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     started = time.perf_counter()
     prepared = pipeline.prepare(settings, folder / "runs" / "full")
     pipeline.train(prepared, list(settings.members), started)
-    pairs = submitting.members_to_blend(prepared.folder, settings)
-    submitting.blend_files(
-        pairs, settings, prepared.sample_path, prepared.folder / "submission.csv"
+    submitting.blend_run(
+        prepared.folder, settings, prepared.sample_path, prepared.folder / "submission.csv"
     )
     pipeline.keep_record(prepared, started)
     return prepared.folder
@@ -72,7 +72,7 @@ def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: P
     assert names == ["a", "b"]
     found = verify(run, settings, names, tmp_path / "again")
     assert found.same
-    assert found.submission is True
+    assert found.submission is found.blend is True
     assert [row.file for row in found.comparisons] == [
         *("valid.csv", "test.csv", "weights.safetensors"),
         *("valid.csv", "test.csv", "weights.safetensors"),
@@ -101,7 +101,7 @@ def test_another_blend_is_seen_in_the_submission(run: Path, tmp_path: Path) -> N
     tampered(run, reweigh)
     found = verify(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
     assert all(row.same for row in found.comparisons)
-    assert found.submission is False
+    assert found.submission is found.blend is False
     assert not found.same
 
 
@@ -109,6 +109,59 @@ def test_predictions_are_made_again_from_the_recorded_weights(run: Path) -> None
     found = verify_predictions(run, recorded_settings(run, None), ["a", "b"])
     assert found.same
     assert [row.file for row in found.comparisons] == ["valid.csv", "test.csv"] * 2
+
+
+@pytest.fixture
+def fitted(run: Path) -> Path:
+    """The run with a blend that was fitted to the images that its members held out."""
+    settings = recorded_settings(run, None)
+    blend = settings.blend.model_copy(update={"method": "optimised"})
+    settings = settings.model_copy(update={"blend": blend})
+    sample = settings.data_folder / settings.data.sample_submission
+    submitting.blend_run(run, settings, sample, run / "submission.csv")
+    submitting.record_blend(run, settings)
+    return run
+
+
+def test_a_fitted_blend_is_fitted_again_from_the_recorded_predictions(fitted: Path) -> None:
+    recorded = json.loads((fitted / "manifest.json").read_text())["content"]["blend"]
+    assert recorded["method"] == "optimised"
+    # What is beside the record is not asked.
+    (fitted / "blend.json").write_text("{}")
+    (fitted / "submission.csv").write_text("")
+    settings = recorded_settings(fitted, None)
+    found = verify_predictions(fitted, settings, ["a", "b"])
+    assert found.submission is found.blend is True
+    assert (fitted / "blend.json").read_text() == "{}", "and nothing is written"
+
+    # Of one member alone there is no blend to compare.
+    assert verify_predictions(fitted, settings, ["a"]).blend is None
+
+
+@pytest.mark.parametrize("what", ["weights", "temperature"])
+def test_a_recorded_blend_that_the_fit_does_not_give_is_seen(fitted: Path, what: str) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        blend = manifest["content"]["blend"]
+        if what == "weights":
+            # The smallest change that there is.
+            blend["weights"]["a"] = float(np.nextafter(blend["weights"]["a"], 2))
+        else:
+            blend["temperature"] = 1.5
+
+    tampered(fitted, change)
+    found = verify_predictions(fitted, recorded_settings(fitted, None), ["a", "b"])
+    assert all(row.same for row in found.comparisons)
+    assert found.submission is True
+    assert found.blend is False
+    assert not found.same
+
+
+def test_a_run_that_was_recorded_before_blends_were_is_still_verified(run: Path) -> None:
+    tampered(run, lambda manifest: manifest["content"].pop("blend"))
+    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"])
+    assert found.submission is True
+    assert found.blend is None
+    assert found.same
 
 
 def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path) -> None:

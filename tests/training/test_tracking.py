@@ -43,7 +43,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     config = base / "small.toml"
     config.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
     index = build_index(read_settings(config))
-    pixels = cached_pixels(index, FIXTURE, [32], base / "cache")
+    pixels = cached_pixels(index, FIXTURE, [48], base / "cache")
     environment = set_up(threads=1, device="cpu")
 
     def run(name: str, *trackers: str) -> Path:

@@ -1,0 +1,302 @@
+"""Blends of a run that are fitted: from its files to a submission, a record and a page of text."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from competition import submitting, summaries
+from competition.ensemble.calibrating import tempered
+from competition.errors import InputError
+from competition.files import sha256_file, write_csv
+from competition.settings import Settings
+from tests.conftest import Competition
+from tests.predictions import drawn_labels, seeing, settings_for
+
+CLASSES = ["a", "b", "c"]
+MEMBERS = {"good": 1.6, "fair": 1.3, "poor": 0.3, "noise": 0.0}
+
+
+def write_run(folder: Path, images: int = 120, *, shuffled: bool = False, sure: float = 1) -> None:
+    """A run of four members of different skill that hold out the same images."""
+    labels = drawn_labels(images, 3)
+    unknown = drawn_labels(40, 3, seed=7)
+    for number, (name, skill) in enumerate(MEMBERS.items()):
+        member = folder / "members" / name
+        member.mkdir(parents=True)
+        for file, truth in (("valid.csv", labels), ("test.csv", unknown)):
+            values = seeing(truth, 3, skill=skill, noise=1, seed=number, sure=sure)
+            table = pd.DataFrame(values.astype(np.float32), columns=CLASSES)
+            table.insert(0, "id", [f"{file[0]}{row:04d}" for row in range(len(truth))])
+            if file == "valid.csv":
+                table.insert(1, "label", [CLASSES[label] for label in truth])
+            if shuffled:
+                table = table.sample(frac=1, random_state=number)
+            write_csv(member / file, table)
+        (member / "member.json").write_text("{}")
+    index = pd.DataFrame(
+        {"part": "train", "id": [f"v{row:04d}" for row in range(images)], "label": "x"}
+    )
+    index["group"] = [f"g{row // 2}" for row in range(images)]
+    index.to_parquet(folder / "index.parquet")
+
+
+def settings_of(folder: Path, **options: Any) -> Settings:
+    return settings_for(folder, options.pop("members", list(MEMBERS)), **options)
+
+
+def by_id(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"id": str}).set_index("id").sort_index()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs" / "full"
+    write_run(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", ["auto", "optimised", "selection"])
+def test_the_submission_is_the_fitted_blend_and_blend_json_says_how(
+    run: Path, tmp_path: Path, method: str
+) -> None:
+    settings = settings_of(tmp_path, method=method)
+    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
+    content = json.loads((run / "blend.json").read_text())
+    assert content == chosen.content()
+    assert content["weights"]["good"] > 0.5
+    assert sum(content["weights"].values()) == pytest.approx(1)
+    members = [by_id(run / "members" / name / "test.csv") for name in content["weights"]]
+    mean = sum(w * m for w, m in zip(content["weights"].values(), members, strict=True))
+    assert isinstance(mean, pd.DataFrame)
+    expected = mean.div(mean.sum(axis=1), axis=0).to_numpy()
+    if content["temperature"] != 1.0:
+        expected = tempered(expected, content["temperature"])
+    submission = by_id(run / "submission.csv")
+    np.testing.assert_allclose(submission.to_numpy(), expected, atol=1e-12)
+
+
+def test_a_fitted_temperature_reaches_the_submission(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_run(run, sure=6)
+    alone = {"good": 1.0}
+    settings = settings_of(tmp_path, method="arithmetic", calibrate=True, weights=alone)
+    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
+    assert chosen.temperature > 1.5
+    plain = settings_of(tmp_path, weights=alone)
+    submitting.blend_run(run, plain, None, tmp_path / "plain.csv")
+    expected = tempered(by_id(tmp_path / "plain.csv").to_numpy(), chosen.temperature)
+    np.testing.assert_allclose(by_id(run / "submission.csv").to_numpy(), expected, atol=1e-12)
+
+
+def test_fixed_weights_are_the_default_and_nothing_of_them_is_fitted(
+    run: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(tmp_path, weights={"noise": 2.0, "good": 69.0})
+    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
+    assert chosen.weights == {"good": 69.0, "noise": 2.0}
+    pairs = submitting.members_to_blend(run, settings)
+    submitting.blend_files(pairs, settings, None, tmp_path / "files.csv")
+    assert (tmp_path / "files.csv").read_bytes() == (run / "submission.csv").read_bytes()
+    (candidate,) = json.loads((run / "blend.json").read_text())["candidates"]
+    assert candidate["nested"] == candidate["fitted"]
+
+
+@pytest.mark.parametrize("method", ["arithmetic", "geometric", "auto", "selection", "optimised"])
+def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
+    run: Path, tmp_path: Path, method: str
+) -> None:
+    other = tmp_path / "other"
+    write_run(other, shuffled=True)
+    first = submitting.blend_run(
+        run, settings_of(tmp_path, method=method), None, run / "submission.csv"
+    )
+    names = list(reversed(MEMBERS))
+    turned = settings_of(tmp_path, members=names, method=method)
+    second = submitting.blend_run(other, turned, None, other / "submission.csv")
+    assert (other / "blend.json").read_bytes() == (run / "blend.json").read_bytes()
+    assert first.record() == second.record()
+    rows = [sorted((each / "submission.csv").read_text().splitlines()) for each in (run, other)]
+    assert rows[0] == rows[1]
+
+    table = pd.read_csv(other / "members" / "good" / "valid.csv", dtype={"id": str})
+    table.loc[0, CLASSES] = np.roll(table.loc[0, CLASSES].to_numpy(), 1)
+    table.to_csv(other / "members" / "good" / "valid.csv", index=False)
+    third = submitting.blend_run(other, turned, None, other / "submission.csv")
+    assert third.content() != second.content()
+
+
+def test_the_seed_decides_the_parts_and_the_index_keeps_groups_together(
+    run: Path, tmp_path: Path
+) -> None:
+    def nested(**options: Any) -> list[float]:
+        settings = settings_of(tmp_path, method="optimised", **options)
+        return [each.nested for each in submitting.chosen_blend(run, settings).candidates]
+
+    first = nested()
+    assert nested() == first
+    assert nested(seed=1)[1] != first[1]
+    index = pd.read_parquet(run / "index.parquet")
+    index.drop(columns="group").to_parquet(run / "index.parquet")
+    alone = nested()
+    assert alone[1] != first[1]
+    (run / "index.parquet").unlink()
+    assert nested() == alone
+
+
+def test_members_without_a_common_image_cannot_be_fitted(run: Path, tmp_path: Path) -> None:
+    path = run / "members" / "good" / "valid.csv"
+    path.write_text("id,label,a,b,c\nelsewhere,a,1,0,0\n")
+    with pytest.raises(InputError, match="no image was held out by every member"):
+        submitting.chosen_blend(run, settings_of(tmp_path, method="auto"))
+    chosen = submitting.blend_run(run, settings_of(tmp_path), None, run / "submission.csv")
+    assert chosen.images == 0
+    # A member without a weight takes no part, and its images do not count.
+    weights = {"fair": 1.0, "poor": 1.0}
+    few = submitting.chosen_blend(run, settings_of(tmp_path, method="auto", weights=weights))
+    assert set(few.weights) == {"fair", "poor"}
+    assert few.images == 120
+
+
+@pytest.mark.parametrize(
+    "blend", [{"method": "auto"}, {"method": "selection"}, {"calibrate": True}]
+)
+def test_files_with_weights_cannot_be_fitted(
+    run: Path, tmp_path: Path, blend: dict[str, Any]
+) -> None:
+    files = [(run / "members" / "good" / "test.csv", 1.0)]
+    with pytest.raises(InputError, match="labels are known") as caught:
+        submitting.blend_files(files, settings_of(tmp_path, **blend), None, tmp_path / "o.csv")
+    assert "--method arithmetic" in caught.value.mend
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_only_the_runs_own_submission_has_a_blend_json(run: Path, tmp_path: Path) -> None:
+    submitting.blend_run(run, settings_of(tmp_path, method="auto"), None, tmp_path / "o.csv")
+    assert not (run / "blend.json").exists()
+
+
+def test_the_manifest_records_the_weights_and_the_temperature(run: Path, tmp_path: Path) -> None:
+    old: dict[str, Any] = {"settings": {"submission": {}, "blend": {}}, "submission": "0"}
+    (run / "manifest.json").write_text(json.dumps({"content": old}))
+    settings = settings_of(tmp_path, method="optimised")
+    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
+    submitting.record_blend(run, settings)
+    content = json.loads((run / "manifest.json").read_text())["content"]
+    assert content["blend"] == chosen.record()
+    assert content["settings"]["blend"]["method"] == "optimised"
+    assert content["submission"] == sha256_file(run / "submission.csv")
+    (run / "blend.json").write_text("{")
+    with pytest.raises(InputError, match=r"blend\.json is damaged"):
+        submitting.record_blend(run, settings)
+
+
+def shown(*parts: Any) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    return " ".join(capture.get().split())
+
+
+def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) -> None:
+    chosen = submitting.blend_run(
+        run, settings_of(tmp_path, method="auto"), None, run / "submission.csv"
+    )
+    content = chosen.content()
+    text = shown(summaries.blends(chosen), summaries.blended_members(chosen), summaries.why(chosen))
+    for each in content["candidates"]:
+        assert f"{each['nested']:.4f} │ {each['fitted']:.4f}" in text
+    for name, weight in content["weights"].items():
+        row = f"{name} │ {weight:.4g} │ {content['members'][name]:.4f}"
+        assert f"{row} │ {content['without'][name]:.4f}" in text
+    taken = chosen.taken
+    assert taken is not None
+    assert f"{content['without']['good'] - taken.nested:+.4f}" in text
+    assert "on 120 held-out images (lower is better)" in text
+    assert text.count("taken") == 1
+
+
+def test_a_warning_is_shown_and_names_in_it_are_no_markup(run: Path, tmp_path: Path) -> None:
+    weights = {"poor": 1.0, "good": 1.0, "noise": 5.0}
+    settings = settings_of(tmp_path, weights=weights)
+    chosen = submitting.chosen_blend(run, settings)
+    assert "WORSE than its best member" in shown(summaries.why(chosen))
+
+
+@pytest.mark.slow  # four processes
+def test_the_command_fits_records_and_refuses(competition: Competition, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "full"
+    write_run(run)
+    settings_of(tmp_path)
+    sample = tmp_path / "sample.csv"
+    rows = "".join(f"t{row:04d},0,0,0\n" for row in reversed(range(40)))
+    sample.write_text("id,a,b,c\n" + rows)
+    old = {"settings": {"submission": {}, "blend": {}}, "submission": "0"}
+    (run / "manifest.json").write_text(json.dumps({"content": old}))
+    options = ["--config", tmp_path / "made-up.toml", "--sample", sample]
+    done = competition("blend", "--method", "auto", *options)
+    assert done.returncode == 0, done.stderr
+    printed = " ".join(done.stdout.split())
+    content = json.loads((run / "blend.json").read_text())
+    assert content["asked"] == "auto"
+    assert "Best nested log loss of 8 candidates: " in printed
+    assert "images that every member held out" in printed
+    assert "blended 4 members, " in printed
+    manifest = json.loads((run / "manifest.json").read_text())["content"]
+    assert manifest["blend"]["weights"] == content["weights"]
+    assert manifest["settings"]["blend"]["method"] == "auto"
+
+    wrong = competition("blend", "--method", "automatic", *options)
+    assert wrong.returncode == 2
+    assert "blend.method" in wrong.stderr
+    assert "selection" in wrong.stderr
+    file = f"{run / 'members' / 'good' / 'test.csv'}=1"
+    files = competition("blend", file, "--method", "auto", "--output", "o.csv", *options)
+    assert files.returncode == 2
+    assert "labels are known" in files.stderr
+    assert "Traceback" not in files.stderr
+    plain = competition("blend", file, "--method", "geometric", "--output", "o.csv", *options)
+    assert plain.returncode == 0, plain.stderr
+
+
+BITS = """
+import sys
+from pathlib import Path
+from competition import submitting
+from competition.files import sha256_json
+from tests.test_blends import settings_of
+folder = Path(sys.argv[1])
+for method in ("auto", "selection", "optimised"):
+    chosen = submitting.chosen_blend(folder / "runs" / "full", settings_of(folder, method=method))
+    print(sha256_json(chosen.content()))
+"""
+
+
+@pytest.mark.slow  # two processes
+def test_the_bits_do_not_depend_on_hash_seed_or_number_of_threads(
+    run: Path, tmp_path: Path
+) -> None:
+    def digests(number: str) -> str:
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED")
+        return subprocess.run(
+            [sys.executable, "-c", BITS, str(tmp_path)],
+            env={**os.environ, **dict.fromkeys(names, number)},
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    first = digests("1")
+    assert len(set(first.split())) == 3
+    assert digests("4") == first
