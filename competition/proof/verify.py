@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from competition import pipeline, submitting
 from competition.delivery.provenance import read_manifest
@@ -17,6 +16,9 @@ from competition.files import sha256_file, write_csv, write_json
 from competition.proof.comparing import Comparison, compare_files, compare_members
 from competition.settings import Settings
 from competition.training.records import RESULT_FILES, refuse_changed_files
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PREDICTIONS = ("valid.csv", "test.csv")
 
@@ -98,33 +100,43 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     prepared = pipeline.prepare(settings, again)
     pipeline.train(prepared, names, started)
     comparisons = compare_members(run, again, names)
-    submission = None
-    recorded = read_manifest(run)["content"]
-    if recorded["submission"] and set(names) == set(settings.members):
-        pairs = submitting.members_to_blend(again, settings)
-        submitting.blend_files(pairs, settings, prepared.sample_path, again / "submission.csv")
-        submission = sha256_file(again / "submission.csv") == recorded["submission"]
+    submission = _same_submission(run, again, settings, names, prepared.sample_path)
     pipeline.keep_record(prepared, started)
     found = Verification(comparisons, submission, again)
-    _write(again / "verify.json", found)
+    keep(found, again / "verify.json")
     return found
 
 
-def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> Verification:
-    """Predict with the recorded weights again, and compare.
+def _same_submission(
+    run: Path, again: Path, settings: Settings, names: Sequence[str], sample_path: Path
+) -> bool | None:
+    """Blend the predictions that were made again, and compare; None when there is nothing to."""
+    recorded: str | None = read_manifest(run)["content"]["submission"]
+    if not recorded or set(names) != set(settings.members):
+        return None
+    pairs = submitting.members_to_blend(run, settings)
+    files = [(again / path.relative_to(run), weight) for path, weight in pairs]
+    submitting.blend_files(files, settings, sample_path, again / "submission.csv")
+    return sha256_file(again / "submission.csv") == recorded
+
+
+def verify_predictions(
+    run: Path, settings: Settings, names: Sequence[str], again: Path
+) -> Verification:
+    """Predict with the recorded weights again, blend, and compare.
 
     Args:
         run: As for `verify`.
         settings: As for `verify`.
         names: As for `verify`.
+        again: Folder of the new predictions. What an earlier verification left there is removed.
 
     Raises:
-        InputError: As `verify`, or the weights do not fit.
+        InputError: As `verify`, or the weights are foreign or do not fit.
     """
-    from safetensors.torch import load_file
-
     from competition.training.members import open_workshop
 
+    shutil.rmtree(again, ignore_errors=True)
     prepared = pipeline.prepare(settings, run)
     comparisons = []
     for name in names:
@@ -140,16 +152,41 @@ def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> V
         workshop = open_workshop(
             name, untrained, prepared.index, prepared.pixels, prepared.environment
         )
-        folder = run / "members" / name
-        workshop.learner.model.load_state_dict(load_file(folder / "weights.safetensors"))
-        with TemporaryDirectory(prefix="verify-") as temporary:
-            for file, table in workshop.predictions().items():
-                write_csv(Path(temporary) / file, table)
-            comparisons += compare_files(name, folder, Path(temporary), PREDICTIONS)
-    return Verification(comparisons, None, None)
+        place = Path("members") / name
+        load_weights(workshop.learner.model, run / place / "weights.safetensors")
+        for file, table in workshop.predictions().items():
+            write_csv(again / place / file, table)
+        comparisons += compare_files(name, run / place, again / place, PREDICTIONS)
+    submission = _same_submission(run, again, settings, names, prepared.sample_path)
+    return Verification(comparisons, submission, None)
 
 
-def _write(path: Path, found: Verification) -> None:
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put recorded weights into a model; only the format safetensors is read.
+
+    Raises:
+        InputError: They are in another format, which might run code, or of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a file of the format safetensors, and is not read: {error}",
+            mend="Another format may run code when it is read. Put the recorded file back.",
+        ) from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} holds the weights of another network:", details=str(error).splitlines()[1:6]
+        ) from None
+
+
+def keep(found: Verification, path: Path) -> None:
+    """Write down what a verification showed."""
     write_json(
         path,
         {
