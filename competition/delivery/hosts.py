@@ -17,6 +17,9 @@ HOSTS = {"zindi": "Zindi", "kaggle": "Kaggle", "drivendata": "DrivenData"}
 # Markdown reads these as marks; a name or an address from the settings is only text.
 _MARKS = re.compile(r"([\\`*_\[\]#|~!])")
 
+# What the parts of a page leave between them.
+_GAPS = re.compile(r"\n{3,}")
+
 _SETTINGS = {"RAW_DATA_DIR": "data", "RUN_DIR": "run", "OUTPUT_DIR": "output"}
 
 
@@ -62,7 +65,8 @@ def _page(name: str, facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(name).render(facts)
+    text = environment.get_template(name).render(facts)
+    return _GAPS.sub("\n\n", text).rstrip() + "\n" if name.endswith(".md") else text
 
 
 def _plain(value: Any) -> Any:

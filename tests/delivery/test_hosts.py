@@ -46,7 +46,7 @@ def test_each_readme_says_what_was_measured_on_what(run: Path, host: str) -> Non
         "| the last command of the run, as a whole | 2 min 30 s |",
         "| a | resnet18 | 32 px | 2 | 0.5000 | 0.750 | 2 | 1 min 10 s |",
         "- Operating system: Linux-6.1",
-        "- Processor: x86\\_64, 2 cores; 1 threads used, instruction set AVX2",
+        "- Processor: x86\\_64, 2 cores; threads used: 1, instruction set AVX2",
         "- GPU: none used",
         "- torch 2.15.0",
         "train (96 images that were trained with, a folder per class)",
@@ -55,6 +55,7 @@ def test_each_readme_says_what_was_measured_on_what(run: Path, host: str) -> Non
     ):
         assert expected in text
     assert "forced" not in text
+    assert "\n\n\n" not in text
 
 
 def test_a_resumed_trainings_rest_is_not_made_up(run: Path) -> None:

@@ -132,6 +132,19 @@ def test_the_same_run_gives_the_same_bytes_at_any_time_under_any_mode(
     assert package().sha256 != first
 
 
+def test_large_files_are_written_in_the_large_form(
+    package: Package, tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = package()
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)  # in place of 2 GiB
+    large = package()
+    # Twenty bytes more before each file's content, at the least.
+    assert large.bytes >= small.bytes + 20
+    assert large.contents == small.contents
+    files = files_of(tmp_path / "package.zip")
+    assert files["run/index.parquet"] == (run / "index.parquet").read_bytes()
+
+
 def test_a_work_tree_with_changes_is_refused_or_told(
     package: Package, project: Path, tmp_path: Path
 ) -> None:
