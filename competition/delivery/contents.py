@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -98,3 +100,40 @@ def is_safetensors(path: Path) -> bool:
             return True
     except SafetensorError:
         return False
+
+
+def name_faults(name: str) -> Iterator[str]:
+    """What is wrong with the name of a file in a zip, so that it must not be unpacked."""
+    parts = name.rstrip("/").split("/")
+    if name.startswith(("/", "\\")) or name[1:2] == ":":
+        yield "an absolute path"
+    if ".." in name.replace("\\", "/").split("/"):
+        yield "leads out of the folder"
+    elif any(not part or part == "." for part in parts) or any(
+        character in '\\:*?"<>|' or unicodedata.category(character) in ("Cc", "Cs")
+        for character in name
+    ):
+        yield "not a name that every system takes"
+    if any(len(part.encode("utf-8", "replace")) > 255 for part in parts):
+        yield "too long a name"
+
+
+def shared_places(names: Iterable[str]) -> list[str]:
+    """A line for each name that means the place of another one, or a place below a file.
+
+    Some file systems do not tell upper case from lower, or forms of Unicode.
+    """
+    problems: list[str] = []
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
+        if folded in seen:
+            problems.append(f"{name!r}: the same place as {seen[folded]!r}")
+        seen[folded] = name
+    files = {folded for folded, name in seen.items() if not name.endswith("/")}
+    problems += [
+        f"{name!r}: below what is a file"
+        for folded, name in seen.items()
+        if any(str(parent) in files for parent in PurePosixPath(folded).parents)
+    ]
+    return problems

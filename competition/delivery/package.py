@@ -6,12 +6,22 @@ import hashlib
 import json
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from competition.delivery.contents import CODE, CONTENTS, FORMAT, LOCK, RUN, Contents, File
+from competition.delivery.contents import (
+    CODE,
+    CONTENTS,
+    FORMAT,
+    LOCK,
+    RUN,
+    Contents,
+    File,
+    name_faults,
+    shared_places,
+)
 from competition.delivery.facts import facts_of
 from competition.delivery.fitness import faults_of, refuse_foreign_weights
 from competition.delivery.hosts import texts_for
@@ -96,6 +106,7 @@ def make_package(
         **{f"{RUN}/{name}": path for name, path in verdicts.items()},
     }
     refuse_unspeakable_names(files)
+    _refuse_names(files)
     if LOCK not in files:
         raise InputError(
             f"{tree.root} has no requirements.lock, which every host asks for",
@@ -121,6 +132,18 @@ def make_package(
     parts[CONTENTS] = (contents.model_dump_json(indent=2) + "\n").encode()
     _write(output, parts, contents)
     return Made(contents, output.stat().st_size, sha256_file(output), tuple(left_out))
+
+
+def _refuse_names(names: Iterable[str]) -> None:
+    """Raise InputError for names that `verify` would refuse in a package."""
+    problems = [f"{name!r}: {fault}" for name in names for fault in name_faults(name)]
+    problems += shared_places(names)
+    if problems:
+        raise InputError(
+            "a zip for any system cannot hold these files:",
+            details=shorten(problems, most=20),
+            mend="Rename or remove them.",
+        )
 
 
 def _source(tree: WorkTree, run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:

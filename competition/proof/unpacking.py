@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from competition.delivery.contents import CONTENTS, Contents, read_contents
+from competition.delivery.contents import (
+    CONTENTS,
+    Contents,
+    name_faults,
+    read_contents,
+    shared_places,
+)
 from competition.errors import InputError, NegativeVerdict, shorten
 from competition.files import unwritable
 from competition.terminal import megabytes, progress_bars
@@ -57,19 +62,9 @@ def _refuse(archive: zipfile.ZipFile, package: Path) -> None:
     problems: list[str] = []
     if len(entries) > _MOST_FILES:
         problems.append(f"{len(entries):,} entries; allowed: {_MOST_FILES:,}")
-    # Some file systems do not tell upper case from lower, or forms of Unicode.
-    seen: dict[str, str] = {}
     for entry in entries[:_MOST_FILES]:
-        name = entry.filename
-        problems += [f"{name!r}: {fault}" for fault in _faults(entry)]
-        folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
-        if folded in seen:
-            problems.append(f"{name!r}: the same place as {seen[folded]!r}")
-        seen[folded] = name
-    files = {folded for folded, name in seen.items() if not name.endswith("/")}
-    for folded, name in seen.items():
-        if any(str(parent) in files for parent in PurePosixPath(folded).parents):
-            problems.append(f"{name!r}: below what is a file")
+        problems += [f"{entry.filename!r}: {fault}" for fault in _faults(entry)]
+    problems += shared_places(entry.filename for entry in entries[:_MOST_FILES])
     total, packed = sum(entry.file_size for entry in entries), package.stat().st_size
     if total > _MOST_TIMES * packed + _SMALL:
         problems.append(f"it would become {megabytes(total)}, out of a file of {megabytes(packed)}")
@@ -80,22 +75,9 @@ def _refuse(archive: zipfile.ZipFile, package: Path) -> None:
 
 
 def _faults(entry: zipfile.ZipInfo) -> Iterator[str]:
-    name = entry.filename
-    # zipfile cuts a name at a null byte and turns this system's separators; the first name is
+    # zipfile cuts a name at a null byte and turns this system's separators; the original name is
     # what stands in the file.
-    raw = entry.orig_filename
-    parts = name.rstrip("/").split("/")
-    if raw.startswith(("/", "\\")) or raw[1:2] == ":":
-        yield "an absolute path"
-    if ".." in raw.replace("\\", "/").split("/"):
-        yield "leads out of the folder"
-    elif any(not part or part == "." for part in parts) or any(
-        character in '\\:*?"<>|' or unicodedata.category(character) in ("Cc", "Cs")
-        for character in raw
-    ):
-        yield "not a name that every system takes"
-    if any(len(part.encode("utf-8", "replace")) > 255 for part in parts):
-        yield "too long a name"
+    yield from name_faults(entry.orig_filename)
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         yield "a link" if kind == stat.S_IFLNK else "no plain file"

@@ -289,6 +289,24 @@ def test_links_in_the_source_stay_out(package: Package, tmp_path: Path, project:
     assert "code/passwords" not in files_of(tmp_path / "package.zip")
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("notes: today.md", "not a name that every system takes"),
+        ("license", "the same place as"),
+    ],
+)
+def test_what_a_verifier_could_not_unpack_is_not_packed(
+    package: Package, tmp_path: Path, project: Path, name: str, reason: str
+) -> None:
+    (project / name).touch()
+    commit(project)
+    with pytest.raises(InputError, match="a zip for any system cannot hold") as caught:
+        package(project=project, force=True)
+    assert reason in str(caught.value)
+    assert not (tmp_path / "package.zip").exists()
+
+
 def test_a_source_without_a_lock_is_refused(
     package: Package, tmp_path: Path, project: Path
 ) -> None:
