@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,16 @@ _SMALL = 100 * _BLOCK
 _MOST_FILES = 100_000
 _MOST_CONTENTS = 50 * _BLOCK
 _ENCRYPTED = 0x1 | 0x40
+# What zipfile raises where bytes are not what they should be.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+    struct.error,
+)
 _MEND = "Fetch the package again. If it stays so, do not trust it."
 
 
@@ -47,7 +58,7 @@ def opened(package: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"no such run or package: {package}") from None
     except OSError as error:
         raise InputError(f"cannot read {package}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError) as error:
+    except (*_BROKEN, ValueError) as error:
         raise InputError(
             f"{package} is not a whole zip file: {error}",
             mend="Fetch the package again; it may have been cut short.",
@@ -104,7 +115,7 @@ def contents_of(archive: zipfile.ZipFile, package: Path) -> Contents:
         raise InputError(f"{package}: its {CONTENTS} is too large")
     try:
         return read_contents(archive.read(entry), package)
-    except (zipfile.BadZipFile, zlib.error, EOFError):
+    except (*_BROKEN, OSError):
         raise InputError(f"{package}: its {CONTENTS} is damaged", mend=_MEND) from None
 
 
@@ -143,7 +154,7 @@ def unpack(archive: zipfile.ZipFile, contents: Contents, package: Path, folder: 
             listed = contents.files[name]
             try:
                 digest = _extract(archive, entries[name], folder / name)
-            except (zipfile.BadZipFile, zlib.error, EOFError):
+            except _BROKEN:
                 digest = None
             except OSError as error:
                 raise unwritable(
@@ -162,7 +173,11 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> st
     """Write an entry to `path`, never more bytes than it declares; their SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     digest, left = hashlib.sha256(), entry.file_size
-    with archive.open(entry) as source, path.open("xb") as target:
+    try:
+        opened_entry = archive.open(entry)
+    except OSError as error:  # the place that is named for it is none
+        raise zipfile.BadZipFile(str(error)) from None
+    with opened_entry as source, path.open("xb") as target:
         while block := source.read(_BLOCK):
             left -= len(block)
             if left < 0:

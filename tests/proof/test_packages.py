@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -107,15 +107,18 @@ def verify(package: Path, tmp_path: Path, data: Path = FIXTURE, *, retrain: bool
         verify_unpacked(found, python, [], data=data, out=tmp_path / "out", retrain=retrain)
 
 
-def left_behind() -> set[str]:
-    temporary = Path(os.environ.get("TMPDIR", "/tmp"))
-    return {path.name for path in temporary.glob("package-*")}
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files of this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 def test_a_package_comes_out_the_same_from_its_weights_on_another_folder(
-    winner: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    winner: Path, tmp_path: Path, temporary: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = left_behind()
     shutil.copytree(FIXTURE, tmp_path / "elsewhere")
     verify(winner, tmp_path, tmp_path / "elsewhere")
     printed = capfd.readouterr()
@@ -126,7 +129,7 @@ def test_a_package_comes_out_the_same_from_its_weights_on_another_folder(
     again = tmp_path / "out" / "verify" / "run" / "predictions"
     with zipfile.ZipFile(winner) as archive:
         assert (again / "submission.csv").read_bytes() == archive.read("run/submission.csv")
-    assert left_behind() == before
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.slow  # its own processes; what they do is tested in test_origins and test_verify
@@ -218,19 +221,18 @@ class Pickled:
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth", "weights"])
 def test_foreign_weights_are_refused_and_never_loaded(
-    drawn: Path, tmp_path: Path, name: str
+    drawn: Path, tmp_path: Path, temporary: Path, name: str
 ) -> None:
     trap = tmp_path / "the pickle was loaded"
     torch.save(Pickled(trap), tmp_path / "evil")
     evil = (tmp_path / "evil").read_bytes()
     forged = repacked(drawn, tmp_path / "forged.zip", {f"run/members/a/{name}": evil})
-    before = left_behind()
     with pytest.raises(InputError) as caught, unpacked(forged):
         pass
     assert not isinstance(caught.value, NegativeVerdict)
     assert f"run/members/a/{name}" in str(caught.value)
     assert not trap.exists()
-    assert left_behind() == before
+    assert list(temporary.iterdir()) == []
     torch.load(tmp_path / "evil", weights_only=False)
     assert trap.exists()  # the trap works
 
