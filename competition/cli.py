@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from competition.commands import auditing, making, proving, starting, storing
+from competition.commands import auditing, making, packaging, proving, starting, storing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,4 +19,5 @@ app.add_typer(starting.app)
 app.add_typer(auditing.app)
 app.add_typer(making.app)
 app.add_typer(proving.app)
+app.add_typer(packaging.app)
 app.add_typer(storing.app)

@@ -21,8 +21,8 @@ from competition.commands.options import (
     answered,
     settings_of,
 )
-from competition.errors import NegativeVerdict
-from competition.terminal import clock, console, say
+from competition.errors import InputError, NegativeVerdict
+from competition.terminal import box, clock, console, megabytes, say
 
 if TYPE_CHECKING:
     from competition.proof.runs import Report
@@ -133,25 +133,57 @@ def diff(
 
 @app.command(
     epilog="Examples:\n\ncompetition verify runs/full\n\n"
-    "competition verify runs/full M27g --predict-only --data ~/wheat"
+    "competition verify runs/full M27g --predict-only --data ~/wheat\n\n"
+    "competition verify full-zindi.zip --data ~/wheat"
 )
 @answered
 def verify(
-    run: Annotated[Path, typer.Argument(help="Folder of a recorded run, such as runs/full.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|PACKAGE", help="Folder of a recorded run, or the zip of a package."
+        ),
+    ],
     members: Annotated[
         list[str] | None, typer.Argument(help="Members. Default: all.", show_default=False)
     ] = None,
     predict_only: Annotated[
-        bool, typer.Option("--predict-only", help="Only predict again, with the recorded weights.")
+        bool,
+        typer.Option(
+            "--predict-only",
+            help="Only predict again, with the recorded weights; of a package that is the default.",
+        ),
+    ] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train again, also what is in a package.")
+    ] = False,
+    this_environment: Annotated[
+        bool,
+        typer.Option(
+            "--this-environment",
+            help="A package: run its code in the present environment, whose versions must be the "
+            "lock's. Default: a fresh one.",
+        ),
     ] = False,
     data: Data = None,
     out: Out = RUNS,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make a recorded run again from its manifest and compare: exit code 0 same bits, 1 not."""
+    """Make a recorded run or a package again and compare: exit code 0 same bits, 1 not.
+
+    The code of a package is run on this machine.
+    """
+    if predict_only and retrain:
+        raise InputError("--predict-only and --retrain exclude each other")
+    if not run.is_dir():
+        _verify_package(run, members or [], data, out, retrain, this_environment)
+        return
+    if this_environment:
+        raise InputError("--this-environment is for a package; a run is always made again here")
     from competition import summaries
     from competition.delivery.provenance import recorded_settings
+    from competition.proof import origins
     from competition.proof import verify as proof
     from competition.proof.runs import compare_runs
 
@@ -164,10 +196,14 @@ def verify(
         say("other bits are to be expected where one of these decides them; going on")
     else:
         say("[bold]environment[/] as recorded")
+    origins.refuse_other_data(run, settings)
+    again = out / "verify" / run.resolve().name
     if predict_only:
-        found = proof.verify_predictions(run, settings, names)
+        origins.refuse_other_settings(run, settings, names)
+        found = proof.verify_predictions(run, settings, names, again / "predictions")
+        proof.keep(found, again / "predictions.json")
     else:
-        found = proof.verify(run, settings, names, out / "verify" / run.resolve().name)
+        found = proof.verify(run, settings, names, again)
     console.quiet = False
     console.print(summaries.verification(found))
     say(f"took {clock(time.perf_counter() - started)}")
@@ -178,6 +214,60 @@ def verify(
     what = "the predictions of" if predict_only else ""
     text = f"{what} {len(names)} {'member' if len(names) == 1 else 'members'} of {run}".strip()
     say(f"[bold green]same bits[/]: {escape(text)} made again")
+
+
+def _verify_package(
+    package: Path,
+    members: list[str],
+    data: Path | None,
+    out: Path,
+    retrain: bool,
+    this_environment: bool,
+) -> None:
+    import sys
+    from contextlib import ExitStack
+
+    from competition.delivery.contents import LOCK
+    from competition.files import sha256_file
+    from competition.proof import packages
+
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        found = stack.enter_context(packages.unpacked(package))
+        contents = found.contents
+        if data is None:
+            raise InputError(
+                "a package holds no images",
+                mend="Name the folder of the competition's data: --data",
+            )
+        size = megabytes(package.stat().st_size)
+        say(f"[bold]package[/]   {escape(str(package))}, {size}, SHA-256 {sha256_file(package)}")
+        made = f"{contents.competition}, for {contents.host}, commit {contents.commit or 'unknown'}"
+        say(f"made      {escape(made)}")
+        if contents.forced:
+            box("forced", "made although this speaks against it:\n" + "\n".join(contents.why))
+        say(f"files     all {len(contents.files):,} as listed")
+        say("[yellow]its code is run on this machine now[/]: Ctrl-C if you do not trust it")
+        python = Path(sys.executable)
+        if this_environment:
+            packages.refuse_other_versions(found.lock)
+        else:
+            began = time.perf_counter()
+            python = stack.enter_context(packages.fresh_environment(found.lock))
+            say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
+        packages.verify_unpacked(
+            found,
+            python,
+            members,
+            data=data,
+            out=out / "verify" / package.stem,
+            retrain=retrain,
+            quiet=console.quiet,
+        )
+    console.quiet = False
+    what = "trained again" if retrain else "predicted again from its weights"
+    took = clock(time.perf_counter() - started)
+    say(f"[bold green]verified[/]: {escape(str(package))}, {what} by its own code, {took}")
 
 
 def _tell(report: Report, *, replay: bool, data: Path | None, quiet: bool = False) -> None:

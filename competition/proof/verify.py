@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from competition import pipeline, submitting
@@ -21,6 +20,7 @@ from competition.training.records import refuse_changed_files
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
 PREDICTIONS = ("valid.csv", "test.csv")
 
@@ -108,44 +108,51 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     prepared = pipeline.prepare(settings, again)
     pipeline.train(prepared, names, started)
     comparisons = compare_members(run, again, names)
-    submission = blend = None
-    recorded = read_manifest(run)["content"]
-    if recorded["submission"] and set(names) == set(settings.members):
-        chosen = submitting.blend_run(
-            again, settings, prepared.sample_path, again / "submission.csv"
-        )
-        submission = sha256_file(again / "submission.csv") == recorded["submission"]
-        blend = chosen.record() == recorded["blend"] if recorded.get("blend") else None
+    blended = _blended(run, again, settings, names, prepared.sample_path, again)
     pipeline.keep_record(prepared, started)
-    found = Verification(comparisons, submission, blend, again)
-    _write(again / "verify.json", found)
+    found = Verification(comparisons, *blended, again)
+    keep(found, again / "verify.json")
     return found
 
 
-def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> Verification:
-    """Predict with the recorded weights again, and compare.
+def _same_submission(
+    run: Path, again: Path, settings: Settings, names: Sequence[str], sample_path: Path
+) -> bool | None:
+    """Blend the predictions that were made again, and compare; None when there is nothing to."""
+    recorded: str | None = read_manifest(run)["content"]["submission"]
+    if not recorded or set(names) != set(settings.members):
+        return None
+    pairs = submitting.members_to_blend(run, settings)
+    files = [(again / path.relative_to(run), weight) for path, weight in pairs]
+    submitting.blend_files(files, settings, sample_path, again / "submission.csv")
+    return sha256_file(again / "submission.csv") == recorded
+
+
+def verify_predictions(
+    run: Path, settings: Settings, names: Sequence[str], again: Path
+) -> Verification:
+    """Predict with the recorded weights again, blend, and compare.
 
     Args:
         run: As for `verify`.
         settings: As for `verify`.
         names: As for `verify`.
+        again: Folder of the new predictions. What an earlier verification left there is removed.
 
     Raises:
-        InputError: As `verify`, or the weights do not fit.
+        InputError: As `verify`, or the weights are foreign or do not fit.
     """
-    from safetensors.torch import load_file
-
     from competition.training.members import open_workshop
 
+    shutil.rmtree(again, ignore_errors=True)
     prepared = pipeline.prepare(settings, run)
     comparisons = []
 
     def compare(title: str, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
-        with TemporaryDirectory(prefix="verify-") as temporary:
-            for file, table in tables.items():
-                write_csv(Path(temporary) / file, table)
-            recorded = run / "members" / name
-            comparisons.extend(compare_files(title, recorded, Path(temporary), PREDICTIONS))
+        place = Path("members") / name
+        for file, table in tables.items():
+            write_csv(again / place / file, table)
+        comparisons.extend(compare_files(title, run / place, again / place, PREDICTIONS))
 
     for name in names:
         untrained = settings.model_copy(
@@ -162,25 +169,55 @@ def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> V
             workshop = open_workshop(
                 each.name, untrained, prepared.index, prepared.pixels, prepared.environment
             )
-            weights = load_file(run / "members" / each.name / "weights.safetensors")
-            workshop.learner.model.load_state_dict(weights)
+            weights = run / "members" / each.name / "weights.safetensors"
+            load_weights(workshop.learner.model, weights)
             predicted.append(workshop.predictions())
             compare(each.title, each.name, predicted[-1])
         if trainings[0].fold:
             compare(name, name, together(predicted, name))
-    submission = blend = None
+    # `members_of` has checked that the recorded predictions are those of the manifest.
+    blended = _blended(run, run, settings, names, prepared.sample_path, again)
+    return Verification(comparisons, *blended, None)
+
+
+def _blended(
+    run: Path, source: Path, settings: Settings, names: Sequence[str], sample: Path, again: Path
+) -> tuple[bool | None, bool | None]:
+    """Blend the members of `source`; whether the submission, and the blend, are those of `run`."""
     recorded = read_manifest(run)["content"]
-    if recorded["submission"] and set(names) == set(settings.members):
-        # `members_of` has checked that these predictions are the recorded ones.
-        with TemporaryDirectory(prefix="verify-") as temporary:
-            output = Path(temporary) / "submission.csv"
-            chosen = submitting.blend_run(run, settings, prepared.sample_path, output)
-            submission = sha256_file(output) == recorded["submission"]
-        blend = chosen.record() == recorded["blend"] if recorded.get("blend") else None
-    return Verification(comparisons, submission, blend, None)
+    if not recorded["submission"] or set(names) != set(settings.members):
+        return None, None
+    chosen = submitting.blend_run(source, settings, sample, again / "submission.csv")
+    same = sha256_file(again / "submission.csv") == recorded["submission"]
+    return same, chosen.record() == recorded["blend"] if recorded.get("blend") else None
 
 
-def _write(path: Path, found: Verification) -> None:
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put recorded weights into a model; only the format safetensors is read.
+
+    Raises:
+        InputError: They are in another format, which might run code, or of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a file of the format safetensors, and is not read: {error}",
+            mend="Another format may run code when it is read. Put the recorded file back.",
+        ) from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} holds the weights of another network:", details=str(error).splitlines()[1:6]
+        ) from None
+
+
+def keep(found: Verification, path: Path) -> None:
+    """Write down what a verification showed."""
     write_json(
         path,
         {

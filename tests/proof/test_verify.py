@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from competition import pipeline, submitting
 from competition.delivery.provenance import recorded_settings
@@ -105,10 +107,17 @@ def test_another_blend_is_seen_in_the_submission(run: Path, tmp_path: Path) -> N
     assert not found.same
 
 
-def test_predictions_are_made_again_from_the_recorded_weights(run: Path) -> None:
-    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"])
+def test_predictions_are_made_again_from_the_recorded_weights(run: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    (again / "members").mkdir(parents=True)
+    (again / "members" / "old").touch()  # of an earlier verification
+    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"], again)
     assert found.same
     assert [row.file for row in found.comparisons] == ["valid.csv", "test.csv"] * 2
+    assert found.submission is True
+    assert (again / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
+    assert sorted(path.name for path in (again / "members").iterdir()) == ["a", "b"]
+    assert verify_predictions(run, recorded_settings(run, None), ["a"], again).submission is None
 
 
 @pytest.fixture
@@ -123,23 +132,27 @@ def fitted(run: Path) -> Path:
     return run
 
 
-def test_a_fitted_blend_is_fitted_again_from_the_recorded_predictions(fitted: Path) -> None:
+def test_a_fitted_blend_is_fitted_again_from_the_recorded_predictions(
+    fitted: Path, tmp_path: Path
+) -> None:
     recorded = json.loads((fitted / "manifest.json").read_text())["content"]["blend"]
     assert recorded["method"] == "optimised"
     # What is beside the record is not asked.
     (fitted / "blend.json").write_text("{}")
     (fitted / "submission.csv").write_text("")
     settings = recorded_settings(fitted, None)
-    found = verify_predictions(fitted, settings, ["a", "b"])
+    found = verify_predictions(fitted, settings, ["a", "b"], tmp_path / "again")
     assert found.submission is found.blend is True
     assert (fitted / "blend.json").read_text() == "{}", "and nothing is written"
 
     # Of one member alone there is no blend to compare.
-    assert verify_predictions(fitted, settings, ["a"]).blend is None
+    assert verify_predictions(fitted, settings, ["a"], tmp_path / "again").blend is None
 
 
 @pytest.mark.parametrize("what", ["weights", "temperature"])
-def test_a_recorded_blend_that_the_fit_does_not_give_is_seen(fitted: Path, what: str) -> None:
+def test_a_recorded_blend_that_the_fit_does_not_give_is_seen(
+    fitted: Path, tmp_path: Path, what: str
+) -> None:
     def change(manifest: dict[str, Any]) -> None:
         blend = manifest["content"]["blend"]
         if what == "weights":
@@ -149,22 +162,80 @@ def test_a_recorded_blend_that_the_fit_does_not_give_is_seen(fitted: Path, what:
             blend["temperature"] = 1.5
 
     tampered(fitted, change)
-    found = verify_predictions(fitted, recorded_settings(fitted, None), ["a", "b"])
+    found = verify_predictions(
+        fitted, recorded_settings(fitted, None), ["a", "b"], tmp_path / "again"
+    )
     assert all(row.same for row in found.comparisons)
     assert found.submission is True
     assert found.blend is False
     assert not found.same
 
 
-def test_a_run_that_was_recorded_before_blends_were_is_still_verified(run: Path) -> None:
+def test_a_run_that_was_recorded_before_blends_were_is_still_verified(
+    run: Path, tmp_path: Path
+) -> None:
     tampered(run, lambda manifest: manifest["content"].pop("blend"))
-    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"])
+    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
     assert found.submission is True
     assert found.blend is None
     assert found.same
 
 
-def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path) -> None:
+def test_another_blend_is_seen_from_the_weights_alone(run: Path, tmp_path: Path) -> None:
+    def reweigh(manifest: dict[str, Any]) -> None:
+        manifest["content"]["settings"]["blend"]["weights"]["a"] = 3.0
+
+    tampered(run, reweigh)
+    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
+    assert all(row.same for row in found.comparisons)
+    assert found.submission is False
+    assert not found.same
+
+
+class Pickled:
+    """Whoever loads it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_foreign_weights_are_refused_and_never_loaded(run: Path, tmp_path: Path) -> None:
+    trap = tmp_path / "the pickle was loaded"
+    weights = run / "members" / "a" / "weights.safetensors"
+    torch.save(Pickled(trap), weights)
+
+    def record(manifest: dict[str, Any]) -> None:
+        manifest["content"]["members"]["a"]["files"][weights.name] = sha256_file(weights)
+
+    tampered(run, record)
+    assert members_of(run, ["a"]) == ["a"]
+    with pytest.raises(InputError, match="not a file of the format safetensors, and is not read"):
+        verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+    assert not trap.exists()
+    torch.load(weights.rename(tmp_path / "a.pth"), weights_only=False)
+    assert trap.exists()  # the trap works
+    save_file({"x": torch.zeros(1)}, weights)
+    with pytest.raises(InputError, match="holds the weights of another network"):
+        verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+
+
+def test_weights_with_one_bit_changed_do_not_give_the_predictions(
+    run: Path, tmp_path: Path
+) -> None:
+    path = run / "members" / "a" / "weights.safetensors"
+    weights = load_file(path)
+    # The last layer's: after a batch norm, a body's bit may be rounded away.
+    name = [name for name in weights if weights[name].dim() == 2][-1]
+    weights[name].view(torch.int32)[0, 0] ^= 1 << 22
+    save_file(weights, path)
+    found = verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+    assert [row.file for row in found.comparisons if not row.same] == ["valid.csv", "test.csv"]
+
+
+def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path, tmp_path: Path) -> None:
     path = run / "members" / "a" / "test.csv"
     table = pd.read_csv(path, dtype={"id": str})
     names = list(table.columns)
@@ -176,7 +247,7 @@ def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path) -> None:
 
     tampered(run, record)
     assert members_of(run, ["a"]) == ["a"]
-    found = verify_predictions(run, recorded_settings(run, None), ["a"])
+    found = verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
     assert [row.file for row in found.comparisons if not row.same] == ["test.csv"]
 
 

@@ -35,6 +35,18 @@ def test_the_default_answers_are_accepted() -> None:
     assert mistakes() == []
 
 
+def test_a_project_gets_all_of_the_engine_that_the_wheel_has() -> None:
+    common = GENERATION["common_files"](DEFAULTS)
+    engine = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "competition").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "competition/delivery/texts/common.md" in engine
+    # Its settings are the project's own.
+    assert engine - common.keys() == {"competition/competition.toml"}
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
