@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from competition.commands import making, proving, starting, storing
+from competition.commands import making, proving, reporting, starting, storing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,4 +18,5 @@ app = typer.Typer(
 app.add_typer(starting.app)
 app.add_typer(making.app)
 app.add_typer(proving.app)
+app.add_typer(reporting.app)
 app.add_typer(storing.app)
