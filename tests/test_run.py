@@ -144,7 +144,7 @@ def test_a_named_data_folder_that_is_missing_is_never_replaced(
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "train", "blend", "validate", "twins", "diff", "verify", "cache"]
+    "command", ["run", "train", "blend", "validate", "twins", "diff", "verify", "report", "cache"]
 )
 def test_every_command_explains_itself_with_an_example(
     competition: Competition, command: str

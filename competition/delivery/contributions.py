@@ -28,7 +28,8 @@ def held_out_tables(run: Path, names: Iterable[str]) -> dict[str, pd.DataFrame]:
     tables = {
         name: read_csv(path, text=("id", "label")) for name, path in paths.items() if path.is_file()
     }
-    return {name: table for name, table in tables.items() if len(table)}
+    # As read, each column is a block of its own: of a thousand, pandas warns at the next insertion.
+    return {name: table.copy() for name, table in tables.items() if len(table)}
 
 
 def blended(

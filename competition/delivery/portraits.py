@@ -24,7 +24,7 @@ class Course:
     """
 
     name: str
-    epochs: int
+    epochs: Shown
     train_loss: Shown
     valid_loss: Shown
     lowest: Shown
@@ -96,7 +96,7 @@ def _course(fold: str, place: str, table: pd.DataFrame) -> Course:
     lowest = int(losses.argmin()) if losses.notna().any() else last
     return Course(
         name=fold,
-        epochs=len(table),
+        epochs=source.show(last, "epoch", form="d"),
         train_loss=source.show(last, "train_loss", form=".4f"),
         valid_loss=source.show(last, "valid_loss", form=".4f"),
         lowest=source.show(lowest, "valid_loss", form=".4f"),

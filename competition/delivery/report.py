@@ -12,7 +12,7 @@ import pandas as pd
 from competition.delivery.contributions import added, blended, held_out_tables, without_each
 from competition.delivery.figures import calibration_curve
 from competition.delivery.judging import HeldOut, judge
-from competition.delivery.portraits import Portrait, portrait
+from competition.delivery.portraits import portrait
 from competition.delivery.provenance import read_manifest, recorded_settings
 from competition.delivery.showing import Shown, Source, read_source
 from competition.delivery.thumbnails import Thumbnails
@@ -83,9 +83,7 @@ def gather(run: Path, data: Path | None = None) -> dict[str, Any]:
     )
     judged = computed["judged"]
     thumbnails = Thumbnails(settings.data_folder, _index(run))
-    pictures = {
-        key: thumbnails.of(*key) for key in _images_shown(judged, audit)
-    }
+    pictures = {key: thumbnails.of(*key) for key in _images_shown(judged, audit)}
     return {
         "run": run.resolve().name,
         "settings": settings,
@@ -150,7 +148,9 @@ def _computed(
             computed["adds"] = added(compared.value, computed["without"], metric)
     if blend is not None:
         chosen = [
-            each["nested"] for each in blend.content["candidates"] if each["method"] == blend.at("method")
+            each["nested"]
+            for each in blend.content["candidates"]
+            if each["method"] == blend.at("method")
         ]
         if chosen:
             computed["adds"] = added(chosen[0], blend.content["without"], metric)
@@ -226,9 +226,7 @@ def _index(run: Path) -> pd.DataFrame | None:
         raise InputError(f"{path} is damaged: {error}") from None
 
 
-def _images_shown(
-    judged: dict[str, Any] | None, audit: Source | None
-) -> list[tuple[str, str]]:
+def _images_shown(judged: dict[str, Any] | None, audit: Source | None) -> list[tuple[str, str]]:
     """(part, id) of each image with a thumbnail, in the order of the page."""
     shown: list[tuple[str, str]] = []
     if judged is not None:

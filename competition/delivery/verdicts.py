@@ -79,7 +79,9 @@ def _twins(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
     names = ", ".join(shorten(_members(rows), 12))
     done = ", ".join(content["hostilities"]) or "none"
     if state == "other":
-        text = f"The last twins ({names}) were not trained as this run was: other bits to begin with."
+        text = (
+            f"The last twins ({names}) were not trained as this run was: other bits to begin with."
+        )
     elif not content["same"]:
         text = f"Trained twice, {names} came out with other bits."
     elif not content["control_differs"]:
@@ -103,9 +105,12 @@ def _verify(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
     rows = _rows(source)
     state = _state(rows, files, same=source.content["same"])
     names = ", ".join(shorten(_members(rows), 12))
+    changed = ", ".join(shorten(_members(row for row in rows if not row.same), 12))
     text = {
         "same": f"Trained again from the manifest, {names} came out with the same bits.",
-        "differ": "Trained again from the manifest, the run came out with other bits.",
+        "differ": f"Trained again from the manifest, {changed} came out with other bits."
+        if changed
+        else "Trained again from the manifest, every member came out with the same bits.",
         "other": "The last verification was of other files than this run's.",
     }[state]
     submission = {
@@ -150,9 +155,7 @@ def _members(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row.member for row in rows))
 
 
-def _state(
-    rows: tuple[Row, ...], files: Mapping[str, Mapping[str, str]], *, same: bool
-) -> State:
+def _state(rows: tuple[Row, ...], files: Mapping[str, Mapping[str, str]], *, same: bool) -> State:
     own = all(row.first.value == files.get(row.member, {}).get(row.file) for row in rows)
     if not rows or not own:
         return "other"
