@@ -93,10 +93,19 @@ def without_each(
     return scores
 
 
-def added(with_all: float, without: Mapping[str, float], metric: str) -> dict[str, float]:
-    """By member, by how much the blend is better with it than without it; below 0: worse."""
+def added(
+    with_all: float | None, without: Mapping[str, float | None], metric: str
+) -> dict[str, float]:
+    """By member, by how much the blend is better with it than without it; below 0: worse.
+
+    A score that is None is not defined, and nothing is said of the member.
+    """
     sign = 1 if METRICS[metric].higher_is_better else -1
-    return {name: sign * (with_all - value) for name, value in without.items()}
+    return {
+        name: sign * (with_all - value)
+        for name, value in without.items()
+        if with_all is not None and value is not None
+    }
 
 
 def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -104,8 +113,8 @@ def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
     Guo et al., "On calibration of modern neural networks", ICML 2017, on log p as the logits.
     """
-    with np.errstate(divide="ignore"):
-        logits = np.log(probabilities) / temperature
+    smallest = np.finfo(np.float64).eps
+    logits = np.log(np.clip(probabilities, smallest, 1.0)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     tempered: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
     return tempered

@@ -55,7 +55,7 @@ _STYLE: Any = {
 }
 # A few epochs are points; many are a line.
 _POINTS = 12
-# Inches; a picture is shown at its own width on a phone, so that its text is as large as the page's.
+# Inches: on a phone a picture is as wide as that, and its text nearly as large as the page's.
 _WIDTH = 3.5
 
 

@@ -105,6 +105,7 @@ def gather(run: Path, data: Path | None = None) -> dict[str, Any]:
         else "",
         "judged_what": judged_what,
         "blend": blend,
+        "is_taken": _is_taken,
         "audit": audit,
         "most_groups": MOST_GROUPS,
         "most_of_a_group": MOST_OF_A_GROUP,
@@ -147,14 +148,15 @@ def _computed(
             computed["without"] = without_each(tables, weights, settings)
             computed["adds"] = added(compared.value, computed["without"], metric)
     if blend is not None:
-        chosen = [
-            each["nested"]
-            for each in blend.content["candidates"]
-            if each["method"] == blend.at("method")
-        ]
-        if chosen:
-            computed["adds"] = added(chosen[0], blend.content["without"], metric)
+        taken = [each["nested"] for each in blend.content["candidates"] if _is_taken(each, blend)]
+        if taken:
+            computed["adds"] = added(taken[0], blend.content["without"], metric)
     return computed, what
+
+
+def _is_taken(candidate: dict[str, Any], blend: Source) -> bool:
+    """Whether it is the blend: one method may stand there with a temperature and without."""
+    return all(candidate[key] == blend.at(key) for key in ("method", "temperature"))
 
 
 def _judged(

@@ -16,7 +16,8 @@ from competition.errors import InputError
 Value = str | int | float | bool | None
 
 _ELEMENT = Markup(
-    '<data value="{value}" data-source="{source}" data-key="{key}" data-value="{full}">{text}</data>'
+    '<data value="{value}" data-source="{source}" data-key="{key}" data-value="{full}">'
+    "{text}</data>"
 )
 
 
@@ -110,9 +111,9 @@ def pointer(*path: str | int) -> str:
 
 def _text(value: Any, form: str | Callable[[Any], str]) -> str:
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     if isinstance(value, float) and math.isnan(value):
         return "not defined"
     text = form(value) if callable(form) else format(value, form)
     # A hyphen is no minus sign, and narrower than a plus.
-    return text.replace("-", "−") if isinstance(value, float) else text
+    return text.replace("-", "\N{MINUS SIGN}") if isinstance(value, float) else text

@@ -79,8 +79,8 @@ class Thumbnails:
             sentences.append("Without thumbnails: the run has no index.parquet.")
         if self._gone:
             sentences.append(
-                f"{_images(self._gone)} without a thumbnail: not in {self._folder} any more, or not "
-                "readable. `competition report RUN --data DIR` names where the data is now."
+                f"{_images(self._gone)} without a thumbnail: not in {self._folder} any more, or "
+                "not readable. `competition report RUN --data DIR` names where the data is now."
             )
         if self._changed:
             sentences.append(

@@ -113,12 +113,7 @@ def _verify(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
         else "Trained again from the manifest, every member came out with the same bits.",
         "other": "The last verification was of other files than this run's.",
     }[state]
-    submission = {
-        True: "The submission came out with the same bits.",
-        False: "The submission came out with other bits.",
-        None: "The submission was not made again: there was none, or not all members were.",
-    }[source.content["submission"]]
-    return Verdict("Verification", state, text, (submission,), rows)
+    return Verdict("Verification", state, text, _blend_and_submission(source), rows)
 
 
 def _predictions(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
@@ -130,7 +125,28 @@ def _predictions(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verd
         "differ": "Predicted again from the recorded weights, the run gave other bits.",
         "other": "The last verification of predictions was of other files than this run's.",
     }[state]
-    return Verdict("Verification of the predictions", state, text, (), rows, trained=False)
+    return Verdict(
+        "Verification of the predictions",
+        state,
+        text,
+        _blend_and_submission(source),
+        rows,
+        trained=False,
+    )
+
+
+def _blend_and_submission(source: Source) -> tuple[str, ...]:
+    told = {
+        True: "The submission came out with the same bits.",
+        False: "The submission came out with other bits.",
+        None: "The submission was not made again: there was none, or not all members were.",
+    }
+    blend = {
+        True: "The blend has the recorded weights again.",
+        False: "The blend came out with other weights than the recorded ones.",
+    }
+    fitted = source.at("blend")
+    return ((blend[fitted],) if fitted is not None else ()) + (told[source.at("submission")],)
 
 
 def _rows(source: Source) -> tuple[Row, ...]:
@@ -163,13 +179,14 @@ def _state(rows: tuple[Row, ...], files: Mapping[str, Mapping[str, str]], *, sam
 
 
 def overall(verdicts: Iterable[Verdict]) -> tuple[State | Literal["none"], list[str]]:
-    """The verdicts in one, and the members that were checked for it; "none": nothing of this run.
+    """The verdicts in one, and whose bits it is about; "none": nothing has checked this run.
 
-    That predictions come out again is not that a training does.
+    Those of members that differ, none of them where it is only the blend, or of members that are
+    the same. That predictions come out again is not that a training does.
     """
     own = [each for each in verdicts if each.state != "other" and each.trained]
-    for state in ("differ", "same"):
-        members = [name for each in own if each.state == state for name in _members(each.rows)]
-        if members:
-            return state, sorted(set(members))
+    if any(each.state == "differ" for each in own):
+        return "differ", _members(row for each in own for row in each.rows if not row.same)
+    if own:
+        return "same", _members(row for each in own for row in each.rows)
     return "none", []

@@ -123,17 +123,11 @@ def log_loss(predictions: pd.DataFrame, labels: Iterable[str]) -> float:
         predictions: An id column, then a column of probabilities per class.
         labels: The true class of each row.
     """
-    return float(image_losses(predictions, labels).mean())
-
-
-def image_losses(predictions: pd.DataFrame, labels: Iterable[str]) -> npt.NDArray[np.float64]:
-    """-log p(true class) of each row, in nats; arguments as for `log_loss`, their mean."""
     classes = list(predictions.columns[1:])
     truth = _numbers(labels, classes)
     probabilities = predictions[classes].to_numpy(dtype=np.float64)
     chosen = probabilities[np.arange(len(truth)), truth]
-    losses: npt.NDArray[np.float64] = -np.log(np.clip(chosen, _SMALLEST, 1.0))
-    return losses
+    return float(-np.log(np.clip(chosen, _SMALLEST, 1.0)).mean())
 
 
 def _numbers(labels: Iterable[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -36,6 +36,8 @@ class _Parser(HTMLParser):
         self.found: list[Element] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in _IN_A_LINE:
+            self.handle_data(" ")
         inside = tuple(each.tag for each in self.open)
         element = Element(tag, {key: value or "" for key, value in attrs}, inside)
         self.found.append(element)

@@ -36,7 +36,8 @@ CONTRASTS = """() => {
   const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
   const behind = element => {
     const layers = [];
-    for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+    for (let e = element; e; e = e.parentElement)
+      layers.push(rgba(getComputedStyle(e).backgroundColor));
     return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255]);
   };
   const light = colour => colour
@@ -54,7 +55,7 @@ CONTRASTS = """() => {
     const colour = element.closest("svg") ? style.fill : style.color;
     const [a, b] = [light(over(rgba(colour), paper)), light(paper)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    found.push([ratio, `${node.data.trim().slice(0, 40)} (${element.tagName}.${element.className})`]);
+    found.push([ratio, `${node.data.trim().slice(0, 40)} (${element.tagName})`]);
   }
   return found;
 }"""
@@ -127,7 +128,7 @@ def test_it_is_drawn_without_a_word_and_without_a_request(
     browser: Browser, report: Path, complaints: list[str], scheme: Any
 ) -> None:
     page = opened(browser, report, complaints, color_scheme=scheme)
-    assert page.title() == "Run full – Wheat"
+    assert page.title() == "Run full \N{EN DASH} Wheat"
     for details in page.query_selector_all("details"):
         details.evaluate("each => each.open = true")
     drawn = page.query_selector_all("svg, img")
