@@ -164,7 +164,6 @@ def verify(
         say("[bold]environment[/] as recorded")
     if predict_only:
         found = proof.verify_predictions(run, settings, names)
-        proof.keep(found, out / "verify" / run.resolve().name / "predictions.json")
     else:
         found = proof.verify(run, settings, names, out / "verify" / run.resolve().name)
     console.quiet = False

@@ -106,7 +106,7 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
         submission = sha256_file(again / "submission.csv") == recorded["submission"]
     pipeline.keep_record(prepared, started)
     found = Verification(comparisons, submission, again)
-    keep(found, again / "verify.json")
+    _write(again / "verify.json", found)
     return found
 
 
@@ -149,8 +149,7 @@ def verify_predictions(run: Path, settings: Settings, names: Sequence[str]) -> V
     return Verification(comparisons, None, None)
 
 
-def keep(found: Verification, path: Path) -> None:
-    """Write down what a verification showed, for the report."""
+def _write(path: Path, found: Verification) -> None:
     write_json(
         path,
         {

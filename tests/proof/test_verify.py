@@ -158,9 +158,6 @@ def test_the_command_verifies_shows_the_environment_and_names_what_differs(
     assert good.returncode == 0, good.stderr
     assert "environment as recorded" in good.stdout
     assert "same bits: the predictions of 1 member" in good.stdout
-    verdict = json.loads((tmp_path / "runs" / "verify" / "full" / "predictions.json").read_text())
-    assert verdict["same"]
-    assert {row["member"] for row in verdict["comparisons"]} == {"b"}
 
     tampered(run, change)
     bad = competition("verify", run, "a")
