@@ -110,7 +110,8 @@ def _verify(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
         "same": f"Trained again from the manifest, {names} came out with the same bits.",
         "differ": f"Trained again from the manifest, {changed} came out with other bits."
         if changed
-        else "Trained again from the manifest, every member came out with the same bits.",
+        else "Trained again from the manifest, every member came out with the same bits, but not "
+        "the blend.",
         "other": "The last verification was of other files than this run's.",
     }[state]
     return Verdict("Verification", state, text, _blend_and_submission(source), rows)
