@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from competition.commands import auditing, making, packaging, proving, starting, storing
+from competition.commands import (
+    auditing,
+    making,
+    packaging,
+    proving,
+    reporting,
+    starting,
+    storing,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,5 +27,6 @@ app.add_typer(starting.app)
 app.add_typer(auditing.app)
 app.add_typer(making.app)
 app.add_typer(proving.app)
+app.add_typer(reporting.app)
 app.add_typer(packaging.app)
 app.add_typer(storing.app)

@@ -22,6 +22,7 @@ READ_FROM_DATA = "read from the data folder"
 # where they need neither this competition's settings nor its drawn photos.
 COMMON = (
     "competition/**/*.py",
+    "competition/delivery/page/*",
     "competition/delivery/texts/*",
     "noxfile.py",
     "requirements.lock",

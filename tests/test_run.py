@@ -26,6 +26,7 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
         "resnet18",
         "uniform guessing: 1.0986",
         "submission runs/full/submission.csv, checked against the sample: valid",
+        "report     runs/full/report.html",
         "done in",
     ):
         assert text in answer.stdout
@@ -36,6 +37,10 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     index = pd.read_parquet(run / "index.parquet")
     assert index["id"].is_monotonic_increasing is False  # two parts, each sorted
     assert len(index) == 120
+
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3  # a learning curve of each member, the calibration
+    assert page.count("data:image/jpeg;base64,") >= 16
 
     # The submission is bound to the sample by id: its rows are in the sample's order, which is not
     # the folder's, and each is the members' weighted mean for that id.
@@ -144,7 +149,11 @@ def test_a_named_data_folder_that_is_missing_is_never_replaced(
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "audit", "train", "blend", "validate", "twins", "diff", "verify", "cache"]
+    "command",
+    [
+        *("run", "audit", "train", "blend", "validate", "twins", "diff", "verify", "report"),
+        *("package", "cache"),
+    ],
 )
 def test_every_command_explains_itself_with_an_example(
     competition: Competition, command: str

@@ -24,6 +24,7 @@ from competition.commands.options import (
     run_name,
     settings_of,
 )
+from competition.commands.reporting import reported
 from competition.errors import InputError
 from competition.terminal import box, clock, console, say
 
@@ -57,7 +58,7 @@ def run(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train every member, blend them, write and validate the submission."""
+    """Train every member, blend them, write and validate the submission, write the report."""
     from competition import pipeline, submitting, summaries
     from competition.locks import turn
 
@@ -82,6 +83,7 @@ def run(
     _tell_blend(chosen)
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
+    say(reported(prepared.folder))
     say(f"done in {clock(time.perf_counter() - started)}")
 
 

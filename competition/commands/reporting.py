@@ -1,0 +1,53 @@
+"""The command that shows a run: report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from competition.commands.options import Data, Debug, Quiet, answered
+from competition.terminal import clock, say
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ncompetition report runs/full\n\n"
+    "competition report runs/full --data ~/wheat"
+)
+@answered
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/full.")],
+    data: Data = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a run's report.html: one page with all that its files tell, to open in a browser."""
+    from competition.delivery.report import write_report
+
+    started = time.perf_counter()
+    path = write_report(run, data)
+    took = clock(time.perf_counter() - started)
+    say(f"report [bold]{escape(str(path))}[/], {path.stat().st_size / 1e6:.1f} MB, {took}")
+
+
+def reported(run: Path) -> str:
+    """Write the report of a run that has just come to its end; what to say of it, as rich markup.
+
+    The run is complete by then: whatever keeps its page from being drawn is told, and no error.
+    """
+    from competition.delivery.report import write_report
+
+    try:
+        path = write_report(run)
+    except Exception as error:
+        reason = escape(" ".join(str(error).split()) or type(error).__name__)
+        return (
+            f"[yellow]report     not written[/]: {reason}. The run itself is complete; "
+            f"`competition report {escape(str(run))}` tries again"
+        )
+    return f"report     {escape(str(path))}"

@@ -1,0 +1,120 @@
+"""The blend on held-out images, and what each member adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.delivery.judging import HeldOut
+from competition.delivery.showing import Source
+from competition.ensemble.blending import blend
+from competition.ensemble.scoring import METRICS, score
+from competition.files import read_csv
+from competition.settings import Settings
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def held_out_tables(run: Path, names: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """The held-out predictions of members, of those that have some: id, label, probabilities.
+
+    Raises:
+        InputError: A valid.csv cannot be read.
+    """
+    paths = {name: run / "members" / name / "valid.csv" for name in names}
+    tables = {
+        name: read_csv(path, text=("id", "label")) for name, path in paths.items() if path.is_file()
+    }
+    # As read, each column is a block of its own: of a thousand, pandas warns at the next insertion.
+    return {name: table.copy() for name, table in tables.items() if len(table)}
+
+
+def blended(
+    tables: Tables, weights: Mapping[str, float], settings: Settings, recorded: Source | None
+) -> HeldOut | None:
+    """The blend's predictions for the images that each of its members held out.
+
+    Args:
+        tables: From `held_out_tables`.
+        weights: By member; those without one, or with 0, take no part.
+        settings: Of the run: clamp, renormalise, and the mean where `recorded` is None.
+        recorded: blend.json, whose method and temperature hold.
+
+    Returns:
+        Images in the order of their ids; None where there is no such image.
+
+    Raises:
+        InputError: The predictions do not fit together.
+    """
+    taking_part = [name for name in tables if weights.get(name)]
+    if not taking_part:
+        return None
+    common = sorted(set.intersection(*(set(tables[name]["id"]) for name in taking_part)))
+    if not common:
+        return None
+    parts = [tables[name].set_index("id").loc[common].reset_index() for name in taking_part]
+    method = recorded.at("method") if recorded else settings.blend.method
+    # The fitted methods, too, end in weights of an arithmetic mean.
+    mean = "geometric" if method == "geometric" else "arithmetic"
+    predictions = blend(
+        [part[["id", *settings.classes]] for part in parts],
+        [weights[name] for name in taking_part],
+        settings.blend.model_copy(update={"method": mean}),
+        taking_part,
+    )
+    temperature = (recorded.at("temperature") if recorded else None) or 1.0
+    if temperature != 1.0:
+        predictions[settings.classes] = _tempered(
+            predictions[settings.classes].to_numpy(), temperature
+        )
+    return HeldOut(predictions, parts[0]["label"].tolist())
+
+
+def without_each(
+    tables: Tables, weights: Mapping[str, float], settings: Settings
+) -> dict[str, float]:
+    """By member, the score of the blend without it, on the images of the whole blend.
+
+    Members that hold out other images than the others, and a blend of one, have none.
+    """
+    whole = blended(tables, weights, settings, None)
+    if whole is None:
+        return {}
+    kept = {name: table[table["id"].isin(whole.ids)] for name, table in tables.items()}
+    scores = {}
+    for name in kept:
+        rest = {other: weight for other, weight in weights.items() if other != name}
+        others = blended(kept, rest, settings, None) if weights.get(name) else None
+        if others is not None:
+            scores[name] = score(others.predictions, others.labels, settings.competition.metric)
+    return scores
+
+
+def added(
+    with_all: float | None, without: Mapping[str, float | None], metric: str
+) -> dict[str, float]:
+    """By member, by how much the blend is better with it than without it; below 0: worse.
+
+    A score that is None is not defined, and nothing is said of the member.
+    """
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    return {
+        name: sign * (with_all - value)
+        for name, value in without.items()
+        if with_all is not None and value is not None
+    }
+
+
+def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Rows p^(1/T), brought to a sum of 1: softened above T = 1, sharpened below.
+
+    Guo et al., "On calibration of modern neural networks", ICML 2017, on log p as the logits.
+    """
+    smallest = np.finfo(np.float64).eps
+    logits = np.log(np.clip(probabilities, smallest, 1.0)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    tempered: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return tempered
