@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 
 from competition.errors import InputError, nearest
 from competition.layout import found_classes
-from competition.settings import DEFAULT_CONFIG, Member, Settings, Validation
+from competition.recipe import Member, Validation
+from competition.settings import DEFAULT_CONFIG, Settings
 
 Location = tuple[str | int, ...]
 

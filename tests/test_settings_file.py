@@ -13,7 +13,8 @@ import pytest
 from competition.errors import InputError
 from competition.files import sha256_json
 from competition.networks import NETWORKS
-from competition.settings import DEFAULT_CONFIG, Member, Settings, Validation
+from competition.recipe import Member, Validation
+from competition.settings import DEFAULT_CONFIG, Settings
 from competition.settings_file import read_settings
 from tests.conftest import FIXTURE
 

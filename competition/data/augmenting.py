@@ -19,7 +19,7 @@ from torch import Tensor
 
 from competition.data.warping import seen
 from competition.determinism.randomness import Key
-from competition.settings import Member
+from competition.recipe import Member
 
 # fastai's probabilities of a flip, of each other geometric change, of each change of light.
 _FLIP, _GEOMETRY, _LIGHT = 0.5, 0.75, 0.75

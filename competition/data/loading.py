@@ -7,25 +7,20 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import torch
-from fastai.data.core import DataLoaders, Datasets, TfmdDL
+from fastai.data.core import TfmdDL
 from fastai.data.load import fa_collate
-from fastai.data.transforms import Categorize, IntToFloatTensor, Normalize, ToTensor
+from fastai.data.transforms import IntToFloatTensor, ToTensor
 from fastai.torch_core import TensorCategory, TensorImage
-from fastai.vision.core import PILImage, imagenet_stats
+from fastai.vision.core import PILImage
 from fasttransform import Pipeline, Transform
 from torch import Tensor
 
 from competition.data.augmenting import Augmentation
 from competition.data.passes import Pass
-from competition.data.pixels import PixelRows, Pixels
-from competition.data.resident import Placed, ResidentRows, placed_on, sent_ahead
+from competition.data.pixels import PixelRows
+from competition.data.resident import Placed, ResidentRows, sent_ahead
 from competition.determinism.randomness import Key
-from competition.settings import Member
-
-# Mean and standard deviation of the colours.
-Statistics = tuple[Sequence[float], Sequence[float]]
 
 
 class KeyedLoader(TfmdDL):
@@ -213,108 +208,3 @@ class _Receive(Transform):
             return loader.augmentation.unchanged(images)
         seen = loader.augmentation.unchanged(images, loader.view.matrix)
         return loader.view.turned(seen)
-
-
-class _Middle(Transform):
-    """Position -> the middle of an image, as `dataset[position]` shows it."""
-
-    def __init__(self, rows: PixelRows) -> None:
-        super().__init__()
-        self.rows = rows
-
-    def encodes(self, position: int) -> TensorImage:
-        return TensorImage(self.rows.crops(self.rows.windows([position], 0.5))[0])
-
-
-class _Label(Transform):
-    """Position -> class name."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        super().__init__()
-        self.labels = table["label"].tolist()
-
-    def encodes(self, position: int) -> str:
-        label: str = self.labels[position]
-        return label
-
-
-def member_loaders(
-    table: pd.DataFrame,
-    *,
-    held_out: Sequence[str],
-    pixels: Pixels,
-    classes: Sequence[str],
-    member: Member,
-    key: Key,
-    workers: int,
-    device: torch.device,
-    statistics: Statistics | None = None,
-) -> DataLoaders:
-    """The training and validation loaders of a member.
-
-    Args:
-        table: The training rows of the index.
-        held_out: Ids of the validation part.
-        pixels: The cache of the member's `cached_size`.
-        classes: Class names; a label's number is its position here.
-        member: The recipe.
-        key: (seed, member name).
-        workers: Loader processes; 0 is as quick.
-        device: Where batches go.
-        statistics: Mean and standard deviation of red, green and blue; ImageNet's when None.
-
-    Returns:
-        Batches of (images: float32, batch x 3 x size x size, channels last in memory, normalised by
-        the statistics; labels: int64, batch).
-    """
-    ids = table["id"].tolist()
-    positions = {name: position for position, name in enumerate(ids)}
-    valid = [positions[name] for name in held_out]
-    train = sorted(set(positions.values()) - set(valid))
-    categories = Categorize(vocab=list(classes), sort=False)
-    datasets = Datasets(
-        list(range(len(table))),
-        tfms=[
-            [_Middle(pixels.rows(table["sha256"].tolist()))],
-            [_Label(table), categories],
-        ],
-        splits=[train, valid],
-    )
-    numbers = {name: number for number, name in enumerate(classes)}
-    augmentation = Augmentation(member)
-
-    def loader(dataset: Any, part: Sequence[int], **options: Any) -> KeyedLoader:
-        chosen = table.iloc[list(part)]
-        return KeyedLoader(
-            dataset,
-            key=key,
-            ids=chosen["id"].tolist(),
-            rows=placed_on(device, pixels.rows(chosen["sha256"].tolist())),
-            numbers=torch.tensor([numbers[label] for label in chosen["label"]]),
-            augmentation=augmentation,
-            num_workers=workers,
-            device=device,
-            after_batch=[_normalise(device, statistics or imagenet_stats)],
-            **options,
-        )
-
-    size = min(member.batch_size, len(train))
-    return DataLoaders(
-        loader(datasets.train, train, bs=size, shuffle=True, drop_last=True),
-        loader(datasets.valid, valid, bs=member.prediction_batch_size),
-        device=device,
-    )
-
-
-def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, pixels: Pixels) -> KeyedLoader:
-    """A loader over the images of `table`, in its order, prepared like the validation part."""
-    rows = pixels.rows(table["sha256"].tolist())
-    dataset = Datasets(list(range(len(table))), tfms=[[_Middle(rows)]], split_idx=1)
-    loader: KeyedLoader = loaders.valid.new(
-        dataset, ids=table["id"].tolist(), rows=placed_on(loaders.valid.device, rows), numbers=None
-    )
-    return loader
-
-
-def _normalise(device: torch.device, statistics: Statistics) -> Normalize:
-    return Normalize.from_stats(*statistics, cuda=device.type == "cuda")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from competition.settings import Member
+from competition.recipe import Member
 
 # Of an image's square, the part that a crop takes: 224 of 256 pixels, as Krizhevsky et al.,
 # "ImageNet classification with deep convolutional neural networks", 2012, section 4.1.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from competition.errors import InputError, nearest, shorten
 from competition.networks import timm_name
-from competition.settings import Member
+from competition.recipe import Member
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
 from fastai.learner import Learner
 
 from competition.errors import InputError, Stopped
-from competition.settings import Member
+from competition.recipe import Member
 from competition.terminal import progress_bars, say
 from competition.training.callbacks import ExtraMetric, History, OwnFit, ShowProgress
 from competition.training.checkpoints import Checkpoint, Checkpoints

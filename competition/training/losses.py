@@ -9,7 +9,7 @@ from fastai.callback.core import Callback
 from fastai.losses import CrossEntropyLossFlat
 from torch import Tensor
 
-from competition.settings import Member
+from competition.recipe import Member
 
 
 def class_weights(member: Member, counts: Mapping[str, int]) -> Tensor | None:

@@ -18,7 +18,8 @@ from fastai.learner import Learner
 
 from competition.data.folds import GROUP, fold_ids
 from competition.data.index import data_digest
-from competition.data.loading import KeyedLoader, member_loaders, prediction_loader
+from competition.data.loaders import member_loaders, prediction_loader
+from competition.data.loading import KeyedLoader
 from competition.data.passes import passes_of
 from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
@@ -26,7 +27,8 @@ from competition.determinism.digests import digest_tensors
 from competition.determinism.ledger import Ledger
 from competition.determinism.randomness import Key
 from competition.files import sha256_file, whole_file, write_csv, write_json
-from competition.settings import Member, Settings
+from competition.recipe import Member
+from competition.settings import Settings
 from competition.training.beginnings import note_beginnings
 from competition.training.bodies import pixel_statistics
 from competition.training.callbacks import ExtraMetric

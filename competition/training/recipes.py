@@ -27,7 +27,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from competition.determinism.randomness import Key
 from competition.errors import InputError
 from competition.networks import timm_name
-from competition.settings import Member
+from competition.recipe import Member
 from competition.training.bodies import body_shape, build_body
 from competition.training.callbacks import KeyedForward, KeyedSteps
 from competition.training.losses import PlainValidation, class_weights, training_loss

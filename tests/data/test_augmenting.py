@@ -18,7 +18,7 @@ from competition.data.augmenting import (
 )
 from competition.data.warping import seen
 from competition.determinism.randomness import Key
-from competition.settings import Epochs, Member, Validation
+from competition.recipe import Epochs, Member, Validation
 
 SIZE, BATCH = 48, 16
 PLAIN = np.tile(np.arange(256, dtype=np.float32) / 255, (BATCH, 1))

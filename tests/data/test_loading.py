@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 import torch
 from fastai.data.core import DataLoaders
-from fastai.data.transforms import IntToFloatTensor
-from fastai.vision.core import PILImage
+from fastai.data.transforms import IntToFloatTensor, Normalize
+from fastai.torch_core import TensorImage
+from fastai.vision.core import PILImage, imagenet_stats
 from fasttransform import Transform
 
 from competition.data.caching import cached_pixels
 from competition.data.index import build_index
-from competition.data.loading import KeyedLoader, member_loaders, prediction_loader
+from competition.data.loaders import Normalise, member_loaders, prediction_loader
+from competition.data.loading import KeyedLoader
 from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
 from competition.determinism.randomness import Key
@@ -145,6 +147,17 @@ def test_a_users_division_by_255_is_not_done_again(make_loaders: MakeLoaders) ->
     ((images, _), *_), ((normalised, _), *_) = epoch_of(own), epoch_of(loader)
     assert 0.5 < images.max() <= 1
     assert normalised.min() < -1
+
+
+def test_normalising_is_fastais_in_the_memory_of_the_batch() -> None:
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    theirs = Normalize.from_stats(*imagenet_stats, cuda=False)(TensorImage(images))
+    batch = TensorImage(images.clone())
+    normalise = Normalise.from_stats(*imagenet_stats, cuda=False)
+    ours = normalise(batch)
+    assert ours.data_ptr() == batch.data_ptr()
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(normalise.decode(ours).as_subclass(torch.Tensor), images)
 
 
 def test_drawing_in_between_changes_no_bit(make_loaders: MakeLoaders) -> None:

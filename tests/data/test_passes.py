@@ -13,11 +13,12 @@ from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 
 from competition.data.augmenting import Augmentation
-from competition.data.loading import KeyedLoader, member_loaders, prediction_loader
+from competition.data.loaders import member_loaders, prediction_loader
+from competition.data.loading import KeyedLoader
 from competition.data.passes import Pass, passes_of
 from competition.data.pixels import Pixels
 from competition.determinism.randomness import Key
-from competition.settings import Epochs, Member, TestTime, Validation
+from competition.recipe import Epochs, Member, TestTime, Validation
 from competition.training.predicting import predict
 
 SIZE = 16

@@ -14,7 +14,7 @@ from torch import Tensor
 from competition.data import warping
 from competition.data.augmenting import Augmentation, light_tables, warp_matrices
 from competition.determinism.randomness import Key
-from competition.settings import Epochs, Member, Validation
+from competition.recipe import Epochs, Member, Validation
 
 BATCH, CACHED, SIZE = 8, 72, 48
 WAYS: list[Callable[..., Tensor]] = [warping._by_opencv, warping._by_torch]

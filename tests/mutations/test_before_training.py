@@ -23,7 +23,7 @@ from fastai.torch_core import apply_init, set_seed
 from competition import layout
 from competition.data import index as index_module
 from competition.data.index import build_index, data_digest
-from competition.data.loading import member_loaders
+from competition.data.loaders import member_loaders
 from competition.determinism.randomness import Key
 from competition.settings_file import read_settings
 from competition.training import members as members_module

@@ -120,7 +120,7 @@ def test_no_name_is_written_outside(tmp_path_factory: pytest.TempPathFactory, na
     folder = tmp_path_factory.mktemp("any")
     try:
         packed(folder / "package.zip", {name: b"x"})
-    except (ValueError, UnicodeError):
+    except (ValueError, UnicodeError, IndexError):
         return  # not to be had in a zip
     with suppress(InputError):
         unpack_into(folder / "package.zip", folder / "unpacked")

@@ -18,7 +18,7 @@ from torch import nn
 from competition import pipeline
 from competition.determinism.randomness import Key
 from competition.errors import InputError
-from competition.settings import Epochs, Member, Validation
+from competition.recipe import Epochs, Member, Validation
 from competition.settings_file import read_settings
 from competition.training.bodies import body_shape, pixel_statistics, refuse_unknown_bodies
 from competition.training.recipes import build_learner

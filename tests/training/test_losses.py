@@ -15,7 +15,7 @@ from fastai.learner import Learner
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from competition.settings import Epochs, Member, Validation
+from competition.recipe import Epochs, Member, Validation
 from competition.training.losses import PlainValidation, class_weights, training_loss
 
 COUNTS = {"rust": 30, "healthy": 10}

@@ -21,7 +21,7 @@ from competition.determinism.ledger import Ledger
 from competition.errors import InputError
 from competition.files import read_csv
 from competition.proof.divergence import compare_ledgers
-from competition.settings import Member
+from competition.recipe import Member
 from competition.settings_file import read_settings
 from competition.training import recipes
 from competition.training.members import open_workshop, train_member

@@ -16,7 +16,7 @@ from torch import nn
 
 from competition.determinism.randomness import Key
 from competition.networks import NETWORKS
-from competition.settings import Epochs, Member, Validation
+from competition.recipe import Epochs, Member, Validation
 from competition.training.recipes import ConcatPool, build_learner
 
 
