@@ -181,7 +181,8 @@ def blend(
             if own:
                 submitting.record_blend(folder, settings)
         _tell_blend(chosen)
-        text = f"{len(chosen.weights)} members, {summaries.in_words(chosen)}"
+        many = "1 member" if len(chosen.weights) == 1 else f"{len(chosen.weights)} members"
+        text = f"{many}, {summaries.in_words(chosen)}"
     say(f"blended {text}: [bold]{escape(str(output))}[/]")
 
 
@@ -220,7 +221,7 @@ def _tell_blend(chosen: Chosen) -> None:
 
     if len(chosen.candidates) > 1:
         console.print(summaries.blends(chosen))
-    if chosen.taken is not None:
+    if chosen.taken is not None and len(chosen.weights) > 1:
         console.print(summaries.blended_members(chosen))
     say(summaries.why(chosen))
     if chosen.score is not None:
