@@ -82,7 +82,8 @@ def _by_torch(images: Tensor, matrices: np.ndarray, tables: np.ndarray, size: in
     firsts = torch.arange(len(images), device=images.device) * 256
     places = shown.round_().to(torch.int64, memory_format=torch.channels_last)
     places.add_(firsts.view(-1, 1, 1, 1))
-    return torch.from_numpy(tables).to(images.device).reshape(-1)[places]
+    lit = torch.from_numpy(tables).to(images.device).reshape(-1)[places]
+    return lit.contiguous(memory_format=torch.channels_last)
 
 
 def _pixels(size: int) -> np.ndarray:
