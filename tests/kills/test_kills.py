@@ -114,8 +114,8 @@ CASES = {
         Moment(BYTES, when="half", match="ledger", within=PREDICT), END
     ),
     "last ledger written": Case(Moment(REPLACE, when="after", match="ledger", within=PREDICT), END),
-    "weights half written": Case(Moment(BYTES, when="half", match="weights"), END),
-    "weights written": Case(Moment(REPLACE, when="after", match="weights"), END),
+    "weights half written": Case(Moment(BYTES, when="half", match="weights.safetensors"), END),
+    "weights written": Case(Moment(REPLACE, when="after", match="weights.safetensors"), END),
     "record half written": Case(Moment(TEXT, when="half", match="member.json"), END),
     # From here on the member is complete.
     "record written": Case(Moment(REPLACE, when="after", match="member.json"), START),
@@ -200,7 +200,7 @@ CHAINS: dict[str, Sequence[Moment]] = {
     "in each part of the end": [
         Moment(PREDICT),
         Moment(REPLACE, when="after", match="valid.csv"),
-        Moment(BYTES, when="half", match="weights"),
+        Moment(BYTES, when="half", match="weights.safetensors"),
         Moment(TEXT, when="half", match="member.json"),
         Moment(TEXT, 2, "half", match="manifest"),
     ],
