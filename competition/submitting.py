@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from competition.data.index import GROUP
 from competition.delivery.provenance import BLEND, recorded_blend
 from competition.ensemble.blending import blend
 from competition.ensemble.calibrating import tempered
@@ -115,10 +116,10 @@ def _groups(folder: Path) -> dict[str, str]:
     """By id the group of a training image, where the run's index has groups."""
     path = folder / "index.parquet"
     index = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-    if "group" not in index:
+    if GROUP not in index:
         return {}
     train = index[index["part"] == "train"]
-    return dict(zip(train["id"], train["group"], strict=True))
+    return dict(zip(train["id"], train[GROUP], strict=True))
 
 
 def blend_run(folder: Path, settings: Settings, sample_path: Path | None, output: Path) -> Chosen:

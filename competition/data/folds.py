@@ -10,12 +10,10 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from competition.data.index import GROUP
 from competition.determinism.randomness import Key
 from competition.errors import InputError, shorten
 from competition.settings import Settings
-
-# Of the index: equal for images that must not be torn apart. Without it each image is alone.
-GROUP = "group"
 
 _MEND = "Set a smaller validation.folds, add images, or hold out a validation.share."
 

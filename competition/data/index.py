@@ -27,6 +27,8 @@ from competition.terminal import progress_bars
 # (part, id, label, path relative to the data folder, with slashes); a test image has label "".
 Entry = tuple[str, str, str, str]
 
+# A column: equal for images that must not be torn apart. Without it each image is alone.
+GROUP = "group"
 _CONTENT = ["part", "id", "label", "sha256"]
 # Up to so many bytes a file is digested sooner than it is handed to another thread.
 _SMALL = 1 << 16
@@ -76,11 +78,9 @@ def data_digest(index: pd.DataFrame, *more: str) -> str:
         more: Columns that count too, such as the digests of the decoded pixels.
     """
     content = index[[*_CONTENT, *more]].to_numpy().tolist()
-    if "group" in index.columns:
+    if GROUP in index.columns:
         train = index[index["part"] == "train"]
-        content += (
-            train.loc[train["group"].duplicated(keep=False), ["id", "group"]].to_numpy().tolist()
-        )
+        content += train.loc[train[GROUP].duplicated(keep=False), ["id", GROUP]].to_numpy().tolist()
     return sha256_json(content)
 
 

@@ -16,15 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from PIL import ExifTags, Image
-from pyarrow import parquet
 
 from competition.data.decoding import UNREADABLE
 from competition.data.pixels import Pixels
-from competition.data.stored import in_blocks
+from competition.data.stored import UNREADABLE_ROWS, in_blocks, read_rows, write_rows
 from competition.errors import InputError
-from competition.files import whole_file
 from competition.terminal import progress_bars
 
 HASH_SIDE = 16
@@ -57,7 +54,7 @@ def signs_of(index: pd.DataFrame, pixels: Pixels, folder: Path) -> pd.DataFrame:
         known = new if known.empty else pd.concat([known, new])
         # A cache that cannot be written to can be read all the same.
         with suppress(InputError):
-            _write(path, known)
+            write_rows(path, known)
     return known.loc[index["sha256"]].reset_index(drop=True)
 
 
@@ -105,14 +102,6 @@ def _orientation(path: Path) -> int:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    with suppress(pa.ArrowException, OSError, KeyError):
-        file = parquet.ParquetFile(path, page_checksum_verification=True)
-        table: pd.DataFrame = file.read(["sha256", *_COLUMNS], use_threads=False).to_pandas()
-        return table.set_index("sha256")
+    with suppress(*UNREADABLE_ROWS):
+        return read_rows(path, _COLUMNS)
     return pd.DataFrame(columns=_COLUMNS, index=pd.Index([], dtype=str))
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    rows = pa.Table.from_pandas(table.rename_axis("sha256").reset_index(), preserve_index=False)
-    with whole_file(path) as temporary:
-        parquet.write_table(rows, temporary, write_page_checksum=True)

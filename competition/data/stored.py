@@ -43,13 +43,10 @@ def read_table(folder: Path) -> pd.DataFrame:
     if not path.is_file():
         return empty
     try:
-        file = parquet.ParquetFile(path, page_checksum_verification=True)
-        table = file.read(["sha256", *_COLUMNS], use_threads=False).to_pandas()
-    except (pa.ArrowException, OSError, KeyError):
+        return read_rows(path, _COLUMNS)
+    except UNREADABLE_ROWS:
         say(f"[yellow]damaged[/]   {escape(str(path))}: decoding its images again")
         return empty
-    rows: pd.DataFrame = table.set_index("sha256")
-    return rows
 
 
 def write_table(
@@ -58,10 +55,30 @@ def write_table(
     """Write rows.parquet with more images, by the SHA-256 of the file; the whole of it."""
     new = pd.DataFrame.from_dict(added, orient="index", columns=_COLUMNS)
     whole = new if table.empty else pd.concat([table, new])
-    rows = pa.Table.from_pandas(whole.rename_axis("sha256").reset_index(), preserve_index=False)
-    with whole_file(folder / TABLE) as temporary:
-        parquet.write_table(rows, temporary, write_page_checksum=True)
+    write_rows(folder / TABLE, whole)
     return whole
+
+
+# What `read_rows` raises for a file that is missing, damaged or of other columns.
+UNREADABLE_ROWS = (pa.ArrowException, OSError, KeyError)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A parquet file of rows by the SHA-256 of a file; raises one of UNREADABLE_ROWS."""
+    file = parquet.ParquetFile(path, page_checksum_verification=True)
+    table: pd.DataFrame = file.read(["sha256", *columns], use_threads=False).to_pandas()
+    return table.set_index("sha256")
+
+
+def write_rows(path: Path, table: pd.DataFrame) -> None:
+    """Write such rows, with checksums.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    rows = pa.Table.from_pandas(table.rename_axis("sha256").reset_index(), preserve_index=False)
+    with whole_file(path) as temporary:
+        parquet.write_table(rows, temporary, write_page_checksum=True)
 
 
 def damaged_rows(folder: Path, used: pd.DataFrame) -> pd.Index:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from competition.delivery.judging import HeldOut
 from competition.delivery.showing import Source
 from competition.ensemble.blending import blend
+from competition.ensemble.calibrating import tempered
 from competition.ensemble.scoring import METRICS, score
 from competition.files import read_csv
 from competition.settings import Settings
@@ -67,7 +67,7 @@ def blended(
     )
     temperature = (recorded.at("temperature") if recorded else None) or 1.0
     if temperature != 1.0:
-        predictions[settings.classes] = _tempered(
+        predictions[settings.classes] = tempered(
             predictions[settings.classes].to_numpy(), temperature
         )
     return HeldOut(predictions, parts[0]["label"].tolist())
@@ -106,15 +106,3 @@ def added(
         for name, value in without.items()
         if with_all is not None and value is not None
     }
-
-
-def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Rows p^(1/T), brought to a sum of 1: softened above T = 1, sharpened below.
-
-    Guo et al., "On calibration of modern neural networks", ICML 2017, on log p as the logits.
-    """
-    smallest = np.finfo(np.float64).eps
-    logits = np.log(np.clip(probabilities, smallest, 1.0)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    tempered: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return tempered

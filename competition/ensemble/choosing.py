@@ -9,15 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from competition.data.validating import ENOUGH
 from competition.ensemble.blending import Values, weighted_mean
 from competition.ensemble.heldout import HeldOut
 from competition.ensemble.nested import NOTHING, Judge, Judged, Way, parts_of
 from competition.ensemble.scoring import METRICS, Score, compared_score, score_values
 from competition.errors import InputError
 from competition.settings import Settings
-
-# On fewer images weights are fitted to chance: eight of them misled the 13th place's author.
-FEWEST = 30
 
 # The simplest first: it is taken where another is not better.
 METHODS = ("arithmetic", "geometric", "optimised", "selection")
@@ -166,7 +164,7 @@ def _ways(settings: Settings, images: int) -> list[Way]:
     """What is judged: all of "auto"; of a fitted method also the fixed mean, for comparison."""
     asked, calibrate = settings.blend.method, settings.blend.calibrate
     if asked == "auto":
-        if images < FEWEST:
+        if images < ENOUGH:
             return [Way("arithmetic")]
         return [Way(method, calibrated) for method in METHODS for calibrated in (False, True)]
     ways = [Way(asked)] if asked in ("arithmetic", "geometric") else [Way("arithmetic"), Way(asked)]
@@ -182,10 +180,10 @@ def _taken(
     few = f"only {images} {'image was' if images == 1 else 'images were'} held out by every member"
     if asked == "auto":
         best = _best(candidates, settings)
-        if images < FEWEST:
+        if images < ENOUGH:
             return (
                 best,
-                f"{few.capitalize()}, fewer than {FEWEST}: nothing is fitted to so few.",
+                f"{few.capitalize()}, fewer than {ENOUGH}: nothing is fitted to so few.",
                 [],
             )
         if math.isnan(best.nested):
@@ -205,8 +203,8 @@ def _taken(
         helps = "helps" if best.way.calibrated else "does not help"
         reason += f" A temperature {helps} on the nested score."
     warnings = []
-    if best.way.fits and images < FEWEST:
-        warnings.append(f"{few.capitalize()}, fewer than {FEWEST}: what is fitted follows chance.")
+    if best.way.fits and images < ENOUGH:
+        warnings.append(f"{few.capitalize()}, fewer than {ENOUGH}: what is fitted follows chance.")
     return best, reason, warnings
 
 

@@ -16,8 +16,8 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
-from competition.data.folds import GROUP, fold_ids
-from competition.data.index import data_digest
+from competition.data.folds import fold_ids
+from competition.data.index import GROUP, data_digest
 from competition.data.loaders import member_loaders, prediction_loader
 from competition.data.loading import KeyedLoader
 from competition.data.passes import passes_of

@@ -296,7 +296,7 @@ def test_a_cache_that_cannot_be_written_to_is_audited_all_the_same(
     def refused(path: Path, table: pd.DataFrame) -> None:
         raise InputError("cannot write")
 
-    monkeypatch.setattr(signs_module, "_write", refused)
+    monkeypatch.setattr(signs_module, "write_rows", refused)
     assert audited().found == ()
 
 
