@@ -1,12 +1,11 @@
-"""The stages of a run in their order: index, pixels, audit, members, their scores, manifest."""
+"""A run before and after its trainings: index, pixels, audit; scores, manifest."""
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,19 @@ from rich.markup import escape
 
 from competition.data.audit import Audit, audit
 from competition.data.caching import cached_pixels, with_pixels
-from competition.data.folds import check_folds
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
 from competition.data.validating import validation_warnings
 from competition.delivery.provenance import manifest, recorded_blend
 from competition.determinism.environment import set_up
-from competition.ensemble.out_of_fold import put_together
-from competition.ensemble.scoring import METRICS, score
+from competition.ensemble.scoring import score
 from competition.ensemble.submission import read_sample, refuse_other_images
-from competition.files import read_csv, whole_file, write_json
-from competition.locks import held, turn
+from competition.files import read_csv, write_json
+from competition.locks import turn
 from competition.networks import timm_name
 from competition.settings import Settings
-from competition.terminal import clock, say
-from competition.training.records import (
-    completed_member,
-    member_identity,
-    read_record,
-    refuse_other_kind,
-)
-from competition.trainings import Training
+from competition.terminal import say
+from competition.training.records import member_identity, read_record, same_origin
 
 
 @dataclass(frozen=True)
@@ -43,6 +34,9 @@ class Prepared:
     """A run before its first member: settings, checked data, environment, folder.
 
     The index is as the audit's policy leaves it.
+
+    Attributes:
+        mixed: Members that were trained in another environment belong to it all the same.
     """
 
     settings: Settings
@@ -53,6 +47,7 @@ class Prepared:
     environment: dict[str, Any]
     data: str
     audit: Audit
+    mixed: bool = False
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -138,128 +133,6 @@ def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
         say(f"[yellow]warning[/]   {escape(warning)}")
 
 
-def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
-    """Train the members that are not complete yet, one after the other, and keep the run's record.
-
-    Of a member with folds, what is not complete of them. The members' folders are locked
-    meanwhile.
-
-    Args:
-        run: The run.
-        names: Its members.
-        started: time.perf_counter() at the command's start.
-
-    Returns:
-        The content of member.json by name, in the order given.
-
-    Raises:
-        InputError: Pretrained weights that cannot be had, a folder that cannot be written, that
-            another process is training in, or that holds something else; images that cannot be
-            dealt out to folds; checked for all members before the first is trained.
-        Stopped: Ctrl-C or SIGTERM came.
-    """
-    settings = run.settings
-    check_folds(settings, run.train, names)
-    trainings = {name: settings.trainings(name) for name in names}
-    with held([run.member_folder(name) for name in names]):
-        records = _complete(run, trainings)
-        with turn(run.folder), whole_file(run.folder / "index.parquet") as temporary:
-            run.index.to_parquet(temporary, index=False)
-        write_json(run.folder / "audit.json", run.audit.content())
-        recipes = [
-            settings.members[name]
-            for name, own in trainings.items()
-            if name not in records and any(each.name not in records for each in own)
-        ]
-        if recipes:
-            # fastai takes seconds to import; a run that has nothing to train does without.
-            from competition.training.tracking import refuse_missing_trackers
-            from competition.training.weights import fetch_weights
-
-            refuse_missing_trackers(settings.run.tracking)
-        for network in sorted({recipe.network for recipe in recipes if recipe.pretrained}):
-            fetch_weights(network)
-        # Also before the end: what an interrupted run was made from can be asked for.
-        keep_record(run, started)
-        for number, name in enumerate(names, 1):
-            _train(run, trainings[name], f"({number}/{len(names)})", records)
-        keep_record(run, started)
-    return {name: records[name] for name in names}
-
-
-def _places(trainings: Sequence[Training]) -> list[str]:
-    """The folders of a member below members/: its own, and those of its folds."""
-    return list(dict.fromkeys([trainings[0].member, *(each.name for each in trainings)]))
-
-
-def _complete(
-    run: Prepared, trainings: Mapping[str, Sequence[Training]]
-) -> dict[str, dict[str, Any]]:
-    """The records of the members that are complete, and of the folds of the others that are."""
-    records: dict[str, dict[str, Any]] = {}
-    for member, own in trainings.items():
-        for name in _places(own):
-            folder = run.member_folder(name)
-            if member not in records:  # whose record holds the digests of its folds' files too
-                record = completed_member(folder, run.identity(name))
-                if record is not None:
-                    records[name] = record
-            if name in records or member in records:
-                # What a kill left between the record and their removal.
-                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        refuse_other_kind(run.member_folder(member), folds=bool(own[0].fold))
-    return records
-
-
-def _train(
-    run: Prepared, trainings: Sequence[Training], place: str, records: dict[str, dict[str, Any]]
-) -> None:
-    """Train what is not complete of a member, and put its folds together; add its records."""
-    member = trainings[0].member
-    if member in records:
-        say(f"[bold]{member}[/] {place} is complete already, {_result(records[member])}")
-        return
-    for training in trainings:
-        label, name = f"[bold]{training.title}[/] {place}", training.name
-        if name in records:
-            say(f"{label} is complete already, {_result(records[name])}")
-            continue
-        from competition.training.callbacks import ExtraMetric
-        from competition.training.members import train_member
-
-        metric = run.settings.competition.metric
-        extra = ExtraMetric(metric, partial(score, metric=metric))
-        records[name] = record = train_member(
-            name,
-            run.settings,
-            run.index,
-            run.pixels,
-            run.environment,
-            run.member_folder(name),
-            metric=None if metric in ("log_loss", "accuracy") else extra,
-            tracking=run.folder / "tracking",
-        )
-        network = run.settings.members[member].network
-        say(f"{label} {network}, {_result(record)}, {clock(record['seconds'])}")
-    if member not in records:
-        records[member] = put_together(
-            run.member_folder(member),
-            run.identity(member),
-            {training.folder: records[training.name] for training in trainings},
-            run.train["id"].tolist(),
-        )
-        say(f"[bold]{member}[/] {place} out of fold: {_result(records[member])}")
-
-
-def _result(record: dict[str, Any]) -> str:
-    """The scores, but for the losses and rates that say the same in other words."""
-    scores = record["scores"]
-    others = [
-        f"{METRICS[name].name} {value:.3f}" for name, value in scores.items() if name in METRICS
-    ]
-    return ", ".join([f"valid loss {scores['valid_loss']:.4f}", *others])
-
-
 def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
     """Each one's score, by the settings' metric, on the images that it held out.
 
@@ -299,7 +172,8 @@ def keep_record(run: Prepared, started: float) -> None:
         members = {}
         for name in run.settings.members:
             record = read_record(run.member_folder(name))
-            if record is not None and record["identity"] == run.identity(name):
+            own = run.identity(name)
+            if record is not None and same_origin(record["identity"], own, mixed=run.mixed):
                 members[name] = record
         submission = run.folder / "submission.csv"
         content = manifest(

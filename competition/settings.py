@@ -234,6 +234,28 @@ class Settings(Table):
                     mend=f"Known members: {', '.join(self.members)}.",
                 )
 
+    def asked(self, names: Sequence[str]) -> list[Training]:
+        """The trainings that a user asks for, in the settings' order; all of them for no name.
+
+        Args:
+            names: Of members, or of trainings such as `M27g/fold-1`.
+
+        Raises:
+            InputError: There is no such member, or it has no such fold.
+        """
+        self.refuse_unknown_members([name.partition("/")[0] for name in names])
+        every = [each for member in self.members for each in self.trainings(member)]
+        known = {name for each in every for name in (each.member, each.name)}
+        for name in names:
+            if name not in known:
+                own = [each.name for each in self.trainings(name.partition("/")[0])]
+                raise InputError(
+                    f"no training is called {name!r}",
+                    mend=f"That member is trained as {own[0]}"
+                    + (f" to {own[-1]}." if len(own) > 1 else ", once."),
+                )
+        return [each for each in every if not names or each.member in names or each.name in names]
+
     def trainings(self, member: str) -> list[Training]:
         """The trainings of a member, in their order: one, or one for each fold."""
         return trainings_of(member, self.members[member].validation.folds)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from competition import pipeline
+from competition import pipeline, work
 from competition.data.audit import Audit, audit_folder
 from competition.data.decoding import decode
 from competition.data.groups import NEAR_BITS
@@ -272,7 +272,7 @@ def test_copies_are_held_out_together_in_a_training_and_in_its_verification(
     settings = read_settings(small_toml, data=data, changes=once)
     started = time.perf_counter()
     run = tmp_path / "runs" / "full"
-    pipeline.train(pipeline.prepare(settings, run), ["a"], started)
+    work.train(pipeline.prepare(settings, run), ["a"], started)
     valid = read_csv(run / "members" / "a" / "valid.csv", text=("id", "label"))
     copied = valid.loc[valid["label"] == "leaf_rust", "id"].str.partition("-")[0]
     assert set(copied.value_counts()) == {3}

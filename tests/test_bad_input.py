@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from competition import pipeline
+from competition import pipeline, work
 from competition.errors import InputError
 from competition.settings_file import read_settings
 
@@ -330,7 +330,7 @@ def test_a_disk_that_is_full_before_the_first_checkpoint_is_written(
     settings = read_settings(small_toml, data=data, changes=changes)
     run = pipeline.prepare(settings, small_disk / "full")
     with pytest.raises(InputError, match=r"cannot write .*checkpoint.*o space left") as caught:
-        pipeline.train(run, ["a"], time.perf_counter())
+        work.train(run, ["a"], time.perf_counter())
     assert caught.value.exit_code == 2
     assert "Free some space" in caught.value.mend
     assert half_written(small_disk) == []

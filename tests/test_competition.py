@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from competition import pipeline, submitting
+from competition import pipeline, submitting, work
 from competition.data.index import build_index
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import sha256_file
@@ -62,7 +62,7 @@ def test_a_small_run_ends_in_a_valid_submission_and_comes_out_the_same_again(
         settings = read_settings(profile="fixture", changes=changes)
         run = pipeline.prepare(settings, tmp_path / f"workers-{workers}")
         member = next(iter(settings.members))
-        pipeline.train(run, [member], time.perf_counter())
+        work.train(run, [member], time.perf_counter())
         folder = run.member_folder(member)
         submission = run.folder / "submission.csv"
         submitting.blend_files([(folder / "test.csv", 1.0)], settings, run.sample_path, submission)
@@ -79,6 +79,6 @@ def test_another_seed_is_seen(tmp_path: Path) -> None:
         settings = read_settings(profile="fixture", changes=[*TINY, f"run.seed={seed}"])
         run = pipeline.prepare(settings, tmp_path / f"seed-{seed}")
         member = next(iter(settings.members))
-        pipeline.train(run, [member], time.perf_counter())
+        work.train(run, [member], time.perf_counter())
         digests.add(sha256_file(run.member_folder(member) / "test.csv"))
     assert len(digests) == 2

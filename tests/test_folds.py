@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition import pipeline, submitting
+from competition import pipeline, submitting, work
 from competition.data.folds import fold_ids
 from competition.delivery.provenance import recorded_settings
 from competition.determinism.ledger import Ledger
@@ -41,7 +41,7 @@ def train(folder: Path, *names: str, changes: tuple[str, ...] = ()) -> pipeline.
     """Train members of the run `folder`, or go on with it."""
     started = time.perf_counter()
     prepared = pipeline.prepare(settings_in(folder.parent, *changes), folder)
-    pipeline.train(prepared, names, started)
+    work.train(prepared, names, started)
     return prepared
 
 

@@ -59,7 +59,7 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Train every member, blend them, write and validate the submission, write the report."""
-    from competition import pipeline, submitting, summaries
+    from competition import pipeline, submitting, summaries, work
     from competition.locks import turn
 
     started = time.perf_counter()
@@ -71,7 +71,7 @@ def run(
     prepared = pipeline.prepare(settings, out / run_name(run, profile))
     names = list(settings.members)
     pipeline.warn_of_validation(prepared, names)
-    members = pipeline.train(prepared, names, started)
+    members = work.train(prepared, names, started)
     submission = prepared.folder / "submission.csv"
     with turn(prepared.folder):
         chosen = submitting.blend_run(prepared.folder, settings, prepared.sample_path, submission)
@@ -88,12 +88,16 @@ def run(
 
 
 @app.command(
-    epilog="Examples:\n\ncompetition train\n\ncompetition train M27g M26c --profile fixture"
+    epilog="Examples:\n\ncompetition train\n\ncompetition train M27g M26c --profile fixture\n\n"
+    "competition train M27g/fold-1"
 )
 @answered
 def train(
     members: Annotated[
-        list[str] | None, typer.Argument(help="Members to train. Default: all.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="Members, or folds of them: M27g/fold-1. Default: all.", show_default=False
+        ),
     ] = None,
     config: Config = None,
     profile: Profile = None,
@@ -105,15 +109,15 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train members; those that are complete are skipped."""
-    from competition import pipeline
+    from competition import pipeline, work
 
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)
-    settings.refuse_unknown_members(members or [])
-    names = [name for name in settings.members if not members or name in members]
+    names = members or []
+    asked = list(dict.fromkeys(each.member for each in settings.asked(names)))
     prepared = pipeline.prepare(settings, out / run_name(run, profile))
-    pipeline.warn_of_validation(prepared, names)
-    pipeline.train(prepared, names, started)
+    pipeline.warn_of_validation(prepared, asked)
+    work.train(prepared, names, started)
     took = clock(time.perf_counter() - started)
     say(f"done in {took}: {escape(str(prepared.folder / 'members'))}")
 

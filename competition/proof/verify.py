@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from competition import pipeline, submitting
+from competition import pipeline, submitting, work
 from competition.delivery.provenance import read_manifest
 from competition.ensemble.out_of_fold import together
 from competition.errors import InputError, gaps
@@ -106,7 +106,7 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     if (again / "verify.json").is_file():
         shutil.rmtree(again)
     prepared = pipeline.prepare(settings, again)
-    pipeline.train(prepared, names, started)
+    work.train(prepared, names, started)
     comparisons = compare_members(run, again, names)
     blended = _blended(run, again, settings, names, prepared.sample_path, again)
     pipeline.keep_record(prepared, started)

@@ -54,8 +54,20 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+def same_origin(recorded: dict[str, Any], identity: dict[str, Any], *, mixed: bool) -> bool:
+    """Whether a member was made from these things; `mixed`: in whatever environment."""
+    return recorded == (identity | {"environment": recorded["environment"]} if mixed else identity)
+
+
+def completed_member(
+    folder: Path, identity: dict[str, Any], *, mixed: bool = False
+) -> dict[str, Any] | None:
     """The record of a member that is already there, whole and made from the same things.
+
+    Args:
+        folder: Of the member.
+        identity: From `member_identity`.
+        mixed: It may have been trained in another environment.
 
     Returns:
         The content of member.json; None when the member is not complete.
@@ -67,8 +79,8 @@ def completed_member(folder: Path, identity: dict[str, Any]) -> dict[str, Any] |
     record = read_record(folder)
     if record is None:
         return None
-    found = differences(record["identity"], identity)
-    if found:
+    if not same_origin(record["identity"], identity, mixed=mixed):
+        found = differences(record["identity"], identity)
         raise InputError(
             f"{folder} holds a member that was trained from something else:",
             details=found,

@@ -99,9 +99,6 @@ def serve() -> None:
     # Deals images out to folds.
     import sklearn.model_selection  # noqa: F401
 
-    import competition.pipeline
-    import competition.training.members  # noqa: F401
-
     for line in sys.stdin:
         request = json.loads(line)
         output = Path(request["folder"] + ".output")
@@ -137,13 +134,13 @@ def _live(request: dict[str, Any], output: Path) -> None:
 
 
 def _train(request: dict[str, Any]) -> None:
-    from competition import pipeline
+    from competition import pipeline, work
     from competition.settings_file import read_settings
 
     started = time.perf_counter()
     settings = read_settings(Path(request["config"]), changes=request["changes"])
     run = pipeline.prepare(settings, Path(request["folder"]))
-    pipeline.train(run, request["members"], started)
+    work.train(run, request["members"], started)
 
 
 def _nothing(*arguments: Any, **options: Any) -> None:

@@ -20,7 +20,7 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
-from competition import pipeline
+from competition import pipeline, work
 from competition.proof import replays, telling
 from competition.proof import twins as twins_module
 from competition.proof.causes import advise
@@ -263,7 +263,7 @@ def train(settings: Settings, run: Path, *, checkpoints: bool = False) -> None:
         if not checkpoints:
             patch.setattr(Checkpoints, "save", lambda *_: None)
             patch.setattr(os, "fsync", lambda _: None)
-        pipeline.train(pipeline.prepare(settings, run), [MEMBER], started)
+        work.train(pipeline.prepare(settings, run), [MEMBER], started)
 
 
 def linked(run: Path, copy: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from competition import pipeline, submitting
+from competition import pipeline, submitting, work
 from competition.cli import app
 from competition.delivery.package import make_package
 from competition.errors import InputError, NegativeVerdict
@@ -52,7 +52,7 @@ def winner(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = read_settings(toml)
     started = time.perf_counter()
     prepared = pipeline.prepare(settings, folder / "runs" / "full")
-    pipeline.train(prepared, list(settings.members), started)
+    work.train(prepared, list(settings.members), started)
     pairs = submitting.members_to_blend(prepared.folder, settings)
     output = prepared.folder / "submission.csv"
     submitting.blend_files(pairs, settings, prepared.sample_path, output)

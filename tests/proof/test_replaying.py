@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from competition import pipeline
+from competition import pipeline, work
 from competition.determinism.ledger import Ledger
 from competition.proof.replaying import replay
 from competition.proof.replays import _gap
@@ -27,7 +27,7 @@ def train(folder: Path, *changes: str) -> Path:
     toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
     settings = read_settings(toml, changes=list(changes))
     started = time.perf_counter()
-    pipeline.train(pipeline.prepare(settings, folder), ["a"], started)
+    work.train(pipeline.prepare(settings, folder), ["a"], started)
     return folder
 
 

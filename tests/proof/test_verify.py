@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from competition import pipeline, submitting
+from competition import pipeline, submitting, work
 from competition.delivery.provenance import recorded_settings
 from competition.errors import InputError
 from competition.files import sha256_file
@@ -35,7 +35,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = read_settings(toml)
     started = time.perf_counter()
     prepared = pipeline.prepare(settings, folder / "runs" / "full")
-    pipeline.train(prepared, list(settings.members), started)
+    work.train(prepared, list(settings.members), started)
     submitting.blend_run(
         prepared.folder, settings, prepared.sample_path, prepared.folder / "submission.csv"
     )
