@@ -81,12 +81,7 @@ def start_over_prepared() -> None:
 
     Variables that let OpenMP start fewer threads than it is asked for are removed.
     """
-    wanted: dict[str, str | None] = dict.fromkeys(_FEWER_THREADS)
-    for name, quicker in _QUICKER.items():
-        wanted[name] = os.environ.get(name, quicker)
-    wanted["PYTHONHASHSEED"] = "0"
-    if os.environ.get("PYTHONHASHSEED", "random") != "random":
-        wanted["PYTHONHASHSEED"] = os.environ["PYTHONHASHSEED"]
+    wanted = {**dict.fromkeys(_FEWER_THREADS), **process_variables()}
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         for name, value in wanted.items():
             if value is None:
@@ -99,6 +94,19 @@ def start_over_prepared() -> None:
             sys.exit(subprocess.call(arguments))
         sys.stdout.flush()
         os.execv(sys.executable, arguments)  # noqa: S606  (there is no shell to want)
+
+
+def process_variables() -> dict[str, str]:
+    """The environment variables that a process of Twinrun is started with."""
+    wanted = {name: os.environ.get(name, quicker) for name, quicker in _QUICKER.items()}
+    hash_seed = os.environ.get("PYTHONHASHSEED", "random")
+    return wanted | {"PYTHONHASHSEED": "0" if hash_seed == "random" else hash_seed}
+
+
+def prepare_started() -> None:
+    """Prepare a process that was started with `process_variables`, before it imports torch."""
+    for name in _FEWER_THREADS:
+        os.environ.pop(name, None)
 
 
 def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import pandas as pd
 import torch
 from fastai.callback.core import Callback
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 from torch import Tensor
 
 from competition.data.loading import KeyedLoader
@@ -208,12 +209,35 @@ def history_table(rows: Sequence[list[Any]], metric: ExtraMetric | None) -> pd.D
     return table
 
 
+class Bars(Protocol):
+    """What of rich's Progress a training needs."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+    def add_task(self, description: str, *, total: float, note: str) -> TaskID:
+        """A bar."""
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """So many batches more."""
+
+    def update(self, task_id: TaskID, *, note: str) -> None:
+        """What is said beside it."""
+
+
 class ShowProgress(OwnFit):
-    """Moves a rich progress bar: one task, a unit per batch of training or validation."""
+    """Moves a progress bar: one task, a unit per batch of training or validation."""
 
     order = 70
 
-    def __init__(self, bars: Progress, task: TaskID, first_epoch: int, start: int) -> None:
+    def __init__(self, bars: Bars, task: TaskID, first_epoch: int, start: int) -> None:
         super().__init__(first_epoch, start)
         self.bars, self.task = bars, task
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,13 @@ class Checkpoints:
     Args:
         folder: Where they are kept; made when the first is written.
         identity: What decides the member's bits; a checkpoint of another one is never used.
+        saved: Called when a checkpoint has been written.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self.folder, self.identity = folder, dict(identity)
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], saved: Callable[[], None] | None = None
+    ) -> None:
+        self.folder, self.identity, self._saved = folder, dict(identity), saved
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then remove all but the last two.
@@ -85,6 +88,8 @@ class Checkpoints:
         place = (checkpoint.epoch, checkpoint.step)
         before = [other for other in self._paths() if _place(other) < place]
         self._remove_all_but([path, *before[: _KEPT - 1]])
+        if self._saved is not None:
+            self._saved()
 
     def latest(self, *, before: tuple[int, int] | None = None) -> Checkpoint | None:
         """The last checkpoint that is whole; a damaged one is said and the one before it taken.

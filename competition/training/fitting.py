@@ -14,7 +14,7 @@ from fastai.learner import Learner
 from competition.errors import InputError, Stopped
 from competition.recipe import Member
 from competition.terminal import progress_bars, say
-from competition.training.callbacks import ExtraMetric, History, OwnFit, ShowProgress
+from competition.training.callbacks import Bars, ExtraMetric, History, OwnFit, ShowProgress
 from competition.training.checkpoints import Checkpoint, Checkpoints
 from competition.training.recording import RecordBatch, Recorder, RecordStep
 from competition.training.resuming import (
@@ -52,6 +52,7 @@ def fit(
     seconds: float,
     metric: ExtraMetric | None = None,
     tracking: Tracking | None = None,
+    bars: Bars | None = None,
 ) -> dict[str, float]:
     """Train a learner as its recipe says, or go on where its last checkpoint was made.
 
@@ -65,6 +66,7 @@ def fit(
         seconds: Between two checkpoints within an epoch.
         metric: The competition's, where it is no other column of history.csv.
         tracking: Who else is told the rows of history.csv.
+        bars: Where progress is shown; on the terminal when None.
 
     Returns:
         The last epoch's train_loss, valid_loss (mean log loss, nats), accuracy, error_rate, and the
@@ -87,15 +89,15 @@ def fit(
     save = SaveCheckpoints(checkpoints, progress, stop, seconds, folder / "ledger.parquet")
     batches = steps + len(learner.dls.valid)
     told = nullcontext() if tracking is None else tracking.told(progress.history)
-    with met_between_steps(stop), told as telling, progress_bars() as bars:
-        task = bars.add_task(name, total=epochs * batches, note="")
-        bars.advance(task, progress.epoch * batches + progress.step)
+    with met_between_steps(stop), told as telling, bars or progress_bars() as shown:
+        task = shown.add_task(name, total=epochs * batches, note="")
+        shown.advance(task, progress.epoch * batches + progress.step)
 
         def own(phase: Phase, start: int) -> list[OwnFit]:
             at = (phase.first_epoch, start)
             history = History(folder / "history.csv", phase.name, progress.history, metric, *at)
             tell = [] if telling is None else [Tell(telling, progress.history, *at)]
-            return [history, *tell, ShowProgress(bars, task, *at), save.within(*at)]
+            return [history, *tell, ShowProgress(shown, task, *at), save.within(*at)]
 
         try:
             fit_phases(learner, member, recorder, checkpoint, own)

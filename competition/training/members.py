@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from competition.recipe import Member
 from competition.settings import Settings
 from competition.training.beginnings import note_beginnings
 from competition.training.bodies import pixel_statistics
-from competition.training.callbacks import ExtraMetric
+from competition.training.callbacks import Bars, ExtraMetric
 from competition.training.checkpoints import Checkpoints
 from competition.training.fitting import fit
 from competition.training.predicting import predict, scores_of
@@ -180,6 +180,21 @@ def _weights_file(member: Member) -> dict[str, str]:
     return {} if file is None else {"file": file.name, "sha256": sha256_file(file)}
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What the run that a training belongs to hears of it, when another machine trains it.
+
+    Attributes:
+        node: What that machine is called; beside what decides bits, in member.json.
+        saved: Called when a checkpoint has been written into the folder.
+        bars: Are told of its progress, in place of those of this process's terminal.
+    """
+
+    node: str
+    saved: Callable[[], None]
+    bars: Bars
+
+
 def train_member(
     name: str,
     settings: Settings,
@@ -190,6 +205,7 @@ def train_member(
     *,
     metric: ExtraMetric | None = None,
     tracking: Path | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> dict[str, Any]:
     """Train a member, or a fold of it, and write its files.
 
@@ -206,6 +222,7 @@ def train_member(
         folder: runs/<run>/members/<name>.
         metric: The competition's, where it is no other column of history.csv.
         tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.
+        elsewhere: For a training on another machine than its run's.
 
     Returns:
         The content of member.json: what decided the bits, the last epoch's scores (with test-time
@@ -217,7 +234,8 @@ def train_member(
     """
     started = time.perf_counter()
     workshop = open_workshop(name, settings, index, pixels, environment)
-    checkpoints = Checkpoints(folder / "checkpoint", workshop.identity)
+    saved = None if elsewhere is None else elsewhere.saved
+    checkpoints = Checkpoints(folder / "checkpoint", workshop.identity, saved)
     recorder = Recorder(workshop.ledger, settings.run.ledger)
     scores = fit(
         workshop.learner,
@@ -229,6 +247,7 @@ def train_member(
         seconds=settings.run.checkpoint_seconds,
         metric=metric,
         tracking=_told(settings, workshop.member, folder, tracking),
+        bars=None if elsewhere is None else elsewhere.bars,
     )
     ledger = recorder.ledger
     last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
@@ -261,6 +280,8 @@ def train_member(
     }
     if workshop.pretrained:
         record["pretrained"] = workshop.pretrained
+    if elsewhere is not None:
+        record["node"] = elsewhere.node
     write_json(folder / "member.json", record)
     checkpoints.clear()
     # Ten networks in a row must not add up in memory.
