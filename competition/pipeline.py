@@ -71,12 +71,15 @@ class Prepared:
         return self.folder / "members" / name
 
 
-def prepare(settings: Settings, folder: Path) -> Prepared:
+def prepare(
+    settings: Settings, folder: Path, environment: dict[str, Any] | None = None
+) -> Prepared:
     """Check the data, decode and audit it, set up the environment; only the cache is written to.
 
     Args:
         settings: Of the run.
         folder: runs/<run>.
+        environment: From `set_up` on the machines that train, when this one does not.
 
     Raises:
         InputError: About timm's networks, the data, the sample submission, the cache or the device.
@@ -103,7 +106,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     audited.refuse()
     for line in audited.in_short():
         say(line)
-    environment = set_up(
+    environment = environment or set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
     )
     decides = environment["decides"]

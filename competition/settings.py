@@ -86,6 +86,24 @@ class Run(Table):
     )
 
 
+class Cluster(Table):
+    """What a training takes of a Ray node, and where nodes leave files for one another."""
+
+    num_cpus: Annotated[
+        float | None,
+        Field(gt=0, description="cores of a node; run.threads when it is not given"),
+    ] = None
+    num_gpus: Annotated[
+        float | None,
+        Field(ge=0, description="GPUs of a node; when it is not given, one where nodes have any"),
+    ] = None
+    memory: Annotated[float | None, Field(gt=0, description="gigabytes of a node")] = None
+    storage: Annotated[
+        str,
+        Field(description="a folder that all nodes see, or an address such as s3://bucket/folder"),
+    ] = ""
+
+
 class Blend(Table):
     """How the members' probabilities become one."""
 
@@ -139,6 +157,7 @@ class Settings(Table):
     data: Data
     run: Run
     members: Annotated[dict[FileName, Member], Field(min_length=1)]
+    cluster: Cluster = Cluster()
     blend: Blend = Blend()
     submission: Submission = Submission()
     config: Path = Field(exclude=True)
