@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import itertools
 import logging
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from competition.cluster.storage import Storage
+
 NUMBERS = itertools.count()
+FOLDER, MEMORY = "folder", "memory"
+S3 = pytest.param("s3", marks=pytest.mark.cluster)
+STORES = pytest.mark.parametrize("kind", [MEMORY, S3])
+EVERY = pytest.mark.parametrize("kind", [FOLDER, MEMORY, S3])
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +50,16 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"bucket-{next(NUMBERS)}"
     fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
     return f"s3://{bucket}/shared"
+
+
+@pytest.fixture
+def address(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """An empty storage of each kind."""
+    if kind == MEMORY:
+        return f"memory://{uuid.uuid4().hex}/below"
+    return str(request.getfixturevalue("s3")) if kind == "s3" else str(tmp_path / "shared")
+
+
+@pytest.fixture
+def storage(address: str) -> Storage:
+    return Storage(address)

@@ -26,6 +26,7 @@ from competition.cluster import places
 from competition.cluster.storage import Storage, fetch_files, publish_files
 from competition.errors import InputError
 from competition.locks import turn
+from tests.cluster.conftest import EVERY, FOLDER, S3
 
 PUBLISH = """
 import sys
@@ -38,22 +39,6 @@ while True:
         storage.publish(Path(source), "run/same.bin")
         print("published", flush=True)
 """
-FOLDER, MEMORY = "folder", "memory"
-S3 = pytest.param("s3", marks=pytest.mark.cluster)
-EVERY = pytest.mark.parametrize("kind", [FOLDER, MEMORY, S3])
-
-
-@pytest.fixture
-def address(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """An empty storage of each kind."""
-    if kind == MEMORY:
-        return f"memory://{uuid.uuid4().hex}/below"
-    return str(request.getfixturevalue("s3")) if kind == "s3" else str(tmp_path / "shared")
-
-
-@pytest.fixture
-def storage(address: str) -> Storage:
-    return Storage(address)
 
 
 @pytest.fixture
