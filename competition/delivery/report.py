@@ -20,6 +20,7 @@ from competition.delivery.verdicts import overall, read_verdicts
 from competition.ensemble.scoring import METRICS, compared_score, score
 from competition.errors import InputError
 from competition.files import write_text
+from competition.locks import turn
 from competition.settings import Settings
 from competition.terminal import clock
 
@@ -47,8 +48,10 @@ def write_report(run: Path, data: Path | None = None) -> Path:
     Raises:
         InputError: It is no run, one of its files is damaged, or the page cannot be written.
     """
-    path = run / "report.html"
-    write_text(path, render(run, data))
+    path, text = run / "report.html", render(run, data)
+    # Whoever takes a turn removes what looks unfinished in the run's folder.
+    with turn(run):
+        write_text(path, text)
     return path
 
 
