@@ -96,6 +96,9 @@ class Blend(Table):
             description="a temperature, where that helps on held-out images; auto always tries it"
         ),
     ] = False
+    allow_missing: Annotated[
+        bool, Field(description="a blend of the members that are complete, without the others")
+    ] = False
     clamp: Probabilities = Field(default_factory=list)
     renormalise: bool = True
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from competition.data.folds import check_folds
 from competition.ensemble.out_of_fold import put_together
-from competition.ensemble.scoring import METRICS, score
+from competition.ensemble.scoring import ALWAYS_KEPT, METRICS, score
 from competition.files import whole_file, write_json
 from competition.locks import held, turn
 from competition.pipeline import Prepared, keep_record
@@ -175,7 +175,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         started: time.perf_counter() at the command's start.
 
     Returns:
-        The content of member.json by name, of the members that are complete; their folds' too.
+        The content of member.json by name, of the members that are complete.
 
     Raises:
         InputError: As `begun`.
@@ -197,14 +197,14 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 tracking=run.folder / "tracking",
             )
             work.keep(training, record)
-    return work.records
+    return {name: work.records[name] for name in work.members if name in work.records}
 
 
 def extra_metric(metric: str) -> ExtraMetric | None:
     """The settings' metric, where it is no column of history.csv anyway."""
     from competition.training.callbacks import ExtraMetric
 
-    if metric in ("log_loss", "accuracy"):
+    if metric in ALWAYS_KEPT:
         return None
     return ExtraMetric(metric, partial(score, metric=metric))
 

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from competition import pipeline, work
-from competition.ensemble import out_of_fold
+from competition import pipeline, submitting, work
+from competition.commands import making
+from competition.ensemble import heldout, out_of_fold
 from competition.errors import InputError
 from competition.files import whole_file
 from competition.locks import turn
@@ -226,6 +228,31 @@ def test_the_record_of_a_run_is_written_by_one_process_at_a_time(
     monkeypatch.setattr(work, "write_json", watched)
     work.train(run, [], time.perf_counter())
     assert unlocked == []
+
+
+def test_a_run_reads_the_held_out_predictions_of_each_training_once(
+    serial: pipeline.Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_in(tmp_path)
+    shutil.copytree(serial.folder.parent, tmp_path / "runs")
+    read: list[str] = []
+
+    def watched(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+        read.append(path.parent.relative_to(tmp_path / "runs" / "full" / "members").as_posix())
+        return original(path, classes)
+
+    original = heldout.read_held_out
+    for module in (heldout, submitting):
+        monkeypatch.setattr(module, "read_held_out", watched)
+    making.run(config=tmp_path / "small.toml", out=tmp_path / "runs", changes=list(CHANGES))
+    assert sorted(read) == ["a", "a/fold-1", "a/fold-2", "b"]
+    assert (tmp_path / "runs" / "full" / "report.html").is_file()
+
+
+def test_a_training_returns_members_and_not_their_folds(run: pipeline.Prepared) -> None:
+    assert list(work.train(run, ["a"], time.perf_counter())) == ["a"]
+    assert list(work.train(run, ["b", "a"], time.perf_counter())) == ["a", "b"]
+    assert list(work.train(run, ["a/fold-1"], time.perf_counter())) == ["a"]
 
 
 def test_names_that_are_repeated_are_trained_once_and_in_the_settings_order(

@@ -60,6 +60,8 @@ def run(
 ) -> None:
     """Train every member, blend them, write and validate the submission, write the report."""
     from competition import pipeline, submitting, summaries, work
+    from competition.ensemble.heldout import held_out_tables, own_scores
+    from competition.ensemble.scoring import ALWAYS_KEPT
     from competition.locks import turn
 
     started = time.perf_counter()
@@ -73,17 +75,21 @@ def run(
     pipeline.warn_of_validation(prepared, names)
     members = work.train(prepared, names, started)
     submission = prepared.folder / "submission.csv"
+    tables = held_out_tables(prepared.folder, list(members), settings.classes)
     with turn(prepared.folder):
-        chosen = submitting.blend_run(prepared.folder, settings, prepared.sample_path, submission)
+        chosen = submitting.blend_run(
+            prepared.folder, settings, prepared.sample_path, submission, tables
+        )
     pipeline.keep_record(prepared, started)
     say("")
-    scores = pipeline.member_scores(prepared, names)
-    folds = pipeline.fold_scores(prepared, names)
+    metric = settings.competition.metric
+    scores = {} if metric in ALWAYS_KEPT else own_scores(tables, metric)
+    folds = pipeline.fold_scores(prepared, list(members))
     console.print(summaries.members(settings, members, scores, chosen.weights, folds))
     _tell_blend(chosen)
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
-    say(reported(prepared.folder))
+    say(reported(prepared.folder, tables))
     say(f"done in {clock(time.perf_counter() - started)}")
 
 
