@@ -19,9 +19,9 @@ from competition.data.pixels import Pixels
 from competition.data.validating import validation_warnings
 from competition.delivery.provenance import manifest, recorded_blend
 from competition.determinism.environment import set_up
-from competition.ensemble.scoring import score
+from competition.ensemble.heldout import held_out_tables, own_scores
 from competition.ensemble.submission import read_sample, refuse_other_images
-from competition.files import read_csv, write_json
+from competition.files import write_json
 from competition.locks import turn
 from competition.networks import timm_name
 from competition.settings import Settings
@@ -136,32 +136,15 @@ def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
         say(f"[yellow]warning[/]   {escape(warning)}")
 
 
-def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
-    """Each one's score, by the settings' metric, on the images that it held out.
-
-    Args:
-        run: The run.
-        names: Of members or of trainings; of a member with folds it is the out-of-fold score.
-    """
-    metric = run.settings.competition.metric
-    tables = {name: _held_out(run, name) for name in names}
-    return {
-        name: score(table.drop(columns="label"), table["label"], metric)
-        for name, table in tables.items()
-    }
-
-
 def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:
-    """The scores, as `member_scores` gives them, of the folds of each member that has folds."""
-    folds = {name: [each.name for each in run.settings.trainings(name)] for name in names}
-    return {
-        name: list(member_scores(run, own).values()) for name, own in folds.items() if own != [name]
-    }
-
-
-def _held_out(run: Prepared, name: str) -> pd.DataFrame:
-    """valid.csv of a member or training: id, label, a probability per class, in their order."""
-    return read_csv(run.member_folder(name) / "valid.csv", text=("id", "label"))
+    """Of each member that has folds their scores, by the settings' metric, as far as there are."""
+    found = {}
+    for name in names:
+        folds = [each.name for each in run.settings.trainings(name) if each.fold]
+        if folds:
+            tables = held_out_tables(run.folder, folds, run.settings.classes)
+            found[name] = list(own_scores(tables, run.settings.competition.metric).values())
+    return found
 
 
 def keep_record(run: Prepared, started: float) -> None:

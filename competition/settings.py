@@ -114,6 +114,9 @@ class Blend(Table):
             description="a temperature, where that helps on held-out images; auto always tries it"
         ),
     ] = False
+    allow_missing: Annotated[
+        bool, Field(description="a blend of the members that are complete, without the others")
+    ] = False
     clamp: Probabilities = Field(default_factory=list)
     renormalise: bool = True
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -265,14 +268,18 @@ class Settings(Table):
         self.refuse_unknown_members([name.partition("/")[0] for name in names])
         every = [each for member in self.members for each in self.trainings(member)]
         known = {name for each in every for name in (each.member, each.name)}
-        for name in names:
-            if name not in known:
-                own = [each.name for each in self.trainings(name.partition("/")[0])]
-                raise InputError(
-                    f"no training is called {name!r}",
-                    mend=f"That member is trained as {own[0]}"
-                    + (f" to {own[-1]}." if len(own) > 1 else ", once."),
+        unknown = list(dict.fromkeys(name for name in names if name not in known))
+        if unknown:
+            ways = []
+            for member in dict.fromkeys(name.partition("/")[0] for name in unknown):
+                own = [each.name for each in self.trainings(member)]
+                ways.append(
+                    f"{member} is trained as {own[0]}"
+                    + (f" to {own[-1]}." if len(own) > 1 else ", once.")
                 )
+            raise InputError(
+                f"no training is called {', '.join(map(repr, unknown))}", mend=" ".join(ways)
+            )
         return [each for each in every if not names or each.member in names or each.name in names]
 
     def trainings(self, member: str) -> list[Training]:

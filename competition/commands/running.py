@@ -118,7 +118,7 @@ def run(
             if site is None:
                 work.train(each, [], started)
             lacking = [failure for failure in failures if failure.run == each.folder.name]
-            if not lacking or getattr(settings.blend, "allow_missing", False):
+            if not lacking or settings.blend.allow_missing:
                 _blend_and_report(each, started)
             if site is not None:
                 publish_run(site, each)
@@ -166,23 +166,27 @@ def _with_seeds(prepared: Prepared, numbers: Sequence[int]) -> list[Prepared]:
 def _blend_and_report(run: Prepared, started: float) -> None:
     """What comes after a run's trainings, and all that is told of it."""
     from competition import pipeline, submitting, summaries
+    from competition.ensemble.heldout import held_out_tables, own_scores
+    from competition.ensemble.scoring import ALWAYS_KEPT
     from competition.locks import turn
     from competition.training.records import read_record
 
-    submission = run.folder / "submission.csv"
+    settings, submission = run.settings, run.folder / "submission.csv"
+    found = {name: read_record(run.member_folder(name)) for name in settings.members}
+    members = {name: record for name, record in found.items() if record is not None}
+    tables = held_out_tables(run.folder, list(members), settings.classes)
     with turn(run.folder):
-        chosen = submitting.blend_run(run.folder, run.settings, run.sample_path, submission)
+        chosen = submitting.blend_run(run.folder, settings, run.sample_path, submission, tables)
     pipeline.keep_record(run, started)
     say("")
-    found = {name: read_record(run.member_folder(name)) for name in run.settings.members}
-    members = {name: record for name, record in found.items() if record is not None}
-    scores = pipeline.member_scores(run, list(members))
+    metric = settings.competition.metric
+    scores = {} if metric in ALWAYS_KEPT else own_scores(tables, metric)
     folds = pipeline.fold_scores(run, list(members))
-    console.print(summaries.members(run.settings, members, scores, chosen.weights, folds))
+    console.print(summaries.members(settings, members, scores, chosen.weights, folds))
     tell_blend(chosen)
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(run.folder / 'manifest.json'))}")
-    say(reported(run.folder))
+    say(reported(run.folder, tables))
 
 
 def _say_no_data(settings: Settings, profile: str) -> None:

@@ -76,9 +76,7 @@ def manifest(
                 "command": round(seconds, 3),
                 "members": {name: record["seconds"] for name, record in members.items()},
             },
-            "nodes": {
-                name: record["node"] for name, record in members.items() if "node" in record
-            },
+            "nodes": {name: record["node"] for name, record in members.items() if "node" in record},
             "data_folder": str(settings.data_folder),
             "config": str(settings.config),
             "cache": settings.run.cache,

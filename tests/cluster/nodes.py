@@ -1,26 +1,30 @@
-"""A Ray cluster of several nodes on this machine, in a process of its own; told what to do by lines.
+"""A Ray cluster of several nodes on this machine, in a process of its own; it is told lines.
 
-`add NAME CORES [VARIABLE=VALUE...]` adds a node, `remove NAME` takes it away as if its machine
-had lost its power, `names` answers with the addresses that Ray's processes listen on, and the end
-of the input ends it all. Each line is answered by one.
+`add NAME CORES [VARIABLE=VALUE...]` adds a node, `remove NAME now` takes it away as if its machine
+had lost its power, and the end of the input ends it all. Each line is answered by one.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
-# See competition/cluster/connecting.py: nothing may listen on anything but the loopback address.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# A node that is gone is to be missed soon: in milliseconds, and how often.
-os.environ["RAY_health_check_initial_delay_ms"] = "1000"
-os.environ["RAY_health_check_period_ms"] = "1000"
-os.environ["RAY_health_check_failure_threshold"] = "3"
+os.environ.update(
+    {
+        # See competition/cluster/connecting.py: all listens on the loopback address alone.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # A node that is gone is to be missed soon.
+        "RAY_health_check_initial_delay_ms": "1000",
+        "RAY_health_check_period_ms": "1000",
+        "RAY_health_check_failure_threshold": "3",
+    }
+)
 
 from ray.cluster_utils import Cluster
 
-HERE = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
+HERE: dict[str, Any] = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
 
 
 def main() -> None:

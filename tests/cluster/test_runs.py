@@ -73,8 +73,7 @@ def same(run: Path, other: Path) -> bool:
     found = [] if names and names == trainings(other) else ["members"]
     for name in names:
         found += [
-            f"{name}/{what}"
-            for what in differing(run / "members" / name, other / "members" / name)
+            f"{name}/{what}" for what in differing(run / "members" / name, other / "members" / name)
         ]
     for file in ("submission.csv", "index.parquet", "audit.json", "blend.json"):
         if (run / file).read_bytes() != (other / file).read_bytes():
@@ -153,9 +152,7 @@ def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
     assert same(serial(*LONG), folder / "runs" / "stopped")
 
 
-def test_a_node_of_another_environment_is_named_before_any_work(
-    folder: Path, nodes: Nodes
-) -> None:
+def test_a_node_of_another_environment_is_named_before_any_work(folder: Path, nodes: Nodes) -> None:
     nodes.add("other", "OPENCV_CPU_DISABLE=AVX2")
     try:
         with driver(folder, "mixed", "--ray", nodes.address) as process:
