@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import TaskID
-    from rich.table import Table
 
 # A training: the name of its run's folder, and its own.
 Key = tuple[str, str]
@@ -113,36 +113,37 @@ class RemoteBars:
             self._told = time.monotonic()
 
 
-def progress_table(titles: Mapping[Key, str], places: Mapping[Key, Place], done: int) -> Table:
-    """All trainings under way, and how many are complete or wait.
+def progress_table(
+    titles: Mapping[Key, str], places: Mapping[Key, Place], done: int
+) -> RenderableType:
+    """How many trainings are done and wait, and a row for each that is under way.
 
     Args:
         titles: Of the trainings that are neither complete nor failed, by key.
         places: Of those of them that have started.
         done: How many are not among them any more.
     """
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     from competition.terminal import clock
 
     running = [key for key in titles if key in places]
-    table = Table(
-        title=f"{done} of {done + len(titles)} trainings done, {len(running)} under way, "
-        f"{len(titles) - len(running)} waiting",
-        title_justify="left",
+    counts = (
+        f"{done} of {done + len(titles)} trainings done, {len(running)} under way, "
+        f"{len(titles) - len(running)} waiting"
     )
-    for column in ("training", "node", "progress", "", "time"):
-        table.add_column(column)
+    table = Table(box=None, show_header=False, pad_edge=False)
     for key in running[:_ROWS]:
         place = places[key]
         table.add_row(
             titles[key],
             place.node,
             ProgressBar(place.total or None, place.done, width=24),
-            place.note,
             clock(max(0.0, time.time() - place.since)),
+            place.note,
         )
     if len(running) > _ROWS:
-        table.add_row(f"and {len(running) - _ROWS} more", "", "", "", "")
-    return table
+        table.add_row(f"and {len(running) - _ROWS} more")
+    return Group(counts, table)

@@ -121,6 +121,8 @@ def survey(settings: Settings, needs: Needs, storage: Storage) -> list[Node]:
             details=shorten(sizes),
             mend="Change [cluster] num_cpus, num_gpus or memory, or run.threads.",
         )
+    many = "1 node" if len(found) == 1 else f"{len(found)} nodes"
+    say(f"[bold]cluster[/]   asking {many} for what decides bits there")
     token = f"seen-{uuid.uuid4().hex}"
     with TemporaryDirectory() as folder:
         (Path(folder) / token).touch()

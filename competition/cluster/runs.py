@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from competition.cluster.nodes import Needs, agreed_environment, survey
 from competition.cluster.running import Failure, fetch_complete, train
 from competition.cluster.sharing import share_images, share_index
@@ -63,8 +65,7 @@ def open_site(settings: Settings, runs: Path, *, mixed: bool) -> Site:
     needs = Needs.of(settings)
     nodes = survey(settings, needs, storage)
     environment = agreed_environment(nodes, mixed=mixed)
-    many = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
-    say(f"[bold]cluster[/]   {many}, {needs} for each training, files in {storage.address}")
+    say(f"[bold]cluster[/]   {needs} for each training; files in {escape(storage.address)}")
     return Site(needs, storage, environment, mixed)
 
 
