@@ -161,7 +161,10 @@ def folder_of(address: str) -> Path | None:
             raise InputError(
                 f"{address} is a path of Windows, which this system is not", mend=_MEND
             )
-        return Path(address).expanduser().absolute()
+        try:
+            return Path(address).expanduser().absolute()
+        except RuntimeError as error:
+            raise InputError(f"{address} names the home of nobody here", mend=_MEND) from error
     if protocol not in ("file", "local"):
         return None
     path = address.partition("://")[2]

@@ -160,6 +160,9 @@ class Storage:
     @property
     def _place(self) -> Place:
         if self._opened is None or self._opened[0] != os.getpid():
+            if self.local is None:
+                # Another node may lack the package that the first one has.
+                refuse_unusable(self.address)
             place = Folder(self.local) if self.local else ObjectStore(self.address)
             self._opened = os.getpid(), place
         return self._opened[1]

@@ -27,7 +27,7 @@ from competition.cluster.storage import Storage
 from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
-from competition.data.stored import ARRAY, TABLE
+from competition.data.stored import ARRAY, TABLE, damaged_rows
 from competition.errors import InputError
 from competition.settings_file import read_settings
 from tests.cluster.conftest import EVERY, FOLDER, MEMORY, STORES
@@ -169,7 +169,7 @@ def test_a_node_gets_the_same_bits(
     else:
         there = shared.here(node)
         assert content(there, index) == content(pixels, index)
-        assert not node.exists()
+        assert not list(node.rglob(ARRAY))
     assert list(there) == SIZES
     for size in SIZES:
         files = sorted(index["sha256"].unique())
@@ -315,6 +315,41 @@ def test_fetching_goes_on_after_a_kill(
     assert content(shared.here(node), index) == content({12: pixels[12]}, index)
     assert 0 < len(names_of(traffic, "get")) < whole
     assert list(node.rglob(".*")) == []
+
+
+@EVERY
+def test_the_images_of_a_node_are_read_for_their_digests_once_until_they_are_written_to(
+    storage: Storage,
+    index: pd.DataFrame,
+    pixels: dict[int, Pixels],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared, node = share_images(storage, index, {8: pixels[8]}), tmp_path / "node"
+    checks: list[int] = []
+
+    def counted(folder: Path, used: pd.DataFrame) -> pd.Index:
+        checks.append(len(used))
+        return damaged_rows(folder, used)
+
+    monkeypatch.setattr(fetching, "damaged_rows", counted)
+    array = shared.here(node)[8].path
+    count = len(set(index["sha256"]))
+    assert checks[-1] == count
+    checks.clear()
+    shared.here(node)
+    assert checks == []
+    with array.open("rb+") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(first)
+    shared.here(node)
+    # The same byte was written: the node looks, and all is well.
+    assert checks == [count]
+    (mark,) = node.rglob("checked.json")
+    mark.write_text("not JSON")
+    shared.here(node)
+    assert checks == [count, count]
 
 
 @STORES

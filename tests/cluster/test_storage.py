@@ -427,7 +427,7 @@ def test_a_file_where_a_folder_should_be_holds_no_files(
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "Free some space"),
         (errno.EACCES, "Choose a folder"),
-        (errno.EROFS, "again"),
+        (errno.EROFS, "Choose a folder"),
         (errno.EIO, "again"),
     ],
 )
@@ -501,6 +501,7 @@ def test_a_place_on_this_machine_that_cannot_be_written_is_said(
         ("s3://", "names no bucket", "s3://BUCKET"),
         ("s3:///", "names no bucket", "s3://BUCKET"),
         ("file://runs", "absolute path", "file:///runs"),
+        ("~no-such-user/runs", "nobody", "s3://"),
         ("C:\\runs", "Windows", "s3://"),
         ("C:/runs", "Windows", "s3://"),
         ("\\\\server\\share", "Windows", "s3://"),
@@ -542,6 +543,17 @@ def test_a_missing_package_is_named(
         Storage(address)
     assert package in caught.value.what
     assert caught.value.mend == mend
+
+
+def test_a_package_that_another_node_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = pickle.dumps(Storage("s3://bucket/x"))
+    registry = importlib.import_module("fsspec.registry")
+    for name in list(registry._registry):
+        monkeypatch.delitem(registry._registry, name)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(InputError, match="s3fs") as caught:
+        pickle.loads(sent).names()
+    assert caught.value.mend == "pip install 'competition[ray]'"
 
 
 def test_a_folder_needs_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
