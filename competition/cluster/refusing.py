@@ -70,4 +70,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{where}"
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer within the time for it"
     return " ".join(str(error).split()) or type(error).__name__

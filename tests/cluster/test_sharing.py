@@ -180,7 +180,7 @@ def test_a_node_gets_the_same_bits(
     assert len(pickle.dumps(shared)) < 2000
 
 
-@EVERY
+@pytest.mark.parametrize("kind", [FOLDER, MEMORY])
 def test_other_bits_are_seen(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path
 ) -> None:
@@ -244,7 +244,7 @@ def test_nothing_is_sent_or_fetched_twice(
     assert names_of(traffic, "put") == sent
 
 
-@STORES
+@pytest.mark.parametrize("kind", [MEMORY])
 def test_other_images_are_shared_beside(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path
 ) -> None:
@@ -317,7 +317,7 @@ def test_fetching_goes_on_after_a_kill(
     assert list(node.rglob(".*")) == []
 
 
-@EVERY
+@pytest.mark.parametrize("kind", [FOLDER, MEMORY])
 def test_the_images_of_a_node_are_read_for_their_digests_once_until_they_are_written_to(
     storage: Storage,
     index: pd.DataFrame,
@@ -405,9 +405,15 @@ def test_a_table_damaged_on_a_node_is_fetched_again(
     ]
 
 
-@STORES
 @pytest.mark.parametrize(
-    "change", [flipped, lambda whole: whole[:-1], lambda whole: whole + b"x", lambda _: b""]
+    ("kind", "change"),
+    [
+        (MEMORY, flipped),
+        pytest.param("s3", flipped, marks=pytest.mark.cluster),
+        (MEMORY, lambda whole: whole[:-1]),
+        (MEMORY, lambda whole: whole + b"x"),
+        (MEMORY, lambda _: b""),
+    ],
 )
 def test_a_piece_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew(
     storage: Storage,
@@ -457,7 +463,7 @@ def test_a_piece_that_comes_damaged_once_is_fetched_again(
     assert len(spoiled) == len(storage.names())
 
 
-@STORES
+@pytest.mark.parametrize("kind", [MEMORY])
 def test_a_table_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path
 ) -> None:
@@ -471,7 +477,7 @@ def test_a_table_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew
     assert content(shared.here(tmp_path / "node"), index) == content(pixels, index)
 
 
-@STORES
+@pytest.mark.parametrize("kind", [MEMORY])
 @pytest.mark.parametrize("ending", [".u8", TABLE])
 def test_a_removed_file_is_named(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path, ending: str

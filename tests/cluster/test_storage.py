@@ -562,24 +562,45 @@ def test_a_folder_needs_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.fixture
-def closed_port(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make S3 a port of this machine on which nobody listens."""
+def deaf_server(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Make S3 a port of this machine that is taken by somebody who does not answer."""
     with socket.socket() as taken:
-        # Bound but not listening: nobody else can take it.
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        yield
+        yield taken
 
 
 @pytest.mark.cluster
-@pytest.mark.usefixtures("closed_port")
-def test_a_server_that_is_not_there_is_said_in_seconds(s3: str) -> None:
+@pytest.mark.parametrize(("listening", "what"), [(False, "Could not connect"), (True, "no answer")])
+def test_a_server_that_does_not_answer_is_said_in_seconds(
+    s3: str,
+    deaf_server: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    listening: bool,
+    what: str,
+) -> None:
+    if listening:
+        monkeypatch.setattr(places, "_HASTY_LIMIT", 1.0)
+        deaf_server.listen()
     start = time.monotonic()
     error = refusal_of(s3)
     assert time.monotonic() - start < 20
     assert s3 in error.what
-    assert "Could not connect" in error.what
+    assert what in error.what
     assert "AWS_ENDPOINT_URL" in error.mend
+
+
+@pytest.mark.cluster
+def test_a_server_that_stops_answering_is_not_waited_for_without_end(
+    s3: str,
+    deaf_server: socket.socket,
+    file_of: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(places, "_LIMIT", 1.0)
+    deaf_server.listen()
+    with pytest.raises(InputError, match="no answer"):
+        Storage(s3).publish(file_of(), "a")
 
 
 @pytest.mark.cluster
