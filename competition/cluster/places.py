@@ -27,6 +27,11 @@ _STORES = {
     "tos": "pip install tosfs",
     "memory": "",
 }
+# Of botocore, for a server that may not be there at all; seconds.
+_HASTE = {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}}
+# Seconds that sending a file may take, and more for its bytes at so many a second: botocore asks
+# with `Expect: 100-continue`, and aiohttp has no limit of its own for the answer.
+_LIMIT, _HASTY_LIMIT, _SLOWEST = 120.0, 15.0, 250_000
 _MEND = "Name a folder that all nodes see, or an object store: s3://BUCKET/FOLDER, gs://BUCKET/..."
 # Unfinished files of a folder that have not changed for so long, in seconds, are nobody's.
 _ABANDONED = 3600.0
@@ -104,9 +109,14 @@ class Folder:
 
 
 class ObjectStore:
-    """An object store, by fsspec; the object is of one process and is not to outlive a fork."""
+    """An object store, by fsspec; the object is of one process and is not to outlive a fork.
 
-    def __init__(self, address: str) -> None:
+    Args:
+        address: As fsspec has it.
+        hasty: Give up a server that does not answer in seconds, instead of in many minutes.
+    """
+
+    def __init__(self, address: str, *, hasty: bool = False) -> None:
         import fsspec
 
         # A kept listing would not show what other nodes have put there since.
@@ -115,7 +125,13 @@ class ObjectStore:
             # A file is fetched in one answer, not in parts that may be of its old and new content,
             # and at most one part of 50 MB is in memory.
             options["max_concurrency"] = 1
+            if hasty:
+                options["config_kwargs"] = _HASTE
+        self._limit = _HASTY_LIMIT if hasty else _LIMIT
         self._filesystem, root = fsspec.core.url_to_fs(address, **options)
+        if hasty and hasattr(self._filesystem, "retries"):
+            # Beside those of botocore, s3fs has its own.
+            self._filesystem.retries = 1
         self._root = root.rstrip("/") + "/"
 
     def exists(self) -> bool:
@@ -132,7 +148,10 @@ class ObjectStore:
         return True
 
     def put(self, local: Path, name: str) -> None:
-        self._filesystem.put_file(str(local), self._root + name)
+        limit = {}
+        if self._filesystem.async_impl:
+            limit["timeout"] = self._limit + local.stat().st_size / _SLOWEST
+        self._filesystem.put_file(str(local), self._root + name, **limit)
 
     def get(self, name: str, local: Path) -> None:
         self._filesystem.get_file(self._root + name, str(local))
@@ -161,7 +180,10 @@ def folder_of(address: str) -> Path | None:
             raise InputError(
                 f"{address} is a path of Windows, which this system is not", mend=_MEND
             )
-        return Path(address).expanduser().absolute()
+        try:
+            return Path(address).expanduser().absolute()
+        except RuntimeError as error:
+            raise InputError(f"{address} names the home of nobody here", mend=_MEND) from error
     if protocol not in ("file", "local"):
         return None
     path = address.partition("://")[2]

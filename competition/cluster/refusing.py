@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from competition.errors import InputError
 from competition.files import FULL
 
@@ -34,6 +36,7 @@ def refusal(address: str, doing: str, error: Exception, *, missing: bool = False
         missing: The whole place is not there.
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
+    code = error.errno if isinstance(error, OSError) else None
     local = "://" not in address
     reason, mend = _reason(error), "Mend that, and type the command again."
     if missing:
@@ -44,13 +47,14 @@ def refusal(address: str, doing: str, error: Exception, *, missing: bool = False
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; for gs:// "
             "GOOGLE_APPLICATION_CREDENTIALS (docs/storage.md)."
         )
-    elif isinstance(error, PermissionError):
+    elif isinstance(error, PermissionError) or code == errno.EROFS:
         mend = (
             "Choose a folder that may be read and written to by you, on every node."
             if local
-            else "The credentials need the right to list, read, write and delete there."
+            else "See that the credentials are the right ones and have not expired; they need the "
+            "right to list, read, write and delete there."
         )
-    elif isinstance(error, OSError) and error.errno in FULL:
+    elif code in FULL:
         mend = "Free some space there, and type the command again."
     elif isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError):
         mend = "Name a folder, and nothing that is a file."
@@ -66,4 +70,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{where}"
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer within the time for it"
     return " ".join(str(error).split()) or type(error).__name__

@@ -54,11 +54,11 @@ class SharedImages:
         """The images on this node, each of which agrees with its digest.
 
         Processes of one node may ask at once: one fetches what is missing, the others wait. All
-        images are read once for their digests each time.
+        images are read for their digests once, and again after somebody has written to them.
 
         Args:
-            folder: This node's own, kept from task to task; nothing is written into it where
-                images lie in a shared folder.
+            folder: This node's own, kept from task to task; of images in a shared folder it gets
+                no copy.
 
         Returns:
             By size.
@@ -68,7 +68,7 @@ class SharedImages:
                 read; the disk is too small.
         """
         return {
-            shared.size: mapped(self.storage, shared, shared.array)
+            shared.size: mapped(self.storage, shared, shared.array, folder)
             if shared.array
             else fetched(self.storage, shared, folder)
             for shared in self.sizes

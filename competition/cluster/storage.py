@@ -40,6 +40,7 @@ class Storage:
         self.address = str(self.local or address.rstrip("/"))
         # Of one process: neither connections nor the thread that serves them outlive a fork.
         self._opened: tuple[int, Place] | None = None
+        self._hasty = False
         if self.local is None:
             refuse_unusable(address)
 
@@ -102,8 +103,13 @@ class Storage:
         """Write, find, read and remove a small file, before any work relies on it.
 
         Raises:
-            InputError: One of these cannot be done.
+            InputError: One of these cannot be done, or takes very long.
         """
+        tried = Storage(self.address)
+        tried._hasty = True
+        tried._try_out()
+
+    def _try_out(self) -> None:
         content = uuid.uuid4().hex
         folder = f".check-{content}"
         name = f"{folder}/file"
@@ -160,7 +166,12 @@ class Storage:
     @property
     def _place(self) -> Place:
         if self._opened is None or self._opened[0] != os.getpid():
-            place = Folder(self.local) if self.local else ObjectStore(self.address)
+            if self.local is None:
+                # Another node may lack the package that the first one has.
+                refuse_unusable(self.address)
+            place = (
+                Folder(self.local) if self.local else ObjectStore(self.address, hasty=self._hasty)
+            )
             self._opened = os.getpid(), place
         return self._opened[1]
 

@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -35,8 +36,6 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of an empty bucket that this process and its children reach, and no other."""
-    import fsspec
-
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -48,7 +47,8 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     bucket = f"bucket-{next(NUMBERS)}"
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
+    with urlopen(Request(f"{s3_server}/{bucket}", method="PUT")):
+        pass
     return f"s3://{bucket}/shared"
 
 

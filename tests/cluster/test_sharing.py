@@ -27,7 +27,7 @@ from competition.cluster.storage import Storage
 from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
-from competition.data.stored import ARRAY, TABLE
+from competition.data.stored import ARRAY, TABLE, damaged_rows
 from competition.errors import InputError
 from competition.settings_file import read_settings
 from tests.cluster.conftest import EVERY, FOLDER, MEMORY, STORES
@@ -169,7 +169,7 @@ def test_a_node_gets_the_same_bits(
     else:
         there = shared.here(node)
         assert content(there, index) == content(pixels, index)
-        assert not node.exists()
+        assert not list(node.rglob(ARRAY))
     assert list(there) == SIZES
     for size in SIZES:
         files = sorted(index["sha256"].unique())
@@ -180,7 +180,7 @@ def test_a_node_gets_the_same_bits(
     assert len(pickle.dumps(shared)) < 2000
 
 
-@EVERY
+@pytest.mark.parametrize("kind", [FOLDER, MEMORY])
 def test_other_bits_are_seen(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path
 ) -> None:
@@ -244,7 +244,7 @@ def test_nothing_is_sent_or_fetched_twice(
     assert names_of(traffic, "put") == sent
 
 
-@STORES
+@pytest.mark.parametrize("kind", [MEMORY])
 def test_other_images_are_shared_beside(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path
 ) -> None:
@@ -317,6 +317,41 @@ def test_fetching_goes_on_after_a_kill(
     assert list(node.rglob(".*")) == []
 
 
+@pytest.mark.parametrize("kind", [FOLDER, MEMORY])
+def test_the_images_of_a_node_are_read_for_their_digests_once_until_they_are_written_to(
+    storage: Storage,
+    index: pd.DataFrame,
+    pixels: dict[int, Pixels],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared, node = share_images(storage, index, {8: pixels[8]}), tmp_path / "node"
+    checks: list[int] = []
+
+    def counted(folder: Path, used: pd.DataFrame) -> pd.Index:
+        checks.append(len(used))
+        return damaged_rows(folder, used)
+
+    monkeypatch.setattr(fetching, "damaged_rows", counted)
+    array = shared.here(node)[8].path
+    count = len(set(index["sha256"]))
+    assert checks[-1] == count
+    checks.clear()
+    shared.here(node)
+    assert checks == []
+    with array.open("rb+") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(first)
+    shared.here(node)
+    # The same byte was written: the node looks, and all is well.
+    assert checks == [count]
+    (mark,) = node.rglob("checked.json")
+    mark.write_text("not JSON")
+    shared.here(node)
+    assert checks == [count, count]
+
+
 @STORES
 def test_an_image_damaged_on_a_node_is_fetched_again_and_no_other(
     storage: Storage,
@@ -370,9 +405,15 @@ def test_a_table_damaged_on_a_node_is_fetched_again(
     ]
 
 
-@STORES
 @pytest.mark.parametrize(
-    "change", [flipped, lambda whole: whole[:-1], lambda whole: whole + b"x", lambda _: b""]
+    ("kind", "change"),
+    [
+        (MEMORY, flipped),
+        pytest.param("s3", flipped, marks=pytest.mark.cluster),
+        (MEMORY, lambda whole: whole[:-1]),
+        (MEMORY, lambda whole: whole + b"x"),
+        (MEMORY, lambda _: b""),
+    ],
 )
 def test_a_piece_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew(
     storage: Storage,
@@ -422,7 +463,7 @@ def test_a_piece_that_comes_damaged_once_is_fetched_again(
     assert len(spoiled) == len(storage.names())
 
 
-@STORES
+@pytest.mark.parametrize("kind", [MEMORY])
 def test_a_table_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path
 ) -> None:
@@ -436,7 +477,7 @@ def test_a_table_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew
     assert content(shared.here(tmp_path / "node"), index) == content(pixels, index)
 
 
-@STORES
+@pytest.mark.parametrize("kind", [MEMORY])
 @pytest.mark.parametrize("ending", [".u8", TABLE])
 def test_a_removed_file_is_named(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path, ending: str

@@ -427,7 +427,7 @@ def test_a_file_where_a_folder_should_be_holds_no_files(
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "Free some space"),
         (errno.EACCES, "Choose a folder"),
-        (errno.EROFS, "again"),
+        (errno.EROFS, "Choose a folder"),
         (errno.EIO, "again"),
     ],
 )
@@ -501,6 +501,7 @@ def test_a_place_on_this_machine_that_cannot_be_written_is_said(
         ("s3://", "names no bucket", "s3://BUCKET"),
         ("s3:///", "names no bucket", "s3://BUCKET"),
         ("file://runs", "absolute path", "file:///runs"),
+        ("~no-such-user/runs", "nobody", "s3://"),
         ("C:\\runs", "Windows", "s3://"),
         ("C:/runs", "Windows", "s3://"),
         ("\\\\server\\share", "Windows", "s3://"),
@@ -544,30 +545,62 @@ def test_a_missing_package_is_named(
     assert caught.value.mend == mend
 
 
+def test_a_package_that_another_node_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = pickle.dumps(Storage("s3://bucket/x"))
+    registry = importlib.import_module("fsspec.registry")
+    for name in list(registry._registry):
+        monkeypatch.delitem(registry._registry, name)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(InputError, match="s3fs") as caught:
+        pickle.loads(sent).names()
+    assert caught.value.mend == "pip install 'competition[ray]'"
+
+
 def test_a_folder_needs_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     Storage(str(tmp_path)).check()
 
 
 @pytest.fixture
-def closed_port(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make S3 a port of this machine on which nobody listens."""
+def deaf_server(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Make S3 a port of this machine that is taken by somebody who does not answer."""
     with socket.socket() as taken:
-        # Bound but not listening: nobody else can take it.
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        yield
+        yield taken
 
 
 @pytest.mark.cluster
-@pytest.mark.usefixtures("closed_port")
-def test_a_server_that_is_not_there_is_said_in_seconds(s3: str) -> None:
+@pytest.mark.parametrize(("listening", "what"), [(False, "Could not connect"), (True, "no answer")])
+def test_a_server_that_does_not_answer_is_said_in_seconds(
+    s3: str,
+    deaf_server: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    listening: bool,
+    what: str,
+) -> None:
+    if listening:
+        monkeypatch.setattr(places, "_HASTY_LIMIT", 1.0)
+        deaf_server.listen()
     start = time.monotonic()
     error = refusal_of(s3)
     assert time.monotonic() - start < 20
     assert s3 in error.what
-    assert "Could not connect" in error.what
+    assert what in error.what
     assert "AWS_ENDPOINT_URL" in error.mend
+
+
+@pytest.mark.cluster
+def test_a_server_that_stops_answering_is_not_waited_for_without_end(
+    s3: str,
+    deaf_server: socket.socket,
+    file_of: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(places, "_LIMIT", 1.0)
+    deaf_server.listen()
+    with pytest.raises(InputError, match="no answer"):
+        Storage(s3).publish(file_of(), "a")
 
 
 @pytest.mark.cluster
@@ -626,6 +659,7 @@ def test_a_store_shows_no_half_file_while_it_is_sent(
     big = tmp_path / "big"
     big.write_bytes(os.urandom(1 << 20) * 101)
     parts: list[list[str]] = []
+    answers: list[Any] = []
     call = s3fs.S3FileSystem._call_s3
 
     async def watched(self: Any, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -633,6 +667,8 @@ def test_a_store_shows_no_half_file_while_it_is_sent(
             parts.append([*(await self._find(s3.removeprefix("s3://")))])
             if kwargs["PartNumber"] == failing:
                 raise OSError(errno.EIO, "cut off")
+        if method == "get_object":
+            answers.append(kwargs.get("Range"))
         return await call(self, method, *args, **kwargs)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", watched)
@@ -647,6 +683,8 @@ def test_a_store_shows_no_half_file_while_it_is_sent(
     assert storage.names() == ["run/big"]
     storage.fetch("run/big", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == big.read_bytes()
+    # Of several answers one might be of the old file, and the next of a new one.
+    assert answers == [None]
 
 
 @pytest.mark.cluster
