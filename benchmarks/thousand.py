@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CLASSES = ("a", "b", "c")
 _LEDGER_EPOCHS = (2, 6)
 _SMALL = 64
+_CHECKED = 500
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def images(given: Given) -> list[Seen]:
         exact, blank = copies(index, "pixels_336"), np.zeros(count, bool)
         train = index[index["part"] == "train"].reset_index(drop=True)
         found += [
+            *([_checked(given.folder / "pixels")] if count == given.images[0] else []),
             Seen("index.parquet", rows, path.stat().st_size / count, "B a row"),
             Seen("index in memory", rows, index.memory_usage(deep=True).sum() / count, "B a row"),
             _timed("digest of the data", rows, partial(data_digest, index, "pixels_336")),
@@ -166,6 +168,31 @@ def report(given: Given) -> list[Seen]:
         size = (run.folder / "report.html").stat().st_size
         found.append(Seen("report.html", many, size / 1e6, "MB"))
     return found
+
+
+def _checked(folder: Path) -> Seen:
+    """What a process does with each cached image before it trains: its digest, in MB/s.
+
+    The images are of 336 x 448 pixels, as those of a photo of 4:3 for 224 px, and in memory.
+    """
+    from competition.data.decoding import bytes_digest
+    from competition.data.stored import ARRAY, damaged_rows
+
+    shape = (336, 448, 3)
+    images = np.random.default_rng(0).integers(0, 256, (_CHECKED, *shape), dtype=np.uint8)
+    folder.mkdir(exist_ok=True)
+    images.tofile(folder / ARRAY)
+    table = pd.DataFrame(
+        {
+            "offset": np.arange(_CHECKED) * np.prod(shape),
+            "rows": shape[0],
+            "columns": shape[1],
+            "digest": [bytes_digest(image.data, shape[1], shape[0]) for image in images],
+        }
+    )
+    seconds = _timed("", "", partial(damaged_rows, folder, table)).value
+    rmtree(folder)
+    return Seen("checking cached pixels", "in memory", images.nbytes / seconds / 1e6, "MB/s")
 
 
 def _timed(what: str, of: str, work: Callable[[], object]) -> Seen:
