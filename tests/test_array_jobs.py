@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +25,7 @@ from competition.files import whole_file
 from competition.locks import turn
 from competition.settings import Settings
 from competition.settings_file import read_settings
-from tests.conftest import FIXTURE, SMALL
+from tests.conftest import FIXTURE, ROOT, SMALL
 from tests.kills.sameness import differing_runs, left_over, manifest
 from tests.kills.test_folds import differing_folds
 
@@ -296,3 +298,87 @@ def test_a_fold_that_another_process_trains_is_refused_and_its_other_fold_is_not
             work.train(run, ["a"], time.perf_counter())
         work.train(run, ["a/fold-2"], time.perf_counter())
     assert (run.member_folder("a") / "member.json").is_file()
+
+
+def array_script(folder: Path) -> Path:
+    """The array job's script of docs/slurm.md, for the member a of these settings."""
+    text = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
+    script = text.partition("```bash\n")[2].partition("```")[0]
+    for written, here in (
+        ("{M27g,M26c}/fold-{1..5}", "a/fold-{1..2}"),
+        ('competition train "$training"', 'python -m competition train "$training" $OPTIONS'),
+    ):
+        assert written in script
+        script = script.replace(written, here)
+    path = folder / "train.sbatch"
+    path.write_text(script, encoding="utf-8")
+    return path
+
+
+def task(folder: Path, number: int, *changes: str, **variables: str) -> subprocess.Popen[str]:
+    """A task of the array job as Slurm starts it; its `scontrol` only says what it is told."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "scontrol").write_text('#!/bin/sh\necho "scontrol $*"\n')
+    (tools / "scontrol").chmod(0o755)
+    options = [part for change in (*CHANGES, *changes) for part in ("--set", change)]
+    return subprocess.Popen(
+        ["bash", str(array_script(folder))],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join(
+                [str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]
+            ),
+            "SLURM_JOB_ID": "4711",
+            "SLURM_ARRAY_TASK_ID": str(number),
+            "OPTIONS": " ".join(["--config", "small.toml", *options]),
+            **variables,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_task_at_its_time_limit_writes_a_checkpoint_and_is_queued_again(tmp_path: Path) -> None:
+    settings_in(tmp_path)
+    fold = tmp_path / "runs" / "full" / "members" / "a" / "fold-2"
+    # What a node that failed has left.
+    fold.mkdir(parents=True)
+    (fold / ".lock").write_text("12\nelsewhere\n34\n")
+    many = "recipe.epochs.frozen=500"
+    process = task(tmp_path, 1, many, SLURM_RESTART_COUNT="1")
+    try:
+        deadline = time.monotonic() + 120
+        while not (fold / "history.csv").is_file() and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, printed
+    assert "stopped a fold 2/2" in printed
+    assert "its checkpoint is written" in printed
+    assert printed.endswith("scontrol requeue 4711\n")
+    assert list((fold / "checkpoint").glob("*.safetensors"))
+    assert not (fold / ".lock").exists()
+    assert not (fold / "member.json").exists()
+
+
+def test_a_task_that_cannot_begin_fails_and_is_not_queued_again(tmp_path: Path) -> None:
+    settings_in(tmp_path)
+    fold = tmp_path / "runs" / "full" / "members" / "a" / "fold-1"
+    fold.mkdir(parents=True)
+    (fold / ".lock").write_text("12\nelsewhere\n34\n")
+    held = task(tmp_path, 0)
+    beyond = task(tmp_path, 2)
+    printed, _ = held.communicate(timeout=120)
+    assert held.returncode == 2
+    assert "a/fold-1 is being trained by process 12 on elsewhere" in printed
+    assert f"remove {Path('runs/full/members/a/fold-1/.lock')}." in printed
+    assert "scontrol" not in printed
+    printed, _ = beyond.communicate(timeout=60)
+    assert beyond.returncode != 0
+    assert "no training of this number" in printed
