@@ -78,9 +78,12 @@ def _measure(name: str, storage: Storage, pixels: Pixels, node: Path) -> None:
     later = _seconds(lambda: shared[0].here(node))
     small = node.with_name("small")
     small.write_text("x" * 20_000, encoding="ascii")
-    put = _seconds(
-        lambda: [storage.publish(small, f"small/{number}") for number in range(SMALL_FILES)]
-    )
+
+    def publish_small() -> None:
+        for number in range(SMALL_FILES):
+            storage.publish(small, f"small/{number}")
+
+    put = _seconds(publish_small)
     check = _seconds(storage.check)
     console.quiet = False
     say(
