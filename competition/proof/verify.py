@@ -53,7 +53,10 @@ class Verification:
 
 
 def environment_gaps(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
-    """(what, then, now) for what differs in the environment, driver and source of the engine."""
+    """(what, then, now) for what differs in the environment, driver and source of the engine.
+
+    Of a member that was trained on a node of another environment, also that, under its name.
+    """
     from competition.determinism.environment import set_up
 
     recorded = read_manifest(run)
@@ -63,6 +66,14 @@ def environment_gaps(run: Path, settings: Settings) -> list[tuple[str, Any, Any]
     for name in ("driver", "code"):
         if beside.get(name) != now["beside"].get(name):
             found.append((name, beside.get(name), now["beside"].get(name)))
+    for name, member in recorded["content"]["members"].items():
+        others = {name: member["environment"]} if "environment" in member else {}
+        others |= {f"{name}/{fold}": own for fold, own in member.get("environments", {}).items()}
+        for training, own in others.items():
+            found += [
+                (f"{training}: {what}", then, here)
+                for what, then, here in gaps(own, now["decides"])
+            ]
     return found
 
 

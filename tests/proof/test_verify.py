@@ -332,6 +332,21 @@ def test_differences_of_environment_come_first(run: Path) -> None:
     assert found == {"packages.torch": "1.0", "instruction_set": "AVX2", "driver": "570.1"}
 
 
+def test_the_environments_of_members_that_were_trained_elsewhere_are_told_too(run: Path) -> None:
+    def mixed(manifest: dict[str, Any]) -> None:
+        own = {**manifest["content"]["environment"], "machine": "riscv"}
+        manifest["content"]["members"]["a"]["environment"] = own
+        manifest["content"]["members"]["b"]["environments"] = {"fold-2": {**own, "threads": 9}}
+
+    tampered(run, mixed)
+    found = {what: then for what, then, _ in environment_gaps(run, recorded_settings(run, None))}
+    assert found == {
+        "a: machine": "riscv",
+        "b/fold-2: machine": "riscv",
+        "b/fold-2: threads": 9,
+    }
+
+
 @pytest.mark.slow  # three processes that each import for ten seconds
 def test_the_command_verifies_shows_the_environment_and_names_what_differs(
     run: Path, competition: Competition, tmp_path: Path

@@ -1,0 +1,41 @@
+"""Members of different environments in one run: refused, unless the user wants them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from competition import pipeline, work
+from competition.errors import InputError
+from competition.settings_file import read_settings
+
+
+def test_a_run_takes_members_of_another_environment_only_when_asked_and_says_which(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    changes = ["members.b.validation.folds=2"]
+    settings = read_settings(small_toml, changes=changes)
+    here = pipeline.prepare(settings, tmp_path / "runs" / "full")
+    own = here.environment
+    elsewhere = {**own, "decides": {**own["decides"], "machine": "elsewhere"}}
+    work.train(replace(here, environment=elsewhere), ["a", "b/fold-1"], time.perf_counter())
+    with pytest.raises(InputError, match="trained from something else") as refused:
+        work.train(here, ["a"], time.perf_counter())
+    assert "environment.machine: 'elsewhere' then" in refused.value.details[0]
+    with pytest.raises(InputError, match="trained from something else"):
+        work.train(here, ["b"], time.perf_counter())
+
+    records = work.train(replace(here, mixed=True), [], time.perf_counter())
+    assert set(records) == {"a", "b"}
+    manifest = json.loads((here.folder / "manifest.json").read_bytes())["content"]
+    assert manifest["environment"] == own["decides"]
+    assert manifest["members"]["a"]["environment"] == elsewhere["decides"]
+    assert manifest["members"]["b"]["environments"] == {"fold-1": elsewhere["decides"]}
+    # Other settings are never mixed.
+    other = read_settings(small_toml, changes=[*changes, "run.seed=1"])
+    with pytest.raises(InputError, match="trained from something else"):
+        work.train(replace(here, settings=other, mixed=True), ["a"], time.perf_counter())
