@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ CLASSES = ("a", "b", "c")
 _LEDGER_EPOCHS = (2, 6)
 _SMALL = 64
 _CHECKED = 500
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,6 @@ def members(given: Given) -> list[Seen]:
     """What a run of many members takes that are complete: locks, record, digests, blends."""
     from competition import submitting
     from competition.files import sha256_file
-    from competition.locks import held
     from competition.pipeline import keep_record
 
     large = given.folder / "large"
@@ -148,7 +148,7 @@ def members(given: Given) -> list[Seen]:
         if count in given.members:
             folders = [run.member_folder(name) for name in run.settings.members]
             found += [
-                _timed("locking the folders", many, partial(_within, held(folders))),
+                _timed("locking the folders", many, partial(_held, folders)),
                 _timed("arithmetic blend", many, partial(_blend, run)),
                 _timed("manifest", many, partial(keep_record, run, time.perf_counter())),
             ]
@@ -199,13 +199,23 @@ def _checked(folder: Path) -> Seen:
 
 
 def _timed(what: str, of: str, work: Callable[[], object]) -> Seen:
+    """The shortest of three rounds where one takes less than a second, else of one."""
+    seconds = [_seconds(work)]
+    while len(seconds) < _ROUNDS and seconds[0] < 1:
+        seconds.append(_seconds(work))
+    return Seen(what, of, min(seconds), "s")
+
+
+def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
-    return Seen(what, of, time.perf_counter() - started, "s")
+    return time.perf_counter() - started
 
 
-def _within(context: Any) -> None:
-    with context:
+def _held(folders: Sequence[Path]) -> None:
+    from competition.locks import held
+
+    with held(folders):
         pass
 
 
