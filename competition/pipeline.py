@@ -19,6 +19,7 @@ from competition.data.pixels import Pixels
 from competition.data.validating import validation_warnings
 from competition.delivery.provenance import manifest, recorded_blend
 from competition.determinism.environment import set_up
+from competition.determinism.meeting import first_on_machine
 from competition.ensemble.scoring import score
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import read_csv, write_json
@@ -98,7 +99,8 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         f"{len(settings.classes)} classes"
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
-    pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+    with first_on_machine("decoding"):
+        pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()
     for line in audited.in_short():

@@ -10,6 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from competition.data.folds import check_folds
+from competition.data.loaders import refuse_uneven_batches
+from competition.determinism.meeting import refuse_different, told, wait_for_all
+from competition.determinism.ranks import here
 from competition.ensemble.out_of_fold import put_together
 from competition.ensemble.scoring import METRICS, score
 from competition.files import whole_file, write_json
@@ -90,7 +93,7 @@ class Work:
     def _join(self, training: Training) -> None:
         """Put the folds of a training's member together, if it has any and all are complete."""
         run, member = self.run, training.member
-        if member in self.records:
+        if member in self.records or here().rank:
             return
         folder = run.member_folder(member)
         with turn(folder):
@@ -127,6 +130,14 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
     """
     settings = run.settings
     members = list(dict.fromkeys(each.member for each in trainings))
+    refuse_uneven_batches({name: settings.members[name] for name in members}, here())
+    wait_for_all("prepared")
+    refuse_different("beginning", {each: run.identity(each) for each in members})
+    if here().rank:
+        # The first rank holds the folders, looks at them and says what is complete.
+        wait_for_all("begun")
+        yield Work(run, list(trainings), told(dict[str, dict[str, Any]]()))
+        return
     check_folds(settings, run.train, members)
     for name in members:
         # Before folders of folds are made in a folder that has none.
@@ -152,6 +163,8 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
             # A kill may have come between a member's last fold and putting them together.
             if each.name in work.records:
                 work._join(each)
+        wait_for_all("begun")
+        told(work.records)
         yield work
         keep_record(run, started)
 

@@ -60,6 +60,7 @@ def run(
 ) -> None:
     """Train every member, blend them, write and validate the submission, write the report."""
     from competition import pipeline, submitting, summaries, work
+    from competition.determinism.ranks import here
     from competition.locks import turn
 
     started = time.perf_counter()
@@ -72,6 +73,8 @@ def run(
     names = list(settings.members)
     pipeline.warn_of_validation(prepared, names)
     members = work.train(prepared, names, started)
+    if here().rank:
+        return  # the rest is for one
     submission = prepared.folder / "submission.csv"
     with turn(prepared.folder):
         chosen = submitting.blend_run(prepared.folder, settings, prepared.sample_path, submission)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,8 @@ from competition.data.loading import KeyedLoader
 from competition.data.pixels import PixelRows, Pixels
 from competition.data.resident import placed_on
 from competition.determinism.randomness import Key
+from competition.determinism.ranks import ALONE, Ranks
+from competition.errors import InputError
 from competition.recipe import Member
 
 # Mean and standard deviation of the colours.
@@ -66,6 +68,7 @@ def member_loaders(
     workers: int,
     device: torch.device,
     statistics: Statistics | None = None,
+    ranks: Ranks = ALONE,
 ) -> DataLoaders:
     """The training and validation loaders of a member.
 
@@ -79,6 +82,10 @@ def member_loaders(
         workers: Loader processes; 0 is as quick.
         device: Where batches go.
         statistics: Mean and standard deviation of red, green and blue; ImageNet's when None.
+        ranks: The processes that share each batch.
+
+    Raises:
+        InputError: The batch cannot be shared evenly.
 
     Returns:
         Batches of (images: float32, batch x 3 x size x size, channels last in memory, normalised by
@@ -111,18 +118,58 @@ def member_loaders(
             rows=placed_on(device, pixels.rows(chosen["sha256"].tolist())),
             numbers=torch.tensor([numbers[label] for label in chosen["label"]]),
             augmentation=augmentation,
+            ranks=ranks,
             num_workers=workers,
             device=device,
             after_batch=[normalise],
             **options,
         )
 
-    size = min(member.batch_size, len(train))
+    size = _batch_size(member.batch_size, len(train), ranks)
     return DataLoaders(
         loader(datasets.train, train, bs=size, shuffle=True, drop_last=True),
         loader(datasets.valid, valid, bs=member.prediction_batch_size),
         device=device,
     )
+
+
+def refuse_uneven_batches(members: Mapping[str, Member], ranks: Ranks) -> None:
+    """Check that the batches of members can be shared among the ranks.
+
+    Raises:
+        InputError: Some cannot: all of them are named.
+    """
+    count = ranks.count
+    if count == 1:
+        return
+    uneven = [
+        f"{name}: batch_size = {member.batch_size}; set it to "
+        + " or ".join(
+            str(size)
+            for size in sorted({member.batch_size // count * count, -(-member.batch_size // count) * count})
+            if size >= 2 * count
+        )
+        for name, member in members.items()
+        if member.batch_size % count or member.batch_size < 2 * count
+    ]
+    if uneven:
+        raise InputError(
+            f"batches that {count} ranks cannot share evenly, two images or more each:",
+            details=uneven,
+            mend="batch_size is that of all ranks together. Or start another number of them.",
+        )
+
+
+def _batch_size(wanted: int, images: int, ranks: Ranks) -> int:
+    if ranks.count == 1:
+        return min(wanted, images)
+    size = min(wanted, images // ranks.count * ranks.count)
+    if size < 2 * ranks.count:
+        raise InputError(
+            f"{images} training images are too few for {ranks.count} ranks",
+            mend="Start fewer: a batch norm needs two images in each rank.",
+        )
+    return size
 
 
 def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, pixels: Pixels) -> KeyedLoader:

@@ -1,0 +1,318 @@
+"""How the ranks of one training agree: they meet, tell, and one of them speaks for all.
+
+A process that is alone is answered at once, and nothing is changed by it.
+
+The first rank alone holds folders, writes files and prints; it tells the others what they have to
+know. What the ranks say to each other goes through gloo, on the CPU; gradients and activations on a
+GPU go through NCCL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from competition.determinism.digests import digest_tensors
+from competition.determinism.ranks import Ranks, here
+from competition.errors import InputError, gaps
+from competition.terminal import console
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+
+_COMMANDS = ("train", "run")
+# Seconds: between two looks at whether the others have come, and for the one who prints to do so.
+_LOOK, _PATIENCE = 0.05, 10.0
+
+
+class _Meeting:
+    """What connects this rank to the others while a command runs.
+
+    Attributes:
+        store: A small table that all ranks can read and write; None: not connected.
+        speaks: Whether this rank prints why the command ends; None: not decided.
+    """
+
+    store: Any = None
+    speaks: bool | None = None
+
+
+@contextmanager
+def together(command: str) -> Iterator[None]:
+    """Connect this process with the other ranks while a command runs, if there are any.
+
+    The other ranks than the first print nothing. What ends one of them ends all, with one message.
+
+    Args:
+        command: Its name.
+
+    Raises:
+        InputError: The command is none for several ranks, accelerate is missing, the others cannot
+            be found, or they are gone.
+    """
+    ranks = here()
+    if ranks.count == 1:
+        yield
+        return
+    _refuse(command)
+    if ranks.rank:
+        # Not `quiet`, which a box overrules.
+        console.file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    _join(ranks)
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_loss(error):
+            raise
+        _claim()
+        raise InputError(
+            f"rank {ranks.rank} of {ranks.count} has lost another one, which has ended: "
+            f"{str(error).splitlines()[0]}",
+            mend="If it has said nothing above, it was killed. Type the same command to go on.",
+        ) from error
+    except (InputError, KeyboardInterrupt, OSError):
+        # Before the others can notice that this one is gone.
+        _claim()
+        raise
+    finally:
+        _leave()
+
+
+@contextmanager
+def speaking() -> Iterator[bool]:
+    """Whether it is this process that says why the command ends: of several ranks, one does.
+
+    The others wait until it has, since the launcher ends all as soon as one has ended.
+    """
+    try:
+        alone = here().count == 1
+    except InputError:
+        alone = True
+    if alone:
+        yield True
+    elif _Meeting.store is None:
+        yield here().rank == 0
+    elif _claim():
+        yield True
+        with suppress(RuntimeError):
+            _Meeting.store.set("has said", "")
+    else:
+        end = time.monotonic() + _PATIENCE
+        with suppress(RuntimeError):
+            while time.monotonic() < end and not _Meeting.store.check(["has said"]):
+                time.sleep(_LOOK)
+        yield False
+
+
+def _refuse(command: str) -> None:
+    if command not in _COMMANDS:
+        raise InputError(
+            f"competition {command} is not for several ranks (WORLD_SIZE="
+            f"{os.environ['WORLD_SIZE']})",
+            mend="Start it without torchrun: competition train and competition run are those that "
+            "many GPUs can share.",
+        )
+    if find_spec("accelerate") is None:
+        raise InputError(
+            "several ranks need accelerate, which is not installed",
+            mend="pip install 'competition[distributed]'",
+        )
+
+
+def _join(ranks: Ranks) -> None:
+    # DistributedDataParallel would advise, at every start, to look for no unused parameters.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    import torch
+    from torch import distributed
+
+    try:
+        store, _, _ = next(distributed.rendezvous("env://", ranks.rank, ranks.count))
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(
+            backend, store=store, rank=ranks.rank, world_size=ranks.count
+        )
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"rank {ranks.rank} of {ranks.count} does not find the others: "
+            f"{str(error).splitlines()[0]}",
+            mend="Start them with torchrun: docs/many-gpus.md has the commands.",
+        ) from error
+    _Meeting.store = store
+
+
+def _leave() -> None:
+    from torch import distributed
+
+    with suppress(RuntimeError):
+        distributed.destroy_process_group()
+
+
+def _claim() -> bool:
+    """Whether this rank is the first that has something to say about the command's end.
+
+    From here on no signal counts: the launcher sends some as soon as one of the ranks has ended.
+    """
+    if _Meeting.speaks is None:
+        with suppress(ValueError):  # not in the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+        try:
+            _Meeting.speaks = _Meeting.store.add("says", 1) == 1
+        except RuntimeError:
+            # Who kept the table is gone.
+            _Meeting.speaks = here().rank == 0
+    return _Meeting.speaks
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    """Whether an error says that another rank could not be reached."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or "gloo" in str(error) or "closed by peer" in str(error)
+
+
+def wait_for_all(what: str) -> None:
+    """Go on when every rank has come here, however long that takes.
+
+    Collectives have a time limit; one rank may decode images for hours, or fetch weights.
+
+    Args:
+        what: Names the place; each only once in a command.
+    """
+    ranks = here()
+    if ranks.count == 1:
+        return
+    _Meeting.store.set(f"{what}/{ranks.rank}", "")
+    _wait([f"{what}/{rank}" for rank in range(ranks.count)])
+
+
+@contextmanager
+def first_on_machine(what: str) -> Iterator[None]:
+    """Let the first rank of each machine run the block, and when it has, the others.
+
+    Args:
+        what: Names the block; each only once in a command.
+    """
+    ranks = here()
+    place = f"{what} on the machine of rank {ranks.rank - ranks.local}"
+    if ranks.local:
+        _wait([place])
+    yield
+    if ranks.count > 1 and not ranks.local:
+        _Meeting.store.set(place, "")
+
+
+def _wait(places: Sequence[str]) -> None:
+    while not _Meeting.store.check(list(places)):
+        if _Meeting.store.check(["says"]):
+            raise InputError("another rank has ended")
+        time.sleep(_LOOK)
+
+
+def refuse_different(what: str, content: Mapping[str, Any]) -> None:
+    """Check that all ranks begin with the same things.
+
+    Args:
+        what: What that is, for the message.
+        content: JSON values.
+
+    Raises:
+        InputError: They do not; on every rank.
+    """
+    first, *others = all_of(dict(content))
+    for rank, other in enumerate(others, 1):
+        found = [
+            f"{where}: {one!r} in rank 0, {two!r} in rank {rank}"
+            for where, one, two in gaps(first, other)
+        ]
+        if found:
+            raise InputError(
+                f"rank {rank} has another {what} than rank 0:",
+                details=found,
+                mend="The ranks of one training need the same.",
+            )
+
+
+def all_of(value: T) -> list[T]:
+    """The value of every rank, in their order. Waits for all of them."""
+    from torch import distributed
+
+    if here().count == 1:
+        return [value]
+    values: list[Any] = [None] * here().count
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def told(value: T) -> T:
+    """What rank 0 has, whatever this rank has. Waits for all of them."""
+    from torch import distributed
+
+    if here().count == 1:
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def any_of(*flags: bool) -> tuple[bool, ...]:
+    """For each flag whether any rank has set it. Waits for all of them; a tenth of a millisecond.
+
+    So a signal that reaches the ranks at different steps is met by all after the same one.
+    """
+    import torch
+    from torch import distributed
+
+    if here().count == 1:
+        return flags
+    table = torch.tensor(flags, dtype=torch.uint8)
+    distributed.all_reduce(table, distributed.ReduceOp.MAX)
+    return tuple(map(bool, table.tolist()))
+
+
+def gathered(tensor: Tensor) -> list[Tensor]:
+    """A tensor of every rank, in their order, on this one's device; all have one shape."""
+    import torch
+    from torch import distributed
+
+    plain = tensor.detach().as_subclass(torch.Tensor).contiguous()
+    if here().count == 1:
+        return [plain]
+    found = [torch.empty_like(plain) for _ in range(here().count)]
+    distributed.all_gather(found, plain)
+    return found
+
+
+def whole(rows: Tensor, size: int, ranks: Ranks) -> Tensor:
+    """The rows of a batch, put together from the shares that `Ranks.share` gave to the ranks.
+
+    Args:
+        rows: This rank's.
+        size: Rows of the whole batch.
+        ranks: Alone, they are the whole already.
+    """
+    import torch
+
+    return rows if ranks.count == 1 else torch.cat(gathered(rows))[:size]
+
+
+def joint_digest(digest: int | Tensor) -> int | Tensor:
+    """One digest of those that the ranks have of their parts of a batch, in their order.
+
+    Args:
+        digest: This rank's, as `digest_tensors` gives it; alone, it stays as it is.
+    """
+    import torch
+
+    if here().count == 1:
+        return digest
+    if isinstance(digest, int):
+        digest = torch.tensor(digest - (1 << 64) if digest >> 63 else digest)
+    return digest_tensors([torch.stack(gathered(digest))])
