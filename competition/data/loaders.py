@@ -146,7 +146,9 @@ def refuse_uneven_batches(members: Mapping[str, Member], ranks: Ranks) -> None:
         f"{name}: batch_size = {member.batch_size}; set it to "
         + " or ".join(
             str(size)
-            for size in sorted({member.batch_size // count * count, -(-member.batch_size // count) * count})
+            for size in sorted(
+                {member.batch_size // count * count, -(-member.batch_size // count) * count}
+            )
             if size >= 2 * count
         )
         for name, member in members.items()

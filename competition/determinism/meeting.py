@@ -10,6 +10,7 @@ GPU go through NCCL.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,8 +74,7 @@ def together(command: str) -> Iterator[None]:
             raise
         _claim()
         raise InputError(
-            f"rank {ranks.rank} of {ranks.count} has lost another one, which has ended: "
-            f"{str(error).splitlines()[0]}",
+            f"rank {ranks.rank} of {ranks.count} has lost another one: {_reason(error)}",
             mend="If it has said nothing above, it was killed. Type the same command to go on.",
         ) from error
     except (InputError, KeyboardInterrupt, OSError):
@@ -131,17 +131,17 @@ def _join(ranks: Ranks) -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, _, _ = next(distributed.rendezvous("env://", ranks.rank, ranks.count))
+        store, _, _ = next(rendezvous("env://", ranks.rank, ranks.count))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(
             backend, store=store, rank=ranks.rank, world_size=ranks.count
         )
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"rank {ranks.rank} of {ranks.count} does not find the others: "
-            f"{str(error).splitlines()[0]}",
+            f"rank {ranks.rank} of {ranks.count} does not find the others: {_reason(error)}",
             mend="Start them with torchrun: docs/many-gpus.md has the commands.",
         ) from error
     _Meeting.store = store
@@ -176,6 +176,11 @@ def _is_loss(error: RuntimeError) -> bool:
     from torch.distributed import DistError
 
     return isinstance(error, DistError) or "gloo" in str(error) or "closed by peer" in str(error)
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence, without the place in gloo's source that it begins with."""
+    return re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
 
 
 def wait_for_all(what: str) -> None:

@@ -49,7 +49,7 @@ class Ranks:
     on_machine: int = 1
 
     def share(self, batch: Sequence[T]) -> list[T]:
-        """This rank's part of a batch: as many in each rank, one after the other.
+        """The part of a batch that is this rank's: as many in each, one after the other.
 
         Where a batch cannot be split evenly, which happens in validation and prediction only, its
         last image fills the places that are left; `meeting.whole` takes these away again.
@@ -95,11 +95,11 @@ def deciding(*, cuda: bool) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"ranks": ranks.count, "ranks_backend": "nccl" if cuda else "gloo"}
     if cuda:
-        import torch
+        from torch.cuda import nccl
 
         # The order of a sum follows the machines' connections.
         found["ranks_nccl"] = {
-            "version": ".".join(map(str, torch.cuda.nccl.version())),
+            "version": ".".join(map(str, nccl.version())),  # type: ignore[no-untyped-call]
             "ranks_on_machine": ranks.on_machine,
             **{name: os.environ[name] for name in _NCCL_VARIABLES if os.environ.get(name)},
         }

@@ -218,8 +218,11 @@ class SaveCheckpoints:
                 temporary.write_bytes(_ledger_of(checkpoint))
         self.written = time.monotonic()
 
-    def end(self) -> None:
+    def end(self, *, together: bool = False) -> None:
         """Write a checkpoint of the last step that is complete, and leave the training.
+
+        Args:
+            together: All ranks are here, and wait until it is written.
 
         Raises:
             Stopped: Always.
@@ -227,6 +230,8 @@ class SaveCheckpoints:
         # The next step's batch may have arrived.
         self.progress.ledger.cut(self.rows)
         self.save()
+        if together:
+            any_of(together)
         self.stop.raise_stopped(self.progress.epoch, self.progress.step)
 
 
@@ -257,17 +262,17 @@ class _Saving(OwnFit):
     def after_batch(self) -> None:
         saver = self.saver
         due = bool(self.training) and time.monotonic() - saver.written >= saver.seconds
-        if self.training:
-            saver.stop.in_step = False
+        # Should another rank be gone, the step has not come to its end.
         stop, due = any_of(saver.stop.asked, due)
         if self.training:
+            saver.stop.in_step = False
             saver.progress.step, saver.rows = self.iter + 1, len(saver.progress.ledger)
             smooth = self.recorder.smooth_loss
             saver.progress.smooth = (smooth.count, smooth.val)
             if due:
                 saver.save()
         if stop:
-            saver.end()
+            saver.end(together=True)
 
     def after_epoch(self) -> None:
         saver = self.saver

@@ -86,7 +86,7 @@ def synchronised(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     """
     from timm.layers import convert_sync_batchnorm
 
-    found = [
+    found: list[tuple[nn.Module, str, nn.Module]] = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
