@@ -142,18 +142,14 @@ def refuse_uneven_batches(members: Mapping[str, Member], ranks: Ranks) -> None:
     count = ranks.count
     if count == 1:
         return
-    uneven = [
-        f"{name}: batch_size = {member.batch_size}; set it to "
-        + " or ".join(
-            str(size)
-            for size in sorted(
-                {member.batch_size // count * count, -(-member.batch_size // count) * count}
-            )
-            if size >= 2 * count
-        )
-        for name, member in members.items()
-        if member.batch_size % count or member.batch_size < 2 * count
-    ]
+    uneven = []
+    for name, member in members.items():
+        size = member.batch_size
+        if size % count or size < 2 * count:
+            rounded = (size // count * count, -(-size // count) * count)
+            fitting = sorted({max(each, 2 * count) for each in rounded})
+            told = " or ".join(map(str, fitting))
+            uneven.append(f"{name}: batch_size = {size}; set it to {told}")
     if uneven:
         raise InputError(
             f"batches that {count} ranks cannot share evenly, two images or more each:",

@@ -98,6 +98,7 @@ def speaking() -> Iterator[bool]:
     if alone:
         yield True
     elif _Meeting.store is None:
+        _hear_no_signal()
         yield here().rank == 0
     elif _claim():
         yield True
@@ -155,20 +156,22 @@ def _leave() -> None:
 
 
 def _claim() -> bool:
-    """Whether this rank is the first that has something to say about the command's end.
-
-    From here on no signal counts: the launcher sends some as soon as one of the ranks has ended.
-    """
+    """Whether this rank is the first that has something to say about the command's end."""
     if _Meeting.speaks is None:
-        with suppress(ValueError):  # not in the main thread
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
+        _hear_no_signal()
         try:
             _Meeting.speaks = _Meeting.store.add("says", 1) == 1
         except RuntimeError:
             # Who kept the table is gone.
             _Meeting.speaks = here().rank == 0
     return _Meeting.speaks
+
+
+def _hear_no_signal() -> None:
+    """At a command's end: the launcher sends some as soon as one of the ranks has ended."""
+    with suppress(ValueError):  # not in the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _is_loss(error: RuntimeError) -> bool:

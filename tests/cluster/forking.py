@@ -104,7 +104,7 @@ class Forked:
 def serve() -> None:
     import accelerate  # noqa: F401
     import fastai.distributed  # noqa: F401
-    from torch.distributed.distributed_c10d import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     import competition.cli
     import competition.submitting
