@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from competition.data.folds import check_folds
-from competition.data.loaders import refuse_uneven_batches
-from competition.determinism.meeting import refuse_different, told, wait_for_all
-from competition.determinism.ranks import here
+from competition.determinism.exchanging import refuse_different, told
+from competition.determinism.meeting import wait_for_all
+from competition.determinism.ranks import here, refuse_uneven
 from competition.ensemble.out_of_fold import put_together
 from competition.ensemble.scoring import METRICS, score
 from competition.files import whole_file, write_json
@@ -130,9 +130,10 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
     """
     settings = run.settings
     members = list(dict.fromkeys(each.member for each in trainings))
-    refuse_uneven_batches({name: settings.members[name] for name in members}, here())
+    refuse_uneven({name: settings.members[name].batch_size for name in members}, here())
     wait_for_all("prepared")
-    refuse_different("beginning", {each: run.identity(each) for each in members})
+    code = {"code": run.environment["beside"]["code"]}
+    refuse_different("beginning", {each: run.identity(each) for each in members} | code)
     if here().rank:
         # The first rank holds the folders, looks at them and says what is complete.
         wait_for_all("begun")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -131,31 +131,6 @@ def member_loaders(
         loader(datasets.valid, valid, bs=member.prediction_batch_size),
         device=device,
     )
-
-
-def refuse_uneven_batches(members: Mapping[str, Member], ranks: Ranks) -> None:
-    """Check that the batches of members can be shared among the ranks.
-
-    Raises:
-        InputError: Some cannot: all of them are named.
-    """
-    count = ranks.count
-    if count == 1:
-        return
-    uneven = []
-    for name, member in members.items():
-        size = member.batch_size
-        if size % count or size < 2 * count:
-            rounded = (size // count * count, -(-size // count) * count)
-            fitting = sorted({max(each, 2 * count) for each in rounded})
-            told = " or ".join(map(str, fitting))
-            uneven.append(f"{name}: batch_size = {size}; set it to {told}")
-    if uneven:
-        raise InputError(
-            f"batches that {count} ranks cannot share evenly, two images or more each:",
-            details=uneven,
-            mend="batch_size is that of all ranks together. Or start another number of them.",
-        )
 
 
 def _batch_size(wanted: int, images: int, ranks: Ranks) -> int:

@@ -1,10 +1,9 @@
-"""How the ranks of one training agree: they meet, tell, and one of them speaks for all.
+"""How the ranks of one training meet: they wait for each other, and one of them speaks for all.
 
 A process that is alone is answered at once, and nothing is changed by it.
 
-The first rank alone holds folders, writes files and prints; it tells the others what they have to
-know. What the ranks say to each other goes through gloo, on the CPU; gradients and activations on a
-GPU go through NCCL.
+The first rank alone holds folders, writes files and prints. What the ranks say to each other goes
+through gloo, on the CPU; gradients and activations on a GPU go through NCCL.
 """
 
 from __future__ import annotations
@@ -13,20 +12,14 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from competition.determinism.digests import digest_tensors
 from competition.determinism.ranks import Ranks, here
-from competition.errors import InputError, gaps
+from competition.errors import InputError
 from competition.terminal import console
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-T = TypeVar("T")
 
 _COMMANDS = ("train", "run")
 # Seconds: between two looks at whether the others have come, and for the one who prints to do so.
@@ -222,105 +215,3 @@ def _wait(places: Sequence[str]) -> None:
         if _Meeting.store.check(["says"]):
             raise InputError("another rank has ended")
         time.sleep(_LOOK)
-
-
-def refuse_different(what: str, content: Mapping[str, Any]) -> None:
-    """Check that all ranks begin with the same things.
-
-    Args:
-        what: What that is, for the message.
-        content: JSON values.
-
-    Raises:
-        InputError: They do not; on every rank.
-    """
-    first, *others = all_of(dict(content))
-    for rank, other in enumerate(others, 1):
-        found = [
-            f"{where}: {one!r} in rank 0, {two!r} in rank {rank}"
-            for where, one, two in gaps(first, other)
-        ]
-        if found:
-            raise InputError(
-                f"rank {rank} has another {what} than rank 0:",
-                details=found,
-                mend="The ranks of one training need the same.",
-            )
-
-
-def all_of(value: T) -> list[T]:
-    """The value of every rank, in their order. Waits for all of them."""
-    from torch import distributed
-
-    if here().count == 1:
-        return [value]
-    values: list[Any] = [None] * here().count
-    distributed.all_gather_object(values, value)
-    return values
-
-
-def told(value: T) -> T:
-    """What rank 0 has, whatever this rank has. Waits for all of them."""
-    from torch import distributed
-
-    if here().count == 1:
-        return value
-    values = [value]
-    distributed.broadcast_object_list(values, src=0)
-    return values[0]
-
-
-def any_of(*flags: bool) -> tuple[bool, ...]:
-    """For each flag whether any rank has set it. Waits for all of them; a tenth of a millisecond.
-
-    So a signal that reaches the ranks at different steps is met by all after the same one.
-    """
-    import torch
-    from torch import distributed
-
-    if here().count == 1:
-        return flags
-    table = torch.tensor(flags, dtype=torch.uint8)
-    distributed.all_reduce(table, distributed.ReduceOp.MAX)
-    return tuple(map(bool, table.tolist()))
-
-
-def gathered(tensor: Tensor) -> list[Tensor]:
-    """A tensor of every rank, in their order, on this one's device; all have one shape."""
-    import torch
-    from torch import distributed
-
-    plain = tensor.detach().as_subclass(torch.Tensor).contiguous()
-    if here().count == 1:
-        return [plain]
-    found = [torch.empty_like(plain) for _ in range(here().count)]
-    distributed.all_gather(found, plain)
-    return found
-
-
-def whole(rows: Tensor, size: int, ranks: Ranks) -> Tensor:
-    """The rows of a batch, put together from the shares that `Ranks.share` gave to the ranks.
-
-    Args:
-        rows: This rank's.
-        size: Rows of the whole batch.
-        ranks: Alone, they are the whole already.
-    """
-    import torch
-
-    return rows if ranks.count == 1 else torch.cat(gathered(rows))[:size]
-
-
-def joint_digest(digest: int | Tensor) -> int | Tensor:
-    """One digest of those that the ranks have of their parts of a batch, in their order.
-
-    Args:
-        digest: This rank's, as `digest_tensors` gives it; alone, it stays as it is.
-    """
-    import torch
-
-    if here().count == 1:
-        return digest
-    if isinstance(digest, int):
-        digest = torch.tensor(digest - (1 << 64) if digest >> 63 else digest)
-    return digest_tensors([torch.stack(gathered(digest))])

@@ -7,12 +7,14 @@ them a process is alone: a batch is its own, and its keys are as they are.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from competition.determinism.randomness import Key
 from competition.errors import InputError
+
+if TYPE_CHECKING:
+    from competition.determinism.randomness import Key
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ class Ranks:
         """The part of a batch that is this rank's: as many in each, one after the other.
 
         Where a batch cannot be split evenly, which happens in validation and prediction only, its
-        last image fills the places that are left; `meeting.whole` takes these away again.
+        last image fills the places that are left; `exchanging.whole` takes these away again.
         """
         each = -(-len(batch) // self.count)
         places = range(self.rank * each, (self.rank + 1) * each)
@@ -86,6 +88,31 @@ def here() -> Ranks:
             mend="Start them with torchrun, or unset WORLD_SIZE.",
         ) from None
     return Ranks(rank, count, local, on_machine)
+
+
+def refuse_uneven(batches: Mapping[str, int], ranks: Ranks) -> None:
+    """Check that batches can be shared evenly, with two images or more for a batch norm each.
+
+    Args:
+        batches: Of each member its batch_size.
+        ranks: Who shares them; alone, every size will do.
+
+    Raises:
+        InputError: Some cannot: all of them are named.
+    """
+    count, uneven = ranks.count, []
+    for name, size in batches.items():
+        if count > 1 and (size % count or size < 2 * count):
+            rounded = (size // count * count, -(-size // count) * count)
+            fitting = sorted({max(each, 2 * count) for each in rounded})
+            told = " or ".join(map(str, fitting))
+            uneven.append(f"{name}: batch_size = {size}; set it to {told}")
+    if uneven:
+        raise InputError(
+            f"batches that {count} ranks cannot share evenly, two images or more each:",
+            details=uneven,
+            mend="batch_size is that of all ranks together. Or start another number of them.",
+        )
 
 
 def deciding(*, cuda: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
 from fastai.learner import Learner
 
-from competition.determinism.meeting import any_of, told
+from competition.determinism.exchanging import any_of, told
 from competition.errors import InputError, Stopped
 from competition.recipe import Member
 from competition.terminal import progress_bars, say

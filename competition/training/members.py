@@ -23,9 +23,9 @@ from competition.data.loading import KeyedLoader
 from competition.data.passes import passes_of
 from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
-from competition.determinism.digests import digest_tensors
+from competition.determinism.digests import digest_tensors, settled
+from competition.determinism.exchanging import refuse_different, told
 from competition.determinism.ledger import Ledger
-from competition.determinism.meeting import told
 from competition.determinism.randomness import Key
 from competition.determinism.ranks import ALONE, here
 from competition.files import sha256_file, whole_file, write_csv, write_json
@@ -246,7 +246,7 @@ def train_member(
     saved = None if elsewhere is None else elsewhere.saved
     checkpoints = Checkpoints(folder / "checkpoint", workshop.identity, saved)
     recorder = Recorder(workshop.ledger, settings.run.ledger)
-    first = workshop.loaders.train.ranks.rank == 0
+    first = not workshop.loaders.train.ranks.rank
     scores = fit(
         workshop.learner,
         workshop.member,
@@ -261,8 +261,12 @@ def train_member(
     )
     ledger = recorder.ledger
     last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
+    ranks = workshop.loaders.train.ranks
+    if ranks.count > 1:
+        weights = digest_tensors(list(workshop.learner.model.state_dict().values()))
+        refuse_different("result", {"weights": settled([weights])[0]})
     predictions = workshop.predictions()
-    if not first:
+    if ranks.rank:
         return told(dict[str, Any]())
     if passes_of(workshop.member):
         # The last epoch's are of one look at every image.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from competition.data.loading import KeyedLoader
 from competition.data.passes import Pass
-from competition.determinism.meeting import whole
+from competition.determinism.exchanging import whole
 from competition.errors import InputError
 from competition.training.callbacks import ExtraMetric
 

@@ -11,8 +11,8 @@ from fastai.torch_core import get_model
 from torch import Tensor, nn
 
 from competition.determinism.digests import digest_tensors, digest_text
+from competition.determinism.exchanging import all_of, joint_digest
 from competition.determinism.ledger import Ledger
-from competition.determinism.meeting import all_of, joint_digest
 from competition.training.callbacks import OwnFit
 
 # Stages of which each rank has a part of its own; the others are the same on all.

@@ -13,8 +13,8 @@ from fastai.learner import Learner
 from fastai.torch_core import get_model
 from torch import Tensor
 
+from competition.determinism.exchanging import any_of
 from competition.determinism.ledger import Ledger
-from competition.determinism.meeting import any_of
 from competition.files import whole_file
 from competition.training.callbacks import OwnFit
 from competition.training.checkpoints import Checkpoint, Checkpoints

@@ -11,7 +11,7 @@ from fastai.distributed import DistributedTrainer
 from torch import nn
 
 from competition.data.loading import KeyedLoader
-from competition.determinism.meeting import whole
+from competition.determinism.exchanging import whole
 
 
 class ShareSteps(DistributedTrainer):

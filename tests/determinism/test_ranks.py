@@ -8,21 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from competition.determinism import meeting
+from competition.determinism import exchanging, meeting
 from competition.determinism.environment import set_up
-from competition.determinism.meeting import (
+from competition.determinism.exchanging import (
     all_of,
     any_of,
     joint_digest,
     refuse_different,
-    speaking,
-    together,
     told,
-    wait_for_all,
     whole,
 )
+from competition.determinism.meeting import speaking, together, wait_for_all
 from competition.determinism.randomness import Key
-from competition.determinism.ranks import ALONE, Ranks, deciding, here
+from competition.determinism.ranks import ALONE, Ranks, deciding, here, refuse_uneven
 from competition.errors import InputError
 
 VARIABLES = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
@@ -128,7 +126,20 @@ def test_what_needs_one_process_is_refused_to_several(monkeypatch: pytest.Monkey
 def test_ranks_that_begin_with_other_things_are_named(
     monkeypatch: pytest.MonkeyPatch, ours: dict[str, object]
 ) -> None:
-    monkeypatch.setattr(meeting, "all_of", lambda value: [value, {"data": "y"}])
+    monkeypatch.setattr(exchanging, "all_of", lambda value: [value, {"data": "y"}])
     with pytest.raises(InputError, match="rank 1 has another data than rank 0") as error:
         refuse_different("data", ours)
     assert "data: 'x' in rank 0, 'y' in rank 1" in error.value.details
+
+
+def test_all_batches_that_cannot_be_shared_evenly_are_named_with_what_can() -> None:
+    batches = {"a": 16, "b": 9, "c": 4, "d": 2}
+    refuse_uneven(batches, ALONE)
+    refuse_uneven({"a": 16}, Ranks(0, 4))
+    with pytest.raises(InputError) as error:
+        refuse_uneven(batches, Ranks(0, 4))
+    assert error.value.details == (
+        "b: batch_size = 9; set it to 8 or 12",
+        "c: batch_size = 4; set it to 8",
+        "d: batch_size = 2; set it to 8",
+    )

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import pytest
 import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from competition.data.loaders import refuse_uneven_batches
 from competition.data.loading import KeyedLoader
 from competition.determinism.randomness import Key
 from competition.determinism.ranks import Ranks
-from competition.errors import InputError
-from competition.recipe import Epochs, Member, Validation
 from competition.training.callbacks import KeyedSteps
 from competition.training.sharing import synchronised
-
-
-def member(batch_size: int) -> Member:
-    return Member(
-        network="resnet18",
-        batch_size=batch_size,
-        epochs=Epochs(frozen=1, unfrozen=0),
-        validation=Validation(share=0.5),
-    )
 
 
 def drawn(ranks: Ranks) -> torch.Tensor:
@@ -44,19 +31,6 @@ def test_each_rank_mixes_and_drops_in_its_own_way() -> None:
     Key((0, "a", "step", "train", 0, 0)).seed_generators()
     expected = torch.rand(3)
     assert torch.equal(drawn(Ranks()), expected)
-
-
-def test_all_batches_that_cannot_be_shared_evenly_are_named_with_what_can() -> None:
-    members = {"a": member(16), "b": member(9), "c": member(4), "d": member(2)}
-    refuse_uneven_batches(members, Ranks())
-    refuse_uneven_batches({"a": members["a"]}, Ranks(0, 4))
-    with pytest.raises(InputError) as error:
-        refuse_uneven_batches(members, Ranks(0, 4))
-    assert error.value.details == (
-        "b: batch_size = 9; set it to 8 or 12",
-        "c: batch_size = 4; set it to 8",
-        "d: batch_size = 2; set it to 8",
-    )
 
 
 def test_batch_norms_over_all_ranks_stand_in_for_the_time_of_a_fit() -> None:
