@@ -10,6 +10,7 @@ from competition.commands import (
     packaging,
     proving,
     reporting,
+    running,
     starting,
     storing,
 )
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(starting.app)
 app.add_typer(auditing.app)
+app.add_typer(running.app)
 app.add_typer(making.app)
 app.add_typer(proving.app)
 app.add_typer(reporting.app)

@@ -19,6 +19,9 @@ from competition.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+# What an OSError's errno says of a full disk, or a used-up quota.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -49,7 +52,7 @@ def unwritable(path: Path, error: OSError, *, mend: str = "") -> InputError:
     """The error for a file that cannot be written; without `mend` it is of the folder of runs."""
     if not mend:
         mend = "Choose another place with --out (a blended file: --output)."
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             mend = (
                 "Free some space, or choose another place with --out, and type the command again."
             )

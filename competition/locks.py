@@ -32,7 +32,8 @@ def held(folders: Sequence[Path]) -> Iterator[None]:
     Each gets a file `.lock` that names process and host, and that is removed however the block
     ends. One that a killed process of this host left is taken over at once; its process id may
     even be in use again, because the time when a process started is part of it. Whatever killed
-    writers left unfinished in the folders, their folds and their checkpoint/ is removed.
+    writers left unfinished in the folders and in their checkpoint/ is removed; a fold below one of
+    them has a lock of its own, and somebody may be writing there.
 
     Args:
         folders: Created where they are missing.
@@ -78,12 +79,14 @@ def queued(folder: Path, doing: str) -> Iterator[None]:
     Raises:
         InputError: The folder cannot be written.
     """
-    said: list[int] = []
+    said: list[str] = []
 
-    def told(holder: int | None) -> bool:
+    def told(_: int | None) -> bool:
+        holder = _holder(folder / LOCK)
         if holder is not None and holder not in said:
             said.append(holder)
-            say(f"[bold]waiting[/]   for process {holder}: {escape(str(folder))} is {doing}")
+            text = f"for {holder}, which is {doing}: {folder}. If that process is gone for certain,"
+            say(f"[bold]waiting[/]   {escape(f'{text} remove {folder / LOCK}')}")
         return False
 
     with _lock(folder, doing, seconds=-1, ended_by=told):
@@ -152,20 +155,27 @@ def _unlockable(folder: Path, error: OSError) -> InputError:
 
 
 def _refusal(folder: Path, file: Path, doing: str) -> InputError:
-    try:
-        process, host, *_ = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+    holder = _holder(file)
+    if holder is None:
         return InputError(
             f"{folder} is locked, but {file} does not say by which process",
             mend="When nothing is training it any more, remove that file.",
         )
-    # In a container the host's name is followed by the number of the process-id namespace.
-    host = host.partition("?pidns-")[0]
     return InputError(
-        f"{folder} is {doing} by process {process} on {host}",
+        f"{folder} is {doing} by {holder}",
         mend="Wait for that process or end it, or choose another --run. "
         f"If it is gone for certain, remove {file}.",
     )
+
+
+def _holder(file: Path) -> str | None:
+    """`process 4711 on node7`, as a lock file names it; None where it names nobody."""
+    try:
+        process, host, *_ = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    # In a container the host's name is followed by the number of the process-id namespace.
+    return f"process {process} on {host.partition('?pidns-')[0]}"
 
 
 def _name_abandoned(file: Path) -> None:
@@ -185,8 +195,7 @@ def _name_abandoned(file: Path) -> None:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove the temporary files of `files.whole_file` whose writers were killed."""
-    for training in (folder, *folder.glob("fold-*")):
-        for place in (training, training / "checkpoint"):
-            for path in place.glob(".*.part"):
-                with suppress(OSError):
-                    path.unlink()
+    for place in (folder, folder / "checkpoint"):
+        for path in place.glob(".*.part"):
+            with suppress(OSError):
+                path.unlink()

@@ -20,9 +20,9 @@ from competition.data.validating import validation_warnings
 from competition.delivery.provenance import manifest, recorded_blend
 from competition.determinism.environment import set_up
 from competition.determinism.meeting import first_on_machine
-from competition.ensemble.scoring import score
+from competition.ensemble.heldout import held_out_tables, own_scores
 from competition.ensemble.submission import read_sample, refuse_other_images
-from competition.files import read_csv, write_json
+from competition.files import write_json
 from competition.locks import turn
 from competition.networks import timm_name
 from competition.settings import Settings
@@ -72,12 +72,15 @@ class Prepared:
         return self.folder / "members" / name
 
 
-def prepare(settings: Settings, folder: Path) -> Prepared:
+def prepare(
+    settings: Settings, folder: Path, environment: dict[str, Any] | None = None
+) -> Prepared:
     """Check the data, decode and audit it, set up the environment; only the cache is written to.
 
     Args:
         settings: Of the run.
         folder: runs/<run>.
+        environment: From `set_up` on the machines that train, when this one does not.
 
     Raises:
         InputError: About timm's networks, the data, the sample submission, the cache or the device.
@@ -99,13 +102,13 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
         f"{len(settings.classes)} classes"
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
-    with first_on_machine("decoding"):
+    with first_on_machine():
         pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()
     for line in audited.in_short():
         say(line)
-    environment = set_up(
+    environment = environment or set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
     )
     decides = environment["decides"]
@@ -135,32 +138,15 @@ def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
         say(f"[yellow]warning[/]   {escape(warning)}")
 
 
-def member_scores(run: Prepared, names: Sequence[str]) -> dict[str, float]:
-    """Each one's score, by the settings' metric, on the images that it held out.
-
-    Args:
-        run: The run.
-        names: Of members or of trainings; of a member with folds it is the out-of-fold score.
-    """
-    metric = run.settings.competition.metric
-    tables = {name: _held_out(run, name) for name in names}
-    return {
-        name: score(table.drop(columns="label"), table["label"], metric)
-        for name, table in tables.items()
-    }
-
-
 def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:
-    """The scores, as `member_scores` gives them, of the folds of each member that has folds."""
-    folds = {name: [each.name for each in run.settings.trainings(name)] for name in names}
-    return {
-        name: list(member_scores(run, own).values()) for name, own in folds.items() if own != [name]
-    }
-
-
-def _held_out(run: Prepared, name: str) -> pd.DataFrame:
-    """valid.csv of a member or training: id, label, a probability per class, in their order."""
-    return read_csv(run.member_folder(name) / "valid.csv", text=("id", "label"))
+    """Of each member that has folds their scores, by the settings' metric, as far as there are."""
+    found = {}
+    for name in names:
+        folds = [each.name for each in run.settings.trainings(name) if each.fold]
+        if folds:
+            tables = held_out_tables(run.folder, folds, run.settings.classes)
+            found[name] = list(own_scores(tables, run.settings.competition.metric).values())
+    return found
 
 
 def keep_record(run: Prepared, started: float) -> None:

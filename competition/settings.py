@@ -86,6 +86,24 @@ class Run(Table):
     )
 
 
+class Cluster(Table):
+    """What a training takes of a Ray node, and where nodes leave files for one another."""
+
+    num_cpus: Annotated[
+        float | None,
+        Field(gt=0, description="cores of a node; run.threads when it is not given"),
+    ] = None
+    num_gpus: Annotated[
+        float | None,
+        Field(ge=0, description="GPUs of a node; when it is not given, one where nodes have any"),
+    ] = None
+    memory: Annotated[float | None, Field(gt=0, description="gigabytes of a node")] = None
+    storage: Annotated[
+        str,
+        Field(description="a folder that all nodes see, or an address such as s3://bucket/folder"),
+    ] = ""
+
+
 class Blend(Table):
     """How the members' probabilities become one."""
 
@@ -95,6 +113,9 @@ class Blend(Table):
         Field(
             description="a temperature, where that helps on held-out images; auto always tries it"
         ),
+    ] = False
+    allow_missing: Annotated[
+        bool, Field(description="a blend of the members that are complete, without the others")
     ] = False
     clamp: Probabilities = Field(default_factory=list)
     renormalise: bool = True
@@ -139,6 +160,7 @@ class Settings(Table):
     data: Data
     run: Run
     members: Annotated[dict[FileName, Member], Field(min_length=1)]
+    cluster: Cluster = Cluster()
     blend: Blend = Blend()
     submission: Submission = Submission()
     config: Path = Field(exclude=True)
@@ -246,14 +268,18 @@ class Settings(Table):
         self.refuse_unknown_members([name.partition("/")[0] for name in names])
         every = [each for member in self.members for each in self.trainings(member)]
         known = {name for each in every for name in (each.member, each.name)}
-        for name in names:
-            if name not in known:
-                own = [each.name for each in self.trainings(name.partition("/")[0])]
-                raise InputError(
-                    f"no training is called {name!r}",
-                    mend=f"That member is trained as {own[0]}"
-                    + (f" to {own[-1]}." if len(own) > 1 else ", once."),
+        unknown = list(dict.fromkeys(name for name in names if name not in known))
+        if unknown:
+            ways = []
+            for member in dict.fromkeys(name.partition("/")[0] for name in unknown):
+                own = [each.name for each in self.trainings(member)]
+                ways.append(
+                    f"{member} is trained as {own[0]}"
+                    + (f" to {own[-1]}." if len(own) > 1 else ", once.")
                 )
+            raise InputError(
+                f"no training is called {', '.join(map(repr, unknown))}", mend=" ".join(ways)
+            )
         return [each for each in every if not names or each.member in names or each.name in names]
 
     def trainings(self, member: str) -> list[Training]:

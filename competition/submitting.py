@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ from competition.ensemble.blending import blend
 from competition.ensemble.calibrating import tempered
 from competition.ensemble.choosing import Chosen, choose, fixed
 from competition.ensemble.heldout import held_out, read_held_out
-from competition.ensemble.probabilities import probability_problems, read_probabilities
+from competition.ensemble.probabilities import read_probabilities, row_sum_problems
 from competition.ensemble.submission import (
     answers,
     bind_to_sample,
@@ -27,23 +27,26 @@ from competition.files import sha256_file, write_csv, write_json
 from competition.settings import Settings
 
 
-def members_to_blend(folder: Path, settings: Settings) -> list[tuple[Path, float]]:
-    """The test predictions of a run's members, with the weights of the settings.
+def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[str]]:
+    """The members of a run that its blend is made of, and those that it is made without.
 
-    Sorted by name: a mean is added up in this order, and a manifest knows no other.
+    Both sorted by name: a mean is added up in this order, and a manifest knows no other.
 
     Raises:
-        InputError: A member that has a weight is not complete.
+        InputError: A member that has a weight is not complete, and the settings do not allow that,
+            or no other is.
     """
-    names = sorted(settings.members)
-    weights = {name: settings.weight(name) for name in names if settings.weight(name)}
-    missing = [n for n in weights if not (folder / "members" / n / "member.json").is_file()]
-    if missing:
+    weighted = [name for name in sorted(settings.members) if settings.weight(name)]
+    there = [n for n in weighted if (folder / "members" / n / "member.json").is_file()]
+    missing = [name for name in weighted if name not in there]
+    if missing and not (there and settings.blend.allow_missing):
+        without = "" if settings.blend.allow_missing else ", set blend.allow_missing = true"
         raise InputError(
             f"not complete in {folder}: {', '.join(missing)}",
-            mend="Train them first (competition train --help), or name another run with --run.",
+            mend=f"Train them first (competition train --help){without}, or name another run with "
+            "--run.",
         )
-    return [(folder / "members" / name / "test.csv", weight) for name, weight in weights.items()]
+    return there, missing
 
 
 def copies_to_join(folder: Path, settings: Settings) -> list[list[str]]:
@@ -93,23 +96,38 @@ def joined(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame
     return pd.DataFrame({id_column: table[id_column], **dict(zip(classes, values.T, strict=True))})
 
 
-def chosen_blend(folder: Path, settings: Settings) -> Chosen:
+def chosen_blend(
+    folder: Path, settings: Settings, tables: Mapping[str, pd.DataFrame] | None = None
+) -> Chosen:
     """The blend of a run's members that the settings ask for, fitted where they ask for a fit.
 
     It is judged on the images that every one of them held out; duplicates, as the run's index
     groups them, stay together. Nothing is written.
 
+    Args:
+        folder: runs/<run>.
+        settings: Of the blend.
+        tables: The members' held-out predictions, from `held_out_tables`; what is not among them
+            is read.
+
     Raises:
-        InputError: A member that has a weight is not complete, its valid.csv is damaged, or a fit
-            is asked for and there is no image that all of them held out.
+        InputError: As `members_to_blend`, a valid.csv is damaged, or a fit is asked for and there
+            is no image that all of them held out.
     """
-    names = [path.parent.name for path, _ in members_to_blend(folder, settings)]
-    tables = {
-        name: read_held_out(folder / "members" / name / "valid.csv", settings.classes)
-        for name in names
-    }
-    held = held_out(tables, _groups(folder), settings)
-    return choose(held, settings, names) if held.ids else fixed(settings, names)
+    names, missing = members_to_blend(folder, settings)
+    given = tables or {}
+    held = held_out(
+        {
+            name: given[name]
+            if name in given
+            else read_held_out(folder / "members" / name / "valid.csv", settings.classes)
+            for name in names
+        },
+        _groups(folder),
+        settings,
+    )
+    chosen = choose(held, settings, names) if held.ids else fixed(settings, names)
+    return chosen.lacking(missing)
 
 
 def _groups(folder: Path) -> dict[str, str]:
@@ -122,7 +140,13 @@ def _groups(folder: Path) -> dict[str, str]:
     return dict(zip(train["id"], train[GROUP], strict=True))
 
 
-def blend_run(folder: Path, settings: Settings, sample_path: Path | None, output: Path) -> Chosen:
+def blend_run(
+    folder: Path,
+    settings: Settings,
+    sample_path: Path | None,
+    output: Path,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> Chosen:
     """Blend a run's members into a submission; of the run's own, write blend.json beside it.
 
     Args:
@@ -130,12 +154,13 @@ def blend_run(folder: Path, settings: Settings, sample_path: Path | None, output
         settings: Of the blend and the submission.
         sample_path: As for `blend_files`.
         output: The file to write.
+        tables: As for `chosen_blend`.
 
     Raises:
         NegativeVerdict: As `blend_files`.
         InputError: As `chosen_blend` and `blend_files`.
     """
-    chosen = chosen_blend(folder, settings)
+    chosen = chosen_blend(folder, settings, tables)
     # What was fitted are the weights; the mean that takes them is an arithmetic one.
     mean = "geometric" if chosen.method == "geometric" else "arithmetic"
     taken = {"method": mean, "calibrate": False}
@@ -193,12 +218,10 @@ def blend_files(
         blended[names] = tempered(blended[names].to_numpy(), temperature)
     if copies:
         blended = joined(blended, copies)
-    what = "the blend, which was not written,"
-    columns = settings.submission.columns
+    columns, problems = settings.submission.columns, list[str]()
     if columns == "probability" and settings.submission.rows_sum_to_one:
-        id_column, *classes = blended.columns
-        problems = probability_problems(blended, id_column, classes, rows_sum_to_one=True)
-        _refuse(what, problems)
+        # Of the one that is handed in there is no sum any more.
+        problems = row_sum_problems(blended)
     if sample_path is not None:
         sample = read_sample(sample_path, settings.classes, columns)
         blended = bind_to_sample(answers(blended, settings.classes, columns), sample)
@@ -206,7 +229,8 @@ def blend_files(
         if columns != "classes":
             blended = answers(blended, settings.classes, columns)
         sample = blended
-    _refuse(what, _problems(blended, sample, settings))
+    problems += _problems(blended, sample, settings)
+    _refuse("the blend, which was not written,", problems)
     write_csv(output, blended)
 
 

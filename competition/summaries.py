@@ -12,7 +12,7 @@ from rich.table import Table
 
 from competition.ensemble.choosing import Chosen, told
 from competition.ensemble.nested import Way
-from competition.ensemble.scoring import METRICS, Score
+from competition.ensemble.scoring import ALWAYS_KEPT, METRICS, Score
 from competition.errors import shorten
 from competition.settings import Settings
 from competition.terminal import clock, megabytes
@@ -37,8 +37,8 @@ def members(
     Args:
         settings: Of the run.
         records: The content of member.json by name.
-        scores: By name, the scores of the settings' metric. Log loss and accuracy have columns
-            already; of another metric one is added.
+        scores: By name, the scores of the settings' metric, for which a column is added. Log loss
+            and accuracy have columns already; of these it may be empty.
         weights: Of the blend; a member that is not among them has none.
         folds: By name, the scores of each fold of the members that have folds: where there are
             some, a column shows their mean and standard deviation (n - 1). The other columns are
@@ -48,7 +48,7 @@ def members(
     table.add_column("member")
     table.add_column("network")
     metric = settings.competition.metric
-    more = [] if metric in ("log_loss", "accuracy") else [METRICS[metric].name]
+    more = [] if metric in ALWAYS_KEPT else [METRICS[metric].name]
     spread = [f"{METRICS[metric].name} over folds"] if folds else []
     for column in ("valid loss", "accuracy", *more, *spread, "public score", "weight", "time"):
         table.add_column(column, justify="right")

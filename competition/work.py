@@ -14,7 +14,7 @@ from competition.determinism.exchanging import refuse_different, told
 from competition.determinism.meeting import wait_for_all
 from competition.determinism.ranks import here, refuse_uneven
 from competition.ensemble.out_of_fold import put_together
-from competition.ensemble.scoring import METRICS, score
+from competition.ensemble.scoring import ALWAYS_KEPT, METRICS, score
 from competition.files import whole_file, write_json
 from competition.locks import held, turn
 from competition.pipeline import Prepared, keep_record
@@ -97,17 +97,26 @@ class Work:
             return
         folder = run.member_folder(member)
         with turn(folder):
-            folds = {}
-            for each in run.settings.trainings(member):
-                record = self.records.get(each.name) or _completed(run, each.name)
-                if record is None:
-                    return
-                folds[each.folder] = record
-            self.records[member] = put_together(
-                folder, run.identity(member), folds, run.train["id"].tolist()
-            )
+            # Another process may have completed its fold at the same moment, and been first.
+            record = _completed(run, member) or self._put_together(training)
+        if record is None:
+            return
+        self.records[member] = record
         place, scores = self._place(training), told_scores(self.records[member])
         say(f"[bold]{member}[/] {place} out of fold: {scores}")
+
+    def _put_together(self, training: Training) -> dict[str, Any] | None:
+        """The record of a training's member, whose folds are put together; None: one is missing."""
+        run, member = self.run, training.member
+        folds = {}
+        for each in run.settings.trainings(member):
+            record = self.records.get(each.name) or _completed(run, each.name)
+            if record is None:
+                return None
+            folds[each.folder] = record
+        return put_together(
+            run.member_folder(member), run.identity(member), folds, run.train["id"].tolist()
+        )
 
     def _place(self, training: Training) -> str:
         members = self.members
@@ -131,12 +140,12 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
     settings = run.settings
     members = list(dict.fromkeys(each.member for each in trainings))
     refuse_uneven({name: settings.members[name].batch_size for name in members}, here())
-    wait_for_all("prepared")
+    wait_for_all()
     code = {"code": run.environment["beside"]["code"]}
     refuse_different("beginning", {each: run.identity(each) for each in members} | code)
     if here().rank:
         # The first rank holds the folders, looks at them and says what is complete.
-        wait_for_all("begun")
+        wait_for_all()
         yield Work(run, list(trainings), told(dict[str, dict[str, Any]]()))
         return
     check_folds(settings, run.train, members)
@@ -146,9 +155,10 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
         refuse_other_kind(run.member_folder(name), folds=bool(settings.trainings(name)[0].fold))
     with held([run.member_folder(each.name) for each in trainings]):
         work = Work(run, list(trainings), _complete(run, trainings))
-        with turn(run.folder), whole_file(run.folder / "index.parquet") as temporary:
-            run.index.to_parquet(temporary, index=False)
-        write_json(run.folder / "audit.json", run.audit.content())
+        with turn(run.folder):
+            with whole_file(run.folder / "index.parquet") as temporary:
+                run.index.to_parquet(temporary, index=False)
+            write_json(run.folder / "audit.json", run.audit.content())
         recipes = [settings.members[each.member] for each in work.left]
         if recipes:
             # fastai takes seconds to import; a run that has nothing to train does without.
@@ -164,7 +174,7 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
             # A kill may have come between a member's last fold and putting them together.
             if each.name in work.records:
                 work._join(each)
-        wait_for_all("begun")
+        wait_for_all()
         told(work.records)
         yield work
         keep_record(run, started)
@@ -179,7 +189,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         started: time.perf_counter() at the command's start.
 
     Returns:
-        The content of member.json by name, of the members that are complete; their folds' too.
+        The content of member.json by name, of the members that are complete.
 
     Raises:
         InputError: As `begun`.
@@ -201,14 +211,14 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 tracking=run.folder / "tracking",
             )
             work.keep(training, record)
-    return work.records
+    return {name: work.records[name] for name in work.members if name in work.records}
 
 
 def extra_metric(metric: str) -> ExtraMetric | None:
     """The settings' metric, where it is no column of history.csv anyway."""
     from competition.training.callbacks import ExtraMetric
 
-    if metric in ("log_loss", "accuracy"):
+    if metric in ALWAYS_KEPT:
         return None
     return ExtraMetric(metric, partial(score, metric=metric))
 

@@ -93,3 +93,34 @@ def test_each_figure_of_training_can_be_measured(tmp_path: Path) -> None:
         *["decoding the cache"] * 2,
     ]
     assert all(each["value"] == each["value"] for each in figures)
+
+
+@pytest.mark.slow  # builds four networks
+def test_what_grows_with_members_and_images_can_be_measured(tmp_path: Path) -> None:
+    few = ("--images", 300, 600, "--members", 3, "--held-out", 50, "--fitted", 2)
+    places = ("--folder", tmp_path / "made-up", "--output", tmp_path / "thousand.json")
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.thousand", *map(str, (*few, *places))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    seen = json.loads((tmp_path / "thousand.json").read_text())["seen"]
+    assert all(each["value"] > 0 for each in seen)
+    assert {each["of"] for each in seen if each["what"] == "near copies"} == {
+        "300 images",
+        "600 images",
+    }
+    whats = [each["what"] for each in seen]
+    assert whats.count("checkpoint") == 3
+    assert {"ledger", "arithmetic blend", "fitted weights", "manifest.json", "report.html"} <= set(
+        whats
+    )
+    weights, checkpoints = (
+        [each["value"] for each in seen if each["what"] == what]
+        for what in ("weights", "checkpoint")
+    )
+    # Two averages of each parameter more.
+    assert all(2.9 < c / w < 3 for w, c in zip(weights, checkpoints, strict=True))

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from competition import submitting, summaries
 from competition.ensemble.calibrating import tempered
+from competition.ensemble.heldout import held_out_tables
 from competition.errors import InputError
 from competition.files import sha256_file, write_csv
 from competition.settings import Settings
@@ -104,7 +105,7 @@ def test_fixed_weights_are_the_default_and_nothing_of_them_is_fitted(
     settings = settings_of(tmp_path, weights={"noise": 2.0, "good": 69.0})
     chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
     assert chosen.weights == {"good": 69.0, "noise": 2.0}
-    pairs = submitting.members_to_blend(run, settings)
+    pairs = [(run / "members" / name / "test.csv", w) for name, w in chosen.weights.items()]
     submitting.blend_files(pairs, settings, None, tmp_path / "files.csv")
     assert (tmp_path / "files.csv").read_bytes() == (run / "submission.csv").read_bytes()
     (candidate,) = json.loads((run / "blend.json").read_text())["candidates"]
@@ -178,6 +179,60 @@ def test_files_with_weights_cannot_be_fitted(
         submitting.blend_files(files, settings_of(tmp_path, **blend), None, tmp_path / "o.csv")
     assert "--method arithmetic" in caught.value.mend
     assert not (tmp_path / "o.csv").exists()
+
+
+@pytest.mark.parametrize("method", ["arithmetic", "geometric", "optimised", "selection", "auto"])
+def test_a_member_that_is_missing_is_left_out_where_the_settings_allow_it_and_said(
+    run: Path, tmp_path: Path, method: str
+) -> None:
+    (run / "members" / "fair" / "member.json").unlink()
+    with pytest.raises(InputError, match=r"not complete in .*: fair") as refused:
+        submitting.blend_run(run, settings_of(tmp_path, method=method), None, run / "sub.csv")
+    assert "blend.allow_missing = true" in refused.value.mend
+    assert not (run / "sub.csv").exists()
+
+    allowed = settings_of(tmp_path, method=method, allow_missing=True)
+    chosen = submitting.blend_run(run, allowed, None, run / "submission.csv")
+    assert "fair" not in chosen.weights
+    content = json.loads((run / "blend.json").read_text())
+    assert content["missing"] == ["fair"]
+    assert "left out as blend.allow_missing allows: fair." in content["why"]
+    assert "allows: fair." in shown(summaries.why(chosen))
+    # The same as of a run that never had this member, but for what is said of it.
+    others = [name for name in MEMBERS if name != "fair"]
+    without = settings_of(tmp_path, members=others, method=method)
+    submitting.blend_run(run, without, None, tmp_path / "without.csv")
+    assert (tmp_path / "without.csv").read_bytes() == (run / "submission.csv").read_bytes()
+    assert submitting.chosen_blend(run, without).record() == chosen.record()
+    assert submitting.chosen_blend(run, without).content()["missing"] == []
+
+
+def test_a_member_without_a_weight_is_not_missed_and_one_at_least_must_be_there(
+    run: Path, tmp_path: Path
+) -> None:
+    for name in ("noise", "fair"):
+        (run / "members" / name / "member.json").unlink()
+    weights = {"good": 2.0, "fair": 1.0}
+    allowed = settings_of(tmp_path, weights=weights, allow_missing=True)
+    chosen = submitting.chosen_blend(run, allowed)
+    assert (chosen.weights, chosen.missing) == ({"good": 2.0}, ("fair",))
+    (run / "members" / "good" / "member.json").unlink()
+    with pytest.raises(InputError, match=r"not complete in .*: fair, good") as refused:
+        submitting.chosen_blend(run, allowed)
+    assert "allow_missing" not in refused.value.mend
+
+
+def test_held_out_predictions_that_are_given_are_not_read_again(run: Path, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, method="optimised")
+    tables = held_out_tables(run, [*MEMBERS, "unknown"], settings.classes)
+    assert list(tables) == list(MEMBERS)
+    expected = submitting.chosen_blend(run, settings).content()
+    for name in ("good", "fair"):
+        (run / "members" / name / "valid.csv").unlink()
+    assert submitting.chosen_blend(run, settings, tables).content() == expected
+    del tables["fair"]
+    with pytest.raises(InputError, match=r"no such file: .*fair/valid\.csv"):
+        submitting.chosen_blend(run, settings, tables)
 
 
 def test_only_the_runs_own_submission_has_a_blend_json(run: Path, tmp_path: Path) -> None:

@@ -121,6 +121,12 @@ def test_a_label_does_not_ask_for_rows_that_sum_to_one_and_a_probability_does(
     with pytest.raises(NegativeVerdict, match=r"7: the row's sum is 1\.25, not 1") as caught:
         submitting.blend_files([(path, 1.0)], plain, None, output)
     assert "blend.renormalise" in caught.value.mend
+    # All that is wrong is told at once, although one column has no sum.
+    sample = tmp_path / "sample.csv"
+    sample.write_text("ID,yes\n7,0\n8,0\n", encoding="utf-8")
+    with pytest.raises(NegativeVerdict, match="8: nothing in column yes") as caught:
+        submitting.blend_files([(path, 1.0)], plain, sample, output)
+    assert "7: the row's sum is 1.25, not 1" in caught.value.details
     renormalised = in_process(small_toml, "probability", "no", "yes")
     submitting.blend_files([(path, 1.0)], renormalised, None, output)
     assert output.read_text(encoding="utf-8") == "id,probability\n7,0.6\n"

@@ -16,6 +16,7 @@ from competition import pipeline, submitting, work
 from competition.data.folds import fold_ids
 from competition.delivery.provenance import recorded_settings
 from competition.determinism.ledger import Ledger
+from competition.ensemble.heldout import held_out_tables, own_scores
 from competition.errors import InputError
 from competition.files import sha256_file
 from competition.proof.comparing import compare_members
@@ -50,8 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Prepared:
     """A finished run: member a has two folds, member b holds a share out."""
     prepared = train(tmp_path_factory.mktemp("folds") / "full", "a", "b")
     folder, settings = prepared.folder, prepared.settings
-    pairs = submitting.members_to_blend(folder, settings)
-    submitting.blend_files(pairs, settings, prepared.sample_path, folder / "submission.csv")
+    submitting.blend_run(folder, settings, prepared.sample_path, folder / "submission.csv")
     pipeline.keep_record(prepared, time.perf_counter())
     return prepared
 
@@ -132,7 +132,8 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
     trained: pipeline.Prepared,
 ) -> None:
     names = ["a", "b"]
-    scores, folds = pipeline.member_scores(trained, names), pipeline.fold_scores(trained, names)
+    tables = held_out_tables(trained.folder, names, trained.settings.classes)
+    scores, folds = own_scores(tables, "log_loss"), pipeline.fold_scores(trained, names)
     assert list(folds) == ["a"]
     # The folds are of one size here.
     assert np.mean(folds["a"]) == pytest.approx(scores["a"])

@@ -16,7 +16,7 @@ import pytest
 
 from competition.errors import InputError
 from competition.files import whole_file
-from competition.locks import LOCK, held, turn
+from competition.locks import LOCK, held, queued, turn
 
 HOLD = """
 import sys, time
@@ -226,6 +226,39 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
         assert all(file.read_text() == "whole" for file in kept)
 
 
+def test_what_another_process_writes_in_a_fold_stays(holder: Holder, tmp_path: Path) -> None:
+    member = tmp_path / "M27g"
+    holder(member / "fold-1")
+    files = [
+        member / "fold-1" / ".history.csv.4711.part",
+        member / "fold-1" / "checkpoint" / ".epoch-0001.safetensors.4711.part",
+    ]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    own = member / ".valid.csv.4712.part"
+    own.touch()
+    with held([member / "fold-2"]), turn(member):
+        assert all(file.exists() for file in files)
+        assert not own.exists()
+    with held([member]):
+        assert all(file.exists() for file in files)
+
+
+def test_what_a_killed_writer_left_in_a_fold_goes_with_its_next_holder(
+    holder: Holder, tmp_path: Path
+) -> None:
+    fold = tmp_path / "M27g" / "fold-1"
+    process = holder(fold)
+    unfinished = fold / "checkpoint" / ".epoch-0001.safetensors.4711.part"
+    unfinished.parent.mkdir()
+    unfinished.touch()
+    process.kill()
+    process.wait()
+    with held([fold]):
+        assert not unfinished.exists()
+
+
 def test_a_worker_that_ends_does_not_let_go(tmp_path: Path) -> None:
     script = """
 import multiprocessing, sys
@@ -318,3 +351,50 @@ def test_turns_wait_for_each_other_and_leave_nothing(tmp_path: Path) -> None:
     thread.join(timeout=30)
     assert order == ["first", "second"]
     assert not (tmp_path / LOCK).exists()
+
+
+def test_a_queue_says_whom_it_waits_for_and_how_to_go_on_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = left_behind(tmp_path / "cache", 4711, "elsewhere?pidns-f000001b", 12)
+
+    def wait() -> None:
+        with queued(folder, "adding images to it"):
+            pass
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.5)
+    assert thread.is_alive()
+    (folder / LOCK).unlink()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    told = capsys.readouterr().out
+    assert told.count("waiting") == 1
+    assert "process 4711 on elsewhere" in told
+    assert f"remove {folder / LOCK}" in told
+
+
+def test_a_turn_of_another_host_is_waited_for_and_its_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("competition.locks._TURN", 0.3)
+    folder = left_behind(tmp_path / "full", 4711, "elsewhere", 12)
+    with pytest.raises(InputError) as refused, turn(folder):
+        pytest.fail("taken from another host")
+    assert refused.value.what == f"{folder} is held by process 4711 on elsewhere"
+    assert f"remove {folder / LOCK}." in refused.value.mend
+    assert (folder / LOCK).is_file()
+
+
+def test_the_lock_of_a_fold_is_named_as_that_of_the_fold(tmp_path: Path) -> None:
+    (tmp_path / "M27g").mkdir()
+    fold = left_behind(tmp_path / "M27g" / "fold-1", 4711, "elsewhere", 12)
+    with (
+        pytest.raises(InputError) as refused,
+        held([tmp_path / "M27g" / "fold-2", tmp_path / "M27g" / "fold-1"]),
+    ):
+        pytest.fail("taken from another host")
+    assert refused.value.what == f"{fold} is being trained by process 4711 on elsewhere"
+    assert f"remove {fold / LOCK}." in refused.value.mend
+    assert_free(tmp_path / "M27g" / "fold-2")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from competition import pipeline, submitting, summaries
+from competition import submitting, summaries
+from competition.ensemble.heldout import held_out_tables, own_scores
 from competition.ensemble.scoring import Score
 from competition.settings_file import read_settings
 
@@ -73,16 +74,17 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
     """Of b's images only one is not a's; the blend is scored on what both held out."""
     changes = ['competition.classes=["0", "01", "2"]', "competition.metric=quadratic_kappa"]
     settings = read_settings(small_toml, changes=changes)
-    run = pipeline.Prepared(settings, tmp_path, None, {}, tmp_path, {}, "", None)  # type: ignore[arg-type]
     rows = ["id,label,0,01,2", "x,0,1,0,0", "y,01,0,1,0", "z,2,0,1,0"]
     for name, lines in (("a", rows), ("b", [*rows, "w,0,0,0,1"])):
-        folder = run.member_folder(name)
+        folder = tmp_path / "members" / name
         folder.mkdir(parents=True)
         (folder / "valid.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / "member.json").touch()
     # Of a the squared distances are 0 + 0 + 1. By chance, with labels (1, 1, 1) and guesses
     # (1, 2, 0): (1*2*1 + 1*1*1 + 1*1*4 + 1*2*1) / 3 = 3.
-    scores = pipeline.member_scores(run, ["a", "b"])
+    scores = own_scores(
+        held_out_tables(tmp_path, ["a", "b"], settings.classes), settings.competition.metric
+    )
     blend = submitting.chosen_blend(tmp_path, settings).score
     assert blend is not None
     assert blend.metric == "quadratic_kappa"

@@ -1,4 +1,4 @@
-"""The commands that make something: run, train, blend, validate."""
+"""The commands for the parts of a run: train, blend, validate."""
 
 from __future__ import annotations
 
@@ -24,70 +24,13 @@ from competition.commands.options import (
     run_name,
     settings_of,
 )
-from competition.commands.reporting import reported
 from competition.errors import InputError
-from competition.terminal import box, clock, console, say
+from competition.terminal import clock, console, say
 
 if TYPE_CHECKING:
     from competition.ensemble.choosing import Chosen
-    from competition.settings import Settings
 
 app = typer.Typer()
-
-
-@app.command(
-    epilog="Examples:\n\ncompetition run --profile fixture\n\n"
-    "competition run --data ~/wheat --set run.seed=7 --run seed7"
-)
-@answered
-def run(
-    config: Config = None,
-    profile: Profile = None,
-    data: Data = None,
-    out: Out = RUNS,
-    run: RunName = None,
-    changes: Change = None,
-    without_data: Annotated[
-        str | None,
-        typer.Option(
-            "--without-data",
-            metavar="PROFILE",
-            help="Use this profile when there is no data folder.",
-        ),
-    ] = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Train every member, blend them, write and validate the submission, write the report."""
-    from competition import pipeline, submitting, summaries, work
-    from competition.determinism.ranks import here
-    from competition.locks import turn
-
-    started = time.perf_counter()
-    settings = settings_of(config, profile, data, changes)
-    if without_data and not profile and data is None and not settings.data_folder.is_dir():
-        _say_no_data(settings, without_data)
-        profile = without_data
-        settings = settings_of(config, profile, data, changes)
-    prepared = pipeline.prepare(settings, out / run_name(run, profile))
-    names = list(settings.members)
-    pipeline.warn_of_validation(prepared, names)
-    members = work.train(prepared, names, started)
-    if here().rank:
-        return  # the rest is for one
-    submission = prepared.folder / "submission.csv"
-    with turn(prepared.folder):
-        chosen = submitting.blend_run(prepared.folder, settings, prepared.sample_path, submission)
-    pipeline.keep_record(prepared, started)
-    say("")
-    scores = pipeline.member_scores(prepared, names)
-    folds = pipeline.fold_scores(prepared, names)
-    console.print(summaries.members(settings, members, scores, chosen.weights, folds))
-    _tell_blend(chosen)
-    say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
-    say(f"record     {escape(str(prepared.folder / 'manifest.json'))}")
-    say(reported(prepared.folder))
-    say(f"done in {clock(time.perf_counter() - started)}")
 
 
 @app.command(
@@ -187,7 +130,7 @@ def blend(
             chosen = submitting.blend_run(folder, settings, sample, output)
             if own:
                 submitting.record_blend(folder, settings)
-        _tell_blend(chosen)
+        tell_blend(chosen)
         many = "1 member" if len(chosen.weights) == 1 else f"{len(chosen.weights)} members"
         text = f"{many}, {summaries.in_words(chosen)}"
     say(f"blended {text}: [bold]{escape(str(output))}[/]")
@@ -222,7 +165,7 @@ def validate(
     say(f"[bold green]valid[/]: {texts}")
 
 
-def _tell_blend(chosen: Chosen) -> None:
+def tell_blend(chosen: Chosen) -> None:
     """Print what a run's blend was judged by: tables where something was fitted, and one line."""
     from competition import summaries
 
@@ -245,14 +188,3 @@ def _file_and_weight(text: str) -> tuple[Path, float]:
         raise InputError(
             f"{text}: not of the form FILE=WEIGHT", mend="Example: a.csv=69.0 b.csv=57.3"
         ) from None
-
-
-def _say_no_data(settings: Settings, profile: str) -> None:
-    address = settings.competition.address
-    where = f"\nThe real data is to be had at\n{address}\n" if address else ""
-    box(
-        "no data folder",
-        f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small "
-        f"drawn images, so that you see every step.\n{where}"
-        "Unpack it there, or name its folder with --data, and type the command again.",
-    )

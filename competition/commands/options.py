@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from competition.determinism.meeting import speaking, together
 from competition.errors import InputError
@@ -41,6 +42,18 @@ Change = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only verdicts and errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RUNS = Path("runs")
+
+
+class OptionalAddress(TyperCommand):
+    """A command whose --ray may stand alone: then its value is empty."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given: list[str] = []
+        for place, word in enumerate(args):
+            given.append(word)
+            if word == "--ray" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                given.append("")
+        return super().parse_args(ctx, given)
 
 
 def answered(function: Callable[..., None]) -> Callable[..., None]:

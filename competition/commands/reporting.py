@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from competition.commands.options import Data, Debug, Quiet, answered
 from competition.terminal import clock, say
+
+if TYPE_CHECKING:
+    from competition.delivery.contributions import Tables
 
 app = typer.Typer()
 
@@ -35,15 +38,19 @@ def report(
     say(f"report [bold]{escape(str(path))}[/], {path.stat().st_size / 1e6:.1f} MB, {took}")
 
 
-def reported(run: Path) -> str:
+def reported(run: Path, tables: Tables | None = None) -> str:
     """Write the report of a run that has just come to its end; what to say of it, as rich markup.
 
     The run is complete by then: whatever keeps its page from being drawn is told, and no error.
+
+    Args:
+        run: runs/<run>.
+        tables: As for `write_report`.
     """
     from competition.delivery.report import write_report
 
     try:
-        path = write_report(run)
+        path = write_report(run, tables=tables)
     except Exception as error:
         reason = escape(" ".join(str(error).split()) or type(error).__name__)
         return (

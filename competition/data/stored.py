@@ -29,7 +29,7 @@ from competition.locks import LOCK, vacated
 from competition.terminal import say
 
 ARRAY, TABLE = "pixels.u8", "rows.parquet"
-_COLUMNS = ["offset", "rows", "columns", "digest", "format", "mode", "width", "height"]
+COLUMNS = ["offset", "rows", "columns", "digest", "format", "mode", "width", "height"]
 # Images handled between two looks at the clock: what waits for a thread takes little memory then.
 BLOCK = 256
 
@@ -38,12 +38,12 @@ _T = TypeVar("_T")
 
 def read_table(folder: Path) -> pd.DataFrame:
     """rows.parquet by sha256; empty where there is none, or none that can be read."""
-    empty = pd.DataFrame(columns=_COLUMNS, index=pd.Index([], dtype=str))
+    empty = pd.DataFrame(columns=COLUMNS, index=pd.Index([], dtype=str))
     path = folder / TABLE
     if not path.is_file():
         return empty
     try:
-        return read_rows(path, _COLUMNS)
+        return read_rows(path, COLUMNS)
     except UNREADABLE_ROWS:
         say(f"[yellow]damaged[/]   {escape(str(path))}: decoding its images again")
         return empty
@@ -53,7 +53,7 @@ def write_table(
     folder: Path, table: pd.DataFrame, added: dict[str, dict[str, Any]]
 ) -> pd.DataFrame:
     """Write rows.parquet with more images, by the SHA-256 of the file; the whole of it."""
-    new = pd.DataFrame.from_dict(added, orient="index", columns=_COLUMNS)
+    new = pd.DataFrame.from_dict(added, orient="index", columns=COLUMNS)
     whole = new if table.empty else pd.concat([table, new])
     write_rows(folder / TABLE, whole)
     return whole

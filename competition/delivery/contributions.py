@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -12,24 +11,9 @@ from competition.delivery.showing import Source
 from competition.ensemble.blending import blend
 from competition.ensemble.calibrating import tempered
 from competition.ensemble.scoring import METRICS, score
-from competition.files import read_csv
 from competition.settings import Settings
 
 Tables = Mapping[str, pd.DataFrame]
-
-
-def held_out_tables(run: Path, names: Iterable[str]) -> dict[str, pd.DataFrame]:
-    """The held-out predictions of members, of those that have some: id, label, probabilities.
-
-    Raises:
-        InputError: A valid.csv cannot be read.
-    """
-    paths = {name: run / "members" / name / "valid.csv" for name in names}
-    tables = {
-        name: read_csv(path, text=("id", "label")) for name, path in paths.items() if path.is_file()
-    }
-    # As read, each column is a block of its own: of a thousand, pandas warns at the next insertion.
-    return {name: table.copy() for name, table in tables.items() if len(table)}
 
 
 def blended(

@@ -38,8 +38,9 @@ def manifest(
     """The content of manifest.json, as JSON values in two tables.
 
     `content` is the same in every run with the same bits: settings, digests of data, code and
-    results, and the part of the environment that decides bits. `beside` is not compared: clock,
-    durations in seconds, paths, host.
+    results, and the part of the environment that decides bits, of a member that was trained in
+    another one also of that. `beside` is not compared: clock, durations in seconds, paths, host,
+    which member ran on which node of a cluster.
 
     Args:
         settings: Of the run.
@@ -53,13 +54,17 @@ def manifest(
     return {
         "content": {
             "settings": settings.model_dump(
-                mode="json", exclude={"run": _NOT_COMPARED, "data": {"folder"}}
+                mode="json", exclude={"run": _NOT_COMPARED, "data": {"folder"}, "cluster": True}
             ),
             "data": data,
             "code": code_digest(),
             "environment": environment["decides"],
             "members": {
-                name: {"files": record["files"], "scores": record["scores"]}
+                name: {
+                    "files": record["files"],
+                    "scores": record["scores"],
+                    **_other_environment(record, environment["decides"]),
+                }
                 for name, record in members.items()
             },
             "submission": sha256_file(submission) if submission else None,
@@ -71,6 +76,7 @@ def manifest(
                 "command": round(seconds, 3),
                 "members": {name: record["seconds"] for name, record in members.items()},
             },
+            "nodes": {name: record["node"] for name, record in members.items() if "node" in record},
             "data_folder": str(settings.data_folder),
             "config": str(settings.config),
             "cache": settings.run.cache,
@@ -78,6 +84,13 @@ def manifest(
             "environment": environment["beside"],
         },
     }
+
+
+def _other_environment(record: dict[str, Any], decides: dict[str, Any]) -> dict[str, Any]:
+    """What a member, or by fold some of its folds, was trained in, where the run says otherwise."""
+    own = record["identity"]["environment"]
+    found = {} if own == decides else {"environment": own}
+    return found | ({"environments": record["environments"]} if "environments" in record else {})
 
 
 def recorded_blend(run: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from competition.delivery.contributions import added, blended, held_out_tables, without_each
+from competition.delivery.contributions import Tables, added, blended, without_each
 from competition.delivery.figures import calibration_curve
 from competition.delivery.judging import HeldOut, judge
 from competition.delivery.portraits import portrait
@@ -17,9 +17,11 @@ from competition.delivery.provenance import read_manifest, recorded_settings
 from competition.delivery.showing import Shown, Source, read_source
 from competition.delivery.thumbnails import Thumbnails
 from competition.delivery.verdicts import overall, read_verdicts
-from competition.ensemble.scoring import METRICS, compared_score, score
+from competition.ensemble.heldout import held_out_tables, own_scores
+from competition.ensemble.scoring import METRICS, compared_score
 from competition.errors import InputError
 from competition.files import write_text
+from competition.locks import turn
 from competition.settings import Settings
 from competition.terminal import clock
 
@@ -31,7 +33,7 @@ MOST_LINES = 12
 MOST_CURVES = 40
 
 
-def write_report(run: Path, data: Path | None = None) -> Path:
+def write_report(run: Path, data: Path | None = None, tables: Tables | None = None) -> Path:
     """Write runs/<run>/report.html from the files that the run has by now.
 
     The same files, the same bytes: clocks and durations are the manifest's. What is not there yet
@@ -40,6 +42,7 @@ def write_report(run: Path, data: Path | None = None) -> Path:
     Args:
         run: runs/<run>.
         data: The data folder, for thumbnails; None for the one that is recorded.
+        tables: The members' held-out predictions, from `held_out_tables`; read when None.
 
     Returns:
         The file.
@@ -47,12 +50,14 @@ def write_report(run: Path, data: Path | None = None) -> Path:
     Raises:
         InputError: It is no run, one of its files is damaged, or the page cannot be written.
     """
-    path = run / "report.html"
-    write_text(path, render(run, data))
+    path, text = run / "report.html", render(run, data, tables)
+    # Whoever takes a turn removes what looks unfinished in the run's folder.
+    with turn(run):
+        write_text(path, text)
     return path
 
 
-def render(run: Path, data: Path | None = None) -> str:
+def render(run: Path, data: Path | None = None, tables: Tables | None = None) -> str:
     """The page's text; arguments and errors as for `write_report`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -64,10 +69,10 @@ def render(run: Path, data: Path | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters["some"] = _some
-    return environment.get_template("report.html").render(gather(run, data)) + "\n"
+    return environment.get_template("report.html").render(gather(run, data, tables)) + "\n"
 
 
-def gather(run: Path, data: Path | None = None) -> dict[str, Any]:
+def gather(run: Path, data: Path | None = None, tables: Tables | None = None) -> dict[str, Any]:
     """All that the page shows; arguments and errors as for `write_report`."""
     settings = recorded_settings(run, data)
     manifest = Source("manifest.json", read_manifest(run))
@@ -75,7 +80,8 @@ def gather(run: Path, data: Path | None = None) -> dict[str, Any]:
     verdicts = read_verdicts(run, _digests(manifest))
     names = _by_weight(settings, blend)
     portraits = [portrait(run, name, number) for number, name in enumerate(names, 1)]
-    tables = held_out_tables(run, names)
+    found = held_out_tables(run, names, settings.classes) if tables is None else tables
+    tables = {name: found[name] for name in names if name in found}
     weights = {name: _weight(name, settings, blend) for name in names}
     computed, judged_what = _computed(tables, weights, settings, blend)
     computed["seconds"] = sum(
@@ -117,7 +123,7 @@ def gather(run: Path, data: Path | None = None) -> dict[str, Any]:
 
 
 def _computed(
-    tables: Mapping[str, pd.DataFrame],
+    tables: Tables,
     weights: Mapping[str, float],
     settings: Settings,
     blend: Source | None,
@@ -125,10 +131,7 @@ def _computed(
     """What is computed from the held-out predictions, and in words whose they are."""
     metric = settings.competition.metric
     held_out, what = _judged(tables, weights, settings, blend)
-    scores = {
-        name: score(table[["id", *settings.classes]], table["label"], metric)
-        for name, table in tables.items()
-    }
+    scores = own_scores(tables, metric)
     computed: dict[str, Any] = {
         "judged": judge(held_out) if held_out is not None else None,
         "members": {name: {"score": value} for name, value in scores.items()},
@@ -160,7 +163,7 @@ def _is_taken(candidate: dict[str, Any], blend: Source) -> bool:
 
 
 def _judged(
-    tables: Mapping[str, pd.DataFrame],
+    tables: Tables,
     weights: Mapping[str, float],
     settings: Settings,
     blend: Source | None,

@@ -32,10 +32,12 @@ class _Meeting:
     Attributes:
         store: A small table that all ranks can read and write; None: not connected.
         speaks: Whether this rank prints why the command ends; None: not decided.
+        places: How many the ranks have waited for each other at.
     """
 
     store: Any = None
     speaks: bool | None = None
+    places: int = 0
 
 
 @contextmanager
@@ -179,30 +181,26 @@ def _reason(error: Exception) -> str:
     return re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
 
 
-def wait_for_all(what: str) -> None:
+def wait_for_all() -> None:
     """Go on when every rank has come here, however long that takes.
 
     Collectives have a time limit; one rank may decode images for hours, or fetch weights.
-
-    Args:
-        what: Names the place; each only once in a command.
     """
     ranks = here()
     if ranks.count == 1:
         return
-    _Meeting.store.set(f"{what}/{ranks.rank}", "")
-    _wait([f"{what}/{rank}" for rank in range(ranks.count)])
+    _Meeting.places += 1
+    names = [f"place {_Meeting.places} rank {rank}" for rank in range(ranks.count)]
+    _Meeting.store.set(names[ranks.rank], "")
+    _wait(names)
 
 
 @contextmanager
-def first_on_machine(what: str) -> Iterator[None]:
-    """Let the first rank of each machine run the block, and when it has, the others.
-
-    Args:
-        what: Names the block; each only once in a command.
-    """
+def first_on_machine() -> Iterator[None]:
+    """Let the first rank of each machine run the block, and when it has, the others."""
     ranks = here()
-    place = f"{what} on the machine of rank {ranks.rank - ranks.local}"
+    _Meeting.places += 1
+    place = f"place {_Meeting.places} machine of rank {ranks.rank - ranks.local}"
     if ranks.local:
         _wait([place])
     yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from competition.ensemble.blending import Values, weighted_mean
 from competition.ensemble.heldout import HeldOut
 from competition.ensemble.nested import NOTHING, Judge, Judged, Way, parts_of
 from competition.ensemble.scoring import METRICS, Score, compared_score, score_values
-from competition.errors import InputError
+from competition.errors import InputError, shorten
 from competition.settings import Settings
 
 # The simplest first: it is taken where another is not better.
@@ -39,6 +39,7 @@ class Chosen:
         members: By member its own score on the same images; nan where it has none.
         without: By member the nested score of the blend without it; nan where there is none.
         score: The nested score beside that of a simple answer; None without images.
+        missing: The members that have a weight and take no part, because they are not complete.
     """
 
     asked: str
@@ -54,6 +55,15 @@ class Chosen:
     members: dict[str, float]
     without: dict[str, float]
     score: Score | None
+    missing: tuple[str, ...] = ()
+
+    def lacking(self, missing: Sequence[str]) -> Chosen:
+        """The same blend, of which must be said that these members are missing."""
+        if not missing:
+            return self
+        names = ", ".join(shorten(missing, 10))
+        warning = f"Not complete, and left out as blend.allow_missing allows: {names}."
+        return replace(self, missing=tuple(missing), warnings=(warning, *self.warnings))
 
     def record(self) -> dict[str, Any]:
         """What decides the submission, as JSON values."""
@@ -70,6 +80,7 @@ class Chosen:
             "version": 1,
             "asked": self.asked,
             "why": " ".join([self.reason, *self.warnings]),
+            "missing": list(self.missing),
             "metric": self.metric,
             **self.record(),
             "candidates": [

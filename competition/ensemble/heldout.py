@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from competition.ensemble.blending import Values, clamped
 from competition.ensemble.probabilities import probability_problems
+from competition.ensemble.scoring import score
 from competition.errors import InputError, shorten
 from competition.files import read_csv
 from competition.settings import Settings
@@ -51,7 +52,7 @@ def held_out(
     """Put the members' held-out predictions side by side, joined by id.
 
     Args:
-        tables: By member, from `read_held_out`.
+        tables: By member, from `held_out_tables` or `read_held_out`.
         groups: By id the image's group; an image that is not among them is its own group.
         settings: Classes and the blend's clamp.
 
@@ -86,6 +87,37 @@ def held_out(
     )
 
 
+def held_out_tables(
+    run: Path, names: Iterable[str], classes: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The held-out predictions of members, or of trainings, by name; of those that have some.
+
+    Args:
+        run: runs/<run>.
+        names: Of members or of trainings; of a member with folds they are the out-of-fold ones.
+        classes: Of the run.
+
+    Raises:
+        InputError: As `read_held_out`.
+    """
+    paths = {name: run / "members" / name / "valid.csv" for name in names}
+    tables = {name: read_held_out(path, classes) for name, path in paths.items() if path.is_file()}
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def own_scores(tables: Mapping[str, pd.DataFrame], metric: str) -> dict[str, float]:
+    """Each one's score on all images that it held out itself.
+
+    Args:
+        tables: From `held_out_tables`.
+        metric: Of METRICS.
+    """
+    return {
+        name: score(table.drop(columns="label"), table["label"], metric)
+        for name, table in tables.items()
+    }
+
+
 def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """A member's valid.csv: id and label as text, a probability per class, in the classes' order.
 
@@ -98,7 +130,8 @@ def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
             f"columns are {', '.join(table.columns)}; must be id, label, {', '.join(classes)}"
         ]
     else:
-        table = table[["id", "label", *classes]]
+        # As read, each column is a block of its own: of a thousand, pandas warns of insertions.
+        table = table[["id", "label", *classes]].copy()
         problems = probability_problems(table.drop(columns="label"), "id", classes)
         problems += [
             f"{image}: {label!r} is none of the classes"

@@ -89,7 +89,7 @@ def put_together(
     Returns:
         The content of member.json: as of a training, the scores those of the out-of-fold
         predictions, the files those of all folds and the member's own, the seconds the folds' sum;
-        and the folds' own scores.
+        the folds' own scores; by fold, environments that are another one, and nodes.
 
     Raises:
         InputError: The folds do not fit together, or the folder cannot be written.
@@ -121,5 +121,13 @@ def put_together(
         "files": files,
         "seconds": round(sum(record["seconds"] for record in records.values()), 3),
     }
+    others = {
+        name: record["identity"]["environment"]
+        for name, record in records.items()
+        if record["identity"]["environment"] != identity["environment"]
+    }
+    nodes = {name: record["node"] for name, record in records.items() if "node" in record}
+    content |= {"environments": others} if others else {}
+    content |= {"node": nodes} if nodes else {}
     write_json(folder / "member.json", content)
     return content

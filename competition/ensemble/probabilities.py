@@ -48,13 +48,22 @@ def probability_problems(
         ]
     if rows_sum_to_one:
         # A row with a value that is no number has no sum, and has been told above.
-        sums = pd.DataFrame(columns).sum(axis=1, skipna=False)
-        wrong = (sums - 1).abs() > ROW_SUM_TOLERANCE
-        problems += [
-            f"{image}: the row's sum is {total:.9g}, not 1"
-            for image, total in zip(ids[wrong], sums[wrong], strict=True)
-        ]
+        problems += row_sum_problems(pd.DataFrame({id_column: ids, **columns}))
     return problems
+
+
+def row_sum_problems(table: pd.DataFrame) -> list[str]:
+    """A line for each row whose sum is further than 1e-6 from 1.
+
+    Args:
+        table: Ids in the first column, then a column of numbers per class.
+    """
+    sums = table.iloc[:, 1:].sum(axis=1, skipna=False)
+    wrong = (sums - 1).abs() > ROW_SUM_TOLERANCE
+    return [
+        f"{image}: the row's sum is {total:.9g}, not 1"
+        for image, total in zip(table.iloc[:, 0][wrong], sums[wrong], strict=True)
+    ]
 
 
 def column_problems(table: pd.DataFrame, expected: Sequence[str]) -> list[str]:

@@ -48,6 +48,10 @@ METRICS = {
 }
 
 
+# What every training's history.csv and member.json hold, whatever the settings' metric is.
+ALWAYS_KEPT = ("log_loss", "accuracy")
+
+
 @dataclass(frozen=True)
 class Score:
     """A score and what it is worth.

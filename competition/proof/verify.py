@@ -115,19 +115,6 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     return found
 
 
-def _same_submission(
-    run: Path, again: Path, settings: Settings, names: Sequence[str], sample_path: Path
-) -> bool | None:
-    """Blend the predictions that were made again, and compare; None when there is nothing to."""
-    recorded: str | None = read_manifest(run)["content"]["submission"]
-    if not recorded or set(names) != set(settings.members):
-        return None
-    pairs = submitting.members_to_blend(run, settings)
-    files = [(again / path.relative_to(run), weight) for path, weight in pairs]
-    submitting.blend_files(files, settings, sample_path, again / "submission.csv")
-    return sha256_file(again / "submission.csv") == recorded
-
-
 def verify_predictions(
     run: Path, settings: Settings, names: Sequence[str], again: Path
 ) -> Verification:
@@ -185,8 +172,15 @@ def _blended(
 ) -> tuple[bool | None, bool | None]:
     """Blend the members of `source`; whether the submission, and the blend, are those of `run`."""
     recorded = read_manifest(run)["content"]
-    if not recorded["submission"] or set(names) != set(settings.members):
+    # The members that took part: others may have been missing then, and complete by now.
+    weighted = [name for name in settings.members if settings.weight(name)]
+    part = (recorded.get("blend") or {}).get("weights", weighted)
+    if not recorded["submission"] or not set(part) <= set(names):
         return None, None
+    weights = {name: settings.weight(name) for name in weighted if name in part}
+    settings = settings.model_copy(
+        update={"blend": settings.blend.model_copy(update={"weights": weights})}
+    )
     chosen = submitting.blend_run(source, settings, sample, again / "submission.csv")
     same = sha256_file(again / "submission.csv") == recorded["submission"]
     return same, chosen.record() == recorded["blend"] if recorded.get("blend") else None

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from rich.markup import escape
 
 from competition.errors import InputError
+from competition.files import read_csv
 from competition.locks import turn
 from competition.terminal import say
 from competition.training.callbacks import HISTORY_COLUMNS, OwnFit
@@ -88,6 +89,24 @@ class Tracking:
             yield telling
         finally:
             telling.close()
+
+
+def tell_afterwards(tracking: Tracking, history: Path) -> None:
+    """Tell the trackers of a training that another machine has completed.
+
+    Args:
+        tracking: What to tell whom.
+        history: Its history.csv.
+
+    Raises:
+        InputError: That file cannot be read.
+    """
+    rows = []
+    for row in read_csv(history, text=("phase",)).to_dict("records"):
+        extra = {name: value for name, value in row.items() if name not in HISTORY_COLUMNS}
+        rows.append([*(row[name] for name in HISTORY_COLUMNS), extra])
+    with tracking.told(rows):
+        pass
 
 
 class Telling:

@@ -32,7 +32,7 @@ def fetch_imagenet(network: str) -> None:
         InputError: The weights cannot be had, or the file is not the one that torchvision names.
     """
     source = _source(network)
-    file = _weights_folder() / source.url.rpartition("/")[2]
+    file = weights_file(network)
     try:
         if file.exists():
             # torch checks a file when it downloads it, and never again.
@@ -63,6 +63,16 @@ def fetch_weights(network: str) -> Path | None:
     return None
 
 
+def weights_file(network: str) -> Path:
+    """Where on this machine a network's pretrained weights are, or would be."""
+    name = timm_name(network)
+    if name is None:
+        url: str = _source(network).url
+        return _weights_folder() / url.rpartition("/")[2]
+    repository: str = pretrained_config(name).hf_hub_id.partition("@")[0]
+    return _weights_folder() / f"{repository.replace('/', '-')}.safetensors"
+
+
 def fetch_timm(name: str) -> Path:
     """Have the weights of a timm network on this machine, whole.
 
@@ -83,7 +93,7 @@ def fetch_timm(name: str) -> Path:
     repository, _, revision = config.hf_hub_id.partition("@")
     hub = os.environ.get("HF_ENDPOINT", _HUB).rstrip("/")
     source = f"{hub}/{repository}/resolve/{revision or 'main'}/model.safetensors"
-    file = _weights_folder() / f"{repository.replace('/', '-')}.safetensors"
+    file = weights_file(f"timm/{name}")
     try:
         fetched = not file.exists()
         if fetched:

@@ -170,6 +170,9 @@ def test_mistakes_are_said_once(forked: Forked) -> None:
     unknown = train(forked, "unknown", "recipe.batch_sze=6")
     assert unknown.codes == [2, 2]
     assert unknown.said.count("error:") == 1
+    ray = forked.run("run", "--ray", "auto", *options("uneven"))
+    assert "--ray is not for several ranks" in ray.said
+    assert ray.said.count("error:") == 1
     for command in ("twins", "audit"):
         refused = forked.run(command, "--config", "small.toml")
         assert refused.codes[0] == 2  # the others may be ended before they can refuse

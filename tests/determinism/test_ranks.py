@@ -96,7 +96,7 @@ def test_a_process_that_is_alone_waits_for_nobody() -> None:
     rows = torch.arange(3.0)
     with together("twins"), speaking() as speaks:
         assert speaks
-        wait_for_all("there")
+        wait_for_all()
         refuse_different("beginning", {"a": 1})
         assert told("x") == "x"
         assert all_of("x") == ["x"]

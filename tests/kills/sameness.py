@@ -61,9 +61,10 @@ def history(folder: Path) -> list[list[str]]:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """member.json without the time."""
+    """member.json without time and place."""
     content: dict[str, Any] = json.loads((folder / "member.json").read_bytes())
     del content["seconds"]
+    content.pop("node", None)
     return content
 
 

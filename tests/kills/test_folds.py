@@ -30,7 +30,7 @@ CASES = {
         Moment(TEXT, when="half", match="fold-2/.*member.json"),
         "a fold 2/2 goes on",
     ),
-    "before the folds are put together": (Moment("competition.pipeline:put_together"), ""),
+    "before the folds are put together": (Moment("competition.work:put_together"), ""),
     "out-of-fold predictions half written": (
         Moment(TEXT, when="half", match="members/a/.valid.csv"),
         "",

@@ -53,9 +53,8 @@ def winner(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     started = time.perf_counter()
     prepared = pipeline.prepare(settings, folder / "runs" / "full")
     work.train(prepared, list(settings.members), started)
-    pairs = submitting.members_to_blend(prepared.folder, settings)
     output = prepared.folder / "submission.csv"
-    submitting.blend_files(pairs, settings, prepared.sample_path, output)
+    submitting.blend_run(prepared.folder, settings, prepared.sample_path, output)
     pipeline.keep_record(prepared, started)
     package = folder / "full-zindi.zip"
     make_package(prepared.folder, "zindi", package, force=False, project=source)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from competition import pipeline, submitting, work
 from competition.delivery.provenance import recorded_settings
+from competition.delivery.report import render
 from competition.errors import InputError
 from competition.files import sha256_file
 from competition.proof.verify import environment_gaps, members_of, verify, verify_predictions
@@ -118,6 +119,57 @@ def test_predictions_are_made_again_from_the_recorded_weights(run: Path, tmp_pat
     assert (again / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
     assert sorted(path.name for path in (again / "members").iterdir()) == ["a", "b"]
     assert verify_predictions(run, recorded_settings(run, None), ["a"], again).submission is None
+
+
+@pytest.fixture
+def lacking(run: Path) -> Path:
+    """The run as if member b had failed and the settings allowed a blend without it."""
+
+    def allow(manifest: dict[str, Any]) -> None:
+        manifest["content"]["settings"]["blend"]["allow_missing"] = True
+
+    (run / "members" / "b" / "member.json").rename(run / "b.json")
+    tampered(run, allow)
+    settings = recorded_settings(run, None)
+    sample = settings.data_folder / settings.data.sample_submission
+    submitting.blend_run(run, settings, sample, run / "submission.csv")
+    submitting.record_blend(run, settings)
+
+    def without_b(manifest: dict[str, Any]) -> None:
+        del manifest["content"]["members"]["b"]
+
+    tampered(run, without_b)
+    return run
+
+
+def test_a_blend_without_a_missing_member_is_made_again_without_it(
+    lacking: Path, tmp_path: Path
+) -> None:
+    recorded = json.loads((lacking / "manifest.json").read_text())["content"]
+    assert recorded["blend"]["weights"] == {"a": 2.0}
+    settings, names = recorded_settings(lacking, None), members_of(lacking, [])
+    assert names == ["a"]
+    found = verify_predictions(lacking, settings, names, tmp_path / "again")
+    assert found.submission is found.blend is True
+
+    # The member that is complete by now had no part in what was handed in.
+    (lacking / "b.json").rename(lacking / "members" / "b" / "member.json")
+    found = verify_predictions(lacking, settings, ["a"], tmp_path / "again")
+    assert found.submission is found.blend is True
+
+    def other(manifest: dict[str, Any]) -> None:
+        manifest["content"]["blend"]["weights"] = {"a": 1.0, "b": 1.0}
+
+    tampered(lacking, other)
+    assert verify_predictions(lacking, settings, ["a"], tmp_path / "again").submission is None
+    (lacking / "submission.csv").write_text("")
+    found = verify_predictions(lacking, settings, ["a", "b"], tmp_path / "again")
+    assert found.submission is found.blend is False
+
+
+def test_the_page_of_a_run_says_which_member_its_blend_lacks(lacking: Path) -> None:
+    page = render(lacking)
+    assert "left out as blend.allow_missing allows: b." in page
 
 
 @pytest.fixture

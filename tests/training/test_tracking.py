@@ -22,7 +22,7 @@ from competition.settings_file import read_settings
 from competition.training import tracking
 from competition.training.callbacks import ExtraMetric
 from competition.training.members import train_member
-from competition.training.tracking import Tracking, refuse_missing_trackers
+from competition.training.tracking import Tracking, refuse_missing_trackers, tell_afterwards
 from tests.conftest import FIXTURE, SMALL
 
 NAMES = ("tensorboard", "mlflow", "wandb")
@@ -153,6 +153,15 @@ def test_a_tracker_changes_no_bit_and_holds_the_curves_of_history(
     assert set(told) == set(history.columns) - {"epoch", "phase"}
     for column, values in told.items():
         assert values == pytest.approx(history[column].tolist(), rel=1e-6), column
+
+
+def test_trackers_that_hear_of_a_training_afterwards_hold_the_same_curves(
+    train: Train, tmp_path: Path
+) -> None:
+    run = train("tensorboard", "tensorboard")
+    later = Tracking(["tensorboard"], tmp_path / run.name / "tracking", "a", {"network": "none"})
+    tell_afterwards(later, run / "members" / "a" / "history.csv")
+    assert curves("tensorboard", tmp_path / run.name) == curves("tensorboard", run)
 
 
 def test_the_comparison_sees_what_one_draw_more_would_change(

@@ -1,0 +1,239 @@
+"""What a node does: says what it would train in, and trains.
+
+Ray imports this module into a process before a task of it may prepare that process, so it imports
+neither torch nor what imports it; for the same reason an order comes as bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import traceback
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from competition.determinism.environment import prepare_started, set_up
+from competition.errors import InputError
+
+if TYPE_CHECKING:
+    from competition.cluster.sharing import SharedImages
+    from competition.cluster.storage import Storage
+    from competition.settings import Settings
+
+# Attempts younger than this, in seconds, may be about to take their lock.
+_YOUNG = 60.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a node needs for any training of a run.
+
+    Attributes:
+        settings: Of the run.
+        run: Its folder's name, also in the storage.
+        storage: Where results go.
+        index: The index's name there.
+        images: The decoded images.
+        weights: Names of files of pretrained weights there.
+        environment: From `set_up`: what the training is to have.
+        mixed: It may have others.
+    """
+
+    settings: Settings
+    run: str
+    storage: Storage
+    index: str
+    images: SharedImages
+    weights: list[str]
+    environment: dict[str, Any]
+    mixed: bool
+
+    def to_bytes(self) -> bytes:
+        """For `train_here`."""
+        return pickle.dumps(self)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a node says of itself: its name, and what `set_up` gives or why it cannot train."""
+
+    node: str
+    environment: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A training's end: member.json, or why it has failed for good, and what was printed."""
+
+    record: dict[str, Any] | None
+    problem: str = ""
+    log: str = ""
+
+
+def describe(threads: int, device: str, storage: Storage, token: str) -> Answer:
+    """What this node would train in.
+
+    Args:
+        threads: As the setting.
+        device: As the setting.
+        storage: Must be seen here.
+        token: A file in it.
+    """
+    prepare_started()
+    name = node_name()
+    try:
+        environment = set_up(threads=threads, device=device)
+        with tempfile.TemporaryDirectory() as folder:
+            storage.fetch(token, Path(folder) / token)
+    except FileNotFoundError:
+        return Answer(name, problem=f"it sees another folder as {storage.address}")
+    except InputError as error:
+        return Answer(name, problem=str(error))
+    return Answer(name, environment)
+
+
+def train_here(order_bytes: bytes, training: str, board: Any) -> Outcome:
+    """Train on this node, from the last checkpoint in the storage on, and leave the files there.
+
+    Args:
+        order_bytes: From `Order.to_bytes`.
+        training: Its name.
+        board: A Ray actor of the class `Board`.
+
+    Raises:
+        KeyboardInterrupt: The driver has cancelled the task; a checkpoint was left.
+    """
+    prepare_started()
+    order: Order = pickle.loads(order_bytes)  # noqa: S301  (from the driver, by Ray)
+    from competition.cluster.board import RemoteBars
+
+    key = (order.run, training)
+    board.started.remote(key, node_name(), os.getpid())
+    scratch = Path(tempfile.gettempdir()) / f"twinrun-{os.getuid()}"
+    with _attempt(scratch) as folder, _written_down(folder / "log.txt") as log:
+        try:
+            record = _train(order, training, scratch, folder, RemoteBars(board, key))
+            return Outcome(record, log=log())
+        except InputError as error:
+            problem = str(error)
+        except Exception as error:
+            traceback.print_exc(file=sys.stdout)
+            problem = f"{type(error).__name__}: {error}"
+            if _short_of_memory(error):
+                problem = f"out of memory: {error}"
+        return Outcome(None, problem, log())
+
+
+def node_name() -> str:
+    """Of the node that this process runs on: its host, and the beginning of Ray's name for it."""
+    import ray
+
+    return f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:6]}"
+
+
+def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any) -> dict[str, Any]:
+    from competition.cluster.nodes import other_environment
+    from competition.cluster.publishing import Publisher
+    from competition.cluster.sharing import index_here
+    from competition.files import whole_file
+    from competition.terminal import ignore_known_warnings
+    from competition.training.members import Elsewhere, train_member
+    from competition.training.weights import weights_file
+    from competition.work import extra_metric
+
+    ignore_known_warnings()
+    settings = order.settings
+    own = settings.run
+    environment = set_up(threads=own.threads, device=own.device, workers=own.workers)
+    others = other_environment(node_name(), order.environment, environment)
+    if others and not order.mixed:
+        raise InputError(
+            "this node differs in what decides bits:",
+            details=others,
+            mend="Make it equal to the others, take it out of the cluster, or use --allow-mixed.",
+        )
+    index = index_here(order.storage, order.index, scratch)
+    pixels = order.images.here(scratch)
+    for name in order.weights:
+        network = settings.members[training.partition("/")[0]].network
+        file = weights_file(network)
+        if file.name == Path(name).name and not file.exists():
+            with whole_file(file) as temporary:
+                order.storage.fetch(name, temporary)
+    folder = attempt / order.run / "members" / training
+    publisher = Publisher(order.storage, f"{order.run}/members/{training}", folder)
+    publisher.fetch_checkpoints()
+    publisher.seconds = own.checkpoint_seconds
+    elsewhere = Elsewhere(node_name(), publisher.saved, bars)
+    try:
+        record = train_member(
+            training,
+            settings,
+            index,
+            pixels,
+            environment,
+            folder,
+            metric=extra_metric(settings.competition.metric),
+            elsewhere=elsewhere,
+        )
+    except KeyboardInterrupt:
+        publisher.save()
+        raise
+    publisher.complete()
+    return record
+
+
+@contextmanager
+def _attempt(scratch: Path) -> Iterator[Path]:
+    """A folder of this attempt's own; those that killed ones have left are removed."""
+    from competition.locks import vacated
+
+    parent = scratch / "attempts"
+    for other in parent.glob("*"):
+        with suppress(InputError, OSError):
+            if time.time() - other.stat().st_mtime > _YOUNG:
+                with vacated(other, "used"):
+                    shutil.rmtree(other, ignore_errors=True)
+    folder = parent / uuid.uuid4().hex
+    with vacated(folder, "used"):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _written_down(path: Path) -> Iterator[Any]:
+    """Send what is printed here into a file; gives a function that reads it."""
+    from competition.terminal import console
+
+    with path.open("w+", encoding="utf-8") as file:
+        before, console.file = console.file, file
+        out, sys.stdout = sys.stdout, file
+
+        def read() -> str:
+            file.flush()
+            return path.read_text(encoding="utf-8")
+
+        try:
+            yield read
+        finally:
+            console.file, sys.stdout = before, out
+
+
+def _short_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )

@@ -1,0 +1,65 @@
+"""An S3 server on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from competition.cluster.storage import Storage
+
+NUMBERS = itertools.count()
+FOLDER, MEMORY = "folder", "memory"
+S3 = pytest.param("s3", marks=pytest.mark.cluster)
+STORES = pytest.mark.parametrize("kind", [MEMORY, S3])
+EVERY = pytest.mark.parametrize("kind", [FOLDER, MEMORY, S3])
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of moto's server, on loopback only."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty bucket that this process and its children reach, and no other."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # Where there are no credentials, Amazon's machines are asked for some.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    bucket = f"bucket-{next(NUMBERS)}"
+    with urlopen(Request(f"{s3_server}/{bucket}", method="PUT")):
+        pass
+    return f"s3://{bucket}/shared"
+
+
+@pytest.fixture
+def address(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """An empty storage of each kind."""
+    if kind == MEMORY:
+        return f"memory://{uuid.uuid4().hex}/below"
+    return str(request.getfixturevalue("s3")) if kind == "s3" else str(tmp_path / "shared")
+
+
+@pytest.fixture
+def storage(address: str) -> Storage:
+    return Storage(address)

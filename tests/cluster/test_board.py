@@ -1,0 +1,76 @@
+"""What is shown of many trainings, and what a training reports of itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+
+from competition.cluster import board
+from competition.cluster.board import Board, Place, RemoteBars, progress_table
+
+
+class Called:
+    """An actor whose methods are called at once."""
+
+    def __init__(self, actor: Board) -> None:
+        self.actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.actor, name)
+        return type("Method", (), {"remote": staticmethod(method)})
+
+
+def shown(titles: int, running: int, done: int) -> str:
+    keys = [("full", f"m{number}") for number in range(titles)]
+    places = {key: Place("node7", 4711, time.time() - 75, 30, 120, "loss 1.25") for key in keys}
+    console = Console(width=100)
+    with console.capture() as capture:
+        named = {key: f"member {key[1]}" for key in keys}
+        table = progress_table(named, dict(list(places.items())[:running]), done)
+        console.print(table)
+    return capture.get()
+
+
+def test_trainings_under_way_have_a_row_and_all_others_a_number() -> None:
+    text = shown(5, 2, 3)
+    assert "3 of 8 trainings done, 2 under way, 3 waiting" in text
+    assert "member m1" in text
+    assert "member m2" not in text
+    for told in ("node7", "1 min 15 s", "loss 1.25"):
+        assert text.count(told) == 2
+
+
+def test_a_thousand_trainings_fit_on_a_screen() -> None:
+    text = shown(1000, 200, 0)
+    assert "0 of 1000 trainings done, 200 under way, 800 waiting" in text
+    assert f"and {200 - board._ROWS} more" in text
+    assert len(text.splitlines()) < 30
+
+
+def test_a_training_reports_once_a_second_and_at_the_end_of_an_epoch() -> None:
+    keeper = Board()
+    key = ("full", "a")
+    keeper.started(key, "node7", 4711)
+    with RemoteBars(Called(keeper), key) as bars:
+        task = bars.add_task("a", total=20, note="")
+        bars.advance(task)
+        assert keeper.all()[key].done == 1
+        bars.advance(task, 4)
+        # Within the same second.
+        assert keeper.all()[key].done == 1
+        bars.update(task, note="valid loss 1.2500")
+        assert keeper.all()[key] == Place(
+            "node7", 4711, keeper.all()[key].since, 5, 20, "valid loss 1.2500"
+        )
+        bars.advance(task, 15)
+    assert keeper.all()[key].done == 20
+
+
+def test_a_lost_attempt_is_forgotten_and_what_it_still_says_is_not_heard() -> None:
+    keeper = Board()
+    keeper.started(("full", "a"), "node7", 4711)
+    keeper.forget(("full", "a"))
+    keeper.moved(("full", "a"), 5, 20, "")
+    assert keeper.all() == {}
