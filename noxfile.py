@@ -61,6 +61,17 @@ if Path("template").is_dir():  # not in a project that was made from it
         session.run("pytest", *quick, *cores, "tests/template", *session.posargs)
 
 
+if Path("tests/cluster").is_dir():  # likewise
+
+    @nox.session(default=False)
+    def cluster(session: nox.Session) -> None:
+        """Train on Ray, on two ranks, with an S3 server; all on this machine's loopback address."""
+        install(session)
+        # Each file of tests has a cluster of its own.
+        cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "loadfile")
+        session.run("pytest", "-m", "cluster", *cores, "tests/cluster", *session.posargs)
+
+
 if Path("benchmarks").is_dir():  # likewise
 
     @nox.session(default=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from competition.errors import InputError, shorten
 from competition.files import read_csv
 from competition.names import one_spelling
-from competition.settings import Data
+from competition.sections import Data
 
 if TYPE_CHECKING:
     import pandas as pd

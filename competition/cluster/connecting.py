@@ -52,12 +52,12 @@ def connected(address: str) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(address or "local", **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
         raise InputError(
             f"cannot connect to the Ray cluster {address or 'of this machine'}: "
             f"{' '.join(str(error).split())}",
             mend="Every node needs the same versions of Ray and Python as this one, and this "
-            "command must run on one of the nodes.",
+            "command must run on one of the nodes; with a token (RAY_AUTH_MODE) the same one.",
         ) from error
     try:
         for number, handler in handlers.items():

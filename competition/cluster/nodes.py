@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from competition.cluster.storage import Storage
+from competition.cluster.storage import SHARED, Storage
 from competition.cluster.tasks import describe
 from competition.determinism.environment import process_variables
 from competition.errors import InputError, gaps, shorten
@@ -123,10 +123,11 @@ def survey(settings: Settings, needs: Needs, storage: Storage) -> list[Node]:
         )
     many = "1 node" if len(found) == 1 else f"{len(found)} nodes"
     say(f"[bold]cluster[/]   asking {many} for what decides bits there")
-    token = f"seen-{uuid.uuid4().hex}"
+    token = f"{SHARED}/seen-{uuid.uuid4().hex}"
     with TemporaryDirectory() as folder:
-        (Path(folder) / token).touch()
-        storage.publish(Path(folder) / token, token)
+        local = Path(folder) / "seen"
+        local.touch()
+        storage.publish(local, token)
     # It waits for no core; for a GPU it must, to see one.
     options = needs.options() | {"num_cpus": 0}
     task = ray.remote(describe)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from competition.cluster.storage import SHARED
 from competition.data.stored import COLUMNS, UNREADABLE_ROWS, read_rows
 from competition.files import sha256_json
 from competition.terminal import progress_bars
@@ -75,7 +76,7 @@ class SharedSize:
     @property
     def folder(self) -> str:
         """The name of their folder in the storage."""
-        return f"pixels/{self.size}px-{self.digest[:12]}"
+        return f"{SHARED}/pixels/{self.size}px-{self.digest[:12]}"
 
     def table(self, path: Path) -> pd.DataFrame | None:
         """Read their table from a file; None where there is none, or another."""

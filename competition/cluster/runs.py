@@ -13,7 +13,7 @@ from rich.markup import escape
 from competition.cluster.nodes import Needs, agreed_environment, survey
 from competition.cluster.running import Failure, fetch_complete, train
 from competition.cluster.sharing import share_images, share_index
-from competition.cluster.storage import Storage, publish_files
+from competition.cluster.storage import SHARED, Storage, publish_files
 from competition.cluster.tasks import Order
 from competition.pipeline import Prepared
 from competition.settings import Settings
@@ -124,8 +124,8 @@ def _share_weights(settings: Settings, storage: Storage) -> list[str]:
     """The names in the storage of the pretrained weights that members begin with."""
     networks = sorted({each.network for each in settings.members.values() if each.pretrained})
     files = [weights_file(network) for network in networks]
-    there = storage.names("weights")
-    names = [f"weights/{file.name}" for file in files]
+    there = storage.names(f"{SHARED}/weights")
+    names = [f"{SHARED}/weights/{file.name}" for file in files]
     for file, name in zip(files, names, strict=True):
         if name not in there:
             storage.publish(file, name)

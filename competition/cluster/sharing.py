@@ -1,6 +1,6 @@
 """Decoded images and the index, handed to every node once: bit for bit what the driver has.
 
-In the storage there are:
+In the storage there are, below `cache/shared`:
 
 - `pixels/<size>px-<digest>/`: the images of an index in pieces (`pieces`), and `rows.parquet`,
   published last; the digest is that of the rows. In a shared folder there are no pieces: nodes
@@ -27,7 +27,7 @@ from competition.cluster.pieces import (
     one_after_the_other,
     table_digest,
 )
-from competition.cluster.storage import Storage
+from competition.cluster.storage import SHARED, Storage
 from competition.data.decoding import bytes_digest
 from competition.data.pixels import Pixels
 from competition.data.stored import COLUMNS, TABLE, write_rows
@@ -116,7 +116,7 @@ def share_index(storage: Storage, index: pd.DataFrame) -> str:
     with tempfile.TemporaryDirectory() as here:
         path = Path(here, "index.parquet")
         index.to_parquet(path, index=False)
-        name = f"index/{sha256_file(path)[:_DIGITS]}.parquet"
+        name = f"{SHARED}/index/{sha256_file(path)[:_DIGITS]}.parquet"
         storage.publish(path, name)
     return name
 

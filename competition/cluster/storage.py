@@ -15,6 +15,9 @@ from competition.cluster.refusing import refusal
 from competition.errors import InputError
 from competition.files import FULL, unwritable, whole_file
 
+# The folder of a storage for what is no run: images, index, weights.
+SHARED = "cache/shared"
+
 
 class Storage:
     """A place that all nodes see; it can be pickled, and used by threads and after a fork.

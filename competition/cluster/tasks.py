@@ -94,7 +94,7 @@ def describe(threads: int, device: str, storage: Storage, token: str) -> Answer:
     try:
         environment = set_up(threads=threads, device=device)
         with tempfile.TemporaryDirectory() as folder:
-            storage.fetch(token, Path(folder) / token)
+            storage.fetch(token, Path(folder) / "seen")
     except FileNotFoundError:
         return Answer(name, problem=f"it sees another folder as {storage.address}")
     except InputError as error:

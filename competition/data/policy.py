@@ -10,7 +10,7 @@ import pandas as pd
 
 from competition.data.groups import Group
 from competition.errors import InputError, shorten
-from competition.settings import Data
+from competition.sections import Data
 
 
 @dataclass(frozen=True)

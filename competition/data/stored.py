@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -131,6 +132,8 @@ def clear_caches(cache: Path) -> None:
                     path.unlink()
         with suppress(OSError):
             folder.rmdir()
+    # What the nodes of a cluster were handed; the next run hands it to them again.
+    shutil.rmtree(cache / "shared", ignore_errors=True)
     with suppress(OSError):
         cache.rmdir()
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from competition.errors import InputError, shorten
-from competition.settings import Blend
+from competition.sections import Blend
 
 Values = npt.NDArray[np.float64]
 

@@ -10,7 +10,6 @@ import pytest
 
 from competition.cluster import running
 from competition.cluster.nodes import Needs
-from competition.cluster.running import Failure
 from competition.cluster.storage import Storage
 from competition.cluster.tasks import Outcome
 from competition.errors import InputError
@@ -53,7 +52,7 @@ class Played:
             raise self.answer
         return self.answer
 
-    def end(self, answer: Any) -> list[Failure]:
+    def end(self, answer: Any) -> Any:
         self.answer = answer
         for reference in list(self.driver.jobs):
             self.driver._ended(self.driver.jobs.pop(reference), reference)

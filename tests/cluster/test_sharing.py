@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from competition.cluster import fetching, pieces
 from competition.cluster.pieces import cut, one_after_the_other
 from competition.cluster.sharing import index_here, share_images, share_index
-from competition.cluster.storage import Storage
+from competition.cluster.storage import SHARED, Storage
 from competition.data.caching import cached_pixels, with_pixels
 from competition.data.index import build_index, data_digest
 from competition.data.pixels import Pixels
@@ -128,7 +128,9 @@ def names_of(traffic: Traffic, way: str) -> list[str]:
 
 def pieces_in(storage: Storage, size: int = SIZES[0]) -> list[str]:
     return [
-        name for name in storage.names("pixels") if name.endswith(".u8") and f"/{size}px-" in name
+        name
+        for name in storage.names(f"{SHARED}/pixels")
+        if name.endswith(".u8") and f"/{size}px-" in name
     ]
 
 
@@ -468,7 +470,7 @@ def test_a_table_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path
 ) -> None:
     shared = share_images(storage, index, pixels)
-    name = next(name for name in storage.names("pixels") if name.endswith(TABLE))
+    name = next(name for name in storage.names(f"{SHARED}/pixels") if name.endswith(TABLE))
     changed(storage, name, tmp_path, flipped)
     with pytest.raises(InputError) as caught:
         shared.here(tmp_path / "node")
@@ -483,7 +485,7 @@ def test_a_removed_file_is_named(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], tmp_path: Path, ending: str
 ) -> None:
     shared = share_images(storage, index, pixels)
-    name = next(name for name in storage.names("pixels") if name.endswith(ending))
+    name = next(name for name in storage.names(f"{SHARED}/pixels") if name.endswith(ending))
     storage.remove(name)
     with pytest.raises(InputError) as caught:
         shared.here(tmp_path / "node")

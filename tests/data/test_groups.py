@@ -10,7 +10,7 @@ from competition.data import groups as module
 from competition.data.groups import NEAR_BITS, copies, groups_of, look_alikes
 from competition.data.policy import apply_policy
 from competition.errors import InputError
-from competition.settings import Data
+from competition.sections import Data
 
 
 def hash_of(*flipped: int, seed: int = 0) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from competition.ensemble.blending import blend
 from competition.errors import InputError
-from competition.settings import Blend
+from competition.sections import Blend
 
 Rows = Mapping[str, tuple[float, ...]]
 CLASSES = ("leaf", "stem", "healthy")

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss as scikit_learns_log_loss
 from sklearn.metrics import roc_auc_score
 
 from competition.ensemble.scoring import METRICS, compared_score, log_loss, score, score_values
-from competition.settings import Competition
+from competition.sections import Competition
 
 # In the alphabetical order that scikit-learn takes columns to be in.
 CLASSES = ["healthy", "leaf", "stem"]
