@@ -19,6 +19,7 @@ from competition.data.pixels import Pixels
 from competition.data.validating import validation_warnings
 from competition.delivery.provenance import manifest, recorded_blend
 from competition.determinism.environment import set_up
+from competition.determinism.meeting import first_on_machine
 from competition.ensemble.heldout import held_out_tables, own_scores
 from competition.ensemble.submission import read_sample, refuse_other_images
 from competition.files import write_json
@@ -101,7 +102,8 @@ def prepare(
         f"{len(settings.classes)} classes"
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
-    pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+    with first_on_machine():
+        pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()
     for line in audited.in_short():

@@ -10,6 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from competition.data.folds import check_folds
+from competition.determinism.exchanging import refuse_different, told
+from competition.determinism.meeting import wait_for_all
+from competition.determinism.ranks import here, refuse_uneven
 from competition.ensemble.out_of_fold import put_together
 from competition.ensemble.scoring import ALWAYS_KEPT, METRICS, score
 from competition.files import whole_file, write_json
@@ -90,7 +93,7 @@ class Work:
     def _join(self, training: Training) -> None:
         """Put the folds of a training's member together, if it has any and all are complete."""
         run, member = self.run, training.member
-        if member in self.records:
+        if member in self.records or here().rank:
             return
         folder = run.member_folder(member)
         with turn(folder):
@@ -136,6 +139,15 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
     """
     settings = run.settings
     members = list(dict.fromkeys(each.member for each in trainings))
+    refuse_uneven({name: settings.members[name].batch_size for name in members}, here())
+    wait_for_all()
+    code = {"code": run.environment["beside"]["code"]}
+    refuse_different("beginning", {each: run.identity(each) for each in members} | code)
+    if here().rank:
+        # The first rank holds the folders, looks at them and says what is complete.
+        wait_for_all()
+        yield Work(run, list(trainings), told(dict[str, dict[str, Any]]()))
+        return
     check_folds(settings, run.train, members)
     for name in members:
         # Before folders of folds are made in a folder that has none.
@@ -162,6 +174,8 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
             # A kill may have come between a member's last fold and putting them together.
             if each.name in work.records:
                 work._join(each)
+        wait_for_all()
+        told(work.records)
         yield work
         keep_record(run, started)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand
 
+from competition.determinism.meeting import speaking, together
 from competition.errors import InputError
 from competition.terminal import console, error_console
 
@@ -62,7 +63,8 @@ def answered(function: Callable[..., None]) -> Callable[..., None]:
     def command(*args: Any, quiet: bool = False, debug: bool = False, **options: Any) -> None:
         console.quiet = quiet
         try:
-            function(*args, **options, quiet=quiet, debug=debug)
+            with together(function.__name__):
+                function(*args, **options, quiet=quiet, debug=debug)
         except KeyboardInterrupt as stop:
             if debug:
                 raise
@@ -85,9 +87,11 @@ def answered(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _end(code: int, *lines: str) -> NoReturn:
-    error_console.print("[bold red]error:[/]", end=" ")
-    for line in lines:
-        error_console.print(line, markup=False)
+    with speaking() as speaks:
+        if speaks:
+            error_console.print("[bold red]error:[/]", end=" ")
+            for line in lines:
+                error_console.print(line, markup=False)
     raise typer.Exit(code)
 
 

@@ -91,6 +91,7 @@ def run(
 ) -> None:
     """Train every member, blend them, write and validate the submission, write the report."""
     from competition import pipeline, work
+    from competition.determinism.ranks import here
 
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)
@@ -98,6 +99,8 @@ def run(
         _say_no_data(settings, without_data)
         profile = without_data
         settings = settings_of(config, profile, data, changes)
+    if ray is not None and here().count > 1:
+        raise InputError("--ray is not for several ranks", mend="Start it without torchrun.")
     numbers = _seeds(seeds)
     folder = out / run_name(run, profile)
     failures: list[Failure] = []
@@ -117,6 +120,8 @@ def run(
         for each in runs:
             if site is None:
                 work.train(each, [], started)
+            if here().rank:
+                continue  # the rest is for one
             lacking = [failure for failure in failures if failure.run == each.folder.name]
             if not lacking or settings.blend.allow_missing:
                 _blend_and_report(each, started)

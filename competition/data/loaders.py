@@ -18,6 +18,8 @@ from competition.data.loading import KeyedLoader
 from competition.data.pixels import PixelRows, Pixels
 from competition.data.resident import placed_on
 from competition.determinism.randomness import Key
+from competition.determinism.ranks import ALONE, Ranks
+from competition.errors import InputError
 from competition.recipe import Member
 
 # Mean and standard deviation of the colours.
@@ -66,6 +68,7 @@ def member_loaders(
     workers: int,
     device: torch.device,
     statistics: Statistics | None = None,
+    ranks: Ranks = ALONE,
 ) -> DataLoaders:
     """The training and validation loaders of a member.
 
@@ -79,6 +82,10 @@ def member_loaders(
         workers: Loader processes; 0 is as quick.
         device: Where batches go.
         statistics: Mean and standard deviation of red, green and blue; ImageNet's when None.
+        ranks: The processes that share each batch.
+
+    Raises:
+        InputError: The batch cannot be shared evenly.
 
     Returns:
         Batches of (images: float32, batch x 3 x size x size, channels last in memory, normalised by
@@ -111,18 +118,31 @@ def member_loaders(
             rows=placed_on(device, pixels.rows(chosen["sha256"].tolist())),
             numbers=torch.tensor([numbers[label] for label in chosen["label"]]),
             augmentation=augmentation,
+            ranks=ranks,
             num_workers=workers,
             device=device,
             after_batch=[normalise],
             **options,
         )
 
-    size = min(member.batch_size, len(train))
+    size = _batch_size(member.batch_size, len(train), ranks)
     return DataLoaders(
         loader(datasets.train, train, bs=size, shuffle=True, drop_last=True),
         loader(datasets.valid, valid, bs=member.prediction_batch_size),
         device=device,
     )
+
+
+def _batch_size(wanted: int, images: int, ranks: Ranks) -> int:
+    if ranks.count == 1:
+        return min(wanted, images)
+    size = min(wanted, images // ranks.count * ranks.count)
+    if size < 2 * ranks.count:
+        raise InputError(
+            f"{images} training images are too few for {ranks.count} ranks",
+            mend="Start fewer: a batch norm needs two images in each rank.",
+        )
+    return size
 
 
 def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, pixels: Pixels) -> KeyedLoader:

@@ -11,7 +11,7 @@ import torch
 from fastai.data.core import TfmdDL
 from fastai.data.load import fa_collate
 from fastai.data.transforms import IntToFloatTensor, ToTensor
-from fastai.torch_core import TensorCategory, TensorImage
+from fastai.torch_core import TensorCategory, TensorImage, to_detach
 from fastai.vision.core import PILImage
 from fasttransform import Pipeline, Transform
 from torch import Tensor
@@ -21,6 +21,7 @@ from competition.data.passes import Pass
 from competition.data.pixels import PixelRows
 from competition.data.resident import Placed, ResidentRows, sent_ahead
 from competition.determinism.randomness import Key
+from competition.determinism.ranks import ALONE, Ranks
 
 
 class KeyedLoader(TfmdDL):
@@ -34,6 +35,10 @@ class KeyedLoader(TfmdDL):
     An item is its position until its batch is put together. Item transforms, of which there are
     none unless a user adds some, get (PILImage, TensorCategory).
 
+    Of several ranks each gets its share of every batch, in the batch's order; what is drawn for an
+    image is the same, whichever rank gets it. Where nothing is shuffled the labels are those of the
+    whole batch: the ranks put their answers together.
+
     Args:
         dataset: fastai Datasets or a subset of them, over positions.
         key: Names the loader's draws; (seed, member).
@@ -41,13 +46,14 @@ class KeyedLoader(TfmdDL):
         rows: Its images, in the same order.
         numbers: Their labels, int64; None where there are none.
         augmentation: For training and test-time augmentation: where the dataset's split_idx is 0.
-        options: As for TfmdDL.
+        ranks: The processes that share each batch.
+        options: As for TfmdDL; `bs` is the size of a whole batch.
 
     Attributes:
         epoch: The epoch that is drawn next, from 0.
         first_step: The step at which it begins, from 0: a resumed epoch begins in its middle.
         watch: Called for each batch before its batch transforms, with the ids that were delivered
-            and its tensors (images: uint8), on the loader's device.
+            to all ranks together and this one's tensors (images: uint8), on the loader's device.
         view: The pass of test-time augmentation that is under way, see `seen_in`.
     """
 
@@ -63,10 +69,11 @@ class KeyedLoader(TfmdDL):
         rows: PixelRows | ResidentRows,
         numbers: Tensor | None = None,
         augmentation: Augmentation,
+        ranks: Ranks = ALONE,
         **options: Any,
     ) -> None:
         self.key, self.ids, self.rows, self.numbers = key, list(ids), rows, numbers
-        self.augmentation = augmentation
+        self.augmentation, self.ranks = augmentation, ranks
         self.epoch = self.step = self.first_step = 0
         self.watch: Callable[[list[str], tuple[Tensor, ...]], None] | None = None
         self.view: Pass | None = None
@@ -79,7 +86,7 @@ class KeyedLoader(TfmdDL):
 
     def new(self, dataset: Any = None, cls: type | None = None, **options: Any) -> Self:
         """A loader with some options changed; without `ids`, over the same images."""
-        same = ("key", "ids", "rows", "numbers", "augmentation")
+        same = ("key", "ids", "rows", "numbers", "augmentation", "ranks")
         options = {name: getattr(self, name) for name in same} | options
         loader: Self = super().new(dataset, cls, **options)
         loader.epoch = self.epoch
@@ -108,14 +115,26 @@ class KeyedLoader(TfmdDL):
 
     def do_batch(self, items: Sequence[int]) -> Placed:
         # The positions travel with the images, so that what is recorded is what was delivered.
-        positions = list(items)
+        everyones, positions = list(items), self.ranks.share(items)
+        labelled = everyones if self.answers_together else positions
         windows = self._host.windows(positions, self._shares(positions))
         if self.after_item.fs:
-            return Placed((self._transformed(positions, windows), positions))
+            images, *labels = self._transformed(positions, windows)
+            own = self._labels(labelled) if self.answers_together else tuple(labels)
+            return Placed(((images, *own), everyones))
         if isinstance(self.rows, ResidentRows):
-            return Placed(((torch.from_numpy(windows), *self._labels(positions)), positions))
+            return Placed(((torch.from_numpy(windows), *self._labels(labelled)), everyones))
         images = TensorImage(self.rows.crops(windows))
-        return Placed(((images, *self._labels(positions)), positions))
+        return Placed(((images, *self._labels(labelled)), everyones))
+
+    def to_detach(self, values: Any, cpu: bool = True, gather: bool = True) -> Any:  # noqa: ARG002
+        """What fastai keeps of a batch's scores; they are of the whole batch on every rank."""
+        return to_detach(values, cpu, gather=False)
+
+    @property
+    def answers_together(self) -> bool:
+        """Whether several ranks put their answers together, in validation and prediction."""
+        return self.ranks.count > 1 and not self.shuffle
 
     @property
     def drawing(self) -> bool:
@@ -192,11 +211,12 @@ class _Receive(Transform):
                 images = TensorImage(loader.rows.crops(images))
             if loader.watch is not None:
                 loader.watch(ids, (images, *labels))
-            batch = (TensorImage(self._floats(images.as_subclass(Tensor), ids)), *labels)
+            own = loader.ranks.share(ids)
+            batch = (TensorImage(self._floats(images.as_subclass(Tensor), own)), *labels)
         place = (
             ("batch", loader.epoch) if loader.view is None else ("test-time", loader.view.number)
         )
-        loader.key.of(*place, loader.step).seed_generators()
+        loader.ranks.own(loader.key.of(*place, loader.step)).seed_generators()
         loader.step += 1
         return batch
 

@@ -129,6 +129,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
 
     import torch
 
+    from competition.determinism.ranks import deciding, here
     from competition.errors import InputError
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -137,6 +138,14 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
             mend="Set run.device to 'auto' or 'cpu', or mend the driver.",
         )
     use_cuda = device != "cpu" and torch.cuda.is_available()
+    if use_cuda and (ranks := here()).count > 1:
+        if ranks.local >= torch.cuda.device_count():
+            raise InputError(
+                f"rank {ranks.rank} is number {ranks.local + 1} on its machine, which has "
+                f"{torch.cuda.device_count()} CUDA devices",
+                mend="Start at most as many ranks on a machine as it has GPUs.",
+            )
+        torch.cuda.set_device(ranks.local)
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
@@ -168,6 +177,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
+    decides |= deciding(cuda=use_cuda)
     beside = {
         "code": code_digest(),
         "hash_seed": os.environ.get("PYTHONHASHSEED", "random"),

@@ -56,6 +56,7 @@ def replay_both(
         InputError: A step cannot be made again; the process has said why.
     """
     recorded = [Ledger.read(run / "members" / name / "ledger.parquet") for run in runs]
+    _refuse_ranks(runs, recorded)
     title = recorded_training(recorded[0].about["settings"], runs[0] / "members" / name).title
     where = f"epoch {found.epoch}, step {found.step}" if found.epoch else "the first weights"
     say(f"making {title} again up to {where}, for both runs; this takes as long as it took then")
@@ -77,6 +78,21 @@ def replay_both(
         for again, then in zip(ledgers, recorded, strict=True)
     )
     return Replayed(comparison, values, (as_recorded[0], as_recorded[1]))
+
+
+def _refuse_ranks(runs: Sequence[Path], recorded: Sequence[Ledger]) -> None:
+    many = [
+        f"{run}: {ledger.about['environment']['ranks']} ranks"
+        for run, ledger in zip(runs, recorded, strict=True)
+        if ledger.about["environment"].get("ranks", 1) > 1
+    ]
+    if many:
+        raise InputError(
+            "a step of several ranks cannot be made again by one process:",
+            details=many,
+            mend="Train both once more with --set run.ledger=tensor and compare these: that ledger "
+            "names images, modules and parameters by itself.",
+        )
 
 
 def _replay(

@@ -92,7 +92,9 @@ class KeyedSteps(Callback):
 
     def _step_key(self, purpose: str) -> Key:
         part = "train" if self.training else "valid"
-        return self.key.of(purpose, part, self.first_epoch + self.epoch, self.iter)
+        key = self.key.of(purpose, part, self.first_epoch + self.epoch, self.iter)
+        # Else all ranks would mix, and drop, at the same places of their parts of the batch.
+        return self.dl.ranks.own(key) if isinstance(self.dl, KeyedLoader) else key
 
 
 class KeyedForward(Callback):
@@ -145,7 +147,7 @@ class History(OwnFit):
     column that is not the same in a second run.
 
     Args:
-        path: history.csv.
+        path: history.csv; None where another rank writes it.
         phase: "frozen" or "unfrozen".
         rows: Those of the epochs before; this fit's are added. Each has a value for each of
             HISTORY_COLUMNS, and after them a table of the extra metric's values by name.
@@ -158,7 +160,7 @@ class History(OwnFit):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         phase: str,
         rows: list[list[Any]],
         metric: ExtraMetric | None,
@@ -187,7 +189,8 @@ class History(OwnFit):
         rate = float(self.opt.hypers[-1]["lr"])
         seconds = round(time.perf_counter() - self.started, 3)
         self.rows.append([self.at + 1, self.phase, *self.scores, rate, seconds, self.extra])
-        write_csv(self.path, history_table(self.rows, self.metric))
+        if self.path is not None:
+            write_csv(self.path, history_table(self.rows, self.metric))
 
     def _score(self, metric: ExtraMetric) -> float:
         classes = list(self.dls.vocab)

@@ -11,6 +11,7 @@ from pathlib import Path
 import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
 from fastai.learner import Learner
 
+from competition.determinism.exchanging import any_of, told
 from competition.errors import InputError, Stopped
 from competition.recipe import Member
 from competition.terminal import progress_bars, say
@@ -46,7 +47,7 @@ def fit(
     member: Member,
     *,
     name: str,
-    folder: Path,
+    folder: Path | None,
     recorder: Recorder,
     checkpoints: Checkpoints,
     seconds: float,
@@ -60,7 +61,9 @@ def fit(
         learner: From `build_learner`.
         member: The recipe.
         name: The training's title, for the progress bar.
-        folder: Of the training; history.csv and ledger.parquet are kept up to date there.
+        folder: Of the training; history.csv and ledger.parquet are kept up to date there, and
+            checkpoints written. None for another rank than the first, which is told of the
+            checkpoint that the first goes on from.
         recorder: Its ledger is replaced by the checkpoint's, where there is one.
         checkpoints: Of the member.
         seconds: Between two checkpoints within an epoch.
@@ -78,7 +81,7 @@ def fit(
             loader's process was killed.
     """
     epochs, steps = member.epochs.frozen + member.epochs.unfrozen, len(learner.dls.train)
-    checkpoint = checkpoints.latest()
+    checkpoint = told(None if folder is None else checkpoints.latest())
     progress = Progress(0, 0, [], recorder.ledger)
     if checkpoint is not None:
         progress = progress_of(checkpoint)
@@ -86,16 +89,17 @@ def fit(
         place = place_of(progress.epoch, progress.step, epochs, steps)
         say(f"[bold]{name}[/] goes on from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps)
-    save = SaveCheckpoints(checkpoints, progress, stop, seconds, folder / "ledger.parquet")
+    files = [None if folder is None else folder / f for f in ("history.csv", "ledger.parquet")]
+    save = SaveCheckpoints(checkpoints, progress, stop, seconds, files[1])
     batches = steps + len(learner.dls.valid)
-    told = nullcontext() if tracking is None else tracking.told(progress.history)
-    with met_between_steps(stop), told as telling, bars or progress_bars() as shown:
+    trackers = nullcontext() if tracking is None else tracking.told(progress.history)
+    with met_between_steps(stop), trackers as telling, bars or progress_bars() as shown:
         task = shown.add_task(name, total=epochs * batches, note="")
         shown.advance(task, progress.epoch * batches + progress.step)
 
         def own(phase: Phase, start: int) -> list[OwnFit]:
             at = (phase.first_epoch, start)
-            history = History(folder / "history.csv", phase.name, progress.history, metric, *at)
+            history = History(files[0], phase.name, progress.history, metric, *at)
             tell = [] if telling is None else [Tell(telling, progress.history, *at)]
             return [history, *tell, ShowProgress(shown, task, *at), save.within(*at)]
 
@@ -122,7 +126,7 @@ def fit(
                     f"stopped {name} within a step; it goes on from its last checkpoint"
                 ) from None
             save.end()
-    if stop.asked:
+    if any_of(stop.asked)[0]:
         # After the last epoch's checkpoint: it is no longer this loop that would meet it.
         stop.raise_stopped(progress.epoch, progress.step)
     names = ("train_loss", "valid_loss", "accuracy", "error_rate")

@@ -41,8 +41,11 @@ def training_loss(member: Member, weights: Tensor | None) -> CrossEntropyLossFla
     """torch's cross entropy, whose two options fastai's form of it passes on.
 
     Without MixUp a batch's mean is over the weights of its images, as torch has it; with MixUp,
-    over their number, as fastai has it. Smoothing spreads its share of a label evenly over all
-    classes: Szegedy et al., "Rethinking the inception architecture", 2016, section 7.
+    over their number, as fastai has it. Of several ranks each takes the mean of its part of the
+    batch, and the gradient is the mean of theirs: with class weights and without MixUp not quite
+    that of the whole batch, since the parts' weights have other sums. Smoothing spreads its share
+    of a label evenly over all classes: Szegedy et al., "Rethinking the inception architecture",
+    2016, section 7.
 
     Args:
         member: The recipe.

@@ -23,9 +23,11 @@ from competition.data.loading import KeyedLoader
 from competition.data.passes import passes_of
 from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
-from competition.determinism.digests import digest_tensors
+from competition.determinism.digests import digest_tensors, settled
+from competition.determinism.exchanging import refuse_different, told
 from competition.determinism.ledger import Ledger
 from competition.determinism.randomness import Key
+from competition.determinism.ranks import ALONE, here
 from competition.files import sha256_file, whole_file, write_csv, write_json
 from competition.recipe import Member
 from competition.settings import Settings
@@ -117,6 +119,7 @@ def open_workshop(
     train = index[index["part"] == "train"].reset_index(drop=True)
     held_out = _held_out(train, training, member, settings.run.seed)
     statistics = pixel_statistics(member.network)
+    ranks = here() if "ranks" in environment["decides"] else ALONE
     loaders = member_loaders(
         train,
         held_out=held_out,
@@ -127,11 +130,16 @@ def open_workshop(
         workers=settings.run.workers,
         statistics=statistics,
         device=torch.device(environment["decides"]["device"]),
+        ranks=ranks,
     )
     labels = dict(zip(train["id"], train["label"], strict=True))
     found = Counter(labels[image] for image in loaders.train.ids)
     counts = {name: found[name] for name in classes}
     learner = build_learner(member, loaders, classes=len(classes), key=key, counts=counts)
+    if ranks.count > 1:
+        from competition.training.sharing import ShareSteps
+
+        learner.add_cb(ShareSteps(loaders.device))
     identity = member_identity(name, settings, data_digest(index, own.column), environment)
     ledger = Ledger(
         {
@@ -211,7 +219,8 @@ def train_member(
 
     The last of them is member.json, which says that the training is complete.
 
-    A training that was interrupted goes on from its last checkpoint.
+    A training that was interrupted goes on from its last checkpoint. Of several ranks the first
+    alone writes; all return what it has written.
 
     Args:
         name: The training's name: a member's in the settings, or one of its folds.
@@ -237,21 +246,28 @@ def train_member(
     saved = None if elsewhere is None else elsewhere.saved
     checkpoints = Checkpoints(folder / "checkpoint", workshop.identity, saved)
     recorder = Recorder(workshop.ledger, settings.run.ledger)
+    first = not workshop.loaders.train.ranks.rank
     scores = fit(
         workshop.learner,
         workshop.member,
         name=workshop.training.title,
-        folder=folder,
+        folder=folder if first else None,
         recorder=recorder,
         checkpoints=checkpoints,
         seconds=settings.run.checkpoint_seconds,
         metric=metric,
-        tracking=_told(settings, workshop.member, folder, tracking),
+        tracking=_told(settings, workshop.member, folder, tracking if first else None),
         bars=None if elsewhere is None else elsewhere.bars,
     )
     ledger = recorder.ledger
     last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
+    ranks = workshop.loaders.train.ranks
+    if ranks.count > 1:
+        weights = digest_tensors(list(workshop.learner.model.state_dict().values()))
+        refuse_different("result", {"weights": settled([weights])[0]})
     predictions = workshop.predictions()
+    if ranks.rank:
+        return told(dict[str, Any]())
     if passes_of(workshop.member):
         # The last epoch's are of one look at every image.
         scores |= scores_of(predictions["valid.csv"], metric)
@@ -287,7 +303,7 @@ def train_member(
     # Ten networks in a row must not add up in memory.
     del workshop, recorder, ledger
     gc.collect()
-    return record
+    return told(record)
 
 
 def _told(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from competition.data.loading import KeyedLoader
 from competition.data.passes import Pass
+from competition.determinism.exchanging import whole
 from competition.errors import InputError
 from competition.training.callbacks import ExtraMetric
 
@@ -88,5 +89,10 @@ def _mean_over(passes: Sequence[Pass], model: nn.Module, loader: KeyedLoader, me
 
 
 def _logits(model: nn.Module, loader: KeyedLoader) -> Tensor:
+    sizes = [min(loader.bs, len(loader.ids) - at) for at in range(0, len(loader.ids), loader.bs)]
     with torch.no_grad():
-        return torch.cat([model(batch[0]) for batch in loader]).cpu()
+        answers = [
+            whole(model(batch[0]), size, loader.ranks)
+            for batch, size in zip(loader, sizes, strict=True)
+        ]
+    return torch.cat(answers).cpu()

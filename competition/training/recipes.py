@@ -13,7 +13,7 @@ from fastai.data.core import DataLoaders
 from fastai.layers import AdaptiveConcatPool2d
 from fastai.learner import AvgSmoothLoss, Learner
 from fastai.metrics import accuracy, error_rate
-from fastai.torch_core import apply_init
+from fastai.torch_core import apply_init, maybe_gather
 from fastai.vision.learner import (
     create_body,
     create_head,
@@ -91,11 +91,14 @@ class TimmBody(nn.Module):
 
 
 class SmoothLoss(AvgSmoothLoss):
-    """fastai's smoothed training loss, kept on the device: no step waits for it."""
+    """fastai's smoothed training loss, kept on the device: no step waits for it.
+
+    Of several ranks it is the mean of their losses.
+    """
 
     def accumulate(self, learn: Learner) -> None:
         self.count += 1
-        loss = learn.loss.detach().as_subclass(Tensor).mean()
+        loss = maybe_gather(learn.loss.detach().as_subclass(Tensor).mean())
         self.val: Tensor = torch.lerp(loss, self.val.to(loss.device), self.beta)
 
 

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from fastai.torch_core import get_model
 from torch import Tensor, nn
 
 from competition.determinism.digests import digest_tensors, digest_text
+from competition.determinism.exchanging import all_of, joint_digest
 from competition.determinism.ledger import Ledger
 from competition.training.callbacks import OwnFit
+
+# Stages of which each rank has a part of its own; the others are the same on all.
+_SHARED_OUT = ("item", "batch", "mix", "forward", "loss")
 
 # (what, its tensors)
 Named = Iterable[tuple[str, Sequence[Tensor]]]
@@ -20,6 +25,9 @@ Named = Iterable[tuple[str, Sequence[Tensor]]]
 @dataclass
 class Recorder:
     """Decides what of a stage goes into the ledger.
+
+    Several ranks write the same ledger: where each has a part of a stage, its row holds a digest of
+    theirs, and the details of the others than the first are named with their rank.
 
     Attributes:
         ledger: Where rows go.
@@ -56,7 +64,10 @@ class Recorder:
         what: str = "",
     ) -> None:
         """Write the row of a stage, and those of its details where they are wanted."""
-        self.ledger.add(stage, whole(), epoch=epoch, step=step, what=what)
+        digest = whole()
+        if stage in _SHARED_OUT:
+            digest = joint_digest(digest)
+        self.ledger.add(stage, digest, epoch=epoch, step=step, what=what)
         if self.details(epoch, step):
             for name, tensors in each():
                 self.note_one(stage, name, tensors, epoch=epoch, step=step)
@@ -65,7 +76,11 @@ class Recorder:
         self, stage: str, what: str, tensors: Sequence[Tensor], *, epoch: int, step: int
     ) -> None:
         """Write the row of one detail, and keep its tensor if it is the one that is wanted."""
-        self.ledger.add(stage, digest_tensors(tensors), epoch=epoch, step=step, what=what)
+        digest = digest_tensors(tensors)
+        found = all_of((what, digest)) if stage in _SHARED_OUT else [(what, digest)]
+        for rank, (name, own) in enumerate(found):
+            label = f"rank {rank}: {name}" if rank else name
+            self.ledger.add(stage, own, epoch=epoch, step=step, what=label)
         if self.wanted == (stage, what) and self.kept is None:
             self.kept = tensors[0].detach().clone()
 
@@ -89,10 +104,10 @@ class RecordBatch(OwnFit):
     def _arrived(self, ids: list[str], parts: tuple[Tensor, ...]) -> None:
         # The learner hears of the batch a little later; its step is the loader's.
         moment = {"epoch": self.at + 1, "step": self.dls.train.step + 1}
-        self.ids = ids
+        self.ids = self.dls.train.ranks.share(ids)
         note = self.recorder.note
         note("order", lambda: digest_text(*ids), lambda: _places(ids), **moment)
-        note("item", lambda: digest_tensors(parts), lambda: _rows(ids, parts), **moment)
+        note("item", lambda: digest_tensors(parts), lambda: _rows(self.ids, parts), **moment)
 
     def before_batch(self) -> None:
         if self.training and self.recorder.every_step:
@@ -132,7 +147,7 @@ class RecordStep(OwnFit):
     def before_fit(self) -> None:
         if self.recorder.level == "tensor":
             self.calls: dict[str, int] = {}
-            for name, module in self.learn.model.named_modules():
+            for name, module in get_model(self.learn.model).named_modules():
                 self.hooks.append(module.register_forward_hook(self._hook(name)))
 
     def after_fit(self) -> None:
@@ -158,10 +173,11 @@ class RecordStep(OwnFit):
 
     def before_step(self) -> None:
         if self._recorded:
+            model = get_model(self.learn.model)
             # The nearest to the loss first: the order in which the backward pass makes them.
             found = [
                 (name, (parameter.grad,))
-                for name, parameter in reversed(list(self.learn.model.named_parameters()))
+                for name, parameter in reversed(list(model.named_parameters()))
                 if parameter.grad is not None
             ]
             self._note(
@@ -200,7 +216,7 @@ class RecordStep(OwnFit):
         self.recorder.note(stage, whole, each, epoch=self.at + 1, step=self.iter + 1)
 
     def _note_weights(self, step: int) -> None:
-        weights = self.learn.model.state_dict()
+        weights = get_model(self.learn.model).state_dict()
         self.recorder.note(
             "update",
             lambda: digest_tensors(list(weights.values())),

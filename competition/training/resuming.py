@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from fastai.torch_core import get_model
 from torch import Tensor
 
+from competition.determinism.exchanging import any_of
 from competition.determinism.ledger import Ledger
 from competition.files import whole_file
 from competition.training.callbacks import OwnFit
@@ -50,7 +52,8 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
     what is added to a zero is not what stands alone: -0.0), the place in the schedule, what fastai
     smooths the training loss with, and the numbers and texts that a user's callback keeps.
     """
-    tensors = {_WEIGHT + name: value for name, value in learner.model.state_dict().items()}
+    model = get_model(learner.model)
+    tensors = {_WEIGHT + name: value for name, value in model.state_dict().items()}
     scalars: dict[str, dict[str, Any]] = {}
     for number, (_, _, state, _) in enumerate(learner.opt.all_params()):
         for name, value in state.items():
@@ -59,7 +62,7 @@ def capture(learner: Learner, progress: Progress) -> Checkpoint:
             else:
                 scalars.setdefault(str(number), {})[name] = value
     gradients = []
-    for name, parameter in learner.model.named_parameters():
+    for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             gradients.append(name)
             if bool(parameter.grad.any()):
@@ -185,7 +188,7 @@ class SaveCheckpoints:
         progress: Kept up to date.
         stop: The user's request.
         seconds: Between two checkpoints within an epoch.
-        ledger: ledger.parquet, written with every checkpoint.
+        ledger: ledger.parquet, written with every checkpoint; None where another rank writes both.
     """
 
     def __init__(
@@ -194,7 +197,7 @@ class SaveCheckpoints:
         progress: Progress,
         stop: StopRequest,
         seconds: float,
-        ledger: Path,
+        ledger: Path | None,
     ) -> None:
         self.checkpoints, self.progress, self.stop = checkpoints, progress, stop
         self.seconds, self.ledger = seconds, ledger
@@ -208,14 +211,18 @@ class SaveCheckpoints:
 
     def save(self) -> None:
         """Write the learner's state as the last checkpoint."""
-        checkpoint = capture(self.learner, self.progress)
-        self.checkpoints.save(checkpoint)
-        with whole_file(self.ledger) as temporary:
-            temporary.write_bytes(_ledger_of(checkpoint))
+        if self.ledger is not None:
+            checkpoint = capture(self.learner, self.progress)
+            self.checkpoints.save(checkpoint)
+            with whole_file(self.ledger) as temporary:
+                temporary.write_bytes(_ledger_of(checkpoint))
         self.written = time.monotonic()
 
-    def end(self) -> None:
+    def end(self, *, together: bool = False) -> None:
         """Write a checkpoint of the last step that is complete, and leave the training.
+
+        Args:
+            together: All ranks are here, and wait until it is written.
 
         Raises:
             Stopped: Always.
@@ -223,6 +230,8 @@ class SaveCheckpoints:
         # The next step's batch may have arrived.
         self.progress.ledger.cut(self.rows)
         self.save()
+        if together:
+            any_of(together)
         self.stop.raise_stopped(self.progress.epoch, self.progress.step)
 
 
@@ -252,22 +261,25 @@ class _Saving(OwnFit):
 
     def after_batch(self) -> None:
         saver = self.saver
+        due = bool(self.training) and time.monotonic() - saver.written >= saver.seconds
+        # Should another rank be gone, the step has not come to its end.
+        stop, due = any_of(saver.stop.asked, due)
         if self.training:
             saver.stop.in_step = False
             saver.progress.step, saver.rows = self.iter + 1, len(saver.progress.ledger)
             smooth = self.recorder.smooth_loss
             saver.progress.smooth = (smooth.count, smooth.val)
-            if time.monotonic() - saver.written >= saver.seconds:
+            if due:
                 saver.save()
-        if saver.stop.asked:
-            saver.end()
+        if stop:
+            saver.end(together=True)
 
     def after_epoch(self) -> None:
         saver = self.saver
         saver.progress.epoch, saver.progress.step = self.at + 1, 0
         saver.rows = len(saver.progress.ledger)
         saver.save()
-        if saver.stop.asked:
+        if any_of(saver.stop.asked)[0]:
             saver.stop.raise_stopped(saver.progress.epoch, 0)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from competition.determinism.ranks import here
 from competition.errors import Stopped
 
 
@@ -52,6 +53,9 @@ def place_of(epoch: int, step: int, epochs: int, steps: int) -> str:
 def met_between_steps(request: StopRequest) -> Iterator[None]:
     """Within the block, the first Ctrl-C or SIGTERM is a request; the second one acts as before.
 
+    Of several ranks' it does not: a Ctrl-C reaches them twice, the second time from torchrun, which
+    ends by itself what does not end within half a minute.
+
     Signals can be handled in the main thread only; elsewhere the block runs as it is.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -62,11 +66,12 @@ def met_between_steps(request: StopRequest) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM)
         if signal.getsignal(number) not in (signal.SIG_IGN, None)
     ]
+    alone = here().count == 1
     before = {number: signal.getsignal(number) for number in numbers}
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         request.asked = True
-        for each in numbers:
+        for each in numbers if alone else ():
             signal.signal(each, before[each])
 
     try:

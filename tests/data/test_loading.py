@@ -22,6 +22,7 @@ from competition.data.loading import KeyedLoader
 from competition.data.pixels import Pixels
 from competition.data.splits import validation_ids
 from competition.determinism.randomness import Key
+from competition.determinism.ranks import ALONE, Ranks
 from competition.settings_file import read_settings
 
 MakeLoaders = Callable[..., DataLoaders]
@@ -40,7 +41,9 @@ def pixels(index: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pix
 
 @pytest.fixture
 def make_loaders(index: pd.DataFrame, pixels: Pixels) -> MakeLoaders:
-    def make(*, seed: int = 0, member: str = "M27g", workers: int = 0) -> DataLoaders:
+    def make(
+        *, seed: int = 0, member: str = "M27g", workers: int = 0, ranks: Ranks = ALONE
+    ) -> DataLoaders:
         settings = read_settings(profile="fixture", changes=["recipe.image_size=32"])
         train = index[index["part"] == "train"].reset_index(drop=True)
         return member_loaders(
@@ -52,6 +55,7 @@ def make_loaders(index: pd.DataFrame, pixels: Pixels) -> MakeLoaders:
             key=Key((seed, member)),
             workers=workers,
             device=torch.device("cpu"),
+            ranks=ranks,
         )
 
     return make
@@ -224,3 +228,50 @@ def test_an_epoch_that_begins_in_its_middle_is_the_rest_of_the_whole_one(
     loader.first_step = 0
     assert same(epoch_of(loader, 1), whole)
     assert not same(epoch_of(loader, 2), whole)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_ranks_get_together_what_one_gets_batch_by_batch(
+    make_loaders: MakeLoaders, count: int
+) -> None:
+    alone = epoch_of(make_loaders().train, 3)
+    parts = [epoch_of(make_loaders(ranks=Ranks(rank, count)).train, 3) for rank in range(count)]
+    assert [len(images) for images, _ in parts[0]] == [8 // count] * len(alone)
+    joined = [
+        tuple(torch.cat(pieces) for pieces in zip(*batches, strict=True))
+        for batches in zip(*parts, strict=True)
+    ]
+    assert same(alone, joined)
+    # The parts are other images, so that two that were swapped would be seen.
+    assert not same(
+        alone, [(torch.cat([b[0], a[0]]), a[1]) for a, b in zip(*parts[:2], strict=True)]
+    )
+
+
+def test_several_ranks_validate_every_image_once_and_know_all_labels(
+    make_loaders: MakeLoaders,
+) -> None:
+    alone = make_loaders().valid
+    for size in (5, 64):
+        parts = [
+            epoch_of(make_loaders(ranks=Ranks(rank, 3)).valid.new(bs=size)) for rank in range(3)
+        ]
+        labels = [batch[1] for batch in epoch_of(alone.new(bs=size))]
+        images = [batch[0] for batch in epoch_of(alone.new(bs=size))]
+        for batches, label, image in zip(zip(*parts, strict=True), labels, images, strict=True):
+            assert all(torch.equal(part[1], label) for part in batches)
+            # What fills the last places up is taken away when the answers are put together.
+            joined = torch.cat([part[0] for part in batches])
+            assert torch.equal(joined[: len(label)], image)
+
+
+def test_a_users_item_transform_sees_the_ranks_own_images(make_loaders: MakeLoaders) -> None:
+    loaders = [make_loaders(ranks=Ranks(rank, 2)) for rank in range(2)]
+    for part in ("train", "valid"):
+        plain = [epoch_of(getattr(each, part)) for each in loaders]
+        for each in loaders:
+            getattr(each, part).after_item.add(Transform(lambda image: image))
+        assert all(
+            same(epoch_of(getattr(each, part)), before)
+            for each, before in zip(loaders, plain, strict=True)
+        )

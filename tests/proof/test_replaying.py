@@ -13,8 +13,10 @@ from safetensors.numpy import load_file, save_file
 
 from competition import pipeline, work
 from competition.determinism.ledger import Ledger
+from competition.errors import InputError
+from competition.proof.divergence import Difference
 from competition.proof.replaying import replay
-from competition.proof.replays import _gap
+from competition.proof.replays import _gap, replay_both
 from competition.settings_file import read_settings
 from competition.training import resuming
 from tests.conftest import FIXTURE, SMALL
@@ -157,3 +159,14 @@ def test_values_are_counted_bit_by_bit(tmp_path: Path, second: list[Any], told: 
     for name, values in (("a", [0.0, 1.0, 2.0]), ("b", second)):
         save_file({"value": np.array(values, np.float32)}, tmp_path / name)
     assert _gap(tmp_path / "a", tmp_path / "b") == told
+
+
+def test_a_step_of_several_ranks_is_not_made_again_by_one_process(tmp_path: Path) -> None:
+    for run, ranks in (("a", {"ranks": 2}), ("b", {})):
+        ledger = Ledger({"settings": {}, "environment": ranks, "level": "step"})
+        (tmp_path / run / "members" / "m").mkdir(parents=True)
+        ledger.write(tmp_path / run / "members" / "m" / "ledger.parquet")
+    found = Difference("loss", 1, 1, (), (), (), 0)
+    with pytest.raises(InputError, match="several ranks") as error:
+        replay_both((tmp_path / "a", tmp_path / "b"), "m", found, None)
+    assert error.value.details == (f"{tmp_path / 'a'}: 2 ranks",)

@@ -1,0 +1,145 @@
+"""What is a rank's: its part of a batch, its keys; and that a process alone is left as it is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from competition.determinism import exchanging, meeting
+from competition.determinism.environment import set_up
+from competition.determinism.exchanging import (
+    all_of,
+    any_of,
+    joint_digest,
+    refuse_different,
+    told,
+    whole,
+)
+from competition.determinism.meeting import speaking, together, wait_for_all
+from competition.determinism.randomness import Key
+from competition.determinism.ranks import ALONE, Ranks, deciding, here, refuse_uneven
+from competition.errors import InputError
+
+VARIABLES = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def of_four(monkeypatch: pytest.MonkeyPatch, **others: str) -> None:
+    for name, value in {**VARIABLES, **others}.items():
+        monkeypatch.setenv(name, value)
+
+
+@given(some.lists(some.integers(), min_size=1), some.integers(1, 9))
+def test_the_parts_of_a_batch_are_the_batch_in_its_order(batch: list[int], count: int) -> None:
+    parts = [Ranks(rank, count).share(batch) for rank in range(count)]
+    # As long as one another, for the ranks go in step.
+    assert all(len(one) == len(other) for one, other in pairwise(parts))
+    together = [item for part in parts for item in part]
+    assert together[: len(batch)] == batch
+    if len(batch) % count == 0:
+        assert together == batch
+
+
+def test_alone_a_batch_and_a_key_are_as_they_are() -> None:
+    key = Key((0, "a", "step", 1))
+    assert ALONE.share([3, 1, 2]) == [3, 1, 2]
+    assert ALONE.own(key) == key
+
+
+def test_ranks_draw_other_numbers_than_one_another() -> None:
+    key = Key((0, "a", "step", 1))
+    drawn = {Ranks(rank, 2).own(key).integer() for rank in range(2)} | {key.integer()}
+    assert len(drawn) == 3
+
+
+def test_the_environment_says_which_rank_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert here() == ALONE
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert here() == ALONE
+    of_four(monkeypatch)
+    assert here() == Ranks(1, 4, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "others", [{"RANK": "4"}, {"RANK": "first"}, {"LOCAL_RANK": ""}, {"WORLD_SIZE": "many"}]
+)
+def test_an_environment_that_no_launcher_made_is_refused(
+    monkeypatch: pytest.MonkeyPatch, others: dict[str, str]
+) -> None:
+    of_four(monkeypatch, **others)
+    with pytest.raises(InputError, match="not as torchrun does"):
+        here()
+
+
+def test_only_several_ranks_are_named_among_what_decides_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = set_up(threads=1, device="cpu")["decides"]
+    assert not [name for name in before if "rank" in name]
+    of_four(monkeypatch)
+    now = set_up(threads=1, device="cpu")["decides"]
+    assert now == before | {"ranks": 4, "ranks_backend": "gloo"}
+    assert deciding(cuda=False) == {"ranks": 4, "ranks_backend": "gloo"}
+
+
+def test_a_process_that_is_alone_waits_for_nobody() -> None:
+    import torch
+
+    rows = torch.arange(3.0)
+    with together("twins"), speaking() as speaks:
+        assert speaks
+        wait_for_all()
+        refuse_different("beginning", {"a": 1})
+        assert told("x") == "x"
+        assert all_of("x") == ["x"]
+        assert any_of(False, True) == (False, True)
+        assert joint_digest(7) == 7
+        assert whole(rows, 2, ALONE) is rows
+
+
+def test_without_accelerate_several_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_four(monkeypatch)
+    monkeypatch.setattr(meeting, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="accelerate") as error, together("train"):
+        pass
+    assert error.value.mend == "pip install 'competition[distributed]'"
+
+
+def test_what_needs_one_process_is_refused_to_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_four(monkeypatch)
+    with (
+        pytest.raises(InputError, match="competition verify is not for several"),
+        together("verify"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("ours", [{"data": "x"}, {"data": "x", "more": 1}])
+def test_ranks_that_begin_with_other_things_are_named(
+    monkeypatch: pytest.MonkeyPatch, ours: dict[str, object]
+) -> None:
+    monkeypatch.setattr(exchanging, "all_of", lambda value: [value, {"data": "y"}])
+    with pytest.raises(InputError, match="rank 1 has another data than rank 0") as error:
+        refuse_different("data", ours)
+    assert "data: 'x' in rank 0, 'y' in rank 1" in error.value.details
+
+
+def test_all_batches_that_cannot_be_shared_evenly_are_named_with_what_can() -> None:
+    batches = {"a": 16, "b": 9, "c": 4, "d": 2}
+    refuse_uneven(batches, ALONE)
+    refuse_uneven({"a": 16}, Ranks(0, 4))
+    with pytest.raises(InputError) as error:
+        refuse_uneven(batches, Ranks(0, 4))
+    assert error.value.details == (
+        "b: batch_size = 9; set it to 8 or 12",
+        "c: batch_size = 4; set it to 8",
+        "d: batch_size = 2; set it to 8",
+    )
