@@ -94,6 +94,8 @@ def test_two_nodes_give_the_bits_of_a_serial_run_and_another_seed_does_not(
     folder: Path, nodes: Nodes, serial: Serial
 ) -> None:
     with driver(folder, "two", "--ray", nodes.address, *FOLDS, "--seeds", "0,1") as process:
+        process.until("process")
+        assert _listening_elsewhere() == []
         assert process.end() == 0, process.text
     assert same(serial(*FOLDS), folder / "runs" / "two-seed0")
     assert same(serial(*FOLDS, "--set", "run.seed=1"), folder / "runs" / "two-seed1")
