@@ -45,8 +45,8 @@ class Place(Protocol):
     def exists(self) -> bool:
         """Whether a file that is not found is missing there, instead of all of the place."""
 
-    def put(self, local: Path, name: str) -> None:
-        """Put a file there, at once."""
+    def put(self, local: Path, name: str, *, final: bool) -> None:
+        """Put a file there, at once; `final`: it is never written to again."""
 
     def get(self, name: str, local: Path) -> None:
         """Write a file's content to `local`, which need not be whole until this returns."""
@@ -68,11 +68,11 @@ class Folder:
         # One that is not there yet is made when a file is put into it.
         return True
 
-    def put(self, local: Path, name: str) -> None:
+    def put(self, local: Path, name: str, *, final: bool) -> None:
         place = self.root / name
         for attempt in range(_ATTEMPTS):
             try:
-                now = _moved_in(local, place)
+                now = _moved_in(local, place, final=final)
                 break
             except FileNotFoundError:
                 # `locks` has taken the unfinished file for one that a killed writer left.
@@ -147,7 +147,7 @@ class ObjectStore:
             return True
         return True
 
-    def put(self, local: Path, name: str) -> None:
+    def put(self, local: Path, name: str, *, final: bool) -> None:  # noqa: ARG002
         limit = {}
         if self._filesystem.async_impl:
             limit["timeout"] = self._limit + local.stat().st_size / _SLOWEST
@@ -233,22 +233,31 @@ def _protocol(address: str) -> str | None:
     return before.lower() if mark else None
 
 
-def _moved_in(local: Path, place: Path) -> float:
+def _moved_in(local: Path, place: Path, *, final: bool) -> float:
     """Copy a file beside its place, move it there; the time by the clock that stamps files."""
     place.parent.mkdir(parents=True, exist_ok=True)
     # Unlike a process's number, unique among all hosts that share the folder.
     temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
     try:
-        with local.open("rb") as source, temporary.open("xb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
-            now = os.fstat(target.fileno()).st_mtime
+        if not (final and _linked(local, temporary)):
+            with local.open("rb") as source, temporary.open("xb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+                target.flush()
+                os.fsync(target.fileno())
         temporary.replace(place)
+        return place.parent.stat().st_mtime
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-    return now
+
+
+def _linked(local: Path, place: Path) -> bool:
+    """Give a file a second name, where both are of one file system that can do that."""
+    try:
+        os.link(local, place)
+    except OSError:
+        return False
+    return True
 
 
 def _remove_abandoned(place: Path, now: float) -> None:

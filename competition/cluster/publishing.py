@@ -52,17 +52,17 @@ class Publisher:
         there = {Path(name).name for name in self.storage.names(f"{self.name}/checkpoint")}
         for name in sorted(here - there):
             self.storage.publish(
-                self.folder / "checkpoint" / name, f"{self.name}/checkpoint/{name}"
+                self.folder / "checkpoint" / name, f"{self.name}/checkpoint/{name}", final=True
             )
         for name in sorted(there - here):
             self.storage.remove(f"{self.name}/checkpoint/{name}")
         for name in _BESIDE:
             if (self.folder / name).is_file():
-                self.storage.publish(self.folder / name, f"{self.name}/{name}")
+                self.storage.publish(self.folder / name, f"{self.name}/{name}", final=True)
         self._sent = time.monotonic()
 
     def complete(self) -> None:
         """Publish the results; then no checkpoint is needed any more."""
-        publish_files(self.storage, self.folder, FILES, self.name)
+        publish_files(self.storage, self.folder, FILES, self.name, final=True)
         for name in self.storage.names(f"{self.name}/checkpoint"):
             self.storage.remove(name)

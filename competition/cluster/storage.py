@@ -53,18 +53,20 @@ class Storage:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_opened": None}
 
-    def publish(self, local: Path, name: str) -> None:
+    def publish(self, local: Path, name: str, *, final: bool = False) -> None:
         """Put a file under a name; readers see the old or the new whole file, whoever is killed.
 
         Args:
             local: The file.
             name: May be taken, and may be published by another process at the same time.
+            final: The file is on the disk, and nobody writes to it any more, though it may be
+                replaced or removed: a folder of the same file system need not hold it twice.
 
         Raises:
             FileNotFoundError: There is no file `local`.
             InputError: The storage cannot be written.
         """
-        self._put(local, checked(name))
+        self._put(local, checked(name), final=final)
 
     def fetch(self, name: str, local: Path) -> None:
         """Bring a file to this machine, whole or not at all.
@@ -133,13 +135,13 @@ class Storage:
                     mend="Choose a place where what is written can be read at once.",
                 )
 
-    def _put(self, local: Path, name: str) -> None:
+    def _put(self, local: Path, name: str, *, final: bool = False) -> None:
         if self._is_own(name, local):
             return
         # A source that is missing is no fault of the storage.
         local.open("rb").close()
         with self._asked("written to"):
-            self._place.put(local, name)
+            self._place.put(local, name, final=final)
 
     def _get(self, name: str, local: Path) -> None:
         if self._is_own(name, local):
@@ -208,7 +210,9 @@ class _Missing(Exception):
     """A file is not in a storage; no OSError, which `whole_file` takes for a full disk."""
 
 
-def publish_files(storage: Storage, folder: Path, names: Sequence[str], to: str) -> None:
+def publish_files(
+    storage: Storage, folder: Path, names: Sequence[str], to: str, *, final: bool = False
+) -> None:
     """Publish files of a folder one after the other: what comes last says that all are there.
 
     Args:
@@ -216,13 +220,14 @@ def publish_files(storage: Storage, folder: Path, names: Sequence[str], to: str)
         folder: Their folder on this machine.
         names: Relative to it.
         to: The name of their folder in the storage.
+        final: As for `Storage.publish`.
 
     Raises:
         FileNotFoundError: One is not there.
         InputError: As `Storage.publish`.
     """
     for name in names:
-        storage.publish(folder / name, f"{to}/{name}")
+        storage.publish(folder / name, f"{to}/{name}", final=final)
 
 
 def fetch_files(storage: Storage, names: Sequence[str], folder: Path, below: str) -> None:

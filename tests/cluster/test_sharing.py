@@ -100,8 +100,8 @@ def traffic(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Traffic:
     kind = type(storage._place)
     put, get = kind.put, kind.get
 
-    def putting(self: Any, local: Path, name: str) -> None:
-        put(self, local, name)
+    def putting(self: Any, local: Path, name: str, **how: bool) -> None:
+        put(self, local, name, **how)
         seen.append(("put", name))
 
     def getting(self: Any, name: str, local: Path) -> None:
@@ -271,10 +271,10 @@ def test_sending_goes_on_where_it_was_cut_off(
     kind = type(storage._place)
     put = kind.put
 
-    def failing(self: Any, local: Path, name: str) -> None:
+    def failing(self: Any, local: Path, name: str, **how: bool) -> None:
         if len(names_of(traffic, "put")) >= 2:
             raise ConnectionError("cut off")
-        put(self, local, name)
+        put(self, local, name, **how)
 
     monkeypatch.setattr(kind, "put", failing)
     with pytest.raises(InputError, match="cut off"):

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from competition.cluster import places
 from competition.cluster.storage import Storage, fetch_files, publish_files
 from competition.errors import InputError
+from competition.files import write_text
 from competition.locks import turn
 from tests.cluster.conftest import EVERY, FOLDER, S3
 
@@ -186,9 +187,9 @@ def test_files_of_a_folder_are_published_in_order(
     order: list[str] = []
     put = type(storage._place).put
 
-    def noted(self: Any, local: Path, name: str) -> None:
+    def noted(self: Any, local: Path, name: str, **how: bool) -> None:
         order.append(name)
-        put(self, local, name)
+        put(self, local, name, **how)
 
     monkeypatch.setattr(type(storage._place), "put", noted)
     for name in "ba":
@@ -697,3 +698,29 @@ def test_a_process_of_its_own_reaches_the_store(s3: str, file_of: Callable[..., 
     publisher.kill()
     publisher.communicate()
     assert Storage(s3).names() == ["run/same.bin"]
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_final_file_is_not_held_twice_and_stays_when_its_source_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, linked: bool
+) -> None:
+    if not linked:
+
+        def another_file_system(*_: object) -> None:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+        monkeypatch.setattr(os, "link", another_file_system)
+    storage, source = Storage(str(tmp_path / "shared")), tmp_path / "source"
+    published = tmp_path / "shared" / "run" / "a"
+    for content in ("first", "second"):
+        write_text(source, content)
+        # Twice: two processes may train the same for a moment.
+        for _ in range(2):
+            storage.publish(source, "run/a", final=True)
+            assert published.read_text() == content
+        assert published.samefile(source) is linked
+    write_text(source, "third")
+    assert published.read_text() == "second"
+    source.unlink()
+    assert published.read_text() == "second"
+    assert [path.name for path in published.parent.iterdir()] == ["a"]
