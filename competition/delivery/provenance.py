@@ -88,7 +88,7 @@ def manifest(
 
 def _other_environment(record: dict[str, Any], decides: dict[str, Any]) -> dict[str, Any]:
     """What a member, or by fold some of its folds, was trained in, where the run says otherwise."""
-    own = record["identity"].get("environment", decides)
+    own = record["identity"]["environment"]
     found = {} if own == decides else {"environment": own}
     return found | ({"environments": record["environments"]} if "environments" in record else {})
 

@@ -151,7 +151,7 @@ def make_member(
     write_csv(folder / "valid.csv", table)
     (folder / "weights.safetensors").write_bytes(folder.name.encode())
     record = {
-        "identity": {},
+        "identity": {"environment": ENVIRONMENT["decides"]},
         "images": {"train": 3 * len(ids), "valid": len(ids), "test": len(ids)},
         "scores": {"train_loss": 0.75, "valid_loss": 1.1, "accuracy": 0.6666666865348816},
         "files": {file: sha256_file(folder / file) for file in RESULT_FILES},

@@ -71,7 +71,10 @@ def drawn_run(config: Path, folder: Path) -> Path:
         (member / "history.csv").write_text("epoch,seconds\n1,2.0\n2,61.0\n")
         save_file({"x": np.array([number], np.float32)}, member / "weights.safetensors")
         record: dict[str, Any] = {
-            "identity": {"settings": settings.training_content(name)},
+            "identity": {
+                "settings": settings.training_content(name),
+                "environment": ENVIRONMENT["decides"],
+            },
             "scores": {"valid_loss": 0.5, "accuracy": 0.75},
             "seconds": 70.5,
             "files": {

@@ -14,7 +14,12 @@ from competition.delivery.provenance import manifest
 from competition.settings_file import read_settings
 
 ENVIRONMENT = {"decides": {"threads": 1}, "beside": {"workers": 0}}
-RECORD = {"files": {"test.csv": "f" * 64}, "scores": {"valid_loss": 0.5}, "seconds": 12.5}
+RECORD = {
+    "identity": {"environment": ENVIRONMENT["decides"]},
+    "files": {"test.csv": "f" * 64},
+    "scores": {"valid_loss": 0.5},
+    "seconds": 12.5,
+}
 
 
 @pytest.fixture

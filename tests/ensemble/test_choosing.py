@@ -198,7 +198,7 @@ def test_blend_json_holds_what_the_tables_show(tmp_path: Path) -> None:
     content = found.content()
     assert set(content) == {
         *("version", "asked", "method", "why", "metric", "images", "weights", "temperature"),
-        *("candidates", "members", "without"),
+        *("candidates", "members", "without", "missing"),
     }
     assert (content["version"], content["asked"], content["images"]) == (1, "auto", 100)
     taken = next(

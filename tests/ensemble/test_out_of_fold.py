@@ -55,18 +55,26 @@ def test_folds_that_do_not_belong_together_are_refused(second: Tables, told: str
     assert told in str(why.value)
 
 
+IDENTITY = {"environment": {"machine": "x86_64"}}
+
+
 def written(folder: Path) -> dict[str, Any]:
     records = {}
     for number, value in enumerate((0.1, 0.7), 1):
         for file, each in fold({f"a{number}": value}, {"t": value}).items():
             write_csv(folder / f"fold-{number}" / file, each)
-        record = {"files": {"valid.csv": "x"}, "scores": {"valid_loss": 1.0}, "seconds": 2.0}
+        record = {
+            "identity": IDENTITY,
+            "files": {"valid.csv": "x"},
+            "scores": {"valid_loss": 1.0},
+            "seconds": 2.0,
+        }
         records[f"fold-{number}"] = record
     return records
 
 
 def test_what_is_written_reads_back_to_the_same_float32(tmp_path: Path) -> None:
-    record = put_together(tmp_path, {"seed": 0}, written(tmp_path), ["a1", "a2"])
+    record = put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2"])
     assert record["scores"]["accuracy"] == record["scores"]["error_rate"] == 0.5
     assert record["scores"]["valid_loss"] == pytest.approx(-(np.log(0.1) + np.log(0.7)) / 2)
     assert record["seconds"] == 4.0
@@ -77,7 +85,19 @@ def test_what_is_written_reads_back_to_the_same_float32(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(again[file], table, check_exact=True)
 
 
+def test_environments_and_nodes_of_folds_are_kept(tmp_path: Path) -> None:
+    folds = written(tmp_path)
+    assert {"environments", "node"}.isdisjoint(
+        put_together(tmp_path, IDENTITY, folds, ["a1", "a2"])
+    )
+    other = {"machine": "riscv"}
+    folds["fold-2"] |= {"identity": {"environment": other}, "node": "host-2"}
+    record = put_together(tmp_path, IDENTITY, folds, ["a1", "a2"])
+    assert record["environments"] == {"fold-2": other}
+    assert record["node"] == {"fold-2": "host-2"}
+
+
 def test_an_image_that_no_fold_has_held_out_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has held out these images"):
-        put_together(tmp_path, {}, written(tmp_path), ["a1", "a2", "a3"])
+        put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2", "a3"])
     assert not (tmp_path / "member.json").exists()
