@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
@@ -652,3 +653,19 @@ def test_a_labels_table_that_is_no_table_is_refused_with_its_name(
 ) -> None:
     (table / "labels.csv").write_bytes(content)
     assert str(table / "labels.csv") in refusal(settings_for(table, "data.layout=table"))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_as_it_was_before_an_index(small_toml: Path, *, enabled: bool) -> None:
+    settings = read_settings(small_toml)
+    nowhere = read_settings(small_toml, changes=["data.folder=nowhere"])
+    try:
+        if not enabled:
+            gc.disable()
+        build_index(settings)
+        assert gc.isenabled() is enabled
+        with pytest.raises(InputError):
+            build_index(nowhere)
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
