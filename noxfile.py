@@ -65,11 +65,12 @@ if Path("tests/cluster").is_dir():  # likewise
 
     @nox.session(default=False)
     def cluster(session: nox.Session) -> None:
-        """Train on Ray, on two ranks, with an S3 server; all on this machine's loopback address."""
+        """Train on Ray, ranks, array jobs; an S3 server; all on the loopback address."""
         install(session)
         # Each file of tests has a cluster of its own.
         cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "loadfile")
-        session.run("pytest", "-m", "cluster", *cores, "tests/cluster", *session.posargs)
+        places = ("tests/cluster", "tests/test_array_jobs.py")
+        session.run("pytest", "-m", "cluster", *cores, *places, *session.posargs)
 
 
 if Path("benchmarks").is_dir():  # likewise

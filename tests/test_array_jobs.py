@@ -95,6 +95,7 @@ def members_of_manifest(run: pipeline.Prepared) -> list[str]:
     return list(content["members"])
 
 
+@pytest.mark.cluster
 def test_processes_beside_each_other_train_a_run_as_one_does(
     serial: pipeline.Prepared, tmp_path: Path
 ) -> None:
@@ -290,6 +291,7 @@ def test_trainings_that_are_not_there_are_named_with_those_that_are(
     assert mend in refused.value.mend
 
 
+@pytest.mark.cluster
 def test_a_fold_that_another_process_trains_is_refused_and_its_other_fold_is_not(
     run: pipeline.Prepared,
 ) -> None:
@@ -341,6 +343,7 @@ def task(folder: Path, number: int, *changes: str, **variables: str) -> subproce
     )
 
 
+@pytest.mark.cluster
 def test_a_task_at_its_time_limit_writes_a_checkpoint_and_is_queued_again(tmp_path: Path) -> None:
     settings_in(tmp_path)
     fold = tmp_path / "runs" / "full" / "members" / "a" / "fold-2"
@@ -367,6 +370,7 @@ def test_a_task_at_its_time_limit_writes_a_checkpoint_and_is_queued_again(tmp_pa
     assert not (fold / "member.json").exists()
 
 
+@pytest.mark.cluster
 def test_a_task_that_cannot_begin_fails_and_is_not_queued_again(tmp_path: Path) -> None:
     settings_in(tmp_path)
     fold = tmp_path / "runs" / "full" / "members" / "a" / "fold-1"
