@@ -35,6 +35,11 @@ def test_a_run_takes_members_of_another_environment_only_when_asked_and_says_whi
     assert manifest["environment"] == own["decides"]
     assert manifest["members"]["a"]["environment"] == elsewhere["decides"]
     assert manifest["members"]["b"]["environments"] == {"fold-1": elsewhere["decides"]}
+    # Also the member whose folds were put together here.
+    with pytest.raises(InputError, match="trained from something else") as refused:
+        work.train(here, ["b"], time.perf_counter())
+    assert len(refused.value.details) == 1
+    assert refused.value.details[0].startswith("fold-1: machine: 'elsewhere' then, ")
     # Other settings are never mixed.
     other = read_settings(small_toml, changes=[*changes, "run.seed=1"])
     with pytest.raises(InputError, match="trained from something else"):

@@ -79,8 +79,14 @@ def completed_member(
     record = read_record(folder)
     if record is None:
         return None
+    found = []
     if not same_origin(record["identity"], identity, mixed=mixed):
         found = differences(record["identity"], identity)
+    elif not mixed:
+        # A member's own identity says nothing of a fold that was trained elsewhere.
+        for fold, own in record.get("environments", {}).items():
+            found += [f"{fold}: {line}" for line in differences(own, identity["environment"])]
+    if found:
         raise InputError(
             f"{folder} holds a member that was trained from something else:",
             details=found,

@@ -1,17 +1,19 @@
-"""An S3 server on this machine."""
+"""An S3 server on this machine; a small competition and its serial runs."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
 
 from competition.cluster.storage import Storage
+from tests.cluster.driving import driver
+from tests.kills.small import write_competition
 
 NUMBERS = itertools.count()
 FOLDER, MEMORY = "folder", "memory"
@@ -63,3 +65,30 @@ def address(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def storage(address: str) -> Storage:
     return Storage(address)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings and data of a small competition."""
+    found = tmp_path_factory.mktemp("cluster")
+    write_competition(found)
+    return found
+
+
+Serial = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def serial(folder: Path) -> Serial:
+    """The folder of a run on this machine alone, made once for the same options."""
+    made: dict[Sequence[str], Path] = {}
+
+    def run(*options: str) -> Path:
+        if options not in made:
+            name = f"serial-{len(made)}"
+            with driver(folder, name, *options) as process:
+                assert process.end() == 0, process.text
+            made[options] = folder / "runs" / name
+        return made[options]
+
+    return run
