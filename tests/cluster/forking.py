@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.determinism.environment import process_variables
-
-ROOT = Path(__file__).parents[2]
+from tests.asked import Asked, send_output_to
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Ended:
         return "".join(self.output)
 
 
-class Forked:
+class Forked(Asked):
     """The process that forks them.
 
     Args:
@@ -65,21 +63,8 @@ class Forked:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.cluster.forking"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **process_variables(),
-                "COLUMNS": "120",
-                "GLOO_SOCKET_IFNAME": "lo",
-                "TORCH_CPP_LOG_LEVEL": "ERROR",
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
+        own = {"COLUMNS": "120", "GLOO_SOCKET_IFNAME": "lo", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+        super().__init__("tests.cluster.forking", process_variables() | own)
 
     def run(
         self, *arguments: object, ranks: int = 2, interruption: Interruption | None = None
@@ -91,14 +76,7 @@ class Forked:
             "ranks": ranks,
             "interruption": asdict(interruption) if interruption else None,
         }
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        return Ended(**json.loads(self.process.stdout.readline()))
-
-    def close(self) -> None:
-        self.process.communicate(timeout=60)
+        return Ended(**self.ask(request))
 
 
 def serve() -> None:
@@ -140,10 +118,7 @@ def _live(request: dict[str, Any], rank: int, port: int, file: Path) -> None:
     """The forked process: never returns."""
     code: Any = 1
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for stream in (1, 2):
-            os.dup2(descriptor, stream)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        send_output_to(file)
         os.chdir(request["folder"])
         if request["ranks"] > 1:
             os.environ |= {

@@ -17,7 +17,8 @@ import pytest
 from competition.determinism.environment import process_variables
 from competition.determinism.ledger import Ledger
 from competition.proof.runs import compare_runs
-from tests.cluster.forking import ROOT, Ended, Forked, Interruption
+from tests.cluster.forking import Ended, Forked, Interruption
+from tests.conftest import ROOT
 from tests.kills.sameness import differing, left_over, record
 from tests.kills.small import write_competition
 

@@ -63,7 +63,7 @@ CASES = {
     "loading": Case(Moment(ITEM, 60), at(2, 2)),
     "loading, checkpoints at epochs": Case(Moment(ITEM, 60), at(2), (SELDOM,)),
     "loading, in a process": Case(
-        Moment(ITEM, 8, victim="parent"), START, (SELDOM, "run.workers=2")
+        Moment(ITEM, 8, victim="parent"), START, (SELDOM, "run.workers=2"), quick=True
     ),
     "before a forward pass": Case(Moment(f"{LEARNER}_do_one_batch", 7), at(1)),
     "within a forward pass": Case(
@@ -93,7 +93,7 @@ CASES = {
     # Validation and the end of an epoch.
     "in validation": Case(Moment("fastai.learner:AvgMetric.accumulate", 3), at(0, 4)),
     "in validation, checkpoints at epochs": Case(
-        Moment("fastai.learner:AvgMetric.accumulate", 14), at(3), (SELDOM,)
+        Moment("fastai.learner:AvgMetric.accumulate", 14), at(3), (SELDOM,), quick=True
     ),
     "after validation": Case(
         Moment("competition.training.recording:RecordStep.after_validate", 3, "after"), at(2, 4)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -18,9 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.asked import Asked, send_output_to
 from tests.kills.moments import Moment, arm, patch
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -42,18 +40,11 @@ class Ended:
         return self.code == -signal.SIGKILL
 
 
-class Zygote:
+class Zygote(Asked):
     """The parent's side of it."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.kills.zygote"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": "0", "COLUMNS": "200"},
-        )
+        super().__init__("tests.kills.zygote", {"PYTHONHASHSEED": "0", "COLUMNS": "200"})
 
     def run(
         self,
@@ -85,19 +76,16 @@ class Zygote:
             "seconds": seconds,
             "lack": lack,
         }
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        return Ended(**json.loads(self.process.stdout.readline()))
-
-    def close(self) -> None:
-        self.process.communicate(timeout=60)
+        return Ended(**self.ask(request))
 
 
 def serve() -> None:
     # Deals images out to folds.
     import sklearn.model_selection  # noqa: F401
+
+    # Else every fork would import them, for seconds.
+    import competition.training.members
+    import competition.work  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -115,10 +103,7 @@ def _live(request: dict[str, Any], output: Path) -> None:
     """The forked process: never returns."""
     code = 1
     try:
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for stream in (1, 2):
-            os.dup2(file, stream)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        send_output_to(output)
         if request["moment"]:
             arm(Moment(**request["moment"]))
         if request["lack"]:
