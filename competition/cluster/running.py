@@ -287,13 +287,13 @@ def _fetch(run: Prepared, training: Training, storage: Storage) -> None:
 
 def _tell_trackers(run: Prepared, training: Training) -> None:
     """On this machine, where they write: of the whole training at once."""
-    settings = run.settings
-    if settings.run.tracking:
-        from competition.training.tracking import Tracking, tell_afterwards
+    if not run.settings.run.tracking:
+        return  # without importing fastai, which takes seconds
+    from competition.training.tracking import tell_afterwards, tracking_of
 
-        recipe = settings.members[training.member].model_dump(mode="json")
-        tracking = Tracking(settings.run.tracking, run.folder / "tracking", training.name, recipe)
-        tell_afterwards(tracking, run.member_folder(training.name) / "history.csv")
+    tracking = tracking_of(run.settings, training.name, run.folder / "tracking")
+    assert tracking is not None
+    tell_afterwards(tracking, run.member_folder(training.name) / "history.csv")
 
 
 def _in_short(error: Exception) -> str:

@@ -95,7 +95,7 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
         if not any(work.left for work in works):
             return []
         first = runs[0]
-        weights = _share_weights(first.settings, site.storage)
+        _share_weights(first.settings, site.storage)
         images = share_images(site.storage, first.index, first.pixels)
         index = share_index(site.storage, first.index)
         orders = [
@@ -105,7 +105,6 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
                 storage=site.storage,
                 index=index,
                 images=images,
-                weights=weights,
                 environment=site.environment,
                 mixed=site.mixed,
             ).to_bytes()
@@ -120,13 +119,10 @@ def publish_run(site: Site, run: Prepared) -> None:
     publish_files(site.storage, run.folder, there, run.folder.name)
 
 
-def _share_weights(settings: Settings, storage: Storage) -> list[str]:
-    """The names in the storage of the pretrained weights that members begin with."""
-    networks = sorted({each.network for each in settings.members.values() if each.pretrained})
-    files = [weights_file(network) for network in networks]
+def _share_weights(settings: Settings, storage: Storage) -> None:
+    """Publish the pretrained weights that members begin with, where they are not there yet."""
     there = storage.names(f"{SHARED}/weights")
-    names = [f"{SHARED}/weights/{file.name}" for file in files]
-    for file, name in zip(files, names, strict=True):
-        if name not in there:
-            storage.publish(file, name)
-    return names
+    for network in sorted({each.network for each in settings.members.values() if each.pretrained}):
+        file = weights_file(network)
+        if f"{SHARED}/weights/{file.name}" not in there:
+            storage.publish(file, f"{SHARED}/weights/{file.name}")

@@ -43,7 +43,6 @@ class Order:
         storage: Where results go.
         index: The index's name there.
         images: The decoded images.
-        weights: Names of files of pretrained weights there.
         environment: From `set_up`: what the training is to have.
         mixed: It may have others.
     """
@@ -53,7 +52,6 @@ class Order:
     storage: Storage
     index: str
     images: SharedImages
-    weights: list[str]
     environment: dict[str, Any]
     mixed: bool
 
@@ -145,7 +143,7 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     from competition.cluster.nodes import other_environment
     from competition.cluster.publishing import Publisher
     from competition.cluster.sharing import index_here
-    from competition.files import whole_file
+    from competition.cluster.storage import SHARED
     from competition.terminal import ignore_known_warnings
     from competition.training.members import Elsewhere, train_member
     from competition.training.weights import weights_file
@@ -164,12 +162,9 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
         )
     index = index_here(order.storage, order.index, scratch)
     pixels = order.images.here(scratch)
-    for name in order.weights:
-        network = settings.members[training.partition("/")[0]].network
-        file = weights_file(network)
-        if file.name == Path(name).name and not file.exists():
-            with whole_file(file) as temporary:
-                order.storage.fetch(name, temporary)
+    member = settings.members[training.partition("/")[0]]
+    if member.pretrained and not (file := weights_file(member.network)).exists():
+        order.storage.fetch(f"{SHARED}/weights/{file.name}", file)
     folder = attempt / order.run / "members" / training
     publisher = Publisher(order.storage, f"{order.run}/members/{training}", folder)
     publisher.fetch_checkpoints()

@@ -40,7 +40,7 @@ from competition.training.predicting import predict, scores_of
 from competition.training.recipes import build_learner
 from competition.training.recording import Recorder
 from competition.training.records import RESULT_FILES, member_identity
-from competition.training.tracking import Tracking
+from competition.training.tracking import tracking_of
 from competition.training.weights import fetch_weights
 from competition.trainings import Training
 
@@ -256,7 +256,7 @@ def train_member(
         checkpoints=checkpoints,
         seconds=settings.run.checkpoint_seconds,
         metric=metric,
-        tracking=_told(settings, workshop.member, folder, tracking if first else None),
+        tracking=tracking_of(settings, name, tracking if first else None),
         bars=None if elsewhere is None else elsewhere.bars,
     )
     ledger = recorder.ledger
@@ -304,12 +304,3 @@ def train_member(
     del workshop, recorder, ledger
     gc.collect()
     return told(record)
-
-
-def _told(
-    settings: Settings, member: Member, folder: Path, tracking: Path | None
-) -> Tracking | None:
-    if tracking is None or not settings.run.tracking:
-        return None
-    training = folder.relative_to(tracking.parent / "members").as_posix()
-    return Tracking(settings.run.tracking, tracking, training, member.model_dump(mode="json"))

@@ -24,6 +24,7 @@ from rich.markup import escape
 from competition.errors import InputError
 from competition.files import read_csv
 from competition.locks import turn
+from competition.settings import Settings
 from competition.terminal import say
 from competition.training.callbacks import HISTORY_COLUMNS, OwnFit
 
@@ -89,6 +90,20 @@ class Tracking:
             yield telling
         finally:
             telling.close()
+
+
+def tracking_of(settings: Settings, training: str, folder: Path | None) -> Tracking | None:
+    """What a training tells whom, as the settings say; None where nobody is told.
+
+    Args:
+        settings: Of the run.
+        training: Its name.
+        folder: runs/<run>/tracking; None where trackers are told by somebody else, or later.
+    """
+    if folder is None or not settings.run.tracking:
+        return None
+    recipe = settings.members[training.partition("/")[0]].model_dump(mode="json")
+    return Tracking(settings.run.tracking, folder, training, recipe)
 
 
 def tell_afterwards(tracking: Tracking, history: Path) -> None:
