@@ -67,8 +67,8 @@ if Path("tests/cluster").is_dir():  # likewise
     def cluster(session: nox.Session) -> None:
         """Train on Ray, ranks, array jobs; an S3 server; all on the loopback address."""
         install(session)
-        # Each file of tests has a cluster of its own.
-        cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "loadfile")
+        # Each file has a cluster of its own, for which its tests wait more than they compute.
+        cores = ("-n", "3", "--dist", "loadfile")
         places = ("tests/cluster", "tests/test_array_jobs.py")
         session.run("pytest", "-m", "cluster", *cores, *places, *session.posargs)
 

@@ -19,6 +19,7 @@ _PACKAGES = (
     "pandas",
     "pillow",
     "safetensors",
+    "timm",
     "torch",
     "torchvision",
 )

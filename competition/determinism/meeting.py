@@ -57,11 +57,18 @@ def together(command: str) -> Iterator[None]:
     if ranks.count == 1:
         yield
         return
-    _refuse(command)
+    try:
+        _refuse(command)
+        _join(ranks)
+    except InputError:
+        if ranks.rank:
+            # The first one says it, and then the launcher ends this one.
+            with suppress(KeyboardInterrupt):
+                time.sleep(_PATIENCE)
+        raise
     if ranks.rank:
         # Not `quiet`, which a box overrules.
         console.file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-    _join(ranks)
     try:
         yield
     except RuntimeError as error:

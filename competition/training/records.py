@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from competition.errors import InputError, differences
 from competition.files import sha256_file
-from competition.networks import timm_name
 from competition.settings import Settings
 
 # The files of a member whose bytes are the same in every run with the same bits.
@@ -29,11 +27,11 @@ def member_identity(
             computed here.
         environment: From `set_up`.
     """
-    decides = environment["decides"]
-    if timm_name(settings.members[name.partition("/")[0]].network):
-        packages = decides["packages"] | {"timm": version("timm")}
-        decides = decides | {"packages": packages}
-    return {"settings": settings.training_content(name), "data": data, "environment": decides}
+    return {
+        "settings": settings.training_content(name),
+        "data": data,
+        "environment": environment["decides"],
+    }
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+from filelock import FileLock
 
 from competition.cluster.storage import Storage
-from tests.cluster.driving import driver
+from tests.cluster.driving import Nodes, driver
 from tests.kills.small import write_competition
 
 NUMBERS = itertools.count()
@@ -67,28 +70,50 @@ def storage(address: str) -> Storage:
     return Storage(address)
 
 
+def competition_in(folder: Path) -> Path:
+    """Settings and data of a small competition, whose checkpoints take no time to write."""
+    toml = write_competition(folder)
+    toml.write_text(toml.read_text().replace('"resnet18"', '"timm/test_resnet"'))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Settings and data of a small competition."""
-    found = tmp_path_factory.mktemp("cluster")
-    write_competition(found)
-    return found
+    """In which a small competition lies."""
+    return competition_in(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    """A head that trains nothing, and two nodes of one core."""
+    with Nodes() as cluster:
+        cluster.add("one")
+        cluster.add("two")
+        yield cluster
 
 
 Serial = Callable[..., Path]
 
 
-@pytest.fixture(scope="module")
-def serial(folder: Path) -> Serial:
-    """The folder of a run on this machine alone, made once for the same options."""
-    made: dict[Sequence[str], Path] = {}
+@pytest.fixture(scope="session")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Serial:
+    """The folder of a run on this machine alone, made once for the same options.
+
+    The processes that share the tests share these runs.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder = place / "serial"
 
     def run(*options: str) -> Path:
-        if options not in made:
-            name = f"serial-{len(made)}"
-            with driver(folder, name, *options) as process:
-                assert process.end() == 0, process.text
-            made[options] = folder / "runs" / name
-        return made[options]
+        made = folder / "runs" / sha256("\n".join(options).encode()).hexdigest()[:12]
+        with FileLock(place / "serial.lock"):
+            if not folder.exists():
+                competition_in(folder)
+            if not (made / "submission.csv").exists():
+                with driver(folder, made.name, *options) as process:
+                    assert process.end() == 0, process.text
+        return made
 
     return run

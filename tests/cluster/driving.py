@@ -81,7 +81,7 @@ class Nodes(Talking):
 
     def __init__(self) -> None:
         super().__init__(["tests.cluster.nodes"], ROOT)
-        self.address = self.until(r"127\.0\.0\.1:\d+").group()
+        self.address = self.until(r"^address (\S+)")[1]
         # It lives as long as the tests that use it.
         self.timer.cancel()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.driving import Talking
 from tests.kills.sameness import differing, left_over
 
-# Long enough to be interrupted: the fixture's eighteen images take a quarter of a second an epoch.
-LONG = ("--set", "recipe.epochs.unfrozen=24", "--set", "run.checkpoint_seconds=1e9")
+# Long enough to be interrupted: the fixture's eighteen images take a twentieth of a second an epoch.
+LONG = ("--set", "recipe.epochs.unfrozen=120", "--set", "run.checkpoint_seconds=1e9")
 FOLDS = ("--set", "members.a.validation.folds=2")
 
 
@@ -45,24 +47,30 @@ def content(run: Path) -> dict[str, Any]:
     return found
 
 
-def wait_for(run: Path, *members: str) -> None:
-    """Until each of them has a checkpoint."""
-    for _ in range(1200):
-        if all(list((run / "members" / each).glob("checkpoint/*.safetensors")) for each in members):
-            return
-        time.sleep(0.1)
-    raise AssertionError("no checkpoint")
+def wait_for(process: Talking, run: Path, *members: str) -> None:
+    """Until each of them has a checkpoint; the process must still run."""
+
+    def there() -> bool:
+        folders = [run / "members" / each / "checkpoint" for each in members]
+        return all(list(folder.glob("*.safetensors")) for folder in folders)
+
+    _until(there, process)
 
 
-def wait_in(address: str, place: str) -> None:
+def wait_in(process: Talking, address: str, place: str) -> None:
+    """Until a storage holds something there; the process must still run."""
     from competition.cluster.storage import Storage
 
     storage = Storage(address)
-    for _ in range(600):
-        if storage.names(place):
-            return
-        time.sleep(0.2)
-    raise AssertionError("no checkpoint")
+    _until(lambda: bool(storage.names(place)), process)
+
+
+def _until(there: Callable[[], bool], process: Talking) -> None:
+    while not there():
+        if process.process.poll() is not None:
+            process.end()
+            raise AssertionError(f"no checkpoint:\n{process.text}")
+        time.sleep(0.1)
 
 
 def listening_elsewhere() -> list[str]:

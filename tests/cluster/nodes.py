@@ -1,7 +1,8 @@
 """A Ray cluster of several nodes on this machine, in a process of its own; it is told lines.
 
 `add NAME CORES [VARIABLE=VALUE...]` adds a node, `remove NAME now` takes it away as if its machine
-had lost its power, and the end of the input ends it all. Each line is answered by one.
+had lost its power, and the end of the input ends it all. The first answer is the address of the
+head, then `done` for each line; Ray's own messages stand between.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ HERE: dict[str, Any] = {"node_ip_address": "127.0.0.1", "include_dashboard": Fal
 def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**HERE, "num_cpus": 0})
     nodes = {}
-    print(cluster.address, flush=True)
+    print(f"address {cluster.address}", flush=True)
     for line in sys.stdin:
         what, name, *more = line.split()
         if what == "add":

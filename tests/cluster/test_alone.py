@@ -21,7 +21,7 @@ def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
 ) -> None:
     """With Ray on this machine alone, where nothing listens on anything but loopback."""
     with driver(folder, "stopped", "--ray", *LONG) as process:
-        wait_for(folder / "runs" / "stopped", "a")
+        wait_for(process, folder / "runs" / "stopped", "a")
         assert listening_elsewhere() == []
         process.process.send_signal(signal.SIGINT)
         assert process.end() == 2, process.text
@@ -38,7 +38,7 @@ def test_an_object_store_holds_what_a_lost_driver_left(
     options = ("--ray", "--set", f"cluster.storage={s3}", *LONG)
     with driver(folder, "stored", *options, "--set", "run.checkpoint_seconds=0.1") as process:
         process.until("process")
-        wait_in(s3, "stored/members/a/checkpoint")
+        wait_in(process, s3, "stored/members/a/checkpoint")
         kill(process.process.pid)
         process.end()
     # The next machine has nothing but the settings and the data.

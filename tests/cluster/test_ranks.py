@@ -176,7 +176,7 @@ def test_mistakes_are_said_once(forked: Forked) -> None:
     assert ray.said.count("error:") == 1
     for command in ("twins", "audit"):
         refused = forked.run(command, "--config", "small.toml")
-        assert refused.codes[0] == 2  # the others may be ended before they can refuse
+        assert refused.codes[0] == 2  # the others may be ended before they have begun
         assert refused.said.count("error:") == 1
         assert f"competition {command} is not for several ranks" in refused.said
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from itertools import pairwise
 
 import pytest
@@ -106,20 +110,36 @@ def test_a_process_that_is_alone_waits_for_nobody() -> None:
 
 
 def test_without_accelerate_several_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_four(monkeypatch)
+    of_four(monkeypatch, RANK="0")
     monkeypatch.setattr(meeting, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="accelerate") as error, together("train"):
         pass
     assert error.value.mend == "pip install 'competition[distributed]'"
 
 
-def test_what_needs_one_process_is_refused_to_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_four(monkeypatch)
-    with (
-        pytest.raises(InputError, match="competition verify is not for several"),
-        together("verify"),
-    ):
-        pass
+def refused_within(monkeypatch: pytest.MonkeyPatch, rank: str) -> float:
+    """Seconds after which a rank ends, when the launcher would end it after half a second."""
+    of_four(monkeypatch, RANK=rank)
+    launcher = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    started = time.monotonic()
+    launcher.start()
+    try:
+        with (
+            pytest.raises(InputError, match="competition verify is not for several"),
+            together("verify"),
+        ):
+            pass
+        return time.monotonic() - started
+    finally:
+        launcher.cancel()
+
+
+def test_what_needs_one_process_is_refused_to_several_and_the_first_has_time_to_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The launcher ends all as soon as one has ended: that must be the one who prints."""
+    assert refused_within(monkeypatch, "0") < 0.5
+    assert 0.5 <= refused_within(monkeypatch, "1") < meeting._PATIENCE
 
 
 @pytest.mark.parametrize("ours", [{"data": "x"}, {"data": "x", "more": 1}])
