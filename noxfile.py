@@ -67,8 +67,8 @@ if Path("tests/cluster").is_dir():  # likewise
     def cluster(session: nox.Session) -> None:
         """Train on Ray, ranks, array jobs; an S3 server; all on the loopback address."""
         install(session)
-        # Each file has a cluster of its own, for which its tests wait more than they compute.
-        cores = ("-n", "3", "--dist", "loadfile")
+        # Two cores: most of a test's time goes into processes that start, and import for seconds.
+        cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "loadgroup")
         places = ("tests/cluster", "tests/test_array_jobs.py")
         session.run("pytest", "-m", "cluster", *cores, *places, *session.posargs)
 

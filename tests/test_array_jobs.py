@@ -29,6 +29,9 @@ from tests.conftest import FIXTURE, ROOT, SMALL
 from tests.kills.sameness import differing_runs, left_over, manifest
 from tests.kills.test_folds import differing_folds
 
+# The serial run is shared by the tests of this file.
+pytestmark = pytest.mark.xdist_group("array jobs")
+
 CHANGES = ("members.a.validation.folds=2", "recipe.epochs.unfrozen=0")
 
 

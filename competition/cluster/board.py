@@ -31,6 +31,7 @@ class Place:
         done: Batches, of training and validation.
         total: Batches of the whole training; 0 before it is known.
         note: The last epoch's validation loss.
+        resumed: Batches that its checkpoint held when this attempt began; None before it is known.
     """
 
     node: str
@@ -39,6 +40,7 @@ class Place:
     done: float = 0.0
     total: float = 0.0
     note: str = ""
+    resumed: float | None = None
 
 
 class Board:
@@ -57,8 +59,10 @@ class Board:
 
     def moved(self, key: Key, done: float, total: float, note: str) -> None:
         """It is so far."""
-        if key in self.places:
-            self.places[key] = replace(self.places[key], done=done, total=total, note=note)
+        if place := self.places.get(key):
+            # The first report is made before the first batch.
+            resumed = done if place.resumed is None else place.resumed
+            self.places[key] = replace(place, done=done, total=total, note=note, resumed=resumed)
 
     def all(self) -> dict[Key, Place]:
         """Where every training was last."""

@@ -135,7 +135,7 @@ class _Driver:
         self.failures: list[Failure] = []
         self.places: dict[Key, Place] = {}
         self.done = 0
-        self._told: set[tuple[str, int, float]] = set()
+        self._told: set[tuple[float, str]] = set()
         self._idle = time.monotonic()
         # On this node, which lives as long as the driver does.
         here = ray.get_runtime_context().get_node_id()
@@ -243,18 +243,22 @@ class _Driver:
             keys = {job.key: job for job in self.jobs.values()}
             self.places = {key: place for key, place in told.items() if key in keys}
             for key, place in self.places.items():
-                moment = (place.node, place.process, place.since)
-                if moment not in self._told:
-                    self._told.add(moment)
-                    say(
-                        f"{keys[key].work.label(keys[key].training)} on {escape(place.node)}, "
-                        f"process {place.process}"
-                    )
+                label = keys[key].work.label(keys[key].training)
+                self._tell_once(place, f"{label} on {escape(place.node)}, process {place.process}")
+                if place.resumed:
+                    at = f"{place.resumed:,.0f} of {place.total:,.0f} batches"
+                    self._tell_once(place, f"{label} goes on from its checkpoint, {at}")
         if self.places or nodes_for(self.needs):
             self._idle = time.monotonic()
         elif time.monotonic() - self._idle > _LEAVE / 4:
             self._idle = time.monotonic()
             say(f"[yellow]waiting[/]   for a node with {self.needs}: there is none any more")
+
+    def _tell_once(self, place: Place, line: str) -> None:
+        said = (place.since, line)
+        if said not in self._told:
+            self._told.add(said)
+            say(line)
 
     def _table(self) -> Any:
         titles = {job.key: job.training.title for job in self.jobs.values()}

@@ -11,8 +11,8 @@ from typing import Any
 from tests.cluster.driving import Talking
 from tests.kills.sameness import differing, left_over
 
-# Long enough to be interrupted: the fixture's eighteen images take a twentieth of a second an epoch.
-LONG = ("--set", "recipe.epochs.unfrozen=120", "--set", "run.checkpoint_seconds=1e9")
+# Long enough to be interrupted: an epoch of eighteen images takes a twentieth of a second.
+LONG = ("--set", "recipe.epochs.unfrozen=160", "--set", "run.checkpoint_seconds=1e9")
 FOLDS = ("--set", "members.a.validation.folds=2")
 
 

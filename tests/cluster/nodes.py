@@ -1,8 +1,9 @@
 """A Ray cluster of several nodes on this machine, in a process of its own; it is told lines.
 
 `add NAME CORES [VARIABLE=VALUE...]` adds a node, `remove NAME now` takes it away as if its machine
-had lost its power, and the end of the input ends it all. The first answer is the address of the
-head, then `done` for each line; Ray's own messages stand between.
+had lost its power, and the end of the input ends it all. A node may also be called as Twinrun does,
+by the beginning of Ray's name for it. The first answer is the address of the head, then `done` for
+each line; Ray's own messages stand between.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def main() -> None:
                 **HERE, node_name=name, num_cpus=int(cores), env_vars=extra or None
             )
         else:
-            cluster.remove_node(nodes.pop(name), allow_graceful=False)
+            [known] = [each for each in nodes if name == each or nodes[each].node_id[:6] == name]
+            cluster.remove_node(nodes.pop(known), allow_graceful=False)
         print("done", flush=True)
     cluster.shutdown()
 

@@ -22,7 +22,8 @@ from tests.conftest import ROOT
 from tests.kills.sameness import differing, left_over, record
 from tests.kills.small import write_competition
 
-pytestmark = pytest.mark.cluster
+# The process that forks them, and the first run, are shared by the tests of this file.
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ranks")]
 
 # Three steps in an epoch; seven images are no even batch to predict.
 RECIPE = (

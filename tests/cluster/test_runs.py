@@ -13,7 +13,8 @@ from tests.cluster.conftest import Serial
 from tests.cluster.driving import Nodes, driver
 from tests.cluster.looking import FOLDS, listening_elsewhere, same
 
-pytestmark = pytest.mark.cluster
+# Its cluster is shared by the tests of this file.
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("runs")]
 
 
 def test_two_nodes_give_the_bits_of_a_serial_run_and_another_seed_does_not(
@@ -56,10 +57,6 @@ def test_a_node_of_another_environment_is_named_before_any_work(folder: Path, no
     }
     assert found == {other[1]}
     assert "variables" in json.dumps(told)
-    # A serial run would not be of one piece with them either.
-    with driver(folder, "mixed", *FOLDS) as process:
-        assert process.end() == 2
-    assert "trained from something else" in process.text
 
 
 def test_a_training_that_fails_takes_no_other_down(folder: Path, nodes: Nodes) -> None:
