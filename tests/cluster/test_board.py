@@ -54,15 +54,17 @@ def test_a_training_reports_once_a_second_and_at_the_end_of_an_epoch() -> None:
     key = ("full", "a")
     keeper.started(key, "node7", 4711)
     with RemoteBars(Called(keeper), key) as bars:
+        assert keeper.all()[key].resumed is None
         task = bars.add_task("a", total=20, note="")
-        bars.advance(task)
+        # What its checkpoint held, before the first batch of its own.
+        bars.advance(task, 1)
         assert keeper.all()[key].done == 1
         bars.advance(task, 4)
         # Within the same second.
         assert keeper.all()[key].done == 1
         bars.update(task, note="valid loss 1.2500")
         assert keeper.all()[key] == Place(
-            "node7", 4711, keeper.all()[key].since, 5, 20, "valid loss 1.2500"
+            "node7", 4711, keeper.all()[key].since, 5, 20, "valid loss 1.2500", resumed=1
         )
         bars.advance(task, 15)
     assert keeper.all()[key].done == 20
