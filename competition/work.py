@@ -16,7 +16,7 @@ from competition.determinism.ranks import here, refuse_uneven
 from competition.ensemble.out_of_fold import put_together
 from competition.ensemble.scoring import ALWAYS_KEPT, METRICS, score
 from competition.files import whole_file, write_json
-from competition.locks import held, turn
+from competition.locks import LOCK, held, turn
 from competition.pipeline import Prepared, keep_record
 from competition.terminal import clock, say
 from competition.training.records import completed_member, refuse_other_kind
@@ -246,6 +246,10 @@ def _complete(run: Prepared, trainings: Sequence[Training]) -> dict[str, dict[st
             if name in records or each.member in records:
                 # What a kill left between the record and their removal.
                 shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        folder = run.member_folder(each.member)
+        if each.fold and each.member in records and (folder / LOCK).exists():
+            with turn(folder):
+                pass  # likewise the lock under which its folds were put together
     return records
 
 
