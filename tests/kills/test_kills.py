@@ -54,7 +54,7 @@ CASES = {
     "index half written": Case(Moment("pandas:DataFrame.to_parquet", when="half"), START),
     "index written": Case(Moment(REPLACE, when="after", match=r"index\.parquet"), START),
     "manifest half written": Case(Moment(TEXT, when="half", match="manifest"), START),
-    "members locked": Case(Moment("competition.pipeline:keep_record"), START),
+    "members locked": Case(Moment("competition.work:keep_record"), START),
     "loading for the first time": Case(Moment(ITEM), START),
     "learner built": Case(
         Moment("competition.training.members:build_learner", when="after"), START
