@@ -13,7 +13,7 @@ from competition.cluster.storage import Storage
 from competition.errors import InputError
 from tests.cluster.conftest import Serial
 from tests.cluster.driving import driver, kill
-from tests.cluster.looking import LONG, listening_elsewhere, same, wait_in
+from tests.cluster.looking import LONG, RESUMED, listening_elsewhere, same, wait_in
 
 pytestmark = pytest.mark.cluster
 
@@ -29,7 +29,7 @@ def test_an_object_store_holds_what_a_lost_process_and_a_stopped_driver_left(
         assert listening_elsewhere() == []
         kill(int(number))
         process.until("b lost its process, and goes on")
-        process.until(r"b \(2/2\) goes on from its checkpoint, \d+ of 322 batches")
+        process.until(RESUMED)
         process.process.send_signal(signal.SIGINT)
         assert process.end() == 2, process.text
     assert "their checkpoints are written" in process.text
@@ -39,7 +39,7 @@ def test_an_object_store_holds_what_a_lost_process_and_a_stopped_driver_left(
     # The next machine has nothing but the settings and the data.
     shutil.rmtree(folder / "runs" / "stored")
     with driver(folder, "stored", *options) as process:
-        process.until(r"b \(2/2\) goes on from its checkpoint, \d+ of 322 batches")
+        process.until(RESUMED)
         assert process.end() == 0, process.text
     assert same(serial(*LONG), folder / "runs" / "stored")
     there = Storage(s3).names("stored")

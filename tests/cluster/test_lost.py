@@ -8,12 +8,9 @@ import pytest
 
 from tests.cluster.conftest import Serial
 from tests.cluster.driving import Nodes, driver, kill
-from tests.cluster.looking import LONG, same, wait_for
+from tests.cluster.looking import LONG, RESUMED, same, wait_for
 
 pytestmark = pytest.mark.cluster
-
-
-RESUMED = r"b \(2/2\) goes on from its checkpoint, \d+ of 322 batches"
 
 
 def test_a_lost_process_driver_and_node_change_no_bit(
@@ -21,7 +18,7 @@ def test_a_lost_process_driver_and_node_change_no_bit(
 ) -> None:
     with driver(folder, "lost", "--ray", nodes.address, *LONG) as process:
         number = process.until(r"b \(2/2\) on \S+, process (\d+)")[1]
-        wait_for(process, folder / "runs" / "lost", "b")
+        wait_for(process, folder / "runs" / "lost" / "members" / "b")
         kill(int(number))
         process.until("b lost its process, and goes on")
         process.until(RESUMED)
