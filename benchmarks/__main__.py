@@ -36,7 +36,7 @@ class Given:
 def main() -> None:
     """Measure, print the table, write the JSON file."""
     start_over_prepared()
-    from benchmarks import costs, speed, storage
+    from benchmarks import alternatives, costs, speed, storage
     from benchmarks.table import Figure, as_json, shown
     from competition.files import write_json
     from competition.terminal import console, ignore_known_warnings, say
@@ -50,6 +50,9 @@ def main() -> None:
         "index": storage.index,
         "memory": storage.memory,
         "reference": speed.reference,
+        "compiled": alternatives.compiled,
+        "filled": alternatives.filled,
+        "freed": alternatives.freed,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(measures)}")

@@ -7,7 +7,7 @@ its last step: reading, decoding, transforms, all callbacks.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from fastai.metrics import error_rate
 from fastai.vision.augment import Resize, aug_transforms
 from fastai.vision.data import ImageDataLoaders
 from fastai.vision.learner import vision_learner
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
@@ -151,21 +151,42 @@ class Ours:
 
 
 def limit(task: Task, ours: Ours, precision: str) -> float:
-    """The network alone: forward, backward and fused AdamW on one batch that is there already."""
+    """The network alone, on one batch that is there already; images a second."""
     model = ours.workshop(precision).learner.model.train()
-    images = torch.randn(task.batch, 3, task.size, task.size, device=task.device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(2, (task.batch,), device=task.device)
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    steps = network_alone(task, model, model)
     with not_deterministic():
-        for epoch in range(2):
-            if epoch:
-                started = now()
-            for _ in range(task.steps):
-                functional.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                optimizer.zero_grad()
-    return task.steps * task.batch / (now() - started)
+        steps(task.steps)
+        return task.steps * task.batch / steps(task.steps)
+
+
+def network_alone(
+    task: Task, model: nn.Module, run: Callable[[Tensor], Tensor]
+) -> Callable[[int], float]:
+    """Forward, backward and fused AdamW on one random batch, the same for every model.
+
+    Args:
+        task: How large it is, and where.
+        model: Whose parameters are trained.
+        run: The forward pass, such as the model itself.
+
+    Returns:
+        Makes so many steps and says how many seconds they took.
+    """
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randn(task.batch, 3, task.size, task.size, generator=draws).to(task.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(2, (task.batch,), generator=draws).to(task.device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+
+    def steps(count: int) -> float:
+        started = now()
+        for _ in range(count):
+            functional.cross_entropy(run(images), labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+        return now() - started
+
+    return steps
 
 
 def stock(task: Task) -> float:

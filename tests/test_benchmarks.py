@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
 import pytest
 from rich.console import Console
@@ -81,7 +82,7 @@ def test_an_unknown_figure_is_refused() -> None:
 def test_each_figure_of_training_can_be_measured(tmp_path: Path) -> None:
     small = ("--images", 8, "--batch", 4, "--size", 32, "--rounds", 1, "--network", "resnet18")
     places = ("--folder", tmp_path / "photos", "--output", tmp_path / "bench.json")
-    names = ("speed", "determinism", "ledger", "resume", "decode")
+    names = ("speed", "determinism", "ledger", "resume", "decode", "filled", "freed")
     answer = benchmarks(*names, *small, *places)
     assert answer.returncode == 0, answer.stderr
     figures = json.loads((tmp_path / "bench.json").read_text())["figures"]
@@ -91,8 +92,21 @@ def test_each_figure_of_training_can_be_measured(tmp_path: Path) -> None:
         "step time",
         "resumed run's extra time",
         *["decoding the cache"] * 2,
+        *["resnet18"] * 3,
     ]
     assert all(each["value"] == each["value"] for each in figures)
+
+
+@pytest.mark.slow  # compiles a network twice
+@pytest.mark.skipif(which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_is_compared(tmp_path: Path) -> None:
+    small = ("--images", 8, "--batch", 4, "--size", 32, "--rounds", 1, "--network", "resnet18")
+    places = ("--folder", tmp_path / "photos", "--output", tmp_path / "bench.json")
+    answer = benchmarks("compiled", *small, *places)
+    assert answer.returncode == 0, answer.stderr
+    figures = json.loads((tmp_path / "bench.json").read_text())["figures"]
+    assert [each["what"] for each in figures] == ["resnet18, fp32, speed", "resnet18, bf16, speed"]
+    assert all("bits" in each["seen"] for each in figures)
 
 
 @pytest.mark.slow  # builds four networks
