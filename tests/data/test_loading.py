@@ -153,13 +153,18 @@ def test_a_users_division_by_255_is_not_done_again(make_loaders: MakeLoaders) ->
     assert normalised.min() < -1
 
 
-def test_normalising_is_fastais_in_the_memory_of_the_batch() -> None:
-    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_normalising_is_fastais_in_the_memory_of_the_batch(order: torch.memory_format) -> None:
+    images = torch.rand(2, 3, 8, 9, generator=torch.Generator().manual_seed(0))
     theirs = Normalize.from_stats(*imagenet_stats, cuda=False)(TensorImage(images))
-    batch = TensorImage(images.clone())
+    batch = TensorImage(images.clone(memory_format=order))
     normalise = Normalise.from_stats(*imagenet_stats, cuda=False)
     ours = normalise(batch)
     assert ours.data_ptr() == batch.data_ptr()
+    assert isinstance(ours, TensorImage)
+    assert ours.is_contiguous(memory_format=order)
+    pixel_by_pixel = images.mul(1 / normalise.std).sub(normalise.mean / normalise.std)
+    assert torch.equal(ours.as_subclass(torch.Tensor), pixel_by_pixel)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(normalise.decode(ours).as_subclass(torch.Tensor), images)
 

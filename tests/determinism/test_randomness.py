@@ -15,6 +15,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from competition.determinism import randomness
 from competition.determinism.randomness import Key
 
 unhurried = settings(deadline=None)  # a busy machine is no failure
@@ -186,6 +187,28 @@ def test_seeded_generators_draw_the_same_again() -> None:
     key.seed_generators()
     assert [draws(), draws()] == first
     assert first[0] != first[1]
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_torch_is_seeded_as_by_its_own_function(
+    on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    plain = torch.manual_seed
+
+    def noted(seed: int) -> torch.Generator:
+        seeds.append(seed)
+        return plain(seed)
+
+    monkeypatch.setattr(torch, "manual_seed", noted)
+    monkeypatch.setattr(randomness, "_on_gpu", lambda: on_gpu)
+    key = Key((13, "M27g"))
+    key.seed_generators()
+    drawn = torch.rand(7)
+    # All devices, where there are others than the CPU.
+    assert seeds == [key.of("torch").integer(63)] * on_gpu
+    plain(key.of("torch").integer(63))
+    assert torch.equal(drawn, torch.rand(7))
 
 
 @unhurried
