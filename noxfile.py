@@ -39,14 +39,14 @@ def matrices(session: nox.Session) -> None:
 def reproducibility(session: nox.Session) -> None:
     """Train one member of each network twice and compare every bit; `-- --all` takes all ten."""
     install(session)
-    session.run("competition", "twins", "--profile", "fixture", *session.posargs)
+    session.run("twinrun", "twins", "--profile", "fixture", *session.posargs)
 
 
 @nox.session(default=False)
 def full_train(session: nox.Session) -> None:
     """Train all members, blend, write the submission; `-- --data DIR` names the real data."""
     install(session)
-    session.run("competition", "run", "--without-data", "fixture", *session.posargs)
+    session.run("twinrun", "run", "--without-data", "fixture", *session.posargs)
 
 
 if Path("template").is_dir():  # not in a project that was made from it

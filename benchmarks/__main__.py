@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from competition.determinism.environment import set_up, start_over_prepared
+from twinrun.process import start_over_prepared
+from twinrun.repro.environment import set_up
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def main() -> None:
     start_over_prepared()
     from benchmarks import alternatives, costs, speed, storage
     from benchmarks.table import Figure, as_json, shown
-    from competition.files import write_json
-    from competition.terminal import console, ignore_known_warnings, say
+    from twinrun.console import console, ignore_known_warnings, say
+    from twinrun.files import write_json
 
     measures: dict[str, Callable[[Given, Callable[[str], None]], list[Figure]]] = {
         "speed": speed.measure,

@@ -125,8 +125,8 @@ def _speeds(what: str, against: str, found: dict[str, list[float]], other: str) 
 
 def _one_speed(folder: str, images: str, size: str, batch: str, threads: str, kind: str) -> float:
     """Images a second of Twinrun in this process."""
-    from competition.determinism.environment import set_up
-    from competition.terminal import console
+    from twinrun.console import console
+    from twinrun.repro.environment import set_up
 
     console.quiet = True
     environment = set_up(threads=int(threads))

@@ -28,15 +28,15 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from benchmarks.drawing import HELD_OUT
-from competition.data.caching import cached_pixels, with_pixels
-from competition.data.index import build_index
-from competition.data.pixels import Pixels
-from competition.determinism.ledger import Ledger
-from competition.settings import Settings
-from competition.settings_file import read_settings
-from competition.training.fitting import fit_phases
-from competition.training.members import Workshop, open_workshop
-from competition.training.recording import Recorder
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.index import build_index
+from twinrun.data.pixels import Pixels
+from twinrun.repro.ledger import Ledger
+from twinrun.train.fit import fit_phases
+from twinrun.train.members import TrainingSetup, set_up_training
+from twinrun.train.recorder import Recorder
 
 SETTINGS = """
 [competition]
@@ -128,10 +128,10 @@ class Ours:
         fit_phases(workshop.learner, workshop.member, recorder, None, lambda *_: [])
         return clock.seconds
 
-    def workshop(self, precision: str) -> Workshop:
+    def workshop(self, precision: str) -> TrainingSetup:
         """The member, untrained."""
         settings = self._settings(precision)
-        return open_workshop("m", settings, self.index, self.pixels, self.environment)
+        return set_up_training("m", settings, self.index, self.pixels, self.environment)
 
     def _settings(self, precision: str) -> Settings:
         task = self.task

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from benchmarks.contestants import Ours, not_deterministic
 from benchmarks.speed import task_of
 from benchmarks.table import Figure, alternated, ratio
-from competition.training.recording import RecordBatch, RecordStep
+from twinrun.train.recorder import RecordBatch, RecordStep
 
 if TYPE_CHECKING:
     from benchmarks.__main__ import Given
@@ -42,7 +42,7 @@ def ledger(given: Given, told: Callable[[str], None]) -> list[Figure]:
     """A step with rows of the ledger and without.
 
     On a CPU the time spent on the ledger is measured within the very steps that it is compared
-    with, which what else goes on in a machine cannot change. On a GPU work goes on while the host
+    with, which what else resumes in a machine cannot change. On a GPU work resumes while the host
     is ahead of it, so that only whole steps of either kind can be compared, in turns.
     """
     ours = Ours(task_of(given, "resnet18", "1300 px"), given.environment)
@@ -153,7 +153,7 @@ def _wait_for_checkpoint(process: subprocess.Popen[bytes], run: Path) -> None:
 
 
 def _competition(folder: Path, run: str, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "competition", "train", "--quiet", "--run", run, *options]
+    command = [sys.executable, "-m", "twinrun", "train", "--quiet", "--run", run, *options]
     command += ["--config", str(folder / "bf16.toml"), "--out", str(folder / "runs")]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 

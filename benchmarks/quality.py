@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from competition.determinism.environment import set_up, start_over_prepared
+from twinrun.process import start_over_prepared
+from twinrun.repro.environment import set_up
 
 SETTINGS = """
 [competition]
@@ -45,8 +46,8 @@ unfrozen_rates = [{rate}, {rate}]
 def main() -> None:
     """Train with each seed, in turns; print the losses, their means and spread."""
     start_over_prepared()
-    from competition.files import write_json
-    from competition.terminal import console, ignore_known_warnings, say
+    from twinrun.console import console, ignore_known_warnings, say
+    from twinrun.files import write_json
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -83,14 +84,14 @@ def main() -> None:
 
 def ours(given: argparse.Namespace, seed: int) -> float:
     """Test log loss of a member, in nats."""
-    from competition.data.caching import cached_pixels, with_pixels
-    from competition.data.index import build_index
-    from competition.determinism.ledger import Ledger
-    from competition.settings_file import read_settings
-    from competition.terminal import console
-    from competition.training.fitting import fit_phases
-    from competition.training.members import open_workshop
-    from competition.training.recording import Recorder
+    from twinrun.config.reading import read_settings
+    from twinrun.console import console
+    from twinrun.data.cache import cached_pixels, with_pixels
+    from twinrun.data.index import build_index
+    from twinrun.repro.ledger import Ledger
+    from twinrun.train.fit import fit_phases
+    from twinrun.train.members import set_up_training
+    from twinrun.train.recorder import Recorder
 
     config = given.output.parent / "quality.toml"
     config.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,7 @@ def ours(given: argparse.Namespace, seed: int) -> float:
     pixels = cached_pixels(index, settings.data_folder, settings.cached_sizes(), given.cache)
     console.quiet = False
     environment = set_up(threads=given.threads)
-    workshop = open_workshop("m", settings, with_pixels(index, pixels), pixels, environment)
+    workshop = set_up_training("m", settings, with_pixels(index, pixels), pixels, environment)
     recorder = Recorder(Ledger({}), "epoch")
     fit_phases(workshop.learner, workshop.member, recorder, None, lambda *_: [])
     return _loss(workshop.predictions()["test.csv"], given.folder)
@@ -145,8 +146,8 @@ def stock(given: argparse.Namespace, seed: int) -> float:
 
 
 def _loss(table: pd.DataFrame, folder: Path) -> float:
-    from competition.ensemble.scoring import score
-    from competition.files import read_csv
+    from twinrun.files import read_csv
+    from twinrun.metrics import score
 
     solution = read_csv(folder / "solution.csv", all_text=True)
     labels = dict(zip(solution.iloc[:, 0], solution.iloc[:, 1], strict=True))

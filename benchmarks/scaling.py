@@ -1,7 +1,7 @@
 """Two nodes of one core each against one core: how much sooner, and what Ray takes of it.
 
-`python -m benchmarks.scaling`: equal members on drawn photos, trained by `competition run` one
-after the other, and by `competition run --ray` on two nodes that run already, in turns. Wall times
+`python -m benchmarks.scaling`: equal members on drawn photos, trained by `twinrun run` one
+after the other, and by `twinrun run --ray` on two nodes that run already, in turns. Wall times
 are of the whole command: start, checks, trainings, blend, report.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.drawing import draw_photos
-from competition.terminal import say
+from twinrun.console import say
 
 MEMBER = "[members.m{number}]\n"
 SETTINGS = """

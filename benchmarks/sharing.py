@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.cluster.sharing import share_images
-from competition.cluster.storage import Storage
-from competition.data.decoding import bytes_digest
-from competition.data.pixels import Pixels
-from competition.terminal import console, say
+from twinrun.cluster.share import share_images
+from twinrun.cluster.storage import Storage
+from twinrun.console import console, say
+from twinrun.data.decoding import bytes_digest
+from twinrun.data.pixels import Pixels
 
 ROWS, COLUMNS = 224, 336
 SMALL_FILES = 20

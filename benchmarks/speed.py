@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from benchmarks.contestants import Ours, Task, limit, plain, stock
 from benchmarks.drawing import draw_photos
 from benchmarks.table import Figure, alternated, ratio
-from competition.settings_file import read_settings
-from competition.terminal import clock
+from twinrun.config.reading import read_settings
+from twinrun.console import clock
 
 if TYPE_CHECKING:
     from benchmarks.__main__ import Given

@@ -18,11 +18,11 @@ from PIL import Image
 from benchmarks.contestants import SETTINGS
 from benchmarks.drawing import SIZES, draw_photos, draw_small
 from benchmarks.table import Figure, alternated, ratio
-from competition.data.caching import cached_pixels
-from competition.data.index import build_index
-from competition.settings import Settings
-from competition.settings_file import read_settings
-from competition.terminal import console
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.console import console
+from twinrun.data.cache import cached_pixels
+from twinrun.data.index import build_index
 
 if TYPE_CHECKING:
     from benchmarks.__main__ import Given
@@ -169,9 +169,9 @@ def _anonymous_memory(folder: Path) -> float:
     """MB, of this process, after as many batches as an epoch of the larger number has."""
     import torch
 
-    from competition.data.caching import with_pixels
-    from competition.determinism.environment import set_up
-    from competition.training.members import open_workshop
+    from twinrun.data.cache import with_pixels
+    from twinrun.repro.environment import set_up
+    from twinrun.train.members import set_up_training
 
     console.quiet = True
     settings = read_settings(folder / "benchmark.toml")
@@ -179,7 +179,7 @@ def _anonymous_memory(folder: Path) -> float:
     index = build_index(settings)
     pixels = cached_pixels(index, folder, settings.cached_sizes(), folder / "cache")
     index = with_pixels(index, pixels)
-    workshop = open_workshop("m", settings, index, pixels, environment)
+    workshop = set_up_training("m", settings, index, pixels, environment)
     total, batches = torch.zeros(()), 0
     while batches < _BATCHES:
         for images, _ in workshop.loaders.train:

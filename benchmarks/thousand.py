@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from competition.determinism.environment import set_up, start_over_prepared
+from twinrun.process import start_over_prepared
+from twinrun.repro.environment import set_up
 
 if TYPE_CHECKING:
-    from competition.pipeline import Prepared
-    from competition.settings import Settings
+    from twinrun.config.settings import Settings
+    from twinrun.prepare import Prepared
 
 CLASSES = ("a", "b", "c")
 _LEDGER_EPOCHS = (2, 6)
@@ -69,14 +70,14 @@ def networks(given: Given) -> list[Seen]:
 
     A checkpoint in the second phase holds weights and buffers, and two averages of each parameter.
     """
-    from competition.settings_file import read_settings
-    from competition.training.members import open_workshop
+    from twinrun.config.reading import read_settings
+    from twinrun.train.members import set_up_training
 
     found = []
     for name in sorted({member.network for member in read_settings().members.values()}):
         prepared = _small_run(given.folder / "networks", name, 2)
         parts = (prepared.settings, prepared.index, prepared.pixels, prepared.environment)
-        model = open_workshop("m", *parts).learner.model
+        model = set_up_training("m", *parts).learner.model
         weights = sum(each.nbytes for each in model.state_dict().values())
         averages = 2 * sum(each.nbytes for each in model.parameters())
         found.append(Seen("weights", name, weights / 1e6, "MB"))
@@ -86,7 +87,7 @@ def networks(given: Given) -> list[Seen]:
 
 def ledger(given: Given) -> list[Seen]:
     """Bytes of ledger.parquet by step: of two trainings the difference."""
-    from competition.training.members import train_member
+    from twinrun.train.members import train_member
 
     sizes, steps = [], []
     for epochs in _LEDGER_EPOCHS:
@@ -102,9 +103,9 @@ def ledger(given: Given) -> list[Seen]:
 
 def images(given: Given) -> list[Seen]:
     """What an index of many rows takes: seconds, bytes."""
-    from competition.data.folds import fold_ids
-    from competition.data.groups import copies, look_alikes
-    from competition.data.index import data_digest
+    from twinrun.audit.duplicates import copies, look_alikes
+    from twinrun.data.folds import fold_ids
+    from twinrun.data.index import data_digest
 
     found = []
     for count in given.images:
@@ -128,9 +129,9 @@ def images(given: Given) -> list[Seen]:
 
 def members(given: Given) -> list[Seen]:
     """What a run of many members takes that are complete: locks, record, digests, blends."""
-    from competition import submitting
-    from competition.files import sha256_file
-    from competition.pipeline import keep_record
+    from twinrun import submit
+    from twinrun.files import sha256_file
+    from twinrun.prepare import keep_record
 
     large = given.folder / "large"
     large.write_bytes(np.random.default_rng(0).bytes(100_000_000))
@@ -138,12 +139,12 @@ def members(given: Given) -> list[Seen]:
     large.unlink()
     # What is imported for the first time is no member's.
     few = _complete_run(given, 2)
-    submitting.chosen_blend(few.folder, _with_method(few.settings, "optimised"))
+    submit.chosen_blend(few.folder, _with_method(few.settings, "optimised"))
     for count in sorted({*given.members, *given.fitted}):
         run, many = _complete_run(given, count), f"{count:,} members"
         if count in given.fitted:
             fit = _with_method(run.settings, "optimised")
-            work = partial(submitting.chosen_blend, run.folder, fit)
+            work = partial(submit.chosen_blend, run.folder, fit)
             found.append(_timed("fitted weights", many, work))
         if count in given.members:
             folders = [run.member_folder(name) for name in run.settings.members]
@@ -159,8 +160,8 @@ def members(given: Given) -> list[Seen]:
 
 def report(given: Given) -> list[Seen]:
     """Seconds and size of the page of a run with so many members."""
-    from competition.delivery.report import write_report
-    from competition.pipeline import keep_record
+    from twinrun.prepare import keep_record
+    from twinrun.report.report import write_report
 
     found = []
     for count in given.members:
@@ -178,8 +179,8 @@ def _checked(folder: Path) -> Seen:
 
     The images are of 336 x 448 pixels, as those of a photo of 4:3 for 224 px, and in memory.
     """
-    from competition.data.decoding import bytes_digest
-    from competition.data.stored import ARRAY, damaged_rows
+    from twinrun.data.cache_files import ARRAY, damaged_rows
+    from twinrun.data.decoding import bytes_digest
 
     shape = (336, 448, 3)
     images = np.random.default_rng(0).integers(0, 256, (_CHECKED, *shape), dtype=np.uint8)
@@ -213,17 +214,17 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _held(folders: Sequence[Path]) -> None:
-    from competition.locks import held
+    from twinrun.locks import lock_trainings
 
-    with held(folders):
+    with lock_trainings(folders):
         pass
 
 
 def _blend(run: Prepared) -> None:
-    from competition import submitting
+    from twinrun import submit
 
     output = run.folder / "submission.csv"
-    submitting.blend_run(run.folder, run.settings, run.sample_path, output)
+    submit.blend_run(run.folder, run.settings, run.sample_path, output)
 
 
 def _with_method(settings: Settings, method: str) -> Settings:
@@ -235,8 +236,8 @@ def _small_run(folder: Path, network: str, epochs: int) -> Prepared:
     """A run of one member on small drawn images, prepared; nothing of it is there yet."""
     from benchmarks.contestants import SETTINGS
     from benchmarks.drawing import draw_small
-    from competition import pipeline
-    from competition.settings_file import read_settings
+    from twinrun import prepare
+    from twinrun.config.reading import read_settings
 
     draw_small(folder, _SMALL)
     (folder / "sample_submission.csv").write_text("ID,a,b\nt,0,0\n", encoding="utf-8")
@@ -252,7 +253,7 @@ def _small_run(folder: Path, network: str, epochs: int) -> Prepared:
     path = folder / "thousand.toml"
     path.write_text(text.replace("unfrozen = 2", f"unfrozen = {epochs}"), encoding="utf-8")
     settings = read_settings(path, changes=["data.duplicates=keep"])
-    return pipeline.prepare(settings, folder / "runs" / "full")
+    return prepare.prepare(settings, folder / "runs" / "full")
 
 
 def _index(count: int) -> pd.DataFrame:
@@ -278,10 +279,10 @@ def _index(count: int) -> pd.DataFrame:
 
 def _complete_run(given: Given, count: int) -> Prepared:
     """A run of so many complete members, whose predictions were drawn."""
-    from competition import pipeline
-    from competition.data.index import data_digest
-    from competition.files import sha256_file, write_csv, write_json
-    from competition.settings_file import read_settings
+    from twinrun import prepare
+    from twinrun.config.reading import read_settings
+    from twinrun.data.index import data_digest
+    from twinrun.files import sha256_file, write_csv, write_json
 
     folder = given.folder / f"members-{count}"
     with suppress(FileNotFoundError):
@@ -298,7 +299,7 @@ def _complete_run(given: Given, count: int) -> Prepared:
     )
     settings = read_settings(config)
     index = _index(10 * given.held_out)
-    run = pipeline.Prepared(
+    run = prepare.Prepared(
         settings=settings,
         folder=folder / "runs" / "full",
         index=index,
@@ -310,7 +311,7 @@ def _complete_run(given: Given, count: int) -> Prepared:
     )
     run.folder.mkdir(parents=True)
     index.to_parquet(run.folder / "index.parquet", index=False)
-    held, test = run.train.iloc[: given.held_out], index[index["part"] == "test"]
+    lock_trainings, test = run.train.iloc[: given.held_out], index[index["part"] == "test"]
     sample = pd.DataFrame(0.0, index=range(len(test)), columns=list(CLASSES))
     sample.insert(0, "ID", test["id"].to_numpy())
     write_csv(run.sample_path, sample)
@@ -323,11 +324,11 @@ def _complete_run(given: Given, count: int) -> Prepared:
             "seconds": 1.0,
         }
     )
-    numbers = held["label"].map(CLASSES.index).to_numpy()
+    numbers = lock_trainings["label"].map(CLASSES.index).to_numpy()
     for number, name in enumerate(names):
         member, draws = run.member_folder(name), np.random.default_rng(number)
         write_csv(member / "history.csv", history)
-        for file, rows in (("valid.csv", held), ("test.csv", test)):
+        for file, rows in (("valid.csv", lock_trainings), ("test.csv", test)):
             values = draws.uniform(0.1, 1.0, (len(rows), len(CLASSES)))
             if file == "valid.csv":
                 values[np.arange(len(rows)), numbers] += draws.uniform(0.2, 1.0)
@@ -339,7 +340,7 @@ def _complete_run(given: Given, count: int) -> Prepared:
             write_csv(member / file, table)
         record = {
             "identity": run.identity(name),
-            "images": {"train": len(run.train), "valid": len(held), "test": len(test)},
+            "images": {"train": len(run.train), "valid": len(lock_trainings), "test": len(test)},
             "scores": {"valid_loss": 0.7, "accuracy": 0.75, "error_rate": 0.25},
             "files": {file: sha256_file(member / file) for file in ("valid.csv", "test.csv")},
             "seconds": 1.0,
@@ -354,8 +355,8 @@ def main() -> None:
     from rich.table import Table
 
     from benchmarks.table import machine
-    from competition.files import write_json
-    from competition.terminal import console, ignore_known_warnings
+    from twinrun.console import console, ignore_known_warnings
+    from twinrun.files import write_json
 
     measures = {
         "networks": networks,

@@ -21,9 +21,9 @@ READ_FROM_DATA = "read from the data folder"
 # Files that every project shares with the engine's repository, byte for byte. Tests are shared
 # where they need neither this competition's settings nor its drawn photos.
 COMMON = (
-    "competition/**/*.py",
-    "competition/delivery/page/*",
-    "competition/delivery/texts/*",
+    "twinrun/**/*.py",
+    "twinrun/report/page/*",
+    "twinrun/package/texts/*",
     "docs/audit.md",
     "docs/blending.md",
     "docs/cluster.md",
@@ -48,10 +48,11 @@ COMMON = (
     "tests/test_files.py",
     "tests/test_locks.py",
     "tests/data/test_splits.py",
-    "tests/determinism/*.py",
-    "tests/ensemble/*.py",
-    "tests/proof/test_divergence.py",
-    "tests/training/test_checkpoints.py",
+    "tests/repro/*.py",
+    "tests/blend/*.py",
+    "tests/test_metrics.py",
+    "tests/compare/test_first_difference.py",
+    "tests/train/test_checkpoints.py",
 )
 COMMON_WORKFLOWS = (".github/workflows/ci.yml", ".github/workflows/full_train.yml")
 
@@ -179,14 +180,16 @@ def pyproject(answers: Answers) -> str:
     """The engine's pyproject.toml under the project's name, description and licence."""
     licence = {"none": "LicenseRef-Proprietary"}.get(answers["licence"], answers["licence"])
     text = (ENGINE / "pyproject.toml").read_text(encoding="utf-8")
-    text = _replaced(text, r'^name = "competition"$', f"name = {toml(answers['project_slug'])}")
+    text = _replaced(text, r'^name = "twinrun"$', f"name = {toml(answers['project_slug'])}")
+    # The extra "dev" holds other extras of the same distribution.
+    text = _replaced(text, r'^    "twinrun(?=\[)', f'    "{answers["project_slug"]}')
     text = _replaced(text, r'^files = \["benchmarks", ', "files = [")
     described = f"description = {toml(answers['competition_name'])}"
     text = _replaced(text, r"^description = .*$", described)
     text = _replaced(text, r"^license = .*$", f'license = "{licence}"')
-    files = '["LICENSE", "competition/LICENSE"]'
+    files = '["LICENSE", "twinrun/LICENSE"]'
     if answers["licence"] == "none":
-        files = '["competition/LICENSE"]'
+        files = '["twinrun/LICENSE"]'
     return _replaced(text, r"^license-files = .*$", f"license-files = {files}")
 
 
@@ -219,7 +222,7 @@ def common_files(answers: Answers) -> dict[str, Path]:
         for pattern in patterns
         for path in sorted(ENGINE.glob(pattern))
     }
-    files["competition/LICENSE"] = ENGINE / "LICENSE"
+    files["twinrun/LICENSE"] = ENGINE / "LICENSE"
     if answers["licence"] == "Apache-2.0":
         files["LICENSE"] = ENGINE / "LICENSE"
     return files

@@ -2,6 +2,6 @@
 
 import os
 
-# As `competition` starts itself: two threads of OpenMP on a busy machine otherwise wait for each
+# As `twinrun` starts itself: two threads of OpenMP on a busy machine otherwise wait for each
 # other for most of a minute. It is read once, when torch is imported, and changes no bit.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -45,7 +45,7 @@ mixup = 0.0
 weights = {{ a = 2.0, b = 1.0 }}
 """
 
-Competition = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True)
@@ -68,16 +68,18 @@ def small_toml(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def competition(tmp_path: Path) -> Competition:
-    """Run `python -m competition ARGUMENTS` in a process of its own, in the temporary folder.
+def twinrun(tmp_path: Path) -> Command:
+    """Run `python -m twinrun ARGUMENTS` in a process of its own, in the temporary folder or `cwd`.
 
     Keyword arguments are added to its environment. What it printed is in stdout and stderr.
     """
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "competition", *map(str, arguments)],
-            cwd=tmp_path,
+            [sys.executable, "-m", "twinrun", *map(str, arguments)],
+            cwd=cwd,
             env={**os.environ, "COLUMNS": "120", **environment},
             capture_output=True,
             text=True,

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.data.audit import audit
-from competition.data.pixels import Pixels
-from competition.data.stored import in_blocks
-from competition.settings import Settings
+from twinrun.audit.audit import audit
+from twinrun.config.settings import Settings
+from twinrun.data.cache_files import in_blocks
+from twinrun.data.pixels import Pixels
 
 SIZE = 32
 _BYTES = SIZE * SIZE * 3

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from competition.ensemble.heldout import HeldOut
-from competition.settings import Settings
-from competition.settings_file import read_settings
+from twinrun.blend.held_out import HeldOut
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
 
 Values = npt.NDArray[np.float64]
 

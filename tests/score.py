@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from competition.ensemble.probabilities import read_probabilities
-from competition.ensemble.scoring import log_loss
-from competition.files import read_csv
+from twinrun.blend.probabilities import read_probabilities
+from twinrun.files import read_csv
+from twinrun.metrics import log_loss
 
 SOLUTION = Path(__file__).with_name("fixture") / "solution.csv"
 

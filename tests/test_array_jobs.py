@@ -17,17 +17,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from competition import pipeline, submitting, work
-from competition.commands import running
-from competition.ensemble import heldout, out_of_fold
-from competition.errors import InputError
-from competition.files import whole_file
-from competition.locks import turn
-from competition.settings import Settings
-from competition.settings_file import read_settings
 from tests.conftest import FIXTURE, ROOT, SMALL
 from tests.kills.sameness import differing_runs, left_over, manifest
 from tests.kills.test_folds import differing_folds
+from twinrun import prepare, submit, train_run
+from twinrun.blend import held_out, out_of_fold
+from twinrun.cli import run as run_command
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError
+from twinrun.files import whole_file
+from twinrun.locks import lock_record
 
 # The serial run is shared by the tests of this file.
 pytestmark = pytest.mark.xdist_group("array jobs")
@@ -44,7 +44,7 @@ def settings_in(folder: Path) -> Settings:
 def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     changes = [part for change in CHANGES for part in ("--set", change)]
     return subprocess.Popen(
-        [sys.executable, "-m", "competition", *arguments, "--config", "small.toml", *changes],
+        [sys.executable, "-m", "twinrun", *arguments, "--config", "small.toml", *changes],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -60,16 +60,16 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def serial(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Prepared:
+def serial(tmp_path_factory: pytest.TempPathFactory) -> prepare.Prepared:
     """A run that one process has trained, one training after the other."""
     folder = tmp_path_factory.mktemp("serial")
-    prepared = pipeline.prepare(settings_in(folder), folder / "runs" / "full")
-    work.train(prepared, [], time.perf_counter())
+    prepared = prepare.prepare(settings_in(folder), folder / "runs" / "full")
+    train_run.train(prepared, [], time.perf_counter())
     return prepared
 
 
 @pytest.fixture
-def run(serial: pipeline.Prepared, tmp_path: Path) -> pipeline.Prepared:
+def run(serial: prepare.Prepared, tmp_path: Path) -> prepare.Prepared:
     """A copy of it in which both folds of member a are complete, and nobody put them together."""
     folder = tmp_path / "full"
     shutil.copytree(serial.folder, folder)
@@ -78,29 +78,29 @@ def run(serial: pipeline.Prepared, tmp_path: Path) -> pipeline.Prepared:
     return of(serial, folder)
 
 
-def of(prepared: pipeline.Prepared, folder: Path) -> pipeline.Prepared:
-    fields = {name: getattr(prepared, name) for name in pipeline.Prepared.__dataclass_fields__}
-    return pipeline.Prepared(**{**fields, "folder": folder})
+def of(prepared: prepare.Prepared, folder: Path) -> prepare.Prepared:
+    fields = {name: getattr(prepared, name) for name in prepare.Prepared.__dataclass_fields__}
+    return prepare.Prepared(**{**fields, "folder": folder})
 
 
-def record(run: pipeline.Prepared, name: str) -> dict[str, Any]:
+def record(run: prepare.Prepared, name: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((run.member_folder(name) / "member.json").read_bytes())
     return content
 
 
-def begun(run: pipeline.Prepared, *names: str) -> work.Work:
+def begun(run: prepare.Prepared, *names: str) -> train_run.Work:
     """As a process has it that has just come to the end of these trainings."""
-    return work.Work(run, run.settings.asked(names), {})
+    return train_run.Work(run, run.settings.asked(names), {})
 
 
-def members_of_manifest(run: pipeline.Prepared) -> list[str]:
+def members_of_manifest(run: prepare.Prepared) -> list[str]:
     content = json.loads((run.folder / "manifest.json").read_bytes())["content"]
     return list(content["members"])
 
 
 @pytest.mark.cluster
 def test_processes_beside_each_other_train_a_run_as_one_does(
-    serial: pipeline.Prepared, tmp_path: Path
+    serial: prepare.Prepared, tmp_path: Path
 ) -> None:
     settings_in(tmp_path)
     names = ("a/fold-1", "a/fold-2", "b")
@@ -125,7 +125,7 @@ def test_processes_beside_each_other_train_a_run_as_one_does(
 
 
 def test_a_fold_with_another_seed_is_seen_to_differ(
-    serial: pipeline.Prepared, tmp_path: Path
+    serial: prepare.Prepared, tmp_path: Path
 ) -> None:
     shared = tmp_path / "full"
     shutil.copytree(serial.folder, shared)
@@ -134,7 +134,7 @@ def test_a_fold_with_another_seed_is_seen_to_differ(
     assert differing_folds(serial.folder, shared) == ["fold-2/test.csv"]
 
 
-def test_the_one_that_ends_last_puts_the_member_together(run: pipeline.Prepared) -> None:
+def test_the_one_that_ends_last_puts_the_member_together(run: prepare.Prepared) -> None:
     away = run.folder / "fold-2"
     run.member_folder("a/fold-2").rename(away)
     first, second = begun(run, "a/fold-1"), begun(run, "a/fold-2")
@@ -147,7 +147,7 @@ def test_the_one_that_ends_last_puts_the_member_together(run: pipeline.Prepared)
 
 
 def test_two_that_end_at_the_same_moment_put_it_together_once(
-    serial: pipeline.Prepared, run: pipeline.Prepared, monkeypatch: pytest.MonkeyPatch
+    serial: prepare.Prepared, run: prepare.Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each comes to the end of its fold before either looks at the other's.
     barrier = threading.Barrier(2)
@@ -157,8 +157,8 @@ def test_two_that_end_at_the_same_moment_put_it_together_once(
         together.append(arguments[0])
         return out_of_fold.put_together(*arguments)
 
-    monkeypatch.setattr(work, "put_together", put_together)
-    finished: list[work.Work] = []
+    monkeypatch.setattr(train_run, "put_together", put_together)
+    finished: list[train_run.Work] = []
 
     def end(name: str) -> None:
         own = begun(run, name)
@@ -177,7 +177,7 @@ def test_two_that_end_at_the_same_moment_put_it_together_once(
 
 
 def test_joining_a_member_leaves_what_another_process_writes_in_its_fold(
-    run: pipeline.Prepared,
+    run: prepare.Prepared,
 ) -> None:
     own = begun(run, "a/fold-2")
     with whole_file(run.member_folder("a/fold-1") / "checkpoint" / "state") as temporary:
@@ -189,26 +189,26 @@ def test_joining_a_member_leaves_what_another_process_writes_in_its_fold(
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
 def test_the_manifest_holds_all_members_whatever_the_order_in_which_processes_end(
-    serial: pipeline.Prepared, tmp_path: Path, order: Sequence[str]
+    serial: prepare.Prepared, tmp_path: Path, order: Sequence[str]
 ) -> None:
     run = of(serial, tmp_path / "full")
     for name in order:
         # The other one's process began before this one's member was there.
         shutil.copytree(serial.member_folder(name), run.member_folder(name))
-        pipeline.keep_record(run, time.perf_counter())
+        prepare.keep_record(run, time.perf_counter())
     assert members_of_manifest(run) == ["a", "b"]
     assert manifest(run.folder, ["a", "b"]) == manifest(serial.folder, ["a", "b"])
 
 
 def test_the_manifest_of_processes_that_end_at_the_same_moment_holds_all_members(
-    serial: pipeline.Prepared, tmp_path: Path
+    serial: prepare.Prepared, tmp_path: Path
 ) -> None:
     run, barrier = of(serial, tmp_path / "full"), threading.Barrier(2)
 
     def end(name: str) -> None:
         shutil.copytree(serial.member_folder(name), run.member_folder(name))
         barrier.wait(timeout=30)
-        pipeline.keep_record(run, time.perf_counter())
+        prepare.keep_record(run, time.perf_counter())
 
     threads = [threading.Thread(target=end, args=(name,)) for name in ("a", "b")]
     for thread in threads:
@@ -219,7 +219,7 @@ def test_the_manifest_of_processes_that_end_at_the_same_moment_holds_all_members
 
 
 def test_the_record_of_a_run_is_written_by_one_process_at_a_time(
-    serial: pipeline.Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serial: prepare.Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A turn removes unfinished files of the run's folder: none of a living process may be there.
     run = of(serial, tmp_path / "full")
@@ -231,13 +231,13 @@ def test_the_record_of_a_run_is_written_by_one_process_at_a_time(
         if path.parent == run.folder and not (run.folder / ".lock").exists():
             unlocked.append(path.name)
 
-    monkeypatch.setattr(work, "write_json", watched)
-    work.train(run, [], time.perf_counter())
+    monkeypatch.setattr(train_run, "write_json", watched)
+    train_run.train(run, [], time.perf_counter())
     assert unlocked == []
 
 
 def test_a_run_reads_the_held_out_predictions_of_each_training_once(
-    serial: pipeline.Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serial: prepare.Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings_in(tmp_path)
     shutil.copytree(serial.folder.parent, tmp_path / "runs")
@@ -247,18 +247,18 @@ def test_a_run_reads_the_held_out_predictions_of_each_training_once(
         read.append(path.parent.relative_to(tmp_path / "runs" / "full" / "members").as_posix())
         return original(path, classes)
 
-    original = heldout.read_held_out
-    for module in (heldout, submitting):
+    original = held_out.read_held_out
+    for module in (held_out, submit):
         monkeypatch.setattr(module, "read_held_out", watched)
-    running.run(config=tmp_path / "small.toml", out=tmp_path / "runs", changes=list(CHANGES))
+    run_command.run(config=tmp_path / "small.toml", out=tmp_path / "runs", changes=list(CHANGES))
     assert sorted(read) == ["a", "a/fold-1", "a/fold-2", "b"]
     assert (tmp_path / "runs" / "full" / "report.html").is_file()
 
 
-def test_a_training_returns_members_and_not_their_folds(run: pipeline.Prepared) -> None:
-    assert list(work.train(run, ["a"], time.perf_counter())) == ["a"]
-    assert list(work.train(run, ["b", "a"], time.perf_counter())) == ["a", "b"]
-    assert list(work.train(run, ["a/fold-1"], time.perf_counter())) == ["a"]
+def test_a_training_returns_members_and_not_their_folds(run: prepare.Prepared) -> None:
+    assert list(train_run.train(run, ["a"], time.perf_counter())) == ["a"]
+    assert list(train_run.train(run, ["b", "a"], time.perf_counter())) == ["a", "b"]
+    assert list(train_run.train(run, ["a/fold-1"], time.perf_counter())) == ["a"]
 
 
 def test_names_that_are_repeated_are_trained_once_and_in_the_settings_order(
@@ -275,7 +275,7 @@ def test_names_that_are_repeated_are_trained_once_and_in_the_settings_order(
 
 
 @pytest.mark.parametrize(
-    ("names", "what", "mend"),
+    ("names", "what", "fix"),
     [
         (["a/fold-3"], ["'a/fold-3'"], "a is trained as a/fold-1 to a/fold-2"),
         (["a/fold-01"], ["'a/fold-01'"], "a is trained as a/fold-1 to a/fold-2"),
@@ -286,22 +286,22 @@ def test_names_that_are_repeated_are_trained_once_and_in_the_settings_order(
     ],
 )
 def test_trainings_that_are_not_there_are_named_with_those_that_are(
-    tmp_path: Path, names: list[str], what: list[str], mend: str
+    tmp_path: Path, names: list[str], what: list[str], fix: str
 ) -> None:
     with pytest.raises(InputError) as refused:
         settings_in(tmp_path).asked(names)
     assert all(text in refused.value.what for text in what)
-    assert mend in refused.value.mend
+    assert fix in refused.value.fix
 
 
 @pytest.mark.cluster
 def test_a_fold_that_another_process_trains_is_refused_and_its_other_fold_is_not(
-    run: pipeline.Prepared,
+    run: prepare.Prepared,
 ) -> None:
-    with turn(run.member_folder("a/fold-1")):
+    with lock_record(run.member_folder("a/fold-1")):
         with pytest.raises(InputError, match="a/fold-1 is being trained by process"):
-            work.train(run, ["a"], time.perf_counter())
-        work.train(run, ["a/fold-2"], time.perf_counter())
+            train_run.train(run, ["a"], time.perf_counter())
+        train_run.train(run, ["a/fold-2"], time.perf_counter())
     assert (run.member_folder("a") / "member.json").is_file()
 
 
@@ -311,7 +311,7 @@ def array_script(folder: Path) -> Path:
     script = text.partition("```bash\n")[2].partition("```")[0]
     for written, here in (
         ("{M27g,M26c}/fold-{1..5}", "a/fold-{1..2}"),
-        ('competition train "$training"', 'python -m competition train "$training" $OPTIONS'),
+        ('twinrun train "$training"', 'python -m twinrun train "$training" $OPTIONS'),
     ):
         assert written in script
         script = script.replace(written, here)

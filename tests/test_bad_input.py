@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from competition import pipeline, work
-from competition.errors import InputError
-from competition.settings_file import read_settings
+from twinrun import prepare, train_run
+from twinrun.config.reading import read_settings
+from twinrun.errors import InputError
 
 FIXTURE = Path(__file__).with_name("fixture")
 CLASSES = ("leaf_rust", "stem_rust", "healthy_wheat")
@@ -67,7 +67,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *expected: str) -> No
 
 
 @pytest.fixture
-def refuses(competition: Command, small_toml: Path, tmp_path: Path) -> Callable[..., None]:
+def refuses(twinrun: Command, small_toml: Path, tmp_path: Path) -> Callable[..., None]:
     """Check that a command, by default `run` of the small competition, is refused."""
 
     def check(
@@ -76,7 +76,7 @@ def refuses(competition: Command, small_toml: Path, tmp_path: Path) -> Callable[
         command: str = "run",
         decoded: bool = False,
     ) -> None:
-        done = competition(command, "--config", small_toml, *options)
+        done = twinrun(command, "--config", small_toml, *options)
         assert_refused(done, *expected)
         # All of these are found before the first file of a run is written, and all that need no
         # decoding before the first image is decoded.
@@ -95,7 +95,7 @@ def prepare_refuses(small_toml: Path, data: Path, tmp_path: Path) -> Callable[..
     def check(*expected: str, changes: Sequence[str] = ()) -> None:
         settings = read_settings(small_toml, data=data, changes=changes)
         with pytest.raises(InputError) as caught:
-            pipeline.prepare(settings, tmp_path / "runs" / "full")
+            prepare.prepare(settings, tmp_path / "runs" / "full")
         assert caught.value.exit_code == 2
         for text in expected:
             assert text in str(caught.value)
@@ -260,15 +260,15 @@ def test_cuda_asked_for_where_there_is_none(
     prepare_refuses("run.device is 'cuda'", "'auto' or 'cpu'", changes=["run.device=cuda"])
 
 
-def test_debug_shows_the_traceback(competition: Command, small_toml: Path) -> None:
-    done = competition("run", "--config", small_toml, "--data", "nowhere", "--debug")
+def test_debug_shows_the_traceback(twinrun: Command, small_toml: Path) -> None:
+    done = twinrun("run", "--config", small_toml, "--data", "nowhere", "--debug")
     assert done.returncode != 0
     assert "Traceback (most recent call last)" in done.stderr
     assert "InputError: no data folder" in done.stderr
 
 
 def test_a_path_with_brackets_is_printed_as_it_is(
-    competition: Command, small_toml: Path, data: Path, tmp_path: Path
+    twinrun: Command, small_toml: Path, data: Path, tmp_path: Path
 ) -> None:
     # Brackets are markup to the library that prints; a closing one without its opener is an error.
     submission = Path("odd [red][", "name].csv")
@@ -276,13 +276,13 @@ def test_a_path_with_brackets_is_printed_as_it_is(
     rows = [f"{image_id},1,0,0" for image_id in ids_of_tests(data)]
     header = "ID," + ",".join(CLASSES)
     (tmp_path / submission).write_text("\n".join([header, *rows]), encoding="utf-8")
-    done = competition("validate", submission, "--config", small_toml, "--data", data)
+    done = twinrun("validate", submission, "--config", small_toml, "--data", data)
     assert done.returncode == 0, done
     assert str(submission) in done.stdout
 
 
-def test_an_unknown_option_is_answered_with_the_usage(competition: Command) -> None:
-    done = competition("train", "--outt", "elsewhere")
+def test_an_unknown_option_is_answered_with_the_usage(twinrun: Command) -> None:
+    done = twinrun("train", "--outt", "elsewhere")
     assert done.returncode == 2
     assert "Usage:" in done.stderr
     assert "--outt" in done.stderr
@@ -313,10 +313,10 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 @pytest.mark.slow  # a process that imports for ten seconds
 @pytest.mark.parametrize("small_disk", ["8k"], indirect=True)
 def test_a_disk_too_small_for_the_index(
-    competition: Command, small_toml: Path, data: Path, small_disk: Path
+    twinrun: Command, small_toml: Path, data: Path, small_disk: Path
 ) -> None:
     arguments = ("train", "a", "--config", small_toml, "--data", data, "--out", small_disk)
-    done = competition(*arguments, "--set", "run.cache=cache")
+    done = twinrun(*arguments, "--set", "run.cache=cache")
     assert_refused(done, f"cannot write {small_disk}", "o space left", "Free some space", "--out")
     assert [path for path in small_disk.rglob("*") if path.is_file()] == []
 
@@ -328,11 +328,11 @@ def test_a_disk_that_is_full_before_the_first_checkpoint_is_written(
     # In this process, because importing torch in another one takes longer than the training.
     changes = ["run.device=cpu", "recipe.epochs.unfrozen=0", "run.cache=cache"]
     settings = read_settings(small_toml, data=data, changes=changes)
-    run = pipeline.prepare(settings, small_disk / "full")
+    run = prepare.prepare(settings, small_disk / "full")
     with pytest.raises(InputError, match=r"cannot write .*checkpoint.*o space left") as caught:
-        work.train(run, ["a"], time.perf_counter())
+        train_run.train(run, ["a"], time.perf_counter())
     assert caught.value.exit_code == 2
-    assert "Free some space" in caught.value.mend
+    assert "Free some space" in caught.value.fix
     assert half_written(small_disk) == []
     assert list((run.member_folder("a") / "checkpoint").iterdir()) == []
 
@@ -341,7 +341,7 @@ def stopped(
     arguments: list[object], folder: Path, *, by: signal.Signals, once: Path
 ) -> subprocess.CompletedProcess[str]:
     """Start the command and send it a signal as soon as a file appears."""
-    command = [sys.executable, "-m", "competition", *map(str, arguments)]
+    command = [sys.executable, "-m", "twinrun", *map(str, arguments)]
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -381,7 +381,7 @@ sys.meta_path.insert(0, Finger())
 @unix
 @pytest.mark.slow  # tests/kills stops the training alone, without the imports
 def test_after_ctrl_c_the_same_command_goes_on(
-    competition: Command, small_toml: Path, data: Path, tmp_path: Path
+    twinrun: Command, small_toml: Path, data: Path, tmp_path: Path
 ) -> None:
     # Python itself runs this file when it starts.
     hook = tmp_path / "hook" / "sitecustomize.py"
@@ -390,12 +390,12 @@ def test_after_ctrl_c_the_same_command_goes_on(
     hooked = os.pathsep.join(filter(None, [str(hook.parent), os.environ.get("PYTHONPATH")]))
     arguments = ("train", "a", "--config", small_toml, "--data", data, *ONE_EPOCH)
 
-    done = competition(*arguments, PYTHONPATH=hooked)
-    command = shlex.join(["competition", *map(str, arguments)])
+    done = twinrun(*arguments, PYTHONPATH=hooked)
+    command = shlex.join(["twinrun", *map(str, arguments)])
     assert_refused(done, "stopped before the end", f"type the same command:\n{command}\n")
     assert half_written(tmp_path / "runs") == []
 
-    again = competition(*arguments)
+    again = twinrun(*arguments)
     assert again.returncode == 0, again
     assert (tmp_path / "runs" / "full" / "members" / "a" / "member.json").is_file()
 
@@ -414,6 +414,6 @@ def test_a_schedulers_sigterm_in_the_middle_of_the_training_is_a_ctrl_c(
         "stopped a ",
         " of 100001",
         "; its checkpoint is written",
-        "To go on, type the same command:\ncompetition train a ",
+        "To resume, rerun the same command:\ntwinrun train a ",
     )
     assert half_written(tmp_path / "runs") == []

@@ -14,14 +14,15 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from competition import submitting, summaries
-from competition.ensemble.calibrating import tempered
-from competition.ensemble.heldout import held_out_tables
-from competition.errors import InputError
-from competition.files import sha256_file, write_csv
-from competition.settings import Settings
-from tests.conftest import Competition
+from tests.conftest import Command
 from tests.predictions import drawn_labels, seeing, settings_for
+from twinrun import submit
+from twinrun.blend.held_out import held_out_tables
+from twinrun.blend.temperature import tempered
+from twinrun.cli import tables
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError
+from twinrun.files import sha256_file, write_csv
 
 CLASSES = ["a", "b", "c"]
 MEMBERS = {"good": 1.6, "fair": 1.3, "poor": 0.3, "noise": 0.0}
@@ -71,7 +72,7 @@ def test_the_submission_is_the_fitted_blend_and_blend_json_says_how(
     run: Path, tmp_path: Path, method: str
 ) -> None:
     settings = settings_of(tmp_path, method=method)
-    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
+    chosen = submit.blend_run(run, settings, None, run / "submission.csv")
     content = json.loads((run / "blend.json").read_text())
     assert content == chosen.content()
     assert content["weights"]["good"] > 0.5
@@ -91,10 +92,10 @@ def test_a_fitted_temperature_reaches_the_submission(tmp_path: Path) -> None:
     write_run(run, sure=6)
     alone = {"good": 1.0}
     settings = settings_of(tmp_path, method="arithmetic", calibrate=True, weights=alone)
-    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
+    chosen = submit.blend_run(run, settings, None, run / "submission.csv")
     assert chosen.temperature > 1.5
     plain = settings_of(tmp_path, weights=alone)
-    submitting.blend_run(run, plain, None, tmp_path / "plain.csv")
+    submit.blend_run(run, plain, None, tmp_path / "plain.csv")
     expected = tempered(by_id(tmp_path / "plain.csv").to_numpy(), chosen.temperature)
     np.testing.assert_allclose(by_id(run / "submission.csv").to_numpy(), expected, atol=1e-12)
 
@@ -103,10 +104,10 @@ def test_fixed_weights_are_the_default_and_nothing_of_them_is_fitted(
     run: Path, tmp_path: Path
 ) -> None:
     settings = settings_of(tmp_path, weights={"noise": 2.0, "good": 69.0})
-    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
+    chosen = submit.blend_run(run, settings, None, run / "submission.csv")
     assert chosen.weights == {"good": 69.0, "noise": 2.0}
     pairs = [(run / "members" / name / "test.csv", w) for name, w in chosen.weights.items()]
-    submitting.blend_files(pairs, settings, None, tmp_path / "files.csv")
+    submit.blend_files(pairs, settings, None, tmp_path / "files.csv")
     assert (tmp_path / "files.csv").read_bytes() == (run / "submission.csv").read_bytes()
     (candidate,) = json.loads((run / "blend.json").read_text())["candidates"]
     assert candidate["nested"] == candidate["fitted"]
@@ -118,12 +119,12 @@ def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
 ) -> None:
     other = tmp_path / "other"
     write_run(other, shuffled=True)
-    first = submitting.blend_run(
+    first = submit.blend_run(
         run, settings_of(tmp_path, method=method), None, run / "submission.csv"
     )
     names = list(reversed(MEMBERS))
     turned = settings_of(tmp_path, members=names, method=method)
-    second = submitting.blend_run(other, turned, None, other / "submission.csv")
+    second = submit.blend_run(other, turned, None, other / "submission.csv")
     assert (other / "blend.json").read_bytes() == (run / "blend.json").read_bytes()
     assert first.record() == second.record()
     rows = [sorted((each / "submission.csv").read_text().splitlines()) for each in (run, other)]
@@ -132,7 +133,7 @@ def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
     table = pd.read_csv(other / "members" / "good" / "valid.csv", dtype={"id": str})
     table.loc[0, CLASSES] = np.roll(table.loc[0, CLASSES].to_numpy(), 1)
     table.to_csv(other / "members" / "good" / "valid.csv", index=False)
-    third = submitting.blend_run(other, turned, None, other / "submission.csv")
+    third = submit.blend_run(other, turned, None, other / "submission.csv")
     assert third.content() != second.content()
 
 
@@ -141,7 +142,7 @@ def test_the_seed_decides_the_parts_and_the_index_keeps_groups_together(
 ) -> None:
     def nested(**options: Any) -> list[float]:
         settings = settings_of(tmp_path, method="optimised", **options)
-        return [each.nested for each in submitting.chosen_blend(run, settings).candidates]
+        return [each.nested for each in submit.chosen_blend(run, settings).candidates]
 
     first = nested()
     assert nested() == first
@@ -158,12 +159,12 @@ def test_members_without_a_common_image_cannot_be_fitted(run: Path, tmp_path: Pa
     path = run / "members" / "good" / "valid.csv"
     path.write_text("id,label,a,b,c\nelsewhere,a,1,0,0\n")
     with pytest.raises(InputError, match="no image was held out by every member"):
-        submitting.chosen_blend(run, settings_of(tmp_path, method="auto"))
-    chosen = submitting.blend_run(run, settings_of(tmp_path), None, run / "submission.csv")
+        submit.chosen_blend(run, settings_of(tmp_path, method="auto"))
+    chosen = submit.blend_run(run, settings_of(tmp_path), None, run / "submission.csv")
     assert chosen.images == 0
     # A member without a weight takes no part, and its images do not count.
     weights = {"fair": 1.0, "poor": 1.0}
-    few = submitting.chosen_blend(run, settings_of(tmp_path, method="auto", weights=weights))
+    few = submit.chosen_blend(run, settings_of(tmp_path, method="auto", weights=weights))
     assert set(few.weights) == {"fair", "poor"}
     assert few.images == 120
 
@@ -176,8 +177,8 @@ def test_files_with_weights_cannot_be_fitted(
 ) -> None:
     files = [(run / "members" / "good" / "test.csv", 1.0)]
     with pytest.raises(InputError, match="labels are known") as caught:
-        submitting.blend_files(files, settings_of(tmp_path, **blend), None, tmp_path / "o.csv")
-    assert "--method arithmetic" in caught.value.mend
+        submit.blend_files(files, settings_of(tmp_path, **blend), None, tmp_path / "o.csv")
+    assert "--method arithmetic" in caught.value.fix
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -187,24 +188,24 @@ def test_a_member_that_is_missing_is_left_out_where_the_settings_allow_it_and_sa
 ) -> None:
     (run / "members" / "fair" / "member.json").unlink()
     with pytest.raises(InputError, match=r"not complete in .*: fair") as refused:
-        submitting.blend_run(run, settings_of(tmp_path, method=method), None, run / "sub.csv")
-    assert "blend.allow_missing = true" in refused.value.mend
+        submit.blend_run(run, settings_of(tmp_path, method=method), None, run / "sub.csv")
+    assert "blend.allow_missing = true" in refused.value.fix
     assert not (run / "sub.csv").exists()
 
     allowed = settings_of(tmp_path, method=method, allow_missing=True)
-    chosen = submitting.blend_run(run, allowed, None, run / "submission.csv")
+    chosen = submit.blend_run(run, allowed, None, run / "submission.csv")
     assert "fair" not in chosen.weights
     content = json.loads((run / "blend.json").read_text())
     assert content["missing"] == ["fair"]
     assert "left out as blend.allow_missing allows: fair." in content["why"]
-    assert "allows: fair." in shown(summaries.why(chosen))
+    assert "allows: fair." in shown(tables.why(chosen))
     # The same as of a run that never had this member, but for what is said of it.
     others = [name for name in MEMBERS if name != "fair"]
     without = settings_of(tmp_path, members=others, method=method)
-    submitting.blend_run(run, without, None, tmp_path / "without.csv")
+    submit.blend_run(run, without, None, tmp_path / "without.csv")
     assert (tmp_path / "without.csv").read_bytes() == (run / "submission.csv").read_bytes()
-    assert submitting.chosen_blend(run, without).record() == chosen.record()
-    assert submitting.chosen_blend(run, without).content()["missing"] == []
+    assert submit.chosen_blend(run, without).record() == chosen.record()
+    assert submit.chosen_blend(run, without).content()["missing"] == []
 
 
 def test_a_member_without_a_weight_is_not_missed_and_one_at_least_must_be_there(
@@ -214,29 +215,29 @@ def test_a_member_without_a_weight_is_not_missed_and_one_at_least_must_be_there(
         (run / "members" / name / "member.json").unlink()
     weights = {"good": 2.0, "fair": 1.0}
     allowed = settings_of(tmp_path, weights=weights, allow_missing=True)
-    chosen = submitting.chosen_blend(run, allowed)
+    chosen = submit.chosen_blend(run, allowed)
     assert (chosen.weights, chosen.missing) == ({"good": 2.0}, ("fair",))
     (run / "members" / "good" / "member.json").unlink()
     with pytest.raises(InputError, match=r"not complete in .*: fair, good") as refused:
-        submitting.chosen_blend(run, allowed)
-    assert "allow_missing" not in refused.value.mend
+        submit.chosen_blend(run, allowed)
+    assert "allow_missing" not in refused.value.fix
 
 
 def test_held_out_predictions_that_are_given_are_not_read_again(run: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, method="optimised")
     tables = held_out_tables(run, [*MEMBERS, "unknown"], settings.classes)
     assert list(tables) == list(MEMBERS)
-    expected = submitting.chosen_blend(run, settings).content()
+    expected = submit.chosen_blend(run, settings).content()
     for name in ("good", "fair"):
         (run / "members" / name / "valid.csv").unlink()
-    assert submitting.chosen_blend(run, settings, tables).content() == expected
+    assert submit.chosen_blend(run, settings, tables).content() == expected
     del tables["fair"]
     with pytest.raises(InputError, match=r"no such file: .*fair/valid\.csv"):
-        submitting.chosen_blend(run, settings, tables)
+        submit.chosen_blend(run, settings, tables)
 
 
 def test_only_the_runs_own_submission_has_a_blend_json(run: Path, tmp_path: Path) -> None:
-    submitting.blend_run(run, settings_of(tmp_path, method="auto"), None, tmp_path / "o.csv")
+    submit.blend_run(run, settings_of(tmp_path, method="auto"), None, tmp_path / "o.csv")
     assert not (run / "blend.json").exists()
 
 
@@ -244,15 +245,15 @@ def test_the_manifest_records_the_weights_and_the_temperature(run: Path, tmp_pat
     old: dict[str, Any] = {"settings": {"submission": {}, "blend": {}}, "submission": "0"}
     (run / "manifest.json").write_text(json.dumps({"content": old}))
     settings = settings_of(tmp_path, method="optimised")
-    chosen = submitting.blend_run(run, settings, None, run / "submission.csv")
-    submitting.record_blend(run, settings)
+    chosen = submit.blend_run(run, settings, None, run / "submission.csv")
+    submit.record_blend(run, settings)
     content = json.loads((run / "manifest.json").read_text())["content"]
     assert content["blend"] == chosen.record()
     assert content["settings"]["blend"]["method"] == "optimised"
     assert content["submission"] == sha256_file(run / "submission.csv")
     (run / "blend.json").write_text("{")
     with pytest.raises(InputError, match=r"blend\.json is damaged"):
-        submitting.record_blend(run, settings)
+        submit.record_blend(run, settings)
 
 
 def shown(*parts: Any) -> str:
@@ -264,11 +265,11 @@ def shown(*parts: Any) -> str:
 
 
 def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) -> None:
-    chosen = submitting.blend_run(
+    chosen = submit.blend_run(
         run, settings_of(tmp_path, method="auto"), None, run / "submission.csv"
     )
     content = chosen.content()
-    text = shown(summaries.blends(chosen), summaries.blended_members(chosen), summaries.why(chosen))
+    text = shown(tables.blends(chosen), tables.blended_members(chosen), tables.why(chosen))
     for each in content["candidates"]:
         assert f"{each['nested']:.4f} │ {each['fitted']:.4f}" in text
     for name, weight in content["weights"].items():
@@ -284,12 +285,12 @@ def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) ->
 def test_a_warning_is_shown_and_names_in_it_are_no_markup(run: Path, tmp_path: Path) -> None:
     weights = {"poor": 1.0, "good": 1.0, "noise": 5.0}
     settings = settings_of(tmp_path, weights=weights)
-    chosen = submitting.chosen_blend(run, settings)
-    assert "WORSE than its best member" in shown(summaries.why(chosen))
+    chosen = submit.chosen_blend(run, settings)
+    assert "WORSE than its best member" in shown(tables.why(chosen))
 
 
 @pytest.mark.slow  # four processes
-def test_the_command_fits_records_and_refuses(competition: Competition, tmp_path: Path) -> None:
+def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "full"
     write_run(run)
     settings_of(tmp_path)
@@ -299,7 +300,7 @@ def test_the_command_fits_records_and_refuses(competition: Competition, tmp_path
     old = {"settings": {"submission": {}, "blend": {}}, "submission": "0"}
     (run / "manifest.json").write_text(json.dumps({"content": old}))
     options = ["--config", tmp_path / "made-up.toml", "--sample", sample]
-    done = competition("blend", "--method", "auto", *options)
+    done = twinrun("blend", "--method", "auto", *options)
     assert done.returncode == 0, done.stderr
     printed = " ".join(done.stdout.split())
     content = json.loads((run / "blend.json").read_text())
@@ -311,28 +312,28 @@ def test_the_command_fits_records_and_refuses(competition: Competition, tmp_path
     assert manifest["blend"]["weights"] == content["weights"]
     assert manifest["settings"]["blend"]["method"] == "auto"
 
-    wrong = competition("blend", "--method", "automatic", *options)
+    wrong = twinrun("blend", "--method", "automatic", *options)
     assert wrong.returncode == 2
     assert "blend.method" in wrong.stderr
     assert "selection" in wrong.stderr
     file = f"{run / 'members' / 'good' / 'test.csv'}=1"
-    files = competition("blend", file, "--method", "auto", "--output", "o.csv", *options)
+    files = twinrun("blend", file, "--method", "auto", "--output", "o.csv", *options)
     assert files.returncode == 2
     assert "labels are known" in files.stderr
     assert "Traceback" not in files.stderr
-    plain = competition("blend", file, "--method", "geometric", "--output", "o.csv", *options)
+    plain = twinrun("blend", file, "--method", "geometric", "--output", "o.csv", *options)
     assert plain.returncode == 0, plain.stderr
 
 
 BITS = """
 import sys
 from pathlib import Path
-from competition import submitting
-from competition.files import sha256_json
+from twinrun import submit
+from twinrun.files import sha256_json
 from tests.test_blends import settings_of
 folder = Path(sys.argv[1])
 for method in ("auto", "selection", "optimised"):
-    chosen = submitting.chosen_blend(folder / "runs" / "full", settings_of(folder, method=method))
+    chosen = submit.chosen_blend(folder / "runs" / "full", settings_of(folder, method=method))
     print(sha256_json(chosen.content()))
 """
 

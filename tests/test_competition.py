@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from competition import pipeline, submitting, work
-from competition.data.index import build_index
-from competition.ensemble.submission import read_sample, refuse_other_images
-from competition.files import sha256_file
-from competition.settings import DEFAULT_CONFIG, Settings
-from competition.settings_file import read_settings
-from competition.training.records import RESULT_FILES
+from twinrun import prepare, submit, train_run
+from twinrun.blend.submission import read_sample, refuse_other_images
+from twinrun.config.project import project_settings
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.data.index import build_index
+from twinrun.files import sha256_file
+from twinrun.train.records import RESULT_FILES
 
 # The smallest network on the smallest images: a second or two an epoch.
 TINY = (
@@ -41,7 +42,7 @@ def check_data(settings: Settings) -> None:
 def test_the_settings_are_valid() -> None:
     settings = read_settings()
     assert settings.members
-    assert settings.config == DEFAULT_CONFIG.absolute()
+    assert settings.config == project_settings().absolute()
 
 
 def test_the_fixture_is_laid_out_as_the_settings_say() -> None:
@@ -60,13 +61,13 @@ def test_a_small_run_ends_in_a_valid_submission_and_comes_out_the_same_again(
     for workers in (0, 1):
         changes = [*TINY, f"run.workers={workers}"]
         settings = read_settings(profile="fixture", changes=changes)
-        run = pipeline.prepare(settings, tmp_path / f"workers-{workers}")
+        run = prepare.prepare(settings, tmp_path / f"workers-{workers}")
         member = next(iter(settings.members))
-        work.train(run, [member], time.perf_counter())
+        train_run.train(run, [member], time.perf_counter())
         folder = run.member_folder(member)
         submission = run.folder / "submission.csv"
-        submitting.blend_files([(folder / "test.csv", 1.0)], settings, run.sample_path, submission)
-        assert submitting.validate_file(submission, settings, run.sample_path) > 0
+        submit.blend_files([(folder / "test.csv", 1.0)], settings, run.sample_path, submission)
+        assert submit.validate_file(submission, settings, run.sample_path) > 0
         results.append(
             [sha256_file(path) for path in (submission, *map(folder.joinpath, RESULT_FILES))]
         )
@@ -77,8 +78,8 @@ def test_another_seed_is_seen(tmp_path: Path) -> None:
     digests = set()
     for seed in (1, 2):
         settings = read_settings(profile="fixture", changes=[*TINY, f"run.seed={seed}"])
-        run = pipeline.prepare(settings, tmp_path / f"seed-{seed}")
+        run = prepare.prepare(settings, tmp_path / f"seed-{seed}")
         member = next(iter(settings.members))
-        work.train(run, [member], time.perf_counter())
+        train_run.train(run, [member], time.perf_counter())
         digests.add(sha256_file(run.member_folder(member) / "test.csv"))
     assert len(digests) == 2

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.errors import InputError
-from competition.files import (
+from twinrun.errors import InputError
+from twinrun.files import (
     read_csv,
     sha256_file,
     sha256_json,

@@ -12,21 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition import pipeline, submitting, work
-from competition.data.folds import fold_ids
-from competition.delivery.provenance import recorded_settings
-from competition.determinism.ledger import Ledger
-from competition.ensemble.heldout import held_out_tables, own_scores
-from competition.errors import InputError
-from competition.files import sha256_file
-from competition.proof.comparing import compare_members
-from competition.proof.replaying import replay
-from competition.proof.runs import compare_runs
-from competition.proof.verify import members_of, verify, verify_predictions
-from competition.settings import Settings
-from competition.settings_file import read_settings
-from competition.training.records import RESULT_FILES
-from tests.conftest import FIXTURE, SMALL, Competition
+from tests.conftest import FIXTURE, SMALL, Command
+from twinrun import prepare, submit, train_run
+from twinrun.blend.held_out import held_out_tables, own_scores
+from twinrun.compare.member_files import compare_members
+from twinrun.compare.replay_step import replay
+from twinrun.compare.runs import compare_runs
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.data.folds import fold_ids
+from twinrun.errors import InputError
+from twinrun.files import sha256_file
+from twinrun.repro.ledger import Ledger
+from twinrun.run_folder.manifest import recorded_settings
+from twinrun.train.records import RESULT_FILES
+from twinrun.verify.verify import members_of, verify, verify_predictions
 
 CHANGES = ("members.a.validation.folds=2", "recipe.epochs.unfrozen=0")
 FOLDS = ("a/fold-1", "a/fold-2")
@@ -38,26 +38,26 @@ def settings_in(folder: Path, *changes: str) -> Settings:
     return read_settings(toml, changes=[*CHANGES, *changes])
 
 
-def train(folder: Path, *names: str, changes: tuple[str, ...] = ()) -> pipeline.Prepared:
+def train(folder: Path, *names: str, changes: tuple[str, ...] = ()) -> prepare.Prepared:
     """Train members of the run `folder`, or go on with it."""
     started = time.perf_counter()
-    prepared = pipeline.prepare(settings_in(folder.parent, *changes), folder)
-    work.train(prepared, names, started)
+    prepared = prepare.prepare(settings_in(folder.parent, *changes), folder)
+    train_run.train(prepared, names, started)
     return prepared
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Prepared:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> prepare.Prepared:
     """A finished run: member a has two folds, member b holds a share out."""
     prepared = train(tmp_path_factory.mktemp("folds") / "full", "a", "b")
     folder, settings = prepared.folder, prepared.settings
-    submitting.blend_run(folder, settings, prepared.sample_path, folder / "submission.csv")
-    pipeline.keep_record(prepared, time.perf_counter())
+    submit.blend_run(folder, settings, prepared.sample_path, folder / "submission.csv")
+    prepare.keep_record(prepared, time.perf_counter())
     return prepared
 
 
 @pytest.fixture
-def run(trained: pipeline.Prepared, tmp_path: Path) -> Path:
+def run(trained: prepare.Prepared, tmp_path: Path) -> Path:
     """A copy of it, to be tampered with; its cache lies beside it."""
     for path in ("small.toml", "cache"):
         copy = shutil.copytree if path == "cache" else shutil.copyfile
@@ -70,7 +70,7 @@ def table(path: Path) -> pd.DataFrame:
 
 
 def test_each_fold_leaves_a_members_files_and_the_member_the_predictions_of_all(
-    trained: pipeline.Prepared,
+    trained: prepare.Prepared,
 ) -> None:
     classes, member = trained.settings.classes, trained.member_folder("a")
     parts = fold_ids(trained.train, folds=2, seed=trained.settings.run.seed)
@@ -116,7 +116,7 @@ def test_each_fold_leaves_a_members_files_and_the_member_the_predictions_of_all(
     assert manifest["settings"]["members"]["a"]["validation"] == {"folds": 2}
 
 
-def test_folds_have_keys_of_their_own(trained: pipeline.Prepared) -> None:
+def test_folds_have_keys_of_their_own(trained: prepare.Prepared) -> None:
     def rows(name: str, stage: str) -> list[int]:
         ledger = Ledger.read(trained.member_folder(name) / "ledger.parquet").rows().to_pylist()
         return [row["digest"] for row in ledger if row["stage"] == stage]
@@ -129,11 +129,11 @@ def test_folds_have_keys_of_their_own(trained: pipeline.Prepared) -> None:
 
 
 def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_common(
-    trained: pipeline.Prepared,
+    trained: prepare.Prepared,
 ) -> None:
     names = ["a", "b"]
     tables = held_out_tables(trained.folder, names, trained.settings.classes)
-    scores, folds = own_scores(tables, "log_loss"), pipeline.fold_scores(trained, names)
+    scores, folds = own_scores(tables, "log_loss"), prepare.fold_scores(trained, names)
     assert list(folds) == ["a"]
     # The folds are of one size here.
     assert np.mean(folds["a"]) == pytest.approx(scores["a"])
@@ -141,12 +141,12 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
     alone = settings.model_copy(
         update={"blend": settings.blend.model_copy(update={"weights": {"a": 1.0}})}
     )
-    assert submitting.chosen_blend(trained.folder, alone).images == 96
-    assert submitting.chosen_blend(trained.folder, settings).images == 24
+    assert submit.chosen_blend(trained.folder, alone).images == 96
+    assert submit.chosen_blend(trained.folder, settings).images == 24
 
 
 def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(
-    trained: pipeline.Prepared, run: Path, tmp_path: Path
+    trained: prepare.Prepared, run: Path, tmp_path: Path
 ) -> None:
     settings = recorded_settings(run, None)
     assert settings.members["a"] == trained.settings.members["a"]
@@ -238,11 +238,11 @@ def test_a_folder_of_the_other_kind_of_validation_is_never_mixed_with(
 
 
 def test_other_groups_are_other_folds_and_no_member_of_before(
-    trained: pipeline.Prepared,
+    trained: prepare.Prepared,
 ) -> None:
     index = trained.index.assign(group=trained.index["id"])
     index.loc[index["id"].isin(["0RDLO9", "1H0UHE"]), "group"] = "0RDLO9"
-    grouped = pipeline.Prepared(**{**vars_of(trained), "index": index})
+    grouped = prepare.Prepared(**{**vars_of(trained), "index": index})
     assert grouped.identity("a") != trained.identity("a")
     assert grouped.identity("a/fold-1") != trained.identity("a/fold-1")
     # A share is held out in groups too.
@@ -251,12 +251,12 @@ def test_other_groups_are_other_folds_and_no_member_of_before(
     pairs = trained.index["group"].duplicated(keep=False) & (trained.index["part"] == "train")
     alone.loc[pairs, "group"] = trained.index.loc[pairs, "group"]
     # What a group of one is called decides nothing.
-    renamed = pipeline.Prepared(**{**vars_of(trained), "index": alone})
+    renamed = prepare.Prepared(**{**vars_of(trained), "index": alone})
     assert renamed.identity("a") == trained.identity("a")
 
 
-def vars_of(prepared: pipeline.Prepared) -> dict[str, Any]:
-    return {name: getattr(prepared, name) for name in pipeline.Prepared.__dataclass_fields__}
+def vars_of(prepared: prepare.Prepared) -> dict[str, Any]:
+    return {name: getattr(prepared, name) for name in prepare.Prepared.__dataclass_fields__}
 
 
 def test_images_that_cannot_be_dealt_out_are_refused_before_any_training(tmp_path: Path) -> None:
@@ -287,8 +287,8 @@ def options_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow  # four processes that train
-def test_twins_with_folds_have_the_same_bits(competition: Competition, tmp_path: Path) -> None:
-    twins = competition("twins", "a", *options_in(tmp_path))
+def test_twins_with_folds_have_the_same_bits(twinrun: Command, tmp_path: Path) -> None:
+    twins = twinrun("twins", "a", *options_in(tmp_path))
     assert twins.returncode == 0, twins.stderr
     assert "a fold 2/2" in twins.stdout
     verdict = json.loads((tmp_path / "runs" / "twins" / "twins.json").read_text())
@@ -299,17 +299,15 @@ def test_twins_with_folds_have_the_same_bits(competition: Competition, tmp_path:
 
 
 @pytest.mark.slow  # two processes that train
-def test_a_run_with_folds_shows_them_and_warns_once(
-    competition: Competition, tmp_path: Path
-) -> None:
+def test_a_run_with_folds_shows_them_and_warns_once(twinrun: Command, tmp_path: Path) -> None:
     options = options_in(tmp_path)
-    answer = competition("run", *options)
+    answer = twinrun("run", *options)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("warning") == 1
     printed = " ".join(answer.stdout.split())
     assert "members are validated on fewer than 30 images (b on 24)" in printed
     assert "a fold 1/2 (1/2) resnet18" in printed
     assert "log loss over folds" in printed
-    again = competition("train", "b", *options, "--run", "again", "--quiet")
+    again = twinrun("train", "b", *options, "--run", "again", "--quiet")
     assert again.returncode == 0, again.stderr
     assert again.stdout == ""

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from competition.errors import InputError
-from competition.files import whole_file
-from competition.locks import LOCK, held, queued, turn
+from twinrun.errors import InputError
+from twinrun.files import whole_file
+from twinrun.locks import LOCK, lock_record, lock_trainings, wait_for_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from competition.locks import held
+from twinrun.locks import held
 
 with held([Path(name) for name in sys.argv[1:]]):
     try:
@@ -58,7 +58,7 @@ def holder() -> Iterator[Holder]:
 
 def mark(folder: Path) -> tuple[str, str]:
     """This host's name and when this process started, as lock files have them."""
-    with held([folder]):
+    with lock_trainings([folder]):
         _, host, started = (folder / LOCK).read_text().splitlines()
     return host, started
 
@@ -71,7 +71,7 @@ def left_behind(folder: Path, *lines: object) -> Path:
 
 
 def assert_free(*folders: Path) -> None:
-    with held(folders):
+    with lock_trainings(folders):
         pass
     assert not [file for folder in folders for file in folder.glob(f"{LOCK}*")]
 
@@ -80,22 +80,22 @@ def test_a_second_process_is_refused_with_the_first_ones_id(holder: Holder, tmp_
     folder = tmp_path / "members" / "M27g"
     process = holder(folder)
     begin = time.monotonic()
-    with pytest.raises(InputError) as refused, held([folder]):
+    with pytest.raises(InputError) as refused, lock_trainings([folder]):
         pytest.fail("held twice")
     assert time.monotonic() - begin < 5
     assert refused.value.what.startswith(f"{folder} is being trained by process {process.pid} on ")
     assert "pidns" not in refused.value.what
-    assert "--run" in refused.value.mend
-    assert str(folder / LOCK) in refused.value.mend
+    assert "--run" in refused.value.fix
+    assert str(folder / LOCK) in refused.value.fix
     # The refusal took nothing from the first.
     assert (folder / LOCK).read_text().startswith(f"{process.pid}\n")
 
 
 def test_the_same_process_cannot_hold_a_folder_twice(tmp_path: Path) -> None:
-    with held([tmp_path]):
-        with pytest.raises(InputError, match=f"process {os.getpid()} "), held([tmp_path]):
+    with lock_trainings([tmp_path]):
+        with pytest.raises(InputError, match=f"process {os.getpid()} "), lock_trainings([tmp_path]):
             pytest.fail("held twice")
-        with pytest.raises(InputError, match=f"process {os.getpid()} "), held([tmp_path]):
+        with pytest.raises(InputError, match=f"process {os.getpid()} "), lock_trainings([tmp_path]):
             pytest.fail("a refusal has let the folder go")
     assert_free(tmp_path)
 
@@ -104,13 +104,13 @@ def test_a_folder_that_is_named_twice_is_held_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with held([Path("a"), tmp_path / "a", Path("b/../a"), Path("a")]):
+    with lock_trainings([Path("a"), tmp_path / "a", Path("b/../a"), Path("a")]):
         assert (tmp_path / "a" / LOCK).is_file()
     assert_free(tmp_path / "a")
 
 
 def test_a_lock_is_gone_after_the_block(tmp_path: Path) -> None:
-    with held([tmp_path / "a", tmp_path / "b"]):
+    with lock_trainings([tmp_path / "a", tmp_path / "b"]):
         assert (tmp_path / "a" / LOCK).is_file()
         assert (tmp_path / "b" / LOCK).is_file()
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "b"]
@@ -118,7 +118,7 @@ def test_a_lock_is_gone_after_the_block(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
 def test_a_lock_is_gone_after_an_error(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), held([tmp_path]):
+    with pytest.raises(error), lock_trainings([tmp_path]):
         raise error
     assert_free(tmp_path)
 
@@ -149,21 +149,24 @@ def test_a_process_id_that_is_used_again_does_not_keep_a_lock(tmp_path: Path) ->
     assert_free(left_behind(tmp_path / "a", os.getpid(), host, int(started) - 1))
     # The control: one that it could have left itself.
     control = left_behind(tmp_path / "b", os.getpid(), host, started)
-    with pytest.raises(InputError, match=f"process {os.getpid()} "), held([control]):
+    with pytest.raises(InputError, match=f"process {os.getpid()} "), lock_trainings([control]):
         pytest.fail("the control is held")
 
 
 def test_a_lock_of_another_host_stays_and_its_file_is_named(tmp_path: Path) -> None:
     folder = left_behind(tmp_path / "M27g", 4711, "elsewhere", 12)
-    with pytest.raises(InputError) as refused, held([folder]):
+    with pytest.raises(InputError) as refused, lock_trainings([folder]):
         pytest.fail("taken from another host")
     assert refused.value.what == f"{folder} is being trained by process 4711 on elsewhere"
-    assert f"remove {folder / LOCK}." in refused.value.mend
+    assert f"remove {folder / LOCK}." in refused.value.fix
 
 
 def test_a_lock_of_another_container_names_the_host_only(tmp_path: Path) -> None:
     folder = left_behind(tmp_path / "M27g", 4711, "elsewhere?pidns-f000001b", 12)
-    with pytest.raises(InputError, match="by process 4711 on elsewhere\n"), held([folder]):
+    with (
+        pytest.raises(InputError, match="by process 4711 on elsewhere\n"),
+        lock_trainings([folder]),
+    ):
         pytest.fail("taken from another container")
 
 
@@ -183,11 +186,11 @@ def test_a_lock_that_has_long_been_empty_is_taken_over(tmp_path: Path) -> None:
 def test_a_lock_that_is_being_written_is_not_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("competition.locks._PATIENCE", 0.5)
+    monkeypatch.setattr("twinrun.locks._PATIENCE", 0.5)
     (tmp_path / LOCK).touch()
     with (
         pytest.raises(InputError, match="does not say by which process") as refused,
-        held([tmp_path]),
+        lock_trainings([tmp_path]),
     ):
         pytest.fail("taken from somebody who is about to write")
     assert str(tmp_path / LOCK) in str(refused.value)
@@ -197,7 +200,7 @@ def test_a_lock_that_is_being_written_is_not_taken_over(
 def test_all_or_none(holder: Holder, tmp_path: Path) -> None:
     names = [tmp_path / name for name in "abc"]
     holder(names[1])
-    with pytest.raises(InputError, match="b is being trained"), held(names):
+    with pytest.raises(InputError, match="b is being trained"), lock_trainings(names):
         pytest.fail("one of them is held")
     assert_free(names[0], names[2])
 
@@ -207,7 +210,7 @@ def test_nothing_is_removed_before_all_are_held(holder: Holder, tmp_path: Path) 
     unfinished.parent.mkdir()
     unfinished.touch()
     holder(tmp_path / "b")
-    with pytest.raises(InputError), held([tmp_path / "a", tmp_path / "b"]):
+    with pytest.raises(InputError), lock_trainings([tmp_path / "a", tmp_path / "b"]):
         pytest.fail("one of them is held")
     assert unfinished.exists()
 
@@ -221,7 +224,7 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
             unfinished.append(temporary)
     for temporary in unfinished:
         temporary.write_text("ha")
-    with held([tmp_path]):
+    with lock_trainings([tmp_path]):
         assert not [temporary for temporary in unfinished if temporary.exists()]
         assert all(file.read_text() == "whole" for file in kept)
 
@@ -238,10 +241,10 @@ def test_what_another_process_writes_in_a_fold_stays(holder: Holder, tmp_path: P
         file.touch()
     own = member / ".valid.csv.4712.part"
     own.touch()
-    with held([member / "fold-2"]), turn(member):
+    with lock_trainings([member / "fold-2"]), lock_record(member):
         assert all(file.exists() for file in files)
         assert not own.exists()
-    with held([member]):
+    with lock_trainings([member]):
         assert all(file.exists() for file in files)
 
 
@@ -255,7 +258,7 @@ def test_what_a_killed_writer_left_in_a_fold_goes_with_its_next_holder(
     unfinished.touch()
     process.kill()
     process.wait()
-    with held([fold]):
+    with lock_trainings([fold]):
         assert not unfinished.exists()
 
 
@@ -263,7 +266,7 @@ def test_a_worker_that_ends_does_not_let_go(tmp_path: Path) -> None:
     script = """
 import multiprocessing, sys
 from pathlib import Path
-from competition.locks import held
+from twinrun.locks import held
 
 with held([Path(sys.argv[1])]):
     worker = multiprocessing.get_context("fork").Process(target=list)
@@ -304,7 +307,10 @@ def test_of_many_that_find_a_lock_left_behind_one_gets_it(holder: Holder, tmp_pa
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder" / LOCK).mkdir(parents=True)
-    with pytest.raises(InputError, match=r"cannot lock .*(?s:.)*--out"), held([tmp_path / place]):
+    with (
+        pytest.raises(InputError, match=r"cannot lock .*(?s:.)*--out"),
+        lock_trainings([tmp_path / place]),
+    ):
         pytest.fail("held")
 
 
@@ -313,7 +319,7 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, place: str) -> N
 )
 def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    with pytest.raises(InputError, match="Permission denied"), held([tmp_path]):
+    with pytest.raises(InputError, match="Permission denied"), lock_trainings([tmp_path]):
         pytest.fail("held")
     tmp_path.chmod(0o755)
 
@@ -332,7 +338,7 @@ def test_the_user_sees_nothing_of_it(tmp_path: Path) -> None:
 
 def test_a_turn_in_a_folder_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot lock"), turn(tmp_path / "file"):
+    with pytest.raises(InputError, match="cannot lock"), lock_record(tmp_path / "file"):
         pytest.fail("the block must not run")
 
 
@@ -340,11 +346,11 @@ def test_turns_wait_for_each_other_and_leave_nothing(tmp_path: Path) -> None:
     order: list[str] = []
 
     def second() -> None:
-        with turn(tmp_path):
+        with lock_record(tmp_path):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with turn(tmp_path):
+    with lock_record(tmp_path):
         thread.start()
         time.sleep(0.3)
         order.append("first")
@@ -359,7 +365,7 @@ def test_a_queue_says_whom_it_waits_for_and_how_to_go_on_without(
     folder = left_behind(tmp_path / "cache", 4711, "elsewhere?pidns-f000001b", 12)
 
     def wait() -> None:
-        with queued(folder, "adding images to it"):
+        with wait_for_lock(folder, "adding images to it"):
             pass
 
     thread = threading.Thread(target=wait)
@@ -378,12 +384,12 @@ def test_a_queue_says_whom_it_waits_for_and_how_to_go_on_without(
 def test_a_turn_of_another_host_is_waited_for_and_its_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("competition.locks._TURN", 0.3)
+    monkeypatch.setattr("twinrun.locks._TURN", 0.3)
     folder = left_behind(tmp_path / "full", 4711, "elsewhere", 12)
-    with pytest.raises(InputError) as refused, turn(folder):
+    with pytest.raises(InputError) as refused, lock_record(folder):
         pytest.fail("taken from another host")
     assert refused.value.what == f"{folder} is held by process 4711 on elsewhere"
-    assert f"remove {folder / LOCK}." in refused.value.mend
+    assert f"remove {folder / LOCK}." in refused.value.fix
     assert (folder / LOCK).is_file()
 
 
@@ -392,9 +398,9 @@ def test_the_lock_of_a_fold_is_named_as_that_of_the_fold(tmp_path: Path) -> None
     fold = left_behind(tmp_path / "M27g" / "fold-1", 4711, "elsewhere", 12)
     with (
         pytest.raises(InputError) as refused,
-        held([tmp_path / "M27g" / "fold-2", tmp_path / "M27g" / "fold-1"]),
+        lock_trainings([tmp_path / "M27g" / "fold-2", tmp_path / "M27g" / "fold-1"]),
     ):
         pytest.fail("taken from another host")
     assert refused.value.what == f"{fold} is being trained by process 4711 on elsewhere"
-    assert f"remove {fold / LOCK}." in refused.value.mend
+    assert f"remove {fold / LOCK}." in refused.value.fix
     assert_free(tmp_path / "M27g" / "fold-2")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from competition.ensemble.probabilities import read_probabilities
-from competition.ensemble.scoring import log_loss
-from competition.files import read_csv
-from competition.training.records import RESULT_FILES
-from tests.conftest import Competition
+from tests.conftest import Command
+from twinrun.blend.probabilities import read_probabilities
+from twinrun.files import read_csv
+from twinrun.metrics import log_loss
+from twinrun.train.records import RESULT_FILES
 
 RICE = """
 [competition]
@@ -57,16 +57,16 @@ def as_table(shared_data: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow  # four processes, two of which train on real photos
 def test_both_layouts_train_to_the_same_valid_submission(
-    competition: Competition, shared_data: Path, as_table: Path, tmp_path: Path
+    twinrun: Command, shared_data: Path, as_table: Path, tmp_path: Path
 ) -> None:
     layouts = {"folders": shared_data / "rice", "table": as_table}
     for layout, folder in layouts.items():
         config = tmp_path / f"{layout}.toml"
         config.write_text(RICE.format(folder=str(folder), layout=layout))
-        answer = competition("run", "--config", config, "--run", layout)
+        answer = twinrun("run", "--config", config, "--run", layout)
         assert answer.returncode == 0, answer.stderr
         submission = tmp_path / "runs" / layout / "submission.csv"
-        checked = competition("validate", submission, "--config", config)
+        checked = twinrun("validate", submission, "--config", config)
         assert checked.returncode == 0, checked.stderr
     runs = [tmp_path / "runs" / layout for layout in layouts]
     for file in ("submission.csv", *(f"members/rice/{name}" for name in RESULT_FILES)):

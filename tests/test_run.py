@@ -11,14 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from competition.files import sha256_file
-from tests.conftest import FIXTURE, Competition
+from tests.conftest import FIXTURE, Command
+from twinrun.files import sha256_file
 
 
 def test_a_run_trains_blends_validates_and_says_where_everything_is(
-    competition: Competition, small_toml: Path, tmp_path: Path
+    twinrun: Command, small_toml: Path, tmp_path: Path
 ) -> None:
-    answer = competition("run", "--config", small_toml)
+    answer = twinrun("run", "--config", small_toml)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""
     for text in (
@@ -57,12 +57,12 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     assert (submission.set_index("ID") - mean).abs().to_numpy().max() < 1e-12
 
     before = {path: path.read_bytes() for path in run.rglob("*.csv")}
-    again = competition("run", "--config", small_toml)
+    again = twinrun("run", "--config", small_toml)
     assert again.returncode == 0
     assert again.stdout.count("is complete already") == 2
     assert {path: path.read_bytes() for path in run.rglob("*.csv")} == before
 
-    changed = competition("run", "--config", small_toml, "--set", "run.seed=4")
+    changed = twinrun("run", "--config", small_toml, "--set", "run.seed=4")
     assert changed.returncode == 2
     assert "settings.seed: 0 then, 4 now" in changed.stderr
     assert "--run NAME" in changed.stderr
@@ -71,24 +71,22 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
 
 @pytest.mark.slow  # six processes, of which one trains
 def test_training_and_blending_again_keep_the_record_of_the_run(
-    competition: Competition, small_toml: Path, tmp_path: Path
+    twinrun: Command, small_toml: Path, tmp_path: Path
 ) -> None:
-    assert competition("run", "--config", small_toml).returncode == 0
+    assert twinrun("run", "--config", small_toml).returncode == 0
     run = tmp_path / "runs" / "full"
 
     # Training a member that is complete already loses nothing of the run's record.
     content = json.loads((run / "manifest.json").read_text())["content"]
-    assert competition("train", "a", "--config", small_toml).returncode == 0
+    assert twinrun("train", "a", "--config", small_toml).returncode == 0
     assert json.loads((run / "manifest.json").read_text())["content"] == content
 
     # New weights need no new training, and the record keeps up with the submission.
-    assert (
-        competition("blend", "--config", small_toml, "--set", "blend.weights.b=0.5").returncode == 0
-    )
+    assert twinrun("blend", "--config", small_toml, "--set", "blend.weights.b=0.5").returncode == 0
     reblended = json.loads((run / "manifest.json").read_text())["content"]
     assert reblended["submission"] == sha256_file(run / "submission.csv") != content["submission"]
     assert reblended["settings"]["blend"]["weights"] == {"a": 2.0, "b": 0.5}
-    weighted = competition(
+    weighted = twinrun(
         "blend", "--config", small_toml, "--set", "blend.weights.b=0.0", "--output", "a.csv"
     )
     assert weighted.returncode == 0, weighted.stderr
@@ -96,17 +94,17 @@ def test_training_and_blending_again_keep_the_record_of_the_run(
     predictions = run / "members" / "a" / "test.csv"
     member = pd.read_csv(predictions, dtype={"id": str}).set_index("id")
     assert (only_a - member.loc[only_a.index]).abs().to_numpy().max() < 1e-6
-    valid = competition("validate", "a.csv", "--config", small_toml)
+    valid = twinrun("validate", "a.csv", "--config", small_toml)
     assert valid.returncode == 0, valid.stderr
 
 
 @pytest.mark.slow  # three processes that train
 def test_members_trained_alone_equal_those_of_a_whole_run(
-    competition: Competition, small_toml: Path, tmp_path: Path
+    twinrun: Command, small_toml: Path, tmp_path: Path
 ) -> None:
-    together = competition("train", "b", "a", "--config", small_toml, "--run", "together")
+    together = twinrun("train", "b", "a", "--config", small_toml, "--run", "together")
     assert together.returncode == 0, together.stderr
-    alone = competition("train", "b", "--config", small_toml, "--run", "alone", "--quiet")
+    alone = twinrun("train", "b", "--config", small_toml, "--run", "alone", "--quiet")
     assert alone.returncode == 0, alone.stderr
     assert alone.stdout == ""
     for file in ("valid.csv", "test.csv", "weights.safetensors"):
@@ -114,36 +112,34 @@ def test_members_trained_alone_equal_those_of_a_whole_run(
             tmp_path / "runs" / run / "members/b" / file for run in ("together", "alone")
         )
         assert first.read_bytes() == second.read_bytes(), file
-    missing = competition("blend", "--config", small_toml, "--run", "alone")
+    missing = twinrun("blend", "--config", small_toml, "--run", "alone")
     assert missing.returncode == 2
     assert "not complete in runs/alone: a" in missing.stderr
 
 
 @pytest.mark.slow  # a process that trains; `nox -s template` does it for a generated project
 def test_without_a_data_folder_the_named_profile_is_used_and_said(
-    competition: Competition, small_toml: Path
+    twinrun: Command, small_toml: Path
 ) -> None:
     with small_toml.open("a") as file:
         file.write(f'\n[profiles.tiny.data]\nfolder = "{FIXTURE.as_posix()}"\n')
         file.write("[profiles.tiny.recipe]\nepochs = { frozen = 1, unfrozen = 0 }\n")
     absent = ("--set", "data.folder='absent'", "--config", small_toml)
-    refused = competition("run", *absent)
+    refused = twinrun("run", *absent)
     assert refused.returncode == 2
     assert "no data folder" in refused.stderr
     # --set would win over the profile's folder, so the missing folder stands in the file here.
     small_toml.write_text(small_toml.read_text().replace(FIXTURE.as_posix(), "absent", 1))
-    answer = competition("run", "--without-data", "tiny", "--config", small_toml)
+    answer = twinrun("run", "--without-data", "tiny", "--config", small_toml)
     assert answer.returncode == 0, answer.stderr
     assert "no data folder" in answer.stdout
     assert "runs/tiny/submission.csv" in answer.stdout
 
 
 def test_a_named_data_folder_that_is_missing_is_never_replaced(
-    competition: Competition, small_toml: Path
+    twinrun: Command, small_toml: Path
 ) -> None:
-    answer = competition(
-        "run", "--without-data", "fixture", "--data", "absent", "--config", small_toml
-    )
+    answer = twinrun("run", "--without-data", "fixture", "--data", "absent", "--config", small_toml)
     assert answer.returncode == 2
     assert "no data folder" in answer.stderr
 
@@ -155,40 +151,38 @@ def test_a_named_data_folder_that_is_missing_is_never_replaced(
         *("package", "cache"),
     ],
 )
-def test_every_command_explains_itself_with_an_example(
-    competition: Competition, command: str
-) -> None:
-    answer = competition(command, "--help")
+def test_every_command_explains_itself_with_an_example(twinrun: Command, command: str) -> None:
+    answer = twinrun(command, "--help")
     assert answer.returncode == 0
     assert "Example" in answer.stdout
-    assert f"competition {command}" in answer.stdout
+    assert f"twinrun {command}" in answer.stdout
 
 
-def test_help_needs_no_torch_and_is_quick(competition: Competition) -> None:
+def test_help_needs_no_torch_and_is_quick(twinrun: Command) -> None:
     """Under half a second on an idle machine; twice that here, where others may be at work."""
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        assert competition("--help").returncode == 0
+        assert twinrun("--help").returncode == 0
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 1.0
-    listed = competition("--help", PYTHONPROFILEIMPORTTIME="1").stderr
+    listed = twinrun("--help", PYTHONPROFILEIMPORTTIME="1").stderr
     assert "typer" in listed
     assert not any(name in listed for name in (" torch", " fastai", " pandas", " pydantic"))
 
 
 @pytest.mark.slow  # three processes that train
 def test_members_trained_in_two_processes_at_once_equal_those_of_one(
-    small_toml: Path, tmp_path: Path, competition: Competition
+    small_toml: Path, tmp_path: Path, twinrun: Command
 ) -> None:
     """One run folder, a process per member: nobody waits, nothing is lost of the record."""
-    command = [sys.executable, "-m", "competition", "train", "--config", str(small_toml)]
+    command = [sys.executable, "-m", "twinrun", "train", "--config", str(small_toml)]
     processes = [
         subprocess.Popen([*command, member, "--run", "parallel", "--quiet"], cwd=tmp_path)
         for member in ("b", "a")
     ]
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
-    serial = competition("train", "--config", small_toml, "--run", "serial")
+    serial = twinrun("train", "--config", small_toml, "--run", "serial")
     assert serial.returncode == 0, serial.stderr
     runs = [tmp_path / "runs" / run for run in ("parallel", "serial")]
     for member in ("a", "b"):
@@ -197,6 +191,6 @@ def test_members_trained_in_two_processes_at_once_equal_those_of_one(
             assert first.read_bytes() == second.read_bytes(), (member, file)
     contents = [json.loads((run / "manifest.json").read_text())["content"] for run in runs]
     assert contents[0] == contents[1]
-    same = competition("diff", *runs)
+    same = twinrun("diff", *runs)
     assert same.returncode == 0, same.stderr
     assert not list(runs[0].rglob(".lock"))

@@ -14,9 +14,9 @@ from urllib.request import Request, urlopen
 import pytest
 from filelock import FileLock
 
-from competition.cluster.storage import Storage
 from tests.cluster.driving import Nodes, driver
 from tests.kills.small import write_competition
+from twinrun.cluster.storage import Storage
 
 NUMBERS = itertools.count()
 FOLDER, MEMORY = "folder", "memory"

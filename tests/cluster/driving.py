@@ -108,8 +108,8 @@ class Nodes(Talking):
 
 
 def driver(folder: Path, run: str, *options: str, config: str = "small.toml") -> Talking:
-    """`competition run` in a folder."""
-    command = ["competition", "run", "--config", config, "--run", run, *options]
+    """`twinrun run` in a folder."""
+    command = ["twinrun", "run", "--config", config, "--run", run, *options]
     return Talking(command, folder)
 
 

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from competition.determinism.environment import process_variables
 from tests.asked import Asked, send_output_to
+from twinrun.process import process_variables
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ def serve() -> None:
     import fastai.distributed  # noqa: F401
     from torch._C._distributed_c10d import TCPStore
 
-    import competition.cli
-    import competition.submitting
-    import competition.training.members
-    import competition.work  # noqa: F401
+    import twinrun.cli.app
+    import twinrun.submit
+    import twinrun.train.members
+    import twinrun.train_run  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -132,7 +132,7 @@ def _live(request: dict[str, Any], rank: int, port: int, file: Path) -> None:
                 "TORCHELASTIC_RESTART_COUNT": "0",
             }
         sys.argv[1:] = request["arguments"]
-        from competition.__main__ import main
+        from twinrun.__main__ import main
 
         main()
     except SystemExit as end:

@@ -13,8 +13,8 @@ from tests.kills.sameness import differing, left_over
 
 # Long enough to be interrupted: an epoch of eighteen images takes a twentieth of a second.
 LONG = ("--set", "recipe.epochs.unfrozen=160", "--set", "run.checkpoint_seconds=1e9")
-# Told of b when it goes on; of 161 epochs, each a batch to train on and one to validate on.
-RESUMED = r"b \(2/2\) goes on from its checkpoint, \d+ of 322 batches"
+# Told of b when it resumes; of 161 epochs, each a batch to train on and one to validate on.
+RESUMED = r"b \(2/2\) resumes from its checkpoint, \d+ of 322 batches"
 FOLDS = ("--set", "members.a.validation.folds=2")
 
 
@@ -56,7 +56,7 @@ def wait_for(process: Talking, member: Path) -> None:
 
 def wait_in(process: Talking, address: str, place: str) -> None:
     """Until a storage holds something there; the process must still run."""
-    from competition.cluster.storage import Storage
+    from twinrun.cluster.storage import Storage
 
     storage = Storage(address)
     _until(lambda: bool(storage.names(place)), process)

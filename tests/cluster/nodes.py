@@ -14,7 +14,7 @@ from typing import Any
 
 os.environ.update(
     {
-        # See competition/cluster/connecting.py: all listens on the loopback address alone.
+        # See twinrun/cluster/connect.py: all listens on the loopback address alone.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         # A node that is gone is to be missed soon.

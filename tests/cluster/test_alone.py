@@ -1,4 +1,4 @@
-"""`competition run --ray` on one machine, with an object store; a cluster that is not there."""
+"""`twinrun run --ray` on one machine, with an object store; a cluster that is not there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from competition.cluster.connecting import connected
-from competition.cluster.storage import Storage
-from competition.errors import InputError
 from tests.cluster.conftest import Serial
 from tests.cluster.driving import driver, kill
 from tests.cluster.looking import LONG, RESUMED, listening_elsewhere, same, wait_in
+from twinrun.cluster.connect import connected
+from twinrun.cluster.storage import Storage
+from twinrun.errors import InputError
 
 pytestmark = pytest.mark.cluster
 
@@ -28,12 +28,12 @@ def test_an_object_store_holds_what_a_lost_process_and_a_stopped_driver_left(
         wait_in(process, s3, "stored/members/b/checkpoint")
         assert listening_elsewhere() == []
         kill(int(number))
-        process.until("b lost its process, and goes on")
+        process.until("b lost its process, and resumes")
         process.until(RESUMED)
         process.process.send_signal(signal.SIGINT)
         assert process.end() == 2, process.text
     assert "their checkpoints are written" in process.text
-    assert f"competition run --config small.toml --run stored --ray --set {options[2]}" in (
+    assert f"twinrun run --config small.toml --run stored --ray --set {options[2]}" in (
         process.text
     )
     # The next machine has nothing but the settings and the data.

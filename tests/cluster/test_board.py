@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from competition.cluster import board
-from competition.cluster.board import Board, Place, RemoteBars, progress_table
+from twinrun.cluster import progress
+from twinrun.cluster.progress import Board, Progress, RemoteBars, progress_table
 
 
 class Called:
@@ -24,7 +24,7 @@ class Called:
 
 def shown(titles: int, running: int, done: int) -> str:
     keys = [("full", f"m{number}") for number in range(titles)]
-    places = {key: Place("node7", 4711, time.time() - 75, 30, 120, "loss 1.25") for key in keys}
+    places = {key: Progress("node7", 4711, time.time() - 75, 30, 120, "loss 1.25") for key in keys}
     console = Console(width=100)
     with console.capture() as capture:
         named = {key: f"member {key[1]}" for key in keys}
@@ -45,7 +45,7 @@ def test_trainings_under_way_have_a_row_and_all_others_a_number() -> None:
 def test_a_thousand_trainings_fit_on_a_screen() -> None:
     text = shown(1000, 200, 0)
     assert "0 of 1000 trainings done, 200 under way, 800 waiting" in text
-    assert f"and {200 - board._ROWS} more" in text
+    assert f"and {200 - progress._ROWS} more" in text
     assert len(text.splitlines()) < 30
 
 
@@ -63,7 +63,7 @@ def test_a_training_reports_once_a_second_and_at_the_end_of_an_epoch() -> None:
         # Within the same second.
         assert keeper.all()[key].done == 1
         bars.update(task, note="valid loss 1.2500")
-        assert keeper.all()[key] == Place(
+        assert keeper.all()[key] == Progress(
             "node7", 4711, keeper.all()[key].since, 5, 20, "valid loss 1.2500", resumed=1
         )
         bars.advance(task, 15)

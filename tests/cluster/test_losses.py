@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from competition.cluster import running, tasks
-from competition.cluster.nodes import Needs
-from competition.cluster.storage import Storage
-from competition.cluster.tasks import Outcome
-from competition.errors import InputError
-from competition.trainings import Training
+from twinrun.cluster import driver as module
+from twinrun.cluster import tasks
+from twinrun.cluster.nodes import Needs
+from twinrun.cluster.storage import Storage
+from twinrun.cluster.tasks import Outcome
+from twinrun.config.trainings import Training
+from twinrun.errors import InputError
 
 
 class Played:
@@ -26,7 +27,7 @@ class Played:
         self.storage, self.started = Storage(str(folder)), 0
         self.kept: list[str] = []
         self.answer: Any = None
-        driver: Any = object.__new__(running._Driver)
+        driver: Any = object.__new__(module._Driver)
         driver.needs, driver.storage = Needs(1, 0, None), self.storage
         driver.jobs, driver.failures, driver.places, driver.done = {}, [], {}, 0
         driver.board = SimpleNamespace(forget=SimpleNamespace(remote=lambda key: None))
@@ -40,7 +41,7 @@ class Played:
         work: Any = SimpleNamespace(
             run=run, keep=lambda training, _: self.kept.append(training.name)
         )
-        self.job = running._Job(work, Training("a"), b"")
+        self.job = module._Job(work, Training("a"), b"")
         monkeypatch.setattr(ray, "get", self._get)
         driver._start(self.job)
 

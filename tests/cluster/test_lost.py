@@ -1,4 +1,4 @@
-"""`competition run --ray`: the bits of a serial run, whatever becomes of processes and nodes."""
+"""`twinrun run --ray`: the bits of a serial run, whatever becomes of processes and nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_lost_process_driver_and_node_change_no_bit(
         number = process.until(r"b \(2/2\) on \S+, process (\d+)")[1]
         wait_for(process, folder / "runs" / "lost" / "members" / "b")
         kill(int(number))
-        process.until("b lost its process, and goes on")
+        process.until("b lost its process, and resumes")
         process.until(RESUMED)
         kill(process.process.pid)
         process.end()
@@ -28,7 +28,7 @@ def test_a_lost_process_driver_and_node_change_no_bit(
         node = process.until(r"b \(2/2\) on \S+-(\w+), process \d+")[1]
         process.until(RESUMED)
         nodes.remove(node)
-        process.until("b lost its process, and goes on")
+        process.until("b lost its process, and resumes")
         process.until(RESUMED)
         assert process.end() == 0, process.text
     assert same(serial(*LONG), folder / "runs" / "lost")

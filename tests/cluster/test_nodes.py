@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from competition.cluster.nodes import Needs, Node, agreed_environment
-from competition.errors import InputError
-from competition.settings_file import read_settings
+from twinrun.cluster.nodes import Needs, Node, agreed_environment
+from twinrun.config.reading import read_settings
+from twinrun.errors import InputError
 
 
 def node(name: str, code: str = "c", **decides: Any) -> Node:

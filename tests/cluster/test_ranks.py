@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.determinism.environment import process_variables
-from competition.determinism.ledger import Ledger
-from competition.proof.runs import compare_runs
 from tests.cluster.forking import Ended, Forked, Interruption
 from tests.conftest import ROOT
 from tests.kills.sameness import differing, left_over, record
 from tests.kills.small import write_competition
+from twinrun.compare.runs import compare_runs
+from twinrun.process import process_variables
+from twinrun.repro.ledger import Ledger
 
 # The process that forks them, and the first run, are shared by the tests of this file.
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ranks")]
@@ -139,7 +139,7 @@ def test_three_ranks_that_were_killed_go_on_to_the_same_bits(forked: Forked, fol
     assert train(forked, "killed", OFTEN, ranks=3, interruption=kill).codes == [-9] * 3
     ended = train(forked, "killed", ranks=3)
     assert ended.codes == [0] * 3, ended.said
-    assert "goes on from its checkpoint: in epoch 2 of 3, after step" in ended.said
+    assert "resumes from its checkpoint: in epoch 2 of 3, after step" in ended.said
     assert differing(member(folder, "three"), member(folder, "killed")) == []
 
 
@@ -179,14 +179,14 @@ def test_mistakes_are_said_once(forked: Forked) -> None:
         refused = forked.run(command, "--config", "small.toml")
         assert refused.codes[0] == 2  # the others may be ended before they have begun
         assert refused.said.count("error:") == 1
-        assert f"competition {command} is not for several ranks" in refused.said
+        assert f"twinrun {command} is not for several ranks" in refused.said
 
 
 def test_torchrun_starts_them_and_its_sigterm_is_met(
     forked: Forked, folder: Path, two: Path
 ) -> None:
     launcher = ["-m", "tests.cluster.loopback_torchrun", "--standalone", "--local-addr=127.0.0.1"]
-    command = [sys.executable, *launcher, "--nproc-per-node=2", "-m", "--", "competition"]
+    command = [sys.executable, *launcher, "--nproc-per-node=2", "-m", "--", "twinrun"]
     changes = [*options("torchrun", OFTEN), "--out", str(folder / "runs")]
     changes[1] = str(folder / "small.toml")
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`competition run --ray` on several nodes: the bits of a serial run; who differs, who fails."""
+"""`twinrun run --ray` on several nodes: the bits of a serial run; who differs, who fails."""
 
 from __future__ import annotations
 

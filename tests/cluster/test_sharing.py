@@ -20,18 +20,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.cluster import fetching, pieces
-from competition.cluster.pieces import cut, one_after_the_other
-from competition.cluster.sharing import index_here, share_images, share_index
-from competition.cluster.storage import SHARED, Storage
-from competition.data.caching import cached_pixels, with_pixels
-from competition.data.index import build_index, data_digest
-from competition.data.pixels import Pixels
-from competition.data.stored import ARRAY, TABLE, damaged_rows
-from competition.errors import InputError
-from competition.settings_file import read_settings
 from tests.cluster.conftest import EVERY, FOLDER, MEMORY, STORES
 from tests.conftest import FIXTURE, SMALL
+from twinrun.cluster import chunks, fetch
+from twinrun.cluster.chunks import cut, one_after_the_other
+from twinrun.cluster.share import index_here, share_images, share_index
+from twinrun.cluster.storage import SHARED, Storage
+from twinrun.config.reading import read_settings
+from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache_files import ARRAY, TABLE, damaged_rows
+from twinrun.data.index import build_index, data_digest
+from twinrun.data.pixels import Pixels
+from twinrun.errors import InputError
 
 SIZES = [8, 12]
 # Bytes: a few images.
@@ -39,10 +39,10 @@ PIECE = 20 * 12 * 12 * 3
 FETCH = """
 import os, pickle, sys, time
 from pathlib import Path
-from competition.cluster import pieces
-from competition.cluster.places import ObjectStore
+from twinrun.cluster import chunks
+from twinrun.cluster.backends import ObjectStore
 
-pieces._PIECE = int(sys.argv[3])
+chunks._PIECE = int(sys.argv[3])
 get = ObjectStore.get
 
 def slow(self, name, local):
@@ -88,7 +88,7 @@ def pixels(made: tuple[pd.DataFrame, dict[int, Pixels]], tmp_path: Path) -> dict
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "_PIECE", PIECE)
+    monkeypatch.setattr(chunks, "_PIECE", PIECE)
 
 
 Traffic = list[tuple[str, str]]
@@ -335,7 +335,7 @@ def test_the_images_of_a_node_are_read_for_their_digests_once_until_they_are_wri
         checks.append(len(used))
         return damaged_rows(folder, used)
 
-    monkeypatch.setattr(fetching, "damaged_rows", counted)
+    monkeypatch.setattr(fetch, "damaged_rows", counted)
     array = shared.here(node)[8].path
     count = len(set(index["sha256"]))
     assert checks[-1] == count
@@ -375,7 +375,7 @@ def test_an_image_damaged_on_a_node_is_fetched_again_and_no_other(
     traffic.clear()
     assert content(shared.here(node), index) == content(pixels, index)
     assert names_of(traffic, "get") == [pieces_in(storage)[-1]]
-    # In its place: others that read the array at that time see it mended.
+    # In its place: others that read the array at that time see it fixed.
     assert array.stat().st_ino == inode
     assert content(reading, index) == content(pixels, index)
 
@@ -434,7 +434,7 @@ def test_a_piece_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew
         shared.here(node)
     assert caught.value.details == (names[1],)
     assert storage.address in caught.value.what
-    assert "Remove" in caught.value.mend
+    assert "Remove" in caught.value.fix
     assert names_of(traffic, "get").count(names[1]) == 2
     assert names_of(traffic, "get").count(names[2]) == 1
     storage.remove(names[1])
@@ -491,7 +491,7 @@ def test_a_removed_file_is_named(
     with pytest.raises(InputError) as caught:
         shared.here(tmp_path / "node")
     assert name in caught.value.what
-    assert "again" in caught.value.mend
+    assert "again" in caught.value.fix
 
 
 @pytest.mark.parametrize("kind", [FOLDER])
@@ -503,7 +503,7 @@ def test_a_damaged_cache_in_a_shared_folder_is_refused(
     array.write_bytes(flipped(array.read_bytes()))
     with pytest.raises(InputError, match=r"1 of \d+ images in .* do not agree") as caught:
         shared.here(tmp_path / "node")
-    assert "decoded anew" in caught.value.mend
+    assert "decoded anew" in caught.value.fix
 
 
 @pytest.mark.parametrize("kind", [FOLDER])
@@ -517,7 +517,7 @@ def test_a_folder_that_a_node_does_not_see_is_named(
         shared.here(tmp_path / "node")
     assert str(tmp_path / part) in caught.value.what
     assert os.uname().nodename in caught.value.what
-    assert "mount" in caught.value.mend
+    assert "mount" in caught.value.fix
 
 
 @pytest.mark.parametrize("kind", [MEMORY])
@@ -541,11 +541,11 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(
     traffic: Traffic,
 ) -> None:
     shared = share_images(storage, index, pixels)
-    free = shutil.disk_usage(tmp_path)._replace(free=fetching._SPARE + 1000)
+    free = shutil.disk_usage(tmp_path)._replace(free=fetch._SPARE + 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     with pytest.raises(InputError, match=r"images take .* but only 67.1 MB are free") as caught:
         shared.here(tmp_path / "node")
-    assert "Free some space" in caught.value.mend
+    assert "Free some space" in caught.value.fix
     assert names_of(traffic, "get") == []
 
 
@@ -575,7 +575,7 @@ def test_a_disk_that_fills_up_meanwhile_is_said(
             share_images(storage, index, pixels)
         else:
             shared.here(tmp_path / "node")
-    assert "Free some space" in caught.value.mend
+    assert "Free some space" in caught.value.fix
 
 
 @STORES
@@ -604,7 +604,7 @@ def test_pieces_hold_every_image_once(shapes: list[tuple[int, int]], limit: int)
     table["offset"] = 0
     table = one_after_the_other(table)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "_PIECE", limit)
+        patch.setattr(chunks, "_PIECE", limit)
         found = cut(table)
     sizes = [rows * columns * 3 for rows, columns in shapes]
     assert table["offset"].tolist() == [0, *np.cumsum(sizes)[:-1]]

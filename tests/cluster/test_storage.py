@@ -1,4 +1,4 @@
-"""Whole files by name, in any storage; whatever is wrong with it is said, and how to mend it."""
+"""Whole files by name, in any storage; whatever is wrong with it is said, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from competition.cluster import places
-from competition.cluster.storage import Storage, fetch_files, publish_files
-from competition.errors import InputError
-from competition.files import write_text
-from competition.locks import turn
 from tests.cluster.conftest import EVERY, FOLDER, S3
+from twinrun.cluster import backends
+from twinrun.cluster.storage import Storage, fetch_files, publish_files
+from twinrun.errors import InputError
+from twinrun.files import write_text
+from twinrun.locks import lock_record
 
 PUBLISH = """
 import sys
 from pathlib import Path
-from competition.cluster.storage import Storage
+from twinrun.cluster.storage import Storage
 
 storage = Storage(sys.argv[1])
 while True:
@@ -62,7 +62,7 @@ def refusal_of(storage: Storage | str, at: str = "check") -> InputError:
     """What is said when a storage is made and asked."""
     with pytest.raises(InputError) as caught:
         getattr(storage if isinstance(storage, Storage) else Storage(storage), at)()
-    assert caught.value.mend
+    assert caught.value.fix
     return caught.value
 
 
@@ -362,19 +362,19 @@ def test_what_a_killed_writer_leaves_is_hidden_and_removed(
     # It may be that of a writer who is still there.
     assert len(hidden(folder)) == 1
     left = folder / hidden(folder)[0]
-    past = time.time() - 2 * places._ABANDONED
+    past = time.time() - 2 * backends._ABANDONED
     os.utime(left, (past, past))
     other = folder / f".another.{uuid.uuid4().hex}.part"
     other.touch()
     os.utime(other, (past, past))
     storage.publish(file_of(b"new"), "run/same.bin")
     assert hidden(folder) == [other.name]
-    with turn(folder):
+    with lock_record(folder):
         pass
     assert hidden(folder) == []
 
 
-@pytest.mark.parametrize("times", [1, places._ATTEMPTS])
+@pytest.mark.parametrize("times", [1, backends._ATTEMPTS])
 def test_a_clean_up_beside_a_writer_does_it_no_harm(
     tmp_path: Path, file_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
@@ -386,7 +386,7 @@ def test_a_clean_up_beside_a_writer_does_it_no_harm(
         if len(cleanings) < times:
             assert hidden(folder)
             cleanings.append(1)
-            with turn(folder):
+            with lock_record(folder):
                 pass
 
     monkeypatch.setattr(os, "fsync", cleaned)
@@ -404,7 +404,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path, file_of: Callable[...,
     for at in ("check", "names"):
         error = refusal_of(storage, at)
         assert str(storage.local) in error.what
-        assert "a file" in error.mend
+        assert "a file" in error.fix
     with pytest.raises(InputError, match="cannot be read"):
         storage.fetch("a", tmp_path / "back")
 
@@ -423,7 +423,7 @@ def test_a_file_where_a_folder_should_be_holds_no_files(
 
 
 @pytest.mark.parametrize(
-    ("number", "mend"),
+    ("number", "fix"),
     [
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "Free some space"),
@@ -437,7 +437,7 @@ def test_a_folder_that_cannot_be_written_is_said(
     file_of: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     number: int,
-    mend: str,
+    fix: str,
 ) -> None:
     storage = Storage(str(tmp_path / "shared"))
     storage.publish(file_of(b"old"), "a")
@@ -450,7 +450,7 @@ def test_a_folder_that_cannot_be_written_is_said(
         storage.publish(file_of(b"new"), "a")
     assert storage.address in caught.value.what
     assert os.strerror(number) in caught.value.what
-    assert mend in caught.value.mend
+    assert fix in caught.value.fix
     monkeypatch.undo()
     assert hidden(tmp_path) == []
     storage.fetch("a", tmp_path / "back")
@@ -473,7 +473,7 @@ def test_a_full_disk_of_this_machine_is_not_the_storage_s(
     with pytest.raises(InputError) as caught:
         storage.fetch("a", tmp_path / "back")
     assert caught.value.what == f"cannot write {tmp_path / 'back'}: No space left on device"
-    assert "Free some space" in caught.value.mend
+    assert "Free some space" in caught.value.fix
     assert not (tmp_path / "back").exists()
     assert hidden(tmp_path) == []
 
@@ -491,7 +491,7 @@ def test_a_place_on_this_machine_that_cannot_be_written_is_said(
 
 
 @pytest.mark.parametrize(
-    ("address", "what", "mend"),
+    ("address", "what", "fix"),
     [
         ("", "empty", "s3://"),
         ("  ", "empty", "s3://"),
@@ -508,32 +508,32 @@ def test_a_place_on_this_machine_that_cannot_be_written_is_said(
         ("\\\\server\\share", "Windows", "s3://"),
     ],
 )
-def test_an_address_of_no_storage_is_refused(address: str, what: str, mend: str) -> None:
+def test_an_address_of_no_storage_is_refused(address: str, what: str, fix: str) -> None:
     error = refusal_of(address)
     assert what in error.what
-    assert mend in error.mend
+    assert fix in error.fix
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     error = refusal_of("s3://me:secret@bucket/x")
     assert "password" in error.what
     assert "secret" not in str(error)
-    assert "environment" in error.mend
+    assert "environment" in error.fix
 
 
 @pytest.mark.parametrize(
-    ("address", "package", "mend"),
+    ("address", "package", "fix"),
     [
-        ("s3://bucket/x", "s3fs", "pip install 'competition[ray]'"),
-        ("gs://bucket/x", "gcsfs", "pip install 'competition[gcs]'"),
-        ("gcs://bucket/x", "gcsfs", "pip install 'competition[gcs]'"),
+        ("s3://bucket/x", "s3fs", "pip install 'twinrun[ray]'"),
+        ("gs://bucket/x", "gcsfs", "pip install 'twinrun[gcs]'"),
+        ("gcs://bucket/x", "gcsfs", "pip install 'twinrun[gcs]'"),
         ("az://container/x", "adlfs", "pip install adlfs"),
-        ("s3://bucket/x", "fsspec", "pip install 'competition[ray]'"),
-        ("gs://bucket/x", "fsspec", "pip install 'competition[gcs]'"),
+        ("s3://bucket/x", "fsspec", "pip install 'twinrun[ray]'"),
+        ("gs://bucket/x", "fsspec", "pip install 'twinrun[gcs]'"),
     ],
 )
 def test_a_missing_package_is_named(
-    monkeypatch: pytest.MonkeyPatch, address: str, package: str, mend: str
+    monkeypatch: pytest.MonkeyPatch, address: str, package: str, fix: str
 ) -> None:
     # What was imported before is kept there.
     registry = importlib.import_module("fsspec.registry")
@@ -543,7 +543,7 @@ def test_a_missing_package_is_named(
     with pytest.raises(InputError) as caught:
         Storage(address)
     assert package in caught.value.what
-    assert caught.value.mend == mend
+    assert caught.value.fix == fix
 
 
 def test_a_package_that_another_node_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -554,7 +554,7 @@ def test_a_package_that_another_node_lacks_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(InputError, match="s3fs") as caught:
         pickle.loads(sent).names()
-    assert caught.value.mend == "pip install 'competition[ray]'"
+    assert caught.value.fix == "pip install 'twinrun[ray]'"
 
 
 def test_a_folder_needs_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -581,14 +581,14 @@ def test_a_server_that_does_not_answer_is_said_in_seconds(
     what: str,
 ) -> None:
     if listening:
-        monkeypatch.setattr(places, "_HASTY_LIMIT", 1.0)
+        monkeypatch.setattr(backends, "_HASTY_LIMIT", 1.0)
         deaf_server.listen()
     start = time.monotonic()
     error = refusal_of(s3)
     assert time.monotonic() - start < 20
     assert s3 in error.what
     assert what in error.what
-    assert "AWS_ENDPOINT_URL" in error.mend
+    assert "AWS_ENDPOINT_URL" in error.fix
 
 
 @pytest.mark.cluster
@@ -598,7 +598,7 @@ def test_a_server_that_stops_answering_is_not_waited_for_without_end(
     file_of: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(places, "_LIMIT", 1.0)
+    monkeypatch.setattr(backends, "_LIMIT", 1.0)
     deaf_server.listen()
     with pytest.raises(InputError, match="no answer"):
         Storage(s3).publish(file_of(), "a")
@@ -613,7 +613,7 @@ def test_a_missing_bucket_is_told_from_a_missing_file(
         error = refusal_of(storage, at)
         assert "s3://no-such-bucket/x" in error.what
         assert "bucket does not exist" in error.what
-        assert "Create the bucket" in error.mend
+        assert "Create the bucket" in error.fix
     with pytest.raises(InputError, match="bucket"):
         storage.fetch("a", tmp_path / "back")
     with pytest.raises(InputError, match="bucket"):
@@ -633,7 +633,7 @@ def test_missing_credentials_are_said(s3: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     error = refusal_of(s3)
     assert "credentials" in error.what
-    assert "AWS_ACCESS_KEY_ID" in error.mend
+    assert "AWS_ACCESS_KEY_ID" in error.fix
 
 
 @pytest.mark.cluster
@@ -643,7 +643,7 @@ def test_wrong_credentials_are_said(s3: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(moto.settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0.0)
     error = refusal_of(s3)
     assert "Access Key Id" in error.what
-    assert "right to list, read, write and delete" in error.mend
+    assert "right to list, read, write and delete" in error.fix
 
 
 # An object store.

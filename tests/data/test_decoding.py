@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from competition.data.decoding import UNREADABLE, decode, decode_to, pixel_digest, stored_size
-from competition.layout import IMAGE_SUFFIXES
+from twinrun.config.layout import IMAGE_SUFFIXES
+from twinrun.data.decoding import UNREADABLE, decode, decode_to, pixel_digest, stored_size
 
 TESTS = Path(__file__).parents[1]
 FIXTURE = TESTS / "fixture"

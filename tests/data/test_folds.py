@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.data.folds import absent_classes, fold_ids
-from competition.errors import InputError
+from twinrun.data.folds import absent_classes, fold_ids
+from twinrun.errors import InputError
 
 unhurried = settings(deadline=None, max_examples=40)  # a busy machine is no failure
 
@@ -136,7 +136,7 @@ def test_too_few_images_or_groups_are_refused_and_how_to_mend_it_is_said(
     with pytest.raises(InputError) as why:
         fold_ids(images(sizes, alike), folds=folds, seed=0)
     assert told in str(why.value)
-    assert "validation." in why.value.mend
+    assert "validation." in why.value.fix
 
 
 def test_a_class_with_fewer_images_than_folds_is_allowed_and_said() -> None:

@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from competition.data import index as index_module
-from competition.data.caching import cached_pixels, with_pixels
-from competition.data.index import build_index, data_digest
-from competition.errors import InputError
-from competition.settings import Settings
-from competition.settings_file import read_settings
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.data import index as index_module
+from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.index import build_index, data_digest
+from twinrun.errors import InputError
 
 FIXTURE = Path(__file__).parents[1] / "fixture"
 CLASSES = ("leaf_rust", "stem_rust", "healthy_wheat")
@@ -514,7 +514,7 @@ def test_all_unreadable_images_stand_in_one_message_and_no_readable_one(
         images[name].write_bytes(b"")
     first, *problems, _ = refusal(settings_for(folders)).splitlines()
     assert "12 of 12 images" in first
-    # Fifty are listed before the others are only counted: a reader mends them all in one go.
+    # Fifty are listed before the others are only counted: a reader fixes them all in one go.
     assert sorted(re.findall(r"(\w+)\.\w+: the file is empty", "\n".join(problems))) == broken
 
 

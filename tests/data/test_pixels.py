@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from competition.data import resident
-from competition.data.pixels import PixelRows
-from competition.data.resident import Placed, ResidentRows, placed_on, sent_ahead
+from twinrun.data import device_cache
+from twinrun.data.device_cache import Placed, ResidentRows, placed_on, sent_ahead
+from twinrun.data.pixels import PixelRows
 
 SIZE = 4
 SHAPES = [(4, 4), (4, 9), (7, 4), (4, 16)]
@@ -107,7 +107,7 @@ def test_a_gpu_gets_images_that_take_little_of_its_memory(
 
     assert rows.nbytes == 432
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Properties)
-    monkeypatch.setattr(resident, "ResidentRows", lambda rows, device: "resident")
+    monkeypatch.setattr(device_cache, "ResidentRows", lambda rows, device: "resident")
     placed: Any = placed_on(torch.device("cuda"), rows)
     assert placed == "resident" if there else placed is rows
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from competition.data.splits import validation_ids
-from competition.errors import InputError
+from twinrun.data.splits import validation_ids
+from twinrun.errors import InputError
 
 IDS = [f"IMG{number:03d}" for number in range(60)]
 
@@ -95,7 +95,7 @@ def test_the_draw_is_uniform_over_the_ids() -> None:
 def test_too_few_images_to_train_on_are_refused(images: int, share: float) -> None:
     with pytest.raises(InputError, match=f"^{images} training images with .* {share} leave") as why:
         validation_ids(IDS[:images], share=share, seed=0)
-    assert "validation.share" in why.value.mend
+    assert "validation.share" in why.value.fix
 
 
 def test_the_split_is_what_it_always_was() -> None:
@@ -155,4 +155,4 @@ def test_copies_that_leave_too_few_to_train_on_are_refused_with_the_reason() -> 
     with pytest.raises(InputError, match="59 of them are copies") as why:
         for seed in range(10):
             validation_ids(IDS, share=0.5, seed=seed, groups=group_of([59, 1]))
-    assert "data.duplicates" in why.value.mend
+    assert "data.duplicates" in why.value.fix

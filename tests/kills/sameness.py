@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from competition.determinism.ledger import Ledger
-from competition.training.records import RESULT_FILES
+from twinrun.repro.ledger import Ledger
+from twinrun.train.records import RESULT_FILES
 
 
 def differing(first: Path, second: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""`competition train` as a user types it: stopped by a signal, started twice, typed again."""
+"""`twinrun train` as a user types it: stopped by a signal, started twice, typed again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.kills.conftest import Runs, Unbroken
 from tests.kills.sameness import differing_runs, left_over
 from tests.kills.small import CHANGES, OFTEN
 
-COMMAND = [sys.executable, "-m", "competition"]
+COMMAND = [sys.executable, "-m", "twinrun"]
 STOPPED = re.compile(
     r"error: stopped a (after epoch [1-4] of 4|in epoch [1-4] of 4, after step [1-4] of 4"
-    r"|(within a step)); (its checkpoint is written|it goes on from its last checkpoint)\n"
-    r"What is complete stays, nothing is half written. To go on, type the same command:\n"
-    r"competition (train .*)\n"
+    r"|(within a step)); (its checkpoint is written|it resumes from its last checkpoint)\n"
+    r"What is complete stays, nothing is half written. To resume, rerun the same command:\n"
+    r"twinrun (train .*)\n"
 )
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
@@ -99,6 +99,6 @@ def test_stopped_by_a_signal_and_typed_again(
     done = again(runs, shlex.split(told[4]))
     assert done.returncode == 0, done
     assert done.stderr == ""
-    assert "a goes on from its checkpoint: " in done.stdout
+    assert "a resumes from its checkpoint: " in done.stdout
     assert differing_runs(unbroken("a"), run, "a") == []
     assert left_over(run) == []

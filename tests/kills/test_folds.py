@@ -14,23 +14,23 @@ from tests.kills.small import OFTEN
 from tests.kills.test_kills import PREDICT, REPLACE, SAVE, STEP, TEXT
 
 FOLDS = "members.a.validation.folds=2"
-TRAIN = "competition.training.members:train_member"
+TRAIN = "twinrun.train.members:train_member"
 # Of 24 images a fold trains on 12: three steps an epoch, four epochs.
 CASES = {
     "between the folds": (Moment(TRAIN, 2), ""),
     "before the first fold": (Moment(TRAIN, 1), ""),
-    "in the first fold": (Moment(STEP, 8, "after"), "a fold 1/2 goes on"),
-    "in the second fold": (Moment(STEP, 17), "a fold 2/2 goes on"),
+    "in the first fold": (Moment(STEP, 8, "after"), "a fold 1/2 resumes"),
+    "in the second fold": (Moment(STEP, 17), "a fold 2/2 resumes"),
     "second fold's checkpoint half written": (
         Moment(SAVE, 9, "half", match="fold-2"),
-        "a fold 2/2 goes on",
+        "a fold 2/2 resumes",
     ),
-    "in the second fold's prediction": (Moment(PREDICT, 3), "a fold 2/2 goes on"),
+    "in the second fold's prediction": (Moment(PREDICT, 3), "a fold 2/2 resumes"),
     "the second fold's record half written": (
         Moment(TEXT, when="half", match="fold-2/.*member.json"),
-        "a fold 2/2 goes on",
+        "a fold 2/2 resumes",
     ),
-    "before the folds are put together": (Moment("competition.work:put_together"), ""),
+    "before the folds are put together": (Moment("twinrun.train_run:put_together"), ""),
     "out-of-fold predictions half written": (
         Moment(TEXT, when="half", match="members/a/.valid.csv"),
         "",
@@ -84,7 +84,7 @@ def test_killed_and_gone_on_with(runs: Runs, unbroken: Path, label: str) -> None
     assert killed.killed, killed.output
     ended = runs.train(name, FOLDS)
     assert ended.code == 0, ended.output
-    assert ended.output.count("goes on from its checkpoint") == bool(goes_on)
+    assert ended.output.count("resumes from its checkpoint") == bool(goes_on)
     assert goes_on in ended.output
     assert differing_folds(unbroken, runs.folder / name) == []
     assert left_over(runs.folder / name) == []
@@ -94,7 +94,7 @@ def test_killed_and_gone_on_with(runs: Runs, unbroken: Path, label: str) -> None
 @pytest.mark.slow
 def test_a_fold_that_goes_on_wrongly_is_found_out(runs: Runs, unbroken: Path) -> None:
     assert runs.train("folds-wrong", FOLDS, OFTEN, moment=Moment(STEP, 17)).killed
-    lack = "competition.training.fitting:restore_optimizer"
+    lack = "twinrun.train.fit:restore_optimizer"
     assert runs.train("folds-wrong", FOLDS, lack=lack).code == 0
     found = differing_folds(unbroken, runs.folder / "folds-wrong")
     assert "fold-2/weights.safetensors" in found

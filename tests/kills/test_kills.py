@@ -17,7 +17,7 @@ from tests.kills.zygote import Ended
 
 START = ""
 LEARNER = "fastai.learner:Learner."
-ITEM = "competition.data.loading:KeyedLoader.do_item"
+ITEM = "twinrun.data.keyed_loader:KeyedLoader.do_item"
 STEP = f"{LEARNER}_step"
 REPLACE, UNLINK = "pathlib:Path.replace", "pathlib:Path.unlink"
 SAVE, BYTES, TEXT = (
@@ -25,14 +25,14 @@ SAVE, BYTES, TEXT = (
     "pathlib:Path.write_bytes",
     "pathlib:Path.write_text",
 )
-PREDICT = "competition.training.members:predict"
-CLEAR = "competition.training.checkpoints:Checkpoints.clear"
+PREDICT = "twinrun.train.members:predict"
+CLEAR = "twinrun.train.checkpoints:Checkpoints.clear"
 NAMED = r"step-\d+-[0-9a-f]{32}"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kill, and where the next process says that it goes on: the place, "" for from the start."""
+    """A kill, and where the next process says that it resumes: the place, "" for from the start."""
 
     moment: Moment
     goes_on: str
@@ -54,11 +54,9 @@ CASES = {
     "index half written": Case(Moment("pandas:DataFrame.to_parquet", when="half"), START),
     "index written": Case(Moment(REPLACE, when="after", match=r"index\.parquet"), START),
     "manifest half written": Case(Moment(TEXT, when="half", match="manifest"), START),
-    "members locked": Case(Moment("competition.work:keep_record"), START),
+    "members locked": Case(Moment("twinrun.train_run:keep_record"), START),
     "loading for the first time": Case(Moment(ITEM), START),
-    "learner built": Case(
-        Moment("competition.training.members:build_learner", when="after"), START
-    ),
+    "learner built": Case(Moment("twinrun.train.members:build_learner", when="after"), START),
     # Within a step.
     "loading": Case(Moment(ITEM, 60), at(2, 2)),
     "loading, checkpoints at epochs": Case(Moment(ITEM, 60), at(2), (SELDOM,)),
@@ -66,14 +64,10 @@ CASES = {
         Moment(ITEM, 8, victim="parent"), START, (SELDOM, "run.workers=2"), quick=True
     ),
     "before a forward pass": Case(Moment(f"{LEARNER}_do_one_batch", 7), at(1)),
-    "within a forward pass": Case(
-        Moment("competition.training.recipes:ConcatPool.forward", 9), at(1, 2)
-    ),
+    "within a forward pass": Case(Moment("twinrun.train.learner:ConcatPool.forward", 9), at(1, 2)),
     "before a backward pass": Case(Moment(f"{LEARNER}_backward", 5), at(1)),
     "after a backward pass": Case(Moment(STEP, 6), at(1, 1)),
-    "within the optimizer's step": Case(
-        Moment("competition.training.optimizing:adamw", 47), at(2, 2)
-    ),
+    "within the optimizer's step": Case(Moment("twinrun.train.fused_adam:adamw", 47), at(2, 2)),
     "after the optimizer's step": Case(Moment(STEP, 10, "after"), at(2, 1)),
     "in a step, with loader processes": Case(Moment(STEP, 11), at(2, 2), (OFTEN, "run.workers=2")),
     # While a checkpoint is written.
@@ -96,7 +90,7 @@ CASES = {
         Moment("fastai.learner:AvgMetric.accumulate", 14), at(3), (SELDOM,), quick=True
     ),
     "after validation": Case(
-        Moment("competition.training.recording:RecordStep.after_validate", 3, "after"), at(2, 4)
+        Moment("twinrun.train.recorder:RecordStep.after_validate", 3, "after"), at(2, 4)
     ),
     "history half written": Case(Moment(TEXT, 2, "half", match="history"), at(1, 4)),
     "history written": Case(Moment(REPLACE, 2, "after", match="history"), at(1, 4)),
@@ -128,7 +122,7 @@ CASES = {
     "last manifest written": Case(Moment(REPLACE, 2, "after", match="manifest"), START),
     # The second member.
     "before the second member": Case(
-        Moment("competition.training.members:train_member", 2), START, members="ab"
+        Moment("twinrun.train.members:train_member", 2), START, members="ab"
     ),
     "in a step of the second member": Case(Moment(STEP, 24), at(1, 3), members="ab"),
     "second member's checkpoint half written": Case(
@@ -141,8 +135,8 @@ CASES = {
 
 
 def place_of(ended: Ended) -> str:
-    """Where a process said that it goes on; "" when it did not."""
-    lines = [line for line in ended.output.splitlines() if " goes on from its checkpoint: " in line]
+    """Where a process said that it resumes; "" when it did not."""
+    lines = [line for line in ended.output.splitlines() if " resumes from its checkpoint: " in line]
     assert len(lines) <= 1, ended.output
     return lines[0].partition("checkpoint: ")[2] if lines else ""
 
@@ -184,13 +178,13 @@ def test_a_loaders_process_is_killed(runs: Runs, unbroken: Unbroken) -> None:
     assert_completes(runs, unbroken, "worker")
 
 
-# Killed again while it goes on; the last process is left in peace.
+# Killed again while it resumes; the last process is left in peace.
 CHAINS: dict[str, Sequence[Moment]] = {
     "while reading the checkpoint": [
         Moment(STEP, 10),
-        Moment("competition.training.checkpoints:Checkpoints.latest", when="after"),
-        Moment("competition.training.fitting:restore_weights", when="after"),
-        Moment("competition.training.fitting:restore_optimizer", when="after"),
+        Moment("twinrun.train.checkpoints:Checkpoints.latest", when="after"),
+        Moment("twinrun.train.fit:restore_weights", when="after"),
+        Moment("twinrun.train.fit:restore_optimizer", when="after"),
     ],
     "before any new checkpoint": [Moment(STEP, 10), Moment(STEP, 1), Moment(STEP, 1, "after")],
     "a step further each time": [Moment(STEP, 7), *[Moment(STEP, 2, "after")] * 3],
@@ -258,20 +252,20 @@ def test_killed_at_random(
     assert_completes(runs, unbroken, name, members="ab")
 
 
-# An engine that goes on without a part of what was kept must be found out.
+# An engine that resumes without a part of what was kept must be found out.
 
 
 @pytest.mark.parametrize(
     ("lack", "found"),
     [
-        ("competition.training.fitting:restore_optimizer", "a/weights.safetensors"),
+        ("twinrun.train.fit:restore_optimizer", "a/weights.safetensors"),
         pytest.param(
-            "competition.training.fitting:restore_weights",
+            "twinrun.train.fit:restore_weights",
             "a/weights.safetensors",
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            "competition.training.resuming:Resume.before_train", "a/ledger", marks=pytest.mark.slow
+            "twinrun.train.resume:Resume.before_train", "a/ledger", marks=pytest.mark.slow
         ),
     ],
 )
@@ -288,7 +282,7 @@ def test_an_engine_that_goes_on_wrongly_is_found_out(
 @pytest.mark.parametrize(
     ("lack", "moment", "found"),
     [
-        ("competition.locks:_remove_unfinished", "weights half written", ".part"),
+        ("twinrun.locks:_remove_unfinished", "weights half written", ".part"),
         ("shutil:rmtree", "record written", "checkpoint"),
     ],
 )

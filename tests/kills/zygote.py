@@ -56,7 +56,7 @@ class Zygote(Asked):
         seconds: float | None = None,
         lack: str = "",
     ) -> Ended:
-        """Train members of a run in a process of its own, as `competition train` does.
+        """Train members of a run in a process of its own, as `twinrun train` does.
 
         Args:
             config: competition.toml.
@@ -84,8 +84,8 @@ def serve() -> None:
     import sklearn.model_selection  # noqa: F401
 
     # Else every fork would import them, for seconds.
-    import competition.training.members
-    import competition.work  # noqa: F401
+    import twinrun.train.members
+    import twinrun.train_run  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -119,13 +119,13 @@ def _live(request: dict[str, Any], output: Path) -> None:
 
 
 def _train(request: dict[str, Any]) -> None:
-    from competition import pipeline, work
-    from competition.settings_file import read_settings
+    from twinrun import prepare, train_run
+    from twinrun.config.reading import read_settings
 
     started = time.perf_counter()
     settings = read_settings(Path(request["config"]), changes=request["changes"])
-    run = pipeline.prepare(settings, Path(request["folder"]))
-    work.train(run, request["members"], started)
+    run = prepare.prepare(settings, Path(request["folder"]))
+    train_run.train(run, request["members"], started)
 
 
 def _nothing(*arguments: Any, **options: Any) -> None:

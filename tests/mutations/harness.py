@@ -20,21 +20,22 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
-from competition import pipeline, work
-from competition.proof import replays, telling
-from competition.proof import twins as twins_module
-from competition.proof.causes import advise
-from competition.proof.divergence import Comparison, Difference
-from competition.proof.processes import Training, train_all
-from competition.proof.replaying import replay
-from competition.proof.runs import MemberReport, compare_runs
-from competition.proof.twins import Verdict, run_twins
-from competition.settings import Settings
-from competition.settings_file import read_settings
-from competition.terminal import say
-from competition.training import members as members_module
-from competition.training.checkpoints import Checkpoints
-from competition.training.records import RESULT_FILES
+from twinrun import prepare, train_run
+from twinrun.compare import format as words
+from twinrun.compare import replay as replays
+from twinrun.compare.diagnosis import advise
+from twinrun.compare.first_difference import Difference, LedgerComparison
+from twinrun.compare.replay_step import replay
+from twinrun.compare.runs import MemberReport, compare_runs
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.console import say
+from twinrun.train import members as members_module
+from twinrun.train.checkpoints import Checkpoints
+from twinrun.train.records import RESULT_FILES
+from twinrun.twins import twins as twins_module
+from twinrun.twins.processes import TwinProcess, train_all
+from twinrun.twins.twins import TwinsVerdict, run_twins
 
 # What is changed in the engine, in one training; everything is put back after it.
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -59,8 +60,8 @@ class Found:
         folder: Of the runs.
     """
 
-    verdict: Verdict
-    at_step_level: Comparison
+    verdict: TwinsVerdict
+    at_step_level: LedgerComparison
     folder: Path
 
     @property
@@ -159,10 +160,10 @@ class Bench:
             changes: Settings under the mutation, `key=value`.
             both: Settings of both twins and of the control.
             for_all: Another mutation, for both and the control.
-            from_run: An interrupted training with which the second twin goes on.
+            from_run: An interrupted training with which the second twin resumes.
         """
 
-        def make(twin: Training) -> None:
+        def make(twin: TwinProcess) -> None:
             settings = read_settings(self.config, changes=[*changes_of(twin.arguments), *changes])
             if from_run is not None:
                 linked(from_run, twin.run)
@@ -176,8 +177,8 @@ class Bench:
     def twin_process(self, **variables: str) -> Found:
         """As `twins`; the second is trained in a process of its own with other variables."""
 
-        def make(twin: Training) -> None:
-            again = Training(twin.run, [*twin.arguments, "--quiet"], variables)
+        def make(twin: TwinProcess) -> None:
+            again = TwinProcess(twin.run, [*twin.arguments, "--quiet"], variables)
             train_all([again], side_by_side=1)
 
         return self._judged(make)
@@ -195,13 +196,13 @@ class Bench:
 
     def _judged(
         self,
-        make: Callable[[Training], None],
+        make: Callable[[TwinProcess], None],
         *,
         in_both: bool = False,
         both: Sequence[str] = (),
         for_all: Mutation = nothing,
     ) -> Found:
-        def train_here(trainings: Sequence[Training], *, side_by_side: int) -> bool:
+        def train_here(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
             for training in trainings:
                 if training.run.name == "second" or (in_both and training.run.name == "first"):
                     make(training)
@@ -216,7 +217,7 @@ class Bench:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(twins_module, "train_all", train_here)
             verdict = run_twins(settings, [MEMBER], options, self.folder, [])
-        for line in telling.told(verdict.report):
+        for line in words.told(verdict.report):
             say(line)  # pytest shows it when the test fails
         if both:
             coarse = verdict.report
@@ -226,7 +227,7 @@ class Bench:
         return Found(verdict, coarse.members[0].comparison, self.folder)
 
     def replayed(self, found: Found, mutation: Mutation) -> replays.Replayed:
-        """As `competition diff --replay`, in this process: the second run under the mutation."""
+        """As `twinrun diff --replay`, in this process: the second run under the mutation."""
 
         def replay_here(
             runs: Sequence[Path],
@@ -248,7 +249,7 @@ class Bench:
 
 
 def changes_of(arguments: Sequence[str]) -> list[str]:
-    """The settings that the arguments of `competition train` change.
+    """The settings that the arguments of `twinrun train` change.
 
     But for the place of the cache: all runs of a bench share one, as competition.toml says.
     """
@@ -257,13 +258,13 @@ def changes_of(arguments: Sequence[str]) -> list[str]:
 
 
 def train(settings: Settings, run: Path, *, checkpoints: bool = False) -> None:
-    """`competition train a`, in this process; without checkpoints in half the time."""
+    """`twinrun train a`, in this process; without checkpoints in half the time."""
     started = time.perf_counter()
     with pytest.MonkeyPatch.context() as patch:
         if not checkpoints:
             patch.setattr(Checkpoints, "save", lambda *_: None)
             patch.setattr(os, "fsync", lambda _: None)
-        work.train(pipeline.prepare(settings, run), [MEMBER], started)
+        train_run.train(prepare.prepare(settings, run), [MEMBER], started)
 
 
 def linked(run: Path, copy: Path) -> None:

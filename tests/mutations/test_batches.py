@@ -19,9 +19,9 @@ from fasttransform import Transform
 from PIL import Image
 from torch import Tensor
 
-from competition.data.loading import KeyedLoader
-from competition.determinism.ledger import Ledger
 from tests.mutations.harness import FINEST, Bench, Mutation, place, with_learner, with_loaders
+from twinrun.data.keyed_loader import KeyedLoader
+from twinrun.repro.ledger import Ledger
 
 # The parts of a batch: images, labels.
 Change = Callable[[Sequence[Tensor]], Iterable[Tensor]]

@@ -20,15 +20,16 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import apply_init, set_seed
 
-from competition import layout
-from competition.data import index as index_module
-from competition.data.index import build_index, data_digest
-from competition.data.loaders import member_loaders
-from competition.determinism.randomness import Key
-from competition.settings_file import read_settings
-from competition.training import members as members_module
-from competition.training import recipes, weights
 from tests.mutations.harness import Bench, place, with_learner
+from twinrun.config import layout
+from twinrun.config.reading import read_settings
+from twinrun.data import index as index_module
+from twinrun.data.index import build_index, data_digest
+from twinrun.data.loaders import member_loaders
+from twinrun.repro.keys import Key
+from twinrun.train import learner
+from twinrun.train import members as members_module
+from twinrun.train import pretrained as pretrained_module
 
 CLASSES = ["leaf_rust", "stem_rust", "healthy_wheat"]
 
@@ -198,7 +199,7 @@ def test_08_head_initialised_without_the_seed(bench: Bench) -> None:
         apply_init(module, function)
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(recipes, "apply_init", unseeded)
+        patch.setattr(learner, "apply_init", unseeded)
 
     found = bench.twins(mutation, in_both=True)
     first = found.first()
@@ -221,13 +222,13 @@ def fake_imagenet(seed: int) -> Any:
 
 
 def pretrained(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(weights, "fetch_imagenet", lambda network: None)
-    patch.setattr(recipes, "imagenet_model", fake_imagenet(1))
+    patch.setattr(pretrained_module, "fetch_imagenet", lambda network: None)
+    patch.setattr(learner, "imagenet_model", fake_imagenet(1))
 
 
 def test_09_other_pretrained_weights(bench: Bench) -> None:
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(recipes, "imagenet_model", fake_imagenet(2))
+        patch.setattr(learner, "imagenet_model", fake_imagenet(2))
 
     found = bench.twins(mutation, both=["members.a.pretrained=true"], for_all=pretrained)
     first = found.first()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from competition.proof.runs import compare_runs
-from competition.proof.telling import told
 from tests.mutations.harness import FINEST, Bench, place
+from twinrun.compare.format import told
+from twinrun.compare.runs import compare_runs
 
 
 def test_identical_runs_are_the_same(bench: Bench) -> None:

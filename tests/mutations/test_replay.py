@@ -1,4 +1,4 @@
-"""`competition diff --replay` from end to end, in processes of their own."""
+"""`twinrun diff --replay` from end to end, in processes of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastai.callback.core import Callback
 
-from tests.conftest import Competition
+from tests.conftest import Command
 from tests.mutations.harness import Bench, linked, moment, place, with_callback
 
 # Python imports this file when it starts. In each process that trains the run `second`, or makes
@@ -17,12 +17,12 @@ import sys
 from pathlib import Path
 
 def run_of(words):
-    if "competition.proof.replaying" in words:
-        return Path(words[words.index("competition.proof.replaying") + 1]).name
+    if "twinrun.compare.replay_step" in words:
+        return Path(words[words.index("twinrun.compare.replay_step") + 1]).name
     return words[words.index("--run") + 1] if "train" in words else ""
 
 if run_of(sys.orig_argv) == "second":
-    from competition.determinism.randomness import Key
+    from twinrun.repro.keys import Key
 
     seed_generators = Key.seed_generators
 
@@ -39,18 +39,18 @@ if run_of(sys.orig_argv) == "second":
 
 @pytest.mark.slow  # five processes that each import for ten seconds
 def test_replay_names_the_module_the_number_of_values_and_the_gap(
-    competition: Competition, bench: Bench, tmp_path: Path
+    twinrun: Command, bench: Bench, tmp_path: Path
 ) -> None:
     # Recorded at the default level: the ledgers know the step only.
     first, second = tmp_path / "runs" / "first", tmp_path / "runs" / "second"
     linked(bench.once([]), first)
     (tmp_path / "sitecustomize.py").write_text(EXTRA_DRAW)
-    answer = competition(
+    answer = twinrun(
         *("train", "a", "--config", bench.config, "--run", "second"), PYTHONPATH=str(tmp_path)
     )
     assert answer.returncode == 0, answer.stderr
 
-    answer = competition("diff", first, second, "--replay", PYTHONPATH=str(tmp_path))
+    answer = twinrun("diff", first, second, "--replay", PYTHONPATH=str(tmp_path))
     assert answer.returncode == 1
     assert "the runs differ: a first in forward, epoch 2, step 2 of 4" in answer.stderr
     known, again = answer.stdout.split("making a again up to epoch 2, step 2")
@@ -70,7 +70,7 @@ def test_replay_names_the_module_the_number_of_values_and_the_gap(
 
 @pytest.mark.slow  # four processes that each import for ten seconds
 def test_replay_says_what_does_not_come_again_and_which_run_left_the_path(
-    competition: Competition, bench: Bench
+    twinrun: Command, bench: Bench
 ) -> None:
     class Once(Callback):
         """Changes a gradient when the run is trained, and never again: no replay knows of it."""
@@ -81,7 +81,7 @@ def test_replay_says_what_does_not_come_again_and_which_run_left_the_path(
 
     found = bench.twins(lambda patch: with_callback(patch, Once))
     assert place(found.first()) == ("gradient", 1, 2)
-    answer = competition("diff", *found.runs, "--replay")
+    answer = twinrun("diff", *found.runs, "--replay")
     assert answer.returncode == 1
     printed = " ".join(answer.stdout.split())
     assert "a made again, the step gives the same bits for both" in printed

@@ -15,14 +15,14 @@ from fastai.data.core import TfmdDL
 from fastai.learner import Learner
 from torch import Tensor, nn
 
-from competition.data.loading import KeyedLoader
-from competition.determinism.randomness import Key
-from competition.settings_file import read_settings
-from competition.training import fitting
-from competition.training import members as members_module
-from competition.training.checkpoints import Checkpoint
-from competition.training.predicting import predict
 from tests.mutations.harness import FINEST, MEMBER, Bench, moment, place, train, with_callback
+from twinrun.config.reading import read_settings
+from twinrun.data.keyed_loader import KeyedLoader
+from twinrun.repro.keys import Key
+from twinrun.train import fit
+from twinrun.train import members as members_module
+from twinrun.train.checkpoints import Checkpoint
+from twinrun.train.predict import predict
 
 
 class Interrupted(BaseException):
@@ -97,7 +97,7 @@ def test_23_resume_without_the_optimizers_state(bench: Bench, interrupted: Path)
         pass
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(fitting, "restore_optimizer", forget)
+        patch.setattr(fit, "restore_optimizer", forget)
 
     found = bench.twins(mutation, from_run=interrupted)
     first = found.first()

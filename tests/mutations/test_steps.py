@@ -12,8 +12,8 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from torch import Tensor, nn
 
-from competition.determinism.environment import set_up
 from tests.mutations.harness import Bench, Mutation, moment, place, with_callback, with_learner
+from twinrun.repro.environment import set_up
 
 # What a module gives is replaced by this, in training.
 Change = Callable[[Tensor], Tensor | None]
@@ -132,7 +132,7 @@ def test_21_read_of_uninitialised_memory(bench: Bench) -> None:
         dirty(output.numel())
         found = torch.empty(output.numel())
         read.append(found.clone())
-        # What is there as numbers from 0 to 255, so that the training goes on.
+        # What is there as numbers from 0 to 255, so that the training resumes.
         noise = found.view(torch.uint8)[: output.numel()].float().view_as(output)
         return output + noise / 1000
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.errors import InputError
-from competition.settings_file import read_settings
 from tests.conftest import FIXTURE, ROOT
+from twinrun.config.reading import read_settings
+from twinrun.errors import InputError
 
 GENERATION = runpy.run_path(str(ROOT / "template" / "generation.py"))
 QUESTIONS: dict[str, Any] = json.loads((ROOT / "template" / "cookiecutter.json").read_text())
@@ -39,12 +39,11 @@ def test_a_project_gets_all_of_the_engine_that_the_wheel_has() -> None:
     common = GENERATION["common_files"](DEFAULTS)
     engine = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "competition").rglob("*")
+        for path in (ROOT / "twinrun").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert "competition/delivery/texts/common.md" in engine
-    # Its settings are the project's own.
-    assert engine - common.keys() == {"competition/competition.toml"}
+    assert "twinrun/package/texts/common.md" in engine
+    assert engine - common.keys() == set()
 
 
 @pytest.mark.parametrize(

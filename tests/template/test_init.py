@@ -1,4 +1,4 @@
-"""`competition init` on real photos: from a data folder to a valid submission and own twins."""
+"""`twinrun init` on real photos: from a data folder to a valid submission and own twins."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def test_from_real_photos_to_a_valid_submission_and_its_own_twins(
     rice: Path, published: Path, run: Run, tmp_path: Path
 ) -> None:
     project = tmp_path / "my rice"
-    competition = (sys.executable, "-m", "competition")
-    said = run(*competition, "init", project, "--data", rice, "--yes", cwd=published).stdout
+    twinrun = (sys.executable, "-m", "twinrun")
+    said = run(*twinrun, "init", project, "--data", rice, "--yes", cwd=published).stdout
     assert "207 images" in said
     settings = tomllib.loads((project / "competition" / "competition.toml").read_text())
     assert settings["competition"]["classes"] == ["bacterial_leaf_blight", "blast", "brown_spot"]
     assert settings["data"]["layout"] == ("folders" if rice.name == "rice" else "table")
 
     small = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
-    trained = run(*competition, "run", *small, cwd=project).stdout
+    trained = run(*twinrun, "run", *small, cwd=project).stdout
     assert "checked against the sample: valid" in trained
-    twins = run(*competition, "twins", *small, cwd=project).stdout
+    twins = run(*twinrun, "twins", *small, cwd=project).stdout
     assert "same bits: 1 member trained twice" in twins
 
 
 def test_a_refused_init_leaves_nothing_behind(published: Path, run: Run, tmp_path: Path) -> None:
-    competition = (sys.executable, "-m", "competition")
+    twinrun = (sys.executable, "-m", "twinrun")
     data = published / "tests" / "fixture"
     for options, says in (
         (["--data", tmp_path / "nowhere"], "no data folder"),
@@ -72,7 +72,7 @@ def test_a_refused_init_leaves_nothing_behind(published: Path, run: Run, tmp_pat
         (["--data", data, "--answer", "image_size=1"], "image_size: got '1'"),
     ):
         refused = run(
-            *(*competition, "init", tmp_path / "new", *options, "--yes"), cwd=published, code=2
+            *(*twinrun, "init", tmp_path / "new", *options, "--yes"), cwd=published, code=2
         )
         assert says in refused.stderr, refused.stderr
         assert "Traceback" not in refused.stdout + refused.stderr
@@ -80,18 +80,18 @@ def test_a_refused_init_leaves_nothing_behind(published: Path, run: Run, tmp_pat
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "mine.txt").write_text("keep")
     refused = run(
-        *(*competition, "init", tmp_path / "new", "--data", data, "--yes"), cwd=published, code=2
+        *(*twinrun, "init", tmp_path / "new", "--data", data, "--yes"), cwd=published, code=2
     )
     assert "is not empty" in refused.stderr
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine.txt"]
 
 
 def test_a_project_refuses_to_make_another(published: Path, run: Run, tmp_path: Path) -> None:
-    competition = (sys.executable, "-m", "competition")
+    twinrun = (sys.executable, "-m", "twinrun")
     data = published / "tests" / "fixture"
-    run(*competition, "init", tmp_path / "a", "--data", data, "--yes", cwd=published)
+    run(*twinrun, "init", tmp_path / "a", "--data", data, "--yes", cwd=published)
     refused = run(
-        *(*competition, "init", tmp_path / "b", "--data", data, "--yes"),
+        *(*twinrun, "init", tmp_path / "b", "--data", data, "--yes"),
         cwd=tmp_path / "a",
         code=2,
     )

@@ -124,7 +124,7 @@ def test_a_relative_path_works_as_well(published: Path, run: Run, tmp_path: Path
         *("cookiecutter", ".", "--directory", "template", "--no-input", "-o", tmp_path),
         cwd=published,
     )
-    assert (tmp_path / "wheat-rust" / "competition" / "cli.py").is_file()
+    assert (tmp_path / "wheat-rust" / "twinrun" / "cli" / "app.py").is_file()
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,9 @@ def test_one_project_passes_all_its_sessions_from_a_fresh_clone(
     own = run("nox", "-R", "-s", "full_train", "--", *small, *quick, cwd=clone)
     assert "no data folder" not in own.stdout
     assert (clone / "runs" / "full" / "submission.csv").is_file()
+    assert run("git", "status", "--porcelain", cwd=clone).stdout == ""
+
+    # What is locked stays so, and the lock is of this project: none of another name.
+    (clone / ".nox" / "lock").symlink_to(clone / ".nox" / "tests")
+    run("nox", "-R", "-s", "lock", cwd=clone)
     assert run("git", "status", "--porcelain", cwd=clone).stdout == ""

@@ -51,7 +51,7 @@ def test_an_edit_stays_and_an_improvement_arrives(template: Path, project: Path,
     settings = project / "competition" / "competition.toml"
     change(settings, "seed = 1\n", "seed = 42\n")
     change(
-        project / "competition" / "terminal.py",
+        project / "twinrun" / "console.py",
         '"""Where Twinrun prints',
         '"""Mine. Where Twinrun prints',
     )
@@ -59,11 +59,9 @@ def test_an_edit_stays_and_an_improvement_arrives(template: Path, project: Path,
 
     # Version 2 changes other lines of the same engine file, another engine file, the template's own
     # part of competition.toml and the README; it adds a module.
-    change(template / "competition" / "terminal.py", "def clock(", "# Version 2.\ndef clock(")
-    change(
-        template / "competition" / "errors.py", '"""How a command', '"""Version 2: how a command'
-    )
-    (template / "competition" / "added.py").write_text('"""Version 2."""\n')
+    change(template / "twinrun" / "console.py", "def clock(", "# Version 2.\ndef clock(")
+    change(template / "twinrun" / "errors.py", '"""How a command', '"""Version 2: how a command')
+    (template / "twinrun" / "added.py").write_text('"""Version 2."""\n')
     own = template / "template" / "{{cookiecutter.project_slug}}"
     change(own / "competition" / "competition.toml", "[submission]", "# Version 2.\n[submission]")
     change(own / "README.md", "## Updates", "## Updates of version 2")
@@ -71,11 +69,11 @@ def test_an_edit_stays_and_an_improvement_arrives(template: Path, project: Path,
 
     updated = run("cruft", "update", "--skip-apply-ask", cwd=project)
     assert "Good work" in updated.stdout
-    terminal = (project / "competition" / "terminal.py").read_text()
+    terminal = (project / "twinrun" / "console.py").read_text()
     assert "Mine." in terminal
     assert "# Version 2." in terminal
-    assert "Version 2" in (project / "competition" / "errors.py").read_text()
-    assert (project / "competition" / "added.py").is_file()
+    assert "Version 2" in (project / "twinrun" / "errors.py").read_text()
+    assert (project / "twinrun" / "added.py").is_file()
     assert "seed = 42\n" in settings.read_text()
     assert "# Version 2.\n[submission]" in settings.read_text()
     assert "of version 2" in (project / "README.md").read_text()
@@ -85,11 +83,11 @@ def test_an_edit_stays_and_an_improvement_arrives(template: Path, project: Path,
 
 
 def test_a_real_conflict_is_shown_as_one(template: Path, project: Path, run: Run) -> None:
-    terminal = project / "competition" / "terminal.py"
+    terminal = project / "twinrun" / "console.py"
     change(terminal, '"""Where Twinrun prints', '"""Mine. Where Twinrun prints')
     commit(run, project, "Make it mine")
     change(
-        template / "competition" / "terminal.py",
+        template / "twinrun" / "console.py",
         '"""Where Twinrun prints',
         '"""Version 2. Where Twinrun prints',
     )
@@ -100,7 +98,7 @@ def test_a_real_conflict_is_shown_as_one(template: Path, project: Path, run: Run
     assert "<<<<<<<" in text
     assert "Mine." in text
     assert "Version 2." in text
-    assert "UU competition/terminal.py" in run("git", "status", "--porcelain", cwd=project).stdout
+    assert "UU twinrun/console.py" in run("git", "status", "--porcelain", cwd=project).stdout
 
 
 def test_a_change_of_what_the_template_computes_arrives_as_well(

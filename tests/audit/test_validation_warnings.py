@@ -1,0 +1,53 @@
+"""What a user is told of a validation that cannot tell much; once, whatever the members are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from twinrun.audit.validation_warnings import validation_warnings
+from twinrun.config.reading import read_settings
+from twinrun.errors import InputError
+
+
+def table(**counts: int) -> pd.DataFrame:
+    rows = [(f"{name}{i}", name) for name, count in counts.items() for i in range(count)]
+    return pd.DataFrame(rows, columns=["id", "label"])
+
+
+def warnings(small_toml: Path, images: pd.DataFrame, *changes: str) -> list[str]:
+    settings = read_settings(small_toml, changes=list(changes))
+    return validation_warnings(settings, images, ["a", "b"])
+
+
+def test_enough_images_are_nothing_to_warn_of(small_toml: Path) -> None:
+    assert warnings(small_toml, table(x=60, y=60)) == []
+    folds = "recipe.validation.folds=5"
+    assert warnings(small_toml, table(x=20, y=20), folds) == []
+
+
+def test_few_images_are_warned_of_once_with_what_they_did_to_the_reference(
+    small_toml: Path,
+) -> None:
+    (warning,) = warnings(small_toml, table(x=59, y=60))
+    assert "fewer than 30 images (a, b on 29)" in warning
+    (warning,) = warnings(small_toml, table(x=40, y=40), "members.b.validation.share=0.1")
+    assert "(b on 8; a on 20)" in warning
+    assert "validated on 8 images each" in warning
+    assert "Spearman -0.49" in warning
+    assert "only the leaderboard could rank them" in warning
+    (warning,) = warnings(small_toml, table(x=14, y=15), "recipe.validation.folds=2")
+    assert "(a, b on 29)" in warning
+
+
+def test_a_class_that_folds_lack_is_warned_of_and_one_that_a_training_lacks_is_refused(
+    small_toml: Path,
+) -> None:
+    folds = "members.b.validation.folds=4"
+    (warning,) = warnings(small_toml, table(x=160, y=3), folds)
+    assert "a class has fewer images than the 4 folds" in warning
+    assert "y: 3 images, none in fold " in warning
+    with pytest.raises(InputError, match="would leave a training without a class"):
+        warnings(small_toml, table(x=160, y=1), folds)

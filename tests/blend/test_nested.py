@@ -1,0 +1,178 @@
+"""Nested validation: what is shown was not fitted, and chance does not look like skill."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.predictions import drawn_labels, held_of, seeing, settings_for
+from twinrun.blend.blend_weights import optimised_weights
+from twinrun.blend.held_out import HeldOut
+from twinrun.blend.nested import Judge, Way, parts_of
+from twinrun.blend.temperature import fitted_temperature, tempered
+from twinrun.metrics import METRICS, score_values
+
+
+def as_ids(held: HeldOut, seed: int) -> list[set[str]]:
+    return [{held.ids[row] for row in part} for part in parts_of(held, seed)]
+
+
+def some(images: int, classes: int = 3, groups: list[str] | None = None) -> HeldOut:
+    labels = drawn_labels(images, classes)
+    members = {"m": np.full((images, classes), 1 / classes)}
+    return held_of(members, labels.tolist(), groups)
+
+
+def test_every_image_is_left_out_once_and_classes_are_even() -> None:
+    held = some(93)
+    parts = parts_of(held, 0)
+    assert len(parts) == 5
+    assert sorted(np.concatenate(parts).tolist()) == list(range(93))
+    for part in parts:
+        assert all(5 <= count <= 8 for count in Counter(held.labels[part].tolist()).values())
+
+
+@settings(deadline=None, max_examples=25)
+@given(images=st.integers(1, 60), classes=st.integers(1, 6), seed=st.integers(0, 50))
+def test_groups_stay_whole_and_every_image_has_one_part(
+    images: int, classes: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    groups = [f"g{number}" for number in random.integers(max(1, images // 2), size=images)]
+    held = held_of(
+        {"m": np.full((images, classes), 1.0)},
+        random.integers(classes, size=images).tolist(),
+        groups,
+    )
+    parts = parts_of(held, seed)
+    assert len(parts) != 1
+    if parts:
+        assert sorted(np.concatenate(parts).tolist()) == list(range(images))
+    place = {row: number for number, part in enumerate(parts) for row in part.tolist()}
+    for group in set(groups) if parts else ():
+        assert len({place[row] for row, name in enumerate(groups) if name == group}) == 1
+
+
+def test_seed_and_ids_decide_the_parts_and_names_of_groups_do_not() -> None:
+    held = some(60)
+    assert as_ids(held, 0) == as_ids(held, 0)
+    assert as_ids(held, 0) != as_ids(held, 1)
+    pairs = [f"{row // 2}" for row in range(60)]
+    renamed = [f"group {99 - row // 2}" for row in range(60)]
+    assert as_ids(some(60, groups=pairs), 0) == as_ids(some(60, groups=renamed), 0)
+    assert as_ids(some(60, groups=pairs), 0) != as_ids(held, 0)
+
+
+def test_what_cannot_be_split_has_no_parts() -> None:
+    assert parts_of(some(1), 0) == []
+    assert parts_of(some(20, groups=["all"] * 20), 0) == []
+    assert parts_of(some(3), 0) == []  # one image of each class
+    assert len(parts_of(some(6), 0)) == 2
+
+
+def test_the_nested_score_is_that_of_a_loop_written_down(tmp_path: Path) -> None:
+    labels = drawn_labels(100, 3)
+    values = {
+        name: seeing(labels, 3, skill=1 + number, noise=2, seed=number)
+        for number, name in enumerate("pqr")
+    }
+    held = held_of(values, labels.tolist())
+    made = settings_for(tmp_path, list(values))
+    parts = parts_of(held, 0)
+    found = Judge(held, made, parts).judged(Way("optimised", calibrated=True))
+
+    predicted = np.zeros((100, 3))
+    for part in parts:
+        rest = np.setdiff1d(np.arange(100), part)
+        truth = held.values[:, rest, labels[rest]]
+        weights = optimised_weights(truth)
+        mean = sum(w * held.values[n] for n, w in enumerate(weights))
+        temperature = fitted_temperature(mean[rest], labels[rest])
+        predicted[part] = tempered(mean[part], temperature)
+    assert found.nested == pytest.approx(score_values(predicted, labels, "log_loss"), abs=1e-6)
+    assert found.fitted < found.nested
+    assert found.temperature != 1.0
+    assert Judge(held, made, parts).judged(Way("optimised")).temperature == 1.0
+
+
+def test_of_fixed_weights_both_scores_are_the_same_number(tmp_path: Path) -> None:
+    labels = drawn_labels(50, 3)
+    values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("pq")}
+    made = settings_for(tmp_path, ["p", "q"], weights={"p": 3.0, "q": 1.0})
+    found = Judge(held_of(values, labels.tolist()), made, []).judged(Way("arithmetic"))
+    mean = (3 * values["p"] + values["q"]) / 4
+    assert found.fitted == found.nested == pytest.approx(score_values(mean, labels, "log_loss"))
+    assert found.weights == {"p": 3.0, "q": 1.0}
+
+
+@pytest.mark.parametrize("method", ["optimised", "selection"])
+def test_the_trap_members_of_pure_noise_look_better_fitted_and_are_not(
+    tmp_path: Path, method: str
+) -> None:
+    losses = []
+    for seed in range(4):
+        labels = drawn_labels(60, 3, seed)
+        names = [f"m{number:02d}" for number in range(20)]
+        values = {
+            name: seeing(labels, 3, skill=0, noise=1, seed=100 * seed + number)
+            for number, name in enumerate(names)
+        }
+        held = held_of(values, labels.tolist())
+        made = settings_for(tmp_path, names)
+        found = Judge(held, made, parts_of(held, seed)).judged(Way(method))
+        mean = Judge(held, made, []).judged(Way("arithmetic"))
+        assert found.fitted < mean.nested - 0.005, "without it there would be no trap"
+        losses.append(found.nested - mean.nested)
+    assert np.mean(losses) > 0.02
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes", "images"),
+    [
+        ("auc", 2, 80),
+        ("auc", 3, 80),
+        ("quadratic_kappa", 5, 100),
+        ("accuracy", 2, 60),
+        ("macro_f1", 3, 60),
+        ("log_loss", 2, 60),
+        ("log_loss", 1000, 2000),
+    ],
+)
+@pytest.mark.parametrize("method", ["geometric", "optimised", "selection"])
+def test_every_metric_and_number_of_classes_is_judged(
+    tmp_path: Path, metric: str, classes: int, images: int, method: str
+) -> None:
+    labels = drawn_labels(images, classes)
+    values = {
+        name: seeing(labels, classes, skill=1.5 * number, noise=1, seed=number)
+        for number, name in enumerate("pqr")
+    }
+    held = held_of(values, labels.tolist())
+    made = settings_for(tmp_path, list("pqr"), held.classes, metric)
+    found = Judge(held, made, parts_of(held, 0)).judged(Way(method))
+    mean = Judge(held, made, []).judged(Way("arithmetic"))
+    assert np.isfinite([found.nested, found.fitted]).all()
+    # The first member knows nothing, which the log loss finds out; selection asks the metric.
+    if method == "optimised":
+        assert found.weights["p"] == min(found.weights.values()) < 0.05
+    if method == "selection":
+        assert not METRICS[metric].better(mean.fitted, found.fitted)
+
+
+def test_zeros_cost_what_the_log_loss_says_and_break_nothing(tmp_path: Path) -> None:
+    labels = drawn_labels(40, 2)
+    certain = np.eye(2)[labels]
+    certain[0] = certain[0][::-1]  # certainly wrong once
+    held = held_of({"p": certain, "q": certain[:, ::-1]}, labels.tolist())
+    made = settings_for(tmp_path, ["p", "q"], ("a", "b"))
+    for way in (Way("geometric"), Way("optimised"), Way("optimised", True), Way("selection")):
+        found = Judge(held, made, parts_of(held, 0)).judged(way)
+        assert np.isfinite([found.nested, found.fitted]).all(), way
+    # All weight to p but for what its one mistake asks: 1/40.
+    optimised = Judge(held, made, parts_of(held, 0)).judged(Way("optimised"))
+    assert optimised.weights["p"] == pytest.approx(39 / 40, abs=1e-3)

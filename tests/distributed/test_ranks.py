@@ -1,0 +1,165 @@
+"""What is a rank's: its part of a batch, its keys; and that a process alone is left as it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from twinrun.distributed import collectives, process_group
+from twinrun.distributed.collectives import (
+    any_rank,
+    broadcast,
+    gather_batch,
+    gather_objects,
+    joint_digest,
+    refuse_different,
+)
+from twinrun.distributed.process_group import speaking, together, wait_for_all
+from twinrun.errors import InputError
+from twinrun.repro.environment import set_up
+from twinrun.repro.keys import Key
+from twinrun.repro.ranks import ALONE, Ranks, current_rank, deciding, refuse_uneven
+
+VARIABLES = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def of_four(monkeypatch: pytest.MonkeyPatch, **others: str) -> None:
+    for name, value in {**VARIABLES, **others}.items():
+        monkeypatch.setenv(name, value)
+
+
+@given(some.lists(some.integers(), min_size=1), some.integers(1, 9))
+def test_the_parts_of_a_batch_are_the_batch_in_its_order(batch: list[int], count: int) -> None:
+    parts = [Ranks(rank, count).share(batch) for rank in range(count)]
+    # As long as one another, for the ranks go in step.
+    assert all(len(one) == len(other) for one, other in pairwise(parts))
+    together = [item for part in parts for item in part]
+    assert together[: len(batch)] == batch
+    if len(batch) % count == 0:
+        assert together == batch
+
+
+def test_alone_a_batch_and_a_key_are_as_they_are() -> None:
+    key = Key((0, "a", "step", 1))
+    assert ALONE.share([3, 1, 2]) == [3, 1, 2]
+    assert ALONE.own(key) == key
+
+
+def test_ranks_draw_other_numbers_than_one_another() -> None:
+    key = Key((0, "a", "step", 1))
+    drawn = {Ranks(rank, 2).own(key).integer() for rank in range(2)} | {key.integer()}
+    assert len(drawn) == 3
+
+
+def test_the_environment_says_which_rank_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert current_rank() == ALONE
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert current_rank() == ALONE
+    of_four(monkeypatch)
+    assert current_rank() == Ranks(1, 4, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "others", [{"RANK": "4"}, {"RANK": "first"}, {"LOCAL_RANK": ""}, {"WORLD_SIZE": "many"}]
+)
+def test_an_environment_that_no_launcher_made_is_refused(
+    monkeypatch: pytest.MonkeyPatch, others: dict[str, str]
+) -> None:
+    of_four(monkeypatch, **others)
+    with pytest.raises(InputError, match="not as torchrun does"):
+        current_rank()
+
+
+def test_only_several_ranks_are_named_among_what_decides_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = set_up(threads=1, device="cpu")["decides"]
+    assert not [name for name in before if "rank" in name]
+    of_four(monkeypatch)
+    now = set_up(threads=1, device="cpu")["decides"]
+    assert now == before | {"ranks": 4, "ranks_backend": "gloo"}
+    assert deciding(cuda=False) == {"ranks": 4, "ranks_backend": "gloo"}
+
+
+def test_a_process_that_is_alone_waits_for_nobody() -> None:
+    import torch
+
+    rows = torch.arange(3.0)
+    with together("twins"), speaking() as speaks:
+        assert speaks
+        wait_for_all()
+        refuse_different("beginning", {"a": 1})
+        assert broadcast("x") == "x"
+        assert gather_objects("x") == ["x"]
+        assert any_rank(False, True) == (False, True)
+        assert joint_digest(7) == 7
+        assert gather_batch(rows, 2, ALONE) is rows
+
+
+def test_without_accelerate_several_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_four(monkeypatch, RANK="0")
+    monkeypatch.setattr(process_group, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="accelerate") as error, together("train"):
+        pass
+    assert error.value.fix == "pip install 'twinrun[distributed]'"
+
+
+def refused_within(monkeypatch: pytest.MonkeyPatch, rank: str) -> float:
+    """Seconds after which a rank ends, when the launcher would end it after half a second."""
+    of_four(monkeypatch, RANK=rank)
+    launcher = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    started = time.monotonic()
+    launcher.start()
+    try:
+        with (
+            pytest.raises(InputError, match="twinrun verify is not for several"),
+            together("verify"),
+        ):
+            pass
+        return time.monotonic() - started
+    finally:
+        launcher.cancel()
+
+
+def test_what_needs_one_process_is_refused_to_several_and_the_first_has_time_to_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The launcher ends all as soon as one has ended: that must be the one who prints."""
+    assert refused_within(monkeypatch, "0") < 0.5
+    assert 0.5 <= refused_within(monkeypatch, "1") < process_group._PATIENCE
+
+
+@pytest.mark.parametrize("ours", [{"data": "x"}, {"data": "x", "more": 1}])
+def test_ranks_that_begin_with_other_things_are_named(
+    monkeypatch: pytest.MonkeyPatch, ours: dict[str, object]
+) -> None:
+    monkeypatch.setattr(collectives, "gather_objects", lambda value: [value, {"data": "y"}])
+    with pytest.raises(InputError, match="rank 1 has another data than rank 0") as error:
+        refuse_different("data", ours)
+    assert "data: 'x' in rank 0, 'y' in rank 1" in error.value.details
+
+
+def test_all_batches_that_cannot_be_shared_evenly_are_named_with_what_can() -> None:
+    batches = {"a": 16, "b": 9, "c": 4, "d": 2}
+    refuse_uneven(batches, ALONE)
+    refuse_uneven({"a": 16}, Ranks(0, 4))
+    with pytest.raises(InputError) as error:
+        refuse_uneven(batches, Ranks(0, 4))
+    assert error.value.details == (
+        "b: batch_size = 9; set it to 8 or 12",
+        "c: batch_size = 4; set it to 8",
+        "d: batch_size = 2; set it to 8",
+    )

@@ -1,0 +1,105 @@
+"""What the tests of packages share: a source of its own under git, and a run without a training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from tests.conftest import ROOT
+from twinrun.config.reading import read_settings
+from twinrun.data.index import build_index, data_digest
+from twinrun.files import sha256_file, write_json
+from twinrun.run_folder.manifest import manifest
+
+GIT = ("git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
+
+ENVIRONMENT = {
+    "decides": {
+        "device": "cpu",
+        "threads": 1,
+        "instruction_set": "AVX2",
+        "machine": "x86_64",
+        "python": "3.11.7",
+        "packages": {"torch": "2.15.0"},
+    },
+    "beside": {"processor": "", "cores": 2, "platform": "Linux-6.1", "workers": 0},
+}
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run([*GIT, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def committed_source(folder: Path) -> Path:
+    """The engine as it is now, all of it committed in a repository of its own."""
+    shutil.copytree(
+        ROOT / "twinrun", folder / "twinrun", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (folder / "competition").mkdir()
+    shutil.copy(ROOT / "competition" / "competition.toml", folder / "competition")
+    for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE", ".gitignore"):
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, folder / name)
+    git(folder, "init", "-q")
+    commit(folder)
+    return folder
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "As it is")
+
+
+def drawn_run(config: Path, folder: Path) -> Path:
+    """A run that looks complete, with small weights: nothing in it was trained."""
+    settings = read_settings(config)
+    index = build_index(settings)
+    folder.mkdir(parents=True)
+    index.to_parquet(folder / "index.parquet", index=False)
+    records: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(settings.members):
+        member = folder / "members" / name
+        (member / "checkpoint").mkdir(parents=True)
+        (member / "checkpoint" / "epoch.safetensors").touch()
+        (member / "valid.csv").write_text("id,label,x\n004217,x,0.5\n")
+        (member / "test.csv").write_text(f"id,x\n1,0.{number}\n")
+        (member / "ledger.parquet").write_bytes(b"ledger")
+        (member / "history.csv").write_text("epoch,seconds\n1,2.0\n2,61.0\n")
+        save_file({"x": np.array([number], np.float32)}, member / "weights.safetensors")
+        record: dict[str, Any] = {
+            "identity": {
+                "settings": settings.training_content(name),
+                "environment": ENVIRONMENT["decides"],
+            },
+            "scores": {"valid_loss": 0.5, "accuracy": 0.75},
+            "seconds": 70.5,
+            "files": {
+                file: sha256_file(member / file)
+                for file in ("valid.csv", "test.csv", "weights.safetensors")
+            },
+        }
+        write_json(member / "member.json", record)
+        records[name] = record
+    (folder / "submission.csv").write_text("ID,x\n1,0.5\n")
+    submission = folder / "submission.csv"
+    content = manifest(
+        settings, data_digest(index), ENVIRONMENT, records, submission=submission, seconds=150.0
+    )
+    write_json(folder / "manifest.json", content)
+    return folder
+
+
+def edited(path: Path, *keys: str, value: Any) -> None:
+    """Put another value into a JSON file."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    table = content
+    for key in keys[:-1]:
+        table = table[key]
+    table[keys[-1]] = value
+    path.write_text(json.dumps(content), encoding="utf-8")

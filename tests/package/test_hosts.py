@@ -1,0 +1,129 @@
+"""The pages for each host: what was measured is on them, and names from outside stay text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.package.packing import drawn_run, edited
+from twinrun.errors import InputError
+from twinrun.files import sha256_file
+from twinrun.package.hosts import HOSTS, refuse_unknown_host, texts_for
+from twinrun.package.page_facts import facts_of
+from twinrun.package.worktree import WorkTree
+from twinrun.run_folder.manifest import read_manifest
+
+
+@pytest.fixture
+def run(small_toml: Path, tmp_path: Path) -> Path:
+    return drawn_run(small_toml, tmp_path / "runs" / "full")
+
+
+def pages(run: Path, host: str, faults: tuple[str, ...] = ()) -> dict[str, str]:
+    lock = run / "requirements.lock"
+    lock.write_text("torch==2.15.0 \\\n    --hash=sha256:00\n")
+    facts: dict[str, Any] = facts_of(
+        run, read_manifest(run), WorkTree(run, (), "0123456789", ()), faults, {}
+    )
+    texts = texts_for(host, facts, {"code/requirements.lock": lock})
+    return {name: text.decode() for name, text in texts.items()}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_each_readme_says_what_was_measured_on_what(run: Path, host: str) -> None:
+    text = pages(run, host)["README.md"]
+    for expected in (
+        "0123456789",
+        sha256_file(run / "submission.csv"),
+        "| train a: its epochs | 1 min 03 s |",
+        "| a: get ready, predict validation and test images, write | 8 s |",
+        "| all members together | 2 min 21 s |",
+        "| the last command of the run, as a whole | 2 min 30 s |",
+        "| a | resnet18 | 32 px | 2 | 0.5000 | 0.750 | 2 | 1 min 10 s |",
+        "- Operating system: Linux-6.1",
+        "- Processor: x86\\_64, 2 cores; threads used: 1, instruction set AVX2",
+        "- GPU: none used",
+        "- torch 2.15.0",
+        "train (96 images that were trained with, a folder per class)",
+        "test (24 images)",
+        "twinrun verify PACKAGE.zip --data DATA --retrain",
+    ):
+        assert expected in text
+    assert "forced" not in text
+    assert "\n\n\n" not in text
+
+
+def test_a_resumed_trainings_rest_is_not_made_up(run: Path) -> None:
+    edited(run / "manifest.json", "beside", "seconds", "members", "a", value=5.0)
+    text = pages(run, "drivendata")["README.md"]
+    assert "write | not measured, the training was resumed |" in text
+
+
+def test_a_gpu_is_named(run: Path) -> None:
+    for key, value in {"gpu": "A100_80", "cuda": "12.8", "cudnn": 91000}.items():
+        edited(run / "manifest.json", "content", "environment", key, value=value)
+    edited(run / "manifest.json", "beside", "environment", "driver", value="570.1")
+    text = pages(run, "zindi")["README.md"]
+    assert "- GPU: A100\\_80, CUDA 12.8, cuDNN 91000, driver 570.1" in text
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_marks_and_html_in_names_stay_text(run: Path, host: str) -> None:
+    name = "<script>alert(1)</script>\n# [click](http://evil) | `x`"
+    edited(run / "manifest.json", "content", "settings", "competition", "name", value=name)
+    edited(run / "manifest.json", "content", "settings", "data", "train", value="<b>|*")
+    text = pages(run, host, faults=("<img src=x>: **changed**",))["README.md"]
+    assert "<" not in text.replace("<br>", "")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; \\# \\[click\\](http://evil) \\| \\`x\\`" in text
+    assert "&lt;b&gt;\\|\\*" in text
+    assert "> - &lt;img src=x&gt;: \\*\\*changed\\*\\*" in text
+
+
+def test_kaggle_gets_its_files_and_only_kaggle(run: Path) -> None:
+    own = {
+        *("SETTINGS.json", "entry_points.md", "requirements.txt", "directory_structure.txt"),
+        *("predict.py", "train.py"),
+    }
+    found = pages(run, "kaggle")
+    assert found.keys() == own | {"README.md"}
+    assert found["requirements.txt"] == (run / "requirements.lock").read_text()
+    assert found["directory_structure.txt"].splitlines() == sorted(
+        [*found, "package.json", "code/", "code/requirements.lock"]
+    )
+    for host in ("zindi", "drivendata"):
+        assert pages(run, host).keys() == {"README.md"}
+
+
+@pytest.mark.parametrize("script", ["predict.py", "train.py"])
+def test_kaggles_scripts_take_every_path_from_the_settings(
+    run: Path, tmp_path: Path, script: str
+) -> None:
+    folder = tmp_path / "package"
+    (folder / "code" / "twinrun").mkdir(parents=True)
+    for name, text in pages(run, "kaggle").items():
+        (folder / name).write_text(text)
+    # In place of the engine: what it is called with.
+    (folder / "code" / "twinrun" / "__init__.py").touch()
+    main = "import sys, json\nprint(json.dumps(sys.argv[1:]))\nsys.exit(1)\n"
+    (folder / "code" / "twinrun" / "__main__.py").write_text(main)
+    settings = {"RAW_DATA_DIR": "/images", "RUN_DIR": "run", "OUTPUT_DIR": "out"}
+    (folder / "SETTINGS.json").write_text(json.dumps(settings))
+    done = subprocess.run(
+        [sys.executable, folder / script], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    expected = ["verify", f"{folder}/run", "--data", "/images", "--out", f"{folder}/out"]
+    only = ["--predict-only"] if script == "predict.py" else []
+    assert json.loads(done.stdout) == [*expected, *only]
+
+
+def test_an_unknown_host_is_told_the_nearest() -> None:
+    with pytest.raises(InputError) as caught:
+        refuse_unknown_host("kagle")
+    assert "did you mean 'kaggle'?" in str(caught.value)
+    assert "zindi, kaggle, drivendata" in str(caught.value)

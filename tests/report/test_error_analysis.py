@@ -1,0 +1,76 @@
+"""What is said about predictions, on tables small enough to be worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from twinrun.report.error_analysis import HeldOut, calibration, judge, suspects
+
+NAMES = ["x", "y", "z"]
+
+
+def held_out(rows: list[list[float]], labels: list[str], names: list[str] = NAMES) -> HeldOut:
+    table = pd.DataFrame(rows, columns=names)
+    table.insert(0, "id", [f"{number:02d}" for number in range(len(rows))])
+    return HeldOut(table, labels)
+
+
+def test_a_wrong_label_among_sure_predictions_is_the_suspect() -> None:
+    rows = [[0.9, 0.1, 0.0]] * 5 + [[0.1, 0.8, 0.1]] * 5
+    right = held_out(rows, ["x"] * 5 + ["y"] * 5)
+    assert suspects(right) == {"found": 0, "images": []}
+    wrong = held_out(rows, ["x"] * 4 + ["y"] * 6)
+    # The mean of y over its labels falls to (0.1 + 5 * 0.8) / 6; x's stays 0.9, and 04 reaches it.
+    found = suspects(wrong)
+    assert found["found"] == 1
+    assert found["images"] == [
+        {
+            "id": "04",
+            "label": "y",
+            "likely": "x",
+            "label_probability": 0.1,
+            "likely_probability": 0.9,
+        }
+    ]
+
+
+def test_a_class_that_no_image_carries_makes_no_suspect() -> None:
+    assert suspects(held_out([[0.0, 0.0, 1.0], [0.9, 0.1, 0.0]], ["x", "x"]))["found"] == 0
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
+    rows = [[0.7, 0.3, 0.0], [0.71, 0.29, 0.0], [1.0, 0.0, 0.0]]
+    found = calibration(held_out(rows, ["x", "y", "x"]), np.array([0, 0, 0]))
+    assert [(each["low"], each["images"], each["accuracy"]) for each in found["bins"]] == [
+        (0.6, 1, 1.0),
+        (0.7, 1, 0.0),
+        (0.9, 1, 1.0),
+    ]
+    assert found["error"] == pytest.approx((0.3 + 0.71 + 0.0) / 3)
+
+
+def test_the_label_of_no_probability_costs_much_and_not_infinitely_much() -> None:
+    judged = judge(held_out([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], ["y", "x"]))
+    assert judged["worst"][0]["loss"] == pytest.approx(-np.log(np.finfo(np.float64).eps))
+    assert str(judged["worst"][1]["loss"]) == "0.0"
+    assert judged["accuracy"] == 0.5
+    (row_y, row_x) = judged["classes"]["rows"]
+    assert (row_y["class"], row_y["recall"], row_y["precision"]) == ("y", 0.0, None)
+    assert (row_x["class"], row_x["recall"], row_x["precision"]) == ("x", 1.0, 0.5)
+    assert judged["classes"]["absent"] == 1
+
+
+def test_of_many_classes_those_with_the_most_mistakes_are_shown() -> None:
+    names = [f"c{number:02d}" for number in range(30)]
+    rows = np.eye(30)
+    rows[[20, 21]] = rows[[21, 20]]
+    confused = judge(held_out(rows.tolist(), names, names))["confusion"]
+    assert {"c20", "c21"} < set(confused["classes"])
+    assert len(confused["classes"]) == 12
+    assert confused["left_out"] == 18
+    assert confused["pairs"] == [
+        {"label": "c20", "predicted": "c21", "images": 1},
+        {"label": "c21", "predicted": "c20", "images": 1},
+    ]

@@ -1,0 +1,548 @@
+"""The report's page: every value equal to its file's, everything escaped, nothing needed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Command
+from tests.report.made_run import (
+    make_run,
+    write_audit,
+    write_blend,
+    write_twins,
+    write_verify,
+)
+from tests.report.page import elements, shown, wrong_values
+from twinrun.cli.report import reported
+from twinrun.errors import InputError
+from twinrun.report import report
+from twinrun.report.report import render, write_report
+
+SECTIONS = (
+    "verdict",
+    "members",
+    "curves",
+    "blend",
+    "confusion",
+    "calibration",
+    "classes",
+    "worst",
+    "labels",
+    "audit",
+    "provenance",
+)
+EVIL = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>"
+
+
+def section(html: str, name: str) -> str:
+    """The text of a section."""
+    (found,) = [each for each in elements(html) if each.attributes.get("id") == name]
+    return found.text
+
+
+def expected(run: Path, weights: dict[str, float], *, blend: bool = False) -> dict[str, Any]:
+    """What the page computes from valid.csv, by loops and without the code under test."""
+    classes: list[str] = []
+    labels: dict[str, str] = {}
+    rows: dict[str, dict[str, list[float]]] = {}
+    for name in weights:
+        with (run / "members" / name / "valid.csv").open(newline="") as lines:
+            reader = csv.DictReader(lines)
+            classes = list(reader.fieldnames or ())[2:]
+            rows[name] = {}
+            for row in reader:
+                labels[row["id"]] = row["label"]
+                rows[name][row["id"]] = [float(row[each]) for each in classes]
+
+    def mixed(names: list[str]) -> dict[str, list[float]]:
+        total = sum(weights[name] for name in names)
+        means = {
+            image: [
+                sum(weights[name] * rows[name][image][c] for name in names) / total
+                for c in range(len(classes))
+            ]
+            for image in labels
+        }
+        if blend:  # a temperature of 1.25
+            means = {image: [p**0.8 for p in row] for image, row in means.items()}
+        return {image: [p / sum(row) for p in row] for image, row in means.items()}
+
+    def loss(table: dict[str, list[float]], image: str) -> float:
+        return -math.log(table[image][classes.index(labels[image])])
+
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    table = mixed(list(weights))
+    ids = sorted(labels)
+    guess = {image: classes[row.index(max(row))] for image, row in table.items()}
+    mistakes = Counter((labels[i], guess[i]) for i in ids if labels[i] != guess[i])
+    bins: dict[int, list[str]] = {}
+    for image in ids:
+        bins.setdefault(math.ceil(max(table[image]) * 10) - 1, []).append(image)
+    found = [
+        {
+            "images": len(bins[b]),
+            "confidence": mean([max(table[i]) for i in bins[b]]),
+            "accuracy": mean([guess[i] == labels[i] for i in bins[b]]),
+        }
+        for b in sorted(bins)
+    ]
+    by_class = []
+    for name in classes:
+        own = [i for i in ids if labels[i] == name]
+        said = [i for i in ids if guess[i] == name]
+        right = sum(guess[i] == name for i in own)
+        by_class.append(
+            {
+                "images": len(own),
+                "loss": mean([loss(table, i) for i in own]),
+                "recall": right / len(own),
+                "precision": right / len(said) if said else None,
+            }
+        )
+    thresholds = [
+        mean([table[i][c] for i in ids if labels[i] == name]) for c, name in enumerate(classes)
+    ]
+    suspects = []
+    for image in ids:
+        likely = table[image]
+        reached = [(p, c) for c, p in enumerate(likely) if p >= thresholds[c]]
+        if reached and classes[max(reached)[1]] != labels[image]:
+            own_probability = likely[classes.index(labels[image])]
+            suspects.append(
+                {"label_probability": own_probability, "likely_probability": max(reached)[0]}
+            )
+    losses = {
+        name: mean([loss(mixed([n for n in weights if n != name]), i) for i in ids])
+        for name in weights
+        if len(weights) > 1 and not blend
+    }
+    whole = mean([loss(table, i) for i in ids])
+    adds = {name: value - whole for name, value in losses.items()}
+    if blend:
+        recorded = json.loads((run / "blend.json").read_text())
+        adds = {name: value - 0.625 for name, value in recorded["without"].items()}
+    return {
+        "weights": weights,
+        "seconds": 61.0625 * len(weights),
+        "score": {"value": whole, "simple_value": math.log(len(classes))},
+        "without": losses,
+        "adds": adds,
+        "judged": {
+            "images": len(ids),
+            "loss": whole,
+            "accuracy": mean([guess[i] == labels[i] for i in ids]),
+            "confusion": {
+                "counts": [
+                    [sum(labels[i] == a and guess[i] == b for i in ids) for b in classes]
+                    for a in classes
+                ],
+                "pairs": [{"images": count} for _, count in mistakes.most_common(12)],
+            },
+            "calibration": {
+                "error": sum(b["images"] * abs(b["accuracy"] - b["confidence"]) for b in found)
+                / len(ids),
+                "bins": found,
+            },
+            "classes": {"rows": sorted(by_class, key=lambda each: -float(each["loss"] or 0))},
+            "worst": [
+                {
+                    "loss": loss(table, image),
+                    "guesses": [{"probability": p} for p in sorted(table[image], reverse=True)],
+                }
+                for image in sorted(ids, key=lambda image: (-loss(table, image), image))
+            ],
+            "suspects": {
+                "found": len(suspects),
+                "images": sorted(
+                    suspects, key=lambda s: s["label_probability"] - s["likely_probability"]
+                ),
+            },
+        },
+    }
+
+
+def test_every_value_on_the_page_is_its_files(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=40, doubt=4.0)
+    write_audit(run)
+    write_twins(run)
+    html = render(run)
+    wanted = expected(run, {"a": 1.0, "b": 1.0})
+    assert wrong_values(html, run, wanted) == []
+    values = shown(html)
+    assert len(values) > 150
+    sources = {each.attributes["data-source"] for each in values}
+    assert sources == {
+        "manifest.json",
+        "computed",
+        "audit.json",
+        "../twins/twins.json",
+        *(f"members/{name}/{file}" for name in "ab" for file in ("member.json", "history.csv")),
+    }
+    # There are mistakes and suspects to show in this run.
+    assert wanted["judged"]["confusion"]["pairs"]
+    assert wanted["judged"]["suspects"]["images"]
+    # No number of a table came there by another way.
+    numbers = [each for each in elements(html) if "n" in each.attributes.get("class", "").split()]
+    cells = [each for each in numbers if each.tag == "td"]
+    assert len(cells) > 60
+    for cell in cells:
+        assert any(child.tag == "data" for child in cell.children), cell
+
+
+def test_every_value_of_a_fitted_blend_is_its_files(tmp_path: Path) -> None:
+    run = make_run(tmp_path, members=("a", "b", "c"), count=30)
+    weights = {"a": 0.5, "b": 0.25, "c": 0.25}
+    write_blend(run, weights)
+    html = render(run)
+    assert wrong_values(html, run, expected(run, weights, blend=True)) == []
+    text = section(html, "blend")
+    assert "the lowest score" in text
+    # One method is there with a temperature and without, which has no nested score.
+    assert text.count("taken") == 1
+    assert "optimised taken 0.6250 0.5000 1.25" in text
+    # 0.6875 without it, 0.625 with it.
+    assert text.count("+0.0625") == 3
+
+
+@pytest.mark.parametrize("file", ["members/a/member.json", "members/b/history.csv", "computed"])
+def test_a_value_that_is_not_its_files_is_seen(tmp_path: Path, file: str) -> None:
+    run = make_run(tmp_path)
+    html = render(run)
+    wanted = expected(run, {"a": 1.0, "b": 1.0})
+    if file == "computed":
+        wanted["judged"]["classes"]["rows"][1]["loss"] += 1e-6
+    elif file.endswith("json"):
+        record = json.loads((run / file).read_text())
+        record["scores"]["valid_loss"] += 1e-9
+        (run / file).write_text(json.dumps(record))
+    else:
+        (run / file).write_text((run / file).read_text().replace("1.1", "1.10001"))
+    problems = wrong_values(html, run, wanted)
+    assert problems
+    assert all(line.startswith(file) for line in problems)
+    misrounded = re.sub(r">1\.1000</data>", ">1.1001</data>", html)
+    assert misrounded != html
+    assert "shown as 1.1001" in "".join(wrong_values(misrounded, run, wanted))
+
+
+def test_the_same_run_gives_the_same_bytes_in_any_process(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_audit(run)
+    here = write_report(run).read_bytes()
+    assert b"2020-03-01, 12:34 UTC" in here
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nsvg.fonttype: path\n")
+    subprocess.run(
+        [sys.executable, "-m", "twinrun", "report", "runs/full"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "7",
+            "TZ": "Pacific/Kiritimati",
+            "LC_ALL": "C",
+            "MPLCONFIGDIR": str(tmp_path),
+        },
+        check=True,
+        capture_output=True,
+    )
+    assert (run / "report.html").read_bytes() == here
+    # And other bytes when something in the run is another.
+    write_audit(run, title="9 images are copies")
+    assert write_report(run).read_bytes() != here
+
+
+def test_what_is_not_there_yet_leaves_its_section_with_a_sentence(tmp_path: Path) -> None:
+    run = make_run(tmp_path, pictures=False)
+    for path in sorted(run.rglob("*"), reverse=True):
+        if path.is_file() and path.name != "manifest.json":
+            path.unlink()
+    html = render(run)
+    for name in SECTIONS:
+        assert len(section(html, name)) > 40, name
+    assert "Nothing has checked this run yet" in section(html, "verdict")
+    assert section(html, "members").count("not complete") == 2
+    assert "No member has finished an epoch yet" in section(html, "curves")
+    assert "no blend.json" in section(html, "blend")
+    assert "What each member adds cannot be said" in section(html, "blend")
+    assert "No member has held-out predictions yet" in section(html, "worst")
+    assert "was not audited" in section(html, "audit")
+
+
+def test_one_image_and_no_image_are_answered(tmp_path: Path) -> None:
+    one = render(make_run(tmp_path / "one", count=1))
+    assert "1 image" in section(one, "worst")
+    assert "2 classes without a held-out image" in section(one, "classes")
+    assert "move the accuracy by 100.0 percentage points" in section(one, "confusion")
+    none = render(make_run(tmp_path / "none", count=0))
+    assert "No member has held-out predictions yet" in section(none, "classes")
+
+
+def test_a_thousand_classes_are_summarised_and_the_rest_counted(tmp_path: Path) -> None:
+    classes = [f"class {number:04d}" for number in range(1000)]
+    run = make_run(tmp_path, members=("a",), classes=classes, count=200, pictures=False, doubt=8.0)
+    html = render(run)
+    assert len(html) < 400_000
+    assert "12 classes with the most mistakes; 988 classes left out" in section(html, "confusion")
+    lines = section(html, "classes")
+    assert "160 classes with a lower one left out; 800 classes without a held-out image" in lines
+    headings = [each for each in elements(html) if each.attributes.get("scope") == "col"]
+    assert len(headings) < 100
+
+
+def test_markup_in_names_is_escaped_everywhere(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path,
+        classes=["'a' & b", "c", "d"],
+        ids=["<script>alert(1)<&'\">"],
+        members=("a", "b"),
+        doubt=9.0,
+        changes=[f"competition.name={json.dumps(EVIL)}"],
+    )
+    write_audit(run, title=EVIL, image=EVIL)
+    write_blend(run, {"a": 1.0, "b": 1.0}, why=EVIL)
+    write_twins(
+        run,
+        comparisons=[
+            {"member": EVIL, "file": EVIL, "first": EVIL, "second": "", "difference": EVIL}
+        ],
+    )
+    html = render(run)
+    found = elements(html)
+    assert not [each for each in found if each.tag == "script"]
+    assert not [each for each in found if any(name.startswith("on") for name in each.attributes)]
+    assert all(each.attributes["src"].startswith("data:") for each in found if each.tag == "img")
+    assert EVIL in section(html, "verdict")
+    assert EVIL in section(html, "audit")
+    assert EVIL in section(html, "blend")
+    assert "<script>alert(1)<&'\">" in section(html, "worst")
+    assert "'a' & b" in section(html, "confusion")
+    (name,) = [each for each in found if each.tag == "h1"]
+    assert name.text == EVIL
+    # The picture of that file is described by its name.
+    assert any("<script>alert(1)<&'\">" in each.attributes.get("alt", "") for each in found)
+
+
+def test_the_page_needs_nothing_and_forbids_the_rest(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_audit(run)
+    html = render(run)
+    policy = next(e.attributes for e in elements(html) if "http-equiv" in e.attributes)
+    assert policy["content"].startswith("default-src 'none';")
+    for each in elements(html):
+        for attribute in ("src", "href", "srcset", "action", "data", "poster"):
+            address = each.attributes.get(attribute, "#")
+            assert address.startswith(("#", "data:")), (each.tag, address)
+    assert "url(" not in re.sub(r"url\(#[\w.-]+\)", "", html)
+    assert "@import" not in html
+
+
+def test_it_can_be_read_without_being_seen(tmp_path: Path) -> None:
+    run = make_run(tmp_path, doubt=9.0)
+    write_audit(run)
+    write_twins(run)
+    found = elements(render(run))
+    tags = Counter(each.tag for each in found)
+    for landmark in ("header", "nav", "main", "footer", "h1"):
+        assert tags[landmark] == 1, landmark
+    assert found[0].attributes["lang"] == "en"
+    levels = [int(each.tag[1]) for each in found if re.fullmatch("h[1-6]", each.tag)]
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all(each.attributes["scope"] in ("col", "row") for each in found if each.tag == "th")
+    for table in (each for each in found if each.tag == "table"):
+        assert any(child.tag == "caption" and child.text for child in table.children)
+    assert all(each.attributes["alt"] for each in found if each.tag == "img")
+    for picture in (each for each in found if each.tag == "svg"):
+        assert picture.attributes["role"] == "img"
+        assert len(picture.attributes["aria-label"]) > 30
+    for region in (each for each in found if each.attributes.get("role") == "region"):
+        assert region.attributes["tabindex"] == "0"
+        assert region.attributes["aria-label"]
+    ids = Counter(each.attributes["id"] for each in found if "id" in each.attributes)
+    assert max(ids.values()) == 1
+    for each in found:
+        for attribute in ("href", "aria-labelledby"):
+            target = each.attributes.get(attribute, "").removeprefix("#")
+            assert not target or target.startswith("data:") or target in ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "text"),
+    [
+        ({}, "same bits", "came out with the same bits, which are this run's"),
+        ({"same": False}, "bits differ", "came out with other bits"),
+        ({"control_differs": False}, "bits differ", "cannot see a difference"),
+        ({"comparisons": []}, "not of this run", "not trained as this run was"),
+    ],
+)
+def test_twins_are_told_as_what_they_are(
+    tmp_path: Path, changes: dict[str, Any], state: str, text: str
+) -> None:
+    run = make_run(tmp_path)
+    write_twins(run, **changes)
+    told = section(render(run), "verdict")
+    assert f"Twins {state}" in told
+    assert text in told
+
+
+def test_twins_of_other_bits_are_not_this_runs(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_twins(run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["content"]["members"]["a"]["files"]["test.csv"] = "e" * 64
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    html = render(run)
+    assert "Twins not of this run" in section(html, "verdict")
+    assert "Trained twice not yet" in section(html, "main")
+
+
+def test_a_verification_is_told_with_its_submission(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_verify(run)
+    write_verify(run, "predictions.json", submission=None)
+    told = section(render(run), "verdict")
+    assert "Verification same bits" in told
+    assert "The submission came out with the same bits" in told
+    assert "Verification of the predictions same bits" in told
+    write_verify(run, same=False, submission=False)
+    html = render(run)
+    told = section(html, "verdict")
+    assert "Verification bits differ" in told
+    assert "every member came out with the same bits" in told
+    assert "The submission came out with other bits" in told
+    assert "Trained twice bits differ the blend of the members" in section(html, "main")
+    write_verify(run, blend=False, same=False)
+    assert "other weights than the recorded ones" in section(render(run), "verdict")
+
+
+def test_predictions_made_again_are_no_second_training(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_verify(run, "predictions.json", submission=None)
+    assert "Trained twice not yet" in section(render(run), "main")
+
+
+def test_the_curves_of_folds_are_in_one_picture(tmp_path: Path) -> None:
+    html = render(make_run(tmp_path, members=("a",), folds=3))
+    curves = section(html, "curves")
+    assert all(f"a fold-{fold}" in curves for fold in (1, 2, 3))
+    assert "a pair of lines for each" in curves
+    assert len([each for each in elements(html) if each.tag == "svg"]) == 2
+    (picture,) = [e for e in elements(html) if "curves of a" in e.attributes.get("aria-label", "")]
+    assert "fold-3: After epoch 4" in picture.attributes["aria-label"]
+
+
+def test_thumbnails_are_left_out_with_a_sentence(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=4)
+    pictures = [each for each in elements(render(run)) if each.tag == "img"]
+    assert len(pictures) >= 4
+    (tmp_path / "data" / "train" / "000001.png").write_bytes(b"another picture")
+    (tmp_path / "data" / "train" / "000002.png").unlink()
+    text = section(render(run), "worst")
+    assert "1 image without a thumbnail: another file than the run was made from" in text
+    assert "1 image without a thumbnail: not in" in text
+    (tmp_path / "data").rename(tmp_path / "moved")
+    html = render(run)
+    assert not [each for each in elements(html) if each.tag == "img"]
+    assert "4 images without a thumbnail: not in" in section(html, "worst")
+    moved = render(run, tmp_path / "moved")
+    assert [each for each in elements(moved) if each.tag == "img"]
+
+
+def test_a_page_holds_so_many_thumbnails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twinrun.report.thumbnails.MOST", 3)
+    html = render(make_run(tmp_path))
+    assert len({e.attributes["src"] for e in elements(html) if e.tag == "img"}) == 3
+    assert "9 images without a thumbnail: a page holds 3" in section(html, "worst")
+
+
+def test_an_index_cannot_reach_out_of_the_data_folder(tmp_path: Path) -> None:
+    import pandas as pd
+
+    run = make_run(tmp_path)
+    (tmp_path / "data" / "train" / "000000.png").rename(tmp_path / "000000.png")
+    index = pd.read_parquet(run / "index.parquet")
+    index.loc[index["id"] == "000000", "path"] = "../000000.png"
+    index.to_parquet(run / "index.parquet")
+    assert "1 image without a thumbnail: not in" in section(render(run), "worst")
+
+
+def test_another_metric_is_shown_and_decides_what_a_member_adds(tmp_path: Path) -> None:
+    run = make_run(tmp_path, changes=["competition.metric=accuracy"], count=30, doubt=3.0)
+    html = render(run)
+    assert "Held-out accuracy" in html
+    judged = json.loads(json.dumps(report.gather(run)["computed"].content))
+    for name in "ab":
+        with_all, without = judged["score"]["value"], judged["without"][name]
+        assert judged["adds"][name] == pytest.approx(with_all - without)
+
+
+def test_members_that_held_out_nothing_in_common_are_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=6)
+    for name, kept in (("a", slice(0, 2)), ("b", slice(2, 6))):
+        path = run / "members" / name / "valid.csv"
+        header, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([header, *rows[kept]]) + "\n")
+    text = section(render(run), "confusion")
+    assert "of b alone: the members have no held-out image in common" in text
+    assert "for the 4 images" in text
+
+
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "audit.json", "members/a/member.json", "index.parquet"]
+)
+def test_a_damaged_file_is_one_message(twinrun: Command, tmp_path: Path, file: str) -> None:
+    run = make_run(tmp_path, pictures=False)
+    (run / file).write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        render(run)
+    if file == "audit.json":
+        answer = twinrun("report", run)
+        assert answer.returncode == 2
+        assert f"{run / file} is damaged" in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_a_report_that_cannot_be_drawn_does_not_lose_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, pictures=False)
+    assert reported(run) == f"report     {run / 'report.html'}"
+    before = (run / "report.html").read_bytes()
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("no [ink] left")
+
+    monkeypatch.setattr("twinrun.report.report.render", fail)
+    line = reported(run)
+    assert "no \\[ink] left" in line
+    assert "The run itself is complete" in line
+    assert (run / "report.html").read_bytes() == before
+
+
+def test_the_page_travels_with_the_engine(tmp_path: Path) -> None:
+    """In the wheel, and in a project made from the template."""
+    import runpy
+    import zipfile
+
+    from tests.conftest import ROOT
+
+    names = {f"twinrun/report/page/{f}" for f in ("report.html", "report.css", "parts.html")}
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert names <= set(zipfile.ZipFile(wheel).namelist())
+    generation = runpy.run_path(str(ROOT / "template" / "generation.py"))
+    answers = {"ci": "none", "licence": "none"}
+    assert names <= set(generation["common_files"](answers))

@@ -1,0 +1,424 @@
+"""What `twinrun init` sees in a data folder, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import FIXTURE
+from twinrun.blend.submission import read_sample
+from twinrun.config.reading import read_settings
+from twinrun.data.index import build_index
+from twinrun.errors import InputError
+from twinrun.scaffold.inspect import Findings, inspect
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write files into a data folder: images where a size is given, otherwise the text."""
+
+    def writes(files: Mapping[str, tuple[int, int] | str]) -> Path:
+        for name, content in files.items():
+            path = tmp_path / "data" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, str):
+                path.write_text(content, encoding="utf-8")
+            else:
+                Image.new("RGB", content, (len(name), 1, 2)).save(path)
+        return tmp_path / "data"
+
+    return writes
+
+
+SIZE = (70, 50)
+TEST = {"test/t1.jpg": SIZE, "test/t2.jpg": SIZE}
+FOLDERS = {"train/b/1.jpg": SIZE, "train/a/2.jpg": SIZE, "train/a/03.jpg": SIZE}
+TABLE = {
+    "train/1.jpg": SIZE,
+    "train/2.jpg": SIZE,
+    "train/03.jpg": SIZE,
+    "train.csv": "id,label\n1,b\n2,a\n03,a\n",
+}
+SAMPLE = {"sample_submission.csv": "id,b,a\nt1,0,0\nt2,0,0\n"}
+
+
+def accepted(found: Findings, tmp_path: Path) -> Findings:
+    """The findings, once the engine's index and its sample have accepted settings of them."""
+    changes = {
+        "competition.name": "x",
+        "competition.classes": found.classes,
+        "data.folder": str(found.folder),
+        "data.layout": found.layout,
+        "data.train": found.train,
+        "data.test": found.test,
+        "data.sample_submission": found.sample_submission,
+        "data.labels": found.labels or "labels.csv",
+        "data.id_column": found.id_column,
+        "data.label_column": found.label_column,
+        "data.ids": found.ids,
+        "submission.columns": found.columns,
+    }
+    settings = read_settings(changes=[f"{key}={value!r}" for key, value in changes.items()])
+    index = build_index(settings)
+    counts = index.loc[index["part"] == "train", "label"].value_counts().to_dict()
+    assert counts == found.counts
+    assert (index["part"] == "test").sum() == found.test_images
+    read_sample(found.folder / found.sample_submission, settings.classes, found.columns)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("files", "layout", "labels"), [(FOLDERS, "folders", None), (TABLE, "table", "train.csv")]
+)
+def test_both_layouts(
+    files: dict[str, tuple[int, int] | str],
+    layout: str,
+    labels: str | None,
+    write: Write,
+    tmp_path: Path,
+) -> None:
+    found = accepted(inspect(write(files | TEST | SAMPLE)), tmp_path)
+    assert (found.layout, found.labels) == (layout, labels)
+    assert (found.train, found.test) == ("train", "test")
+    assert found.classes == ["b", "a"]  # as the sample has them
+    assert found.counts == {"b": 1, "a": 2}
+    assert (found.train_images, found.test_images) == (3, 2)
+    assert found.id_column == "id"
+    assert (found.width, found.height, found.smallest, found.largest) == (70, 50, 50, 70)
+    assert found.image_size == 32
+    assert found.columns == "classes"
+    assert "the smallest class, b, has 1 images" in found.notes
+
+
+def test_other_names_and_a_folder_that_the_archive_added(write: Write, tmp_path: Path) -> None:
+    names = {
+        "Rice/images/train_images/x.JPG": SIZE,
+        "Rice/images/train_images/y.JPG": SIZE,
+        "Rice/images/Test Images/t1.png": SIZE,
+        "Rice/Train_Labels.csv": "Image_ID,width,Target\nx.JPG,1,0\ny.JPG,1,10\n",
+        "Rice/SampleSubmission (1).csv": "Image_ID,Target\nt1.png,0\n",
+        "__MACOSX/x": "",
+    }
+    found = accepted(inspect(write(names)), tmp_path)
+    assert found.folder.name == "Rice"
+    assert (found.train, found.test) == ("images/train_images", "images/Test Images")
+    assert (found.id_column, found.label_column, found.ids) == ("Image_ID", "Target", "name")
+    assert found.classes == ["0", "10"]
+
+
+@pytest.mark.parametrize(
+    ("sample", "columns"),
+    [
+        ("id,label\nt1,a\nt2,b\n", "label"),
+        ("id,label\nt1,0.5\nt2,0.5\n", "probability"),
+        ("id,a,b\nt1,0,0\nt2,0,0\n", "classes"),
+    ],
+)
+def test_what_a_submission_holds(sample: str, columns: str, write: Write, tmp_path: Path) -> None:
+    found = inspect(write(FOLDERS | TEST | {"sample_submission.csv": sample}))
+    assert accepted(found, tmp_path).columns == columns
+
+
+def test_the_folders_win_over_a_table_that_says_otherwise(write: Write, tmp_path: Path) -> None:
+    table = {"labels.csv": "id,label\n1,a\n2,a\n03,a\n"}
+    found = accepted(inspect(write(FOLDERS | TEST | SAMPLE | table)), tmp_path)
+    assert found.layout == "folders"
+    assert "labels.csv labels 1 images otherwise; the class folders are taken" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (FOLDERS | TEST, "no sample submission"),
+        (FOLDERS | SAMPLE, "no folder of test images"),
+        (TEST | SAMPLE, "no folder of training images"),
+        (FOLDERS | TEST | {"sample_submission.csv": "id,b,c\nt1,0,0\n"}, "not the classes"),
+        (FOLDERS | TEST | {"sample_submission.csv": "id,b,a\nq,0,0\n"}, "none of its 1 ids"),
+        (
+            {**TABLE, "train.csv": "id,b,a\n1,1,0\n2,0,1\n03,0,1\n"} | TEST | SAMPLE,
+            r"idxmax\(axis=1\)",
+        ),
+        (
+            {**TABLE, "train.csv": "id,label,class\n1,b,x\n2,a,y\n03,a,y\n"}
+            | TEST
+            | {"sample_submission.csv": "id,answer\nt1,\nt2,\n"},
+            "--label-column",
+        ),
+    ],
+)
+def test_what_the_engine_cannot_train_on_is_refused_with_the_mend(
+    files: dict[str, tuple[int, int] | str], says: str, write: Write
+) -> None:
+    with pytest.raises(InputError) as refused:
+        inspect(write(files))
+    assert re.search(says, str(refused.value)), str(refused.value)
+
+
+def test_everything_that_is_wrong_is_said_at_once(write: Write) -> None:
+    with pytest.raises(InputError) as refused:
+        inspect(write({"notes.txt": "x"}))
+    for what in ("no sample submission", "no folder of test images", "no folder of training"):
+        assert what in str(refused.value)
+
+
+def test_the_option_that_an_error_names_settles_it(write: Write, tmp_path: Path) -> None:
+    files = {**TABLE, "train.csv": "id,label,class\n1,b,x\n2,a,y\n03,a,y\n"}
+    sample = {"sample_submission.csv": "id,answer\nt1,\nt2,\n"}
+    found = inspect(write(files | TEST | sample), label_column="class")
+    assert accepted(found, tmp_path).classes == ["x", "y"]
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data folder"):
+        inspect(tmp_path / "nowhere")
+
+
+def test_the_fixture(tmp_path: Path) -> None:
+    found = accepted(inspect(FIXTURE), tmp_path)
+    assert found.classes == ["leaf_rust", "stem_rust", "healthy_wheat"]
+    assert found.counts == {"leaf_rust": 36, "stem_rust": 36, "healthy_wheat": 24}
+
+
+def test_real_photos_in_both_layouts(shared_data: Path, tmp_path: Path) -> None:
+    rice = shared_data / "rice"
+    found = accepted(inspect(rice), tmp_path)
+    assert (found.layout, found.ids, found.image_size) == ("folders", "stem", 224)
+    assert (found.train_images, found.test_images) == (207, 69)
+    table = tmp_path / "table"
+    (table / "train").mkdir(parents=True)
+    for image in (rice / "train").glob("*/*"):
+        shutil.copyfile(image, table / "train" / image.name)
+    shutil.copytree(rice / "test", table / "test")
+    for name in ("labels.csv", "sample_submission.csv"):
+        shutil.copyfile(rice / name, table / name)
+    as_table = accepted(inspect(table), tmp_path)
+    assert as_table.layout == "table"
+    assert as_table.counts == found.counts
+
+
+def refused(folder: Path, **chosen: str) -> str:
+    """What `inspect` says against a folder."""
+    with pytest.raises(InputError) as error:
+        inspect(folder, **chosen)
+    return str(error.value)
+
+
+ONE_COLUMN = "id,label\nt1,a\nt2,a\n"
+
+
+def test_two_test_folders_are_told_apart_by_the_sample_or_by_the_user(
+    write: Write, tmp_path: Path
+) -> None:
+    folder = write(FOLDERS | TEST | SAMPLE | {"test_old/o.jpg": SIZE})
+    found = accepted(inspect(folder), tmp_path)
+    assert found.test == "test"
+    assert any("not used: test_old/ (1)" in note for note in found.notes)
+    write({"test_old/t1.jpg": SIZE, "test_old/t2.jpg": SIZE})
+    said = refused(folder)
+    assert "test/ or test_old/" in said
+    assert "--test" in said
+    assert accepted(inspect(folder, test="test"), tmp_path).test == "test"
+
+
+def test_two_training_folders_or_tables_or_samples_are_the_users_to_choose(
+    write: Write, tmp_path: Path
+) -> None:
+    folder = write(FOLDERS | TEST | SAMPLE | {"training/a/1.jpg": SIZE, "training/b/2.jpg": SIZE})
+    assert "--train" in refused(folder)
+    assert accepted(inspect(folder, train="training/"), tmp_path).train_images == 2
+    write({"old/sample_submission.csv": "id,b,a\nt1,0,1\n"})
+    said = refused(folder)
+    assert "old/sample_submission.csv or sample_submission.csv" in said
+    assert "--sample" in said
+    assert "--train" in said
+    chosen = inspect(folder, train="train", sample="sample_submission.csv")
+    assert chosen.sample_submission == "sample_submission.csv"
+
+
+def test_two_tables_that_differ_are_the_users_to_choose(write: Write, tmp_path: Path) -> None:
+    files = TABLE | TEST | SAMPLE
+    folder = write(files | {"labels.csv": "id,label\n1,a\n2,b\n03,b\n"})
+    assert "labels.csv or train.csv" in refused(folder)
+    assert accepted(inspect(folder, labels="labels.csv"), tmp_path).counts == {"b": 2, "a": 1}
+    write({"labels.csv": files["train.csv"]})
+    assert accepted(inspect(folder), tmp_path).counts == {"b": 1, "a": 2}
+
+
+def test_an_option_that_names_nothing(write: Write) -> None:
+    folder = write(FOLDERS | TEST | SAMPLE)
+    assert "did you mean 'train'?" in refused(folder, train="trian")
+    assert "did you mean 'test'?" in refused(folder, test="tset")
+    assert "no such file" in refused(folder, sample="nothing.csv")
+    assert "no such file" in refused(write(TABLE), labels="nothing.csv")
+
+
+def test_a_second_download_of_the_sample_is_no_second_sample(write: Write, tmp_path: Path) -> None:
+    copy = {"sample_submission (1).csv": SAMPLE["sample_submission.csv"]}
+    assert accepted(inspect(write(FOLDERS | TEST | SAMPLE | copy)), tmp_path).classes == ["b", "a"]
+
+
+def test_training_and_test_images_in_one_folder(write: Write) -> None:
+    images = {f"images/{name}.jpg": SIZE for name in ("1", "2", "03", "t1", "t2")}
+    said = refused(write(images | {"train.csv": TABLE["train.csv"]} | SAMPLE))
+    assert "stand together in" in said
+    assert "Move the 2 images" in said
+
+
+@pytest.mark.parametrize("files", [FOLDERS, TABLE])
+def test_data_in_the_folder_itself(files: dict[str, tuple[int, int] | str], write: Write) -> None:
+    loose = {name.removeprefix("train/"): content for name, content in files.items()}
+    assert "a folder train/" in refused(write(loose | TEST | SAMPLE))
+
+
+def test_archives_in_archives(write: Write, tmp_path: Path) -> None:
+    deeper = {f"{name.split('/')[0]}/{name}": size for name, size in (FOLDERS | TEST).items()}
+    found = accepted(inspect(write({**deeper, **SAMPLE, ".hidden/x.jpg": SIZE})), tmp_path)
+    assert (found.train, found.test) == ("train/train", "test/test")
+
+
+def test_class_folders_in_the_test_folder(write: Write, tmp_path: Path) -> None:
+    found = accepted(inspect(write(FOLDERS | TEST | SAMPLE | {"test/a/9.jpg": SIZE})), tmp_path)
+    assert "1 image in folders below test/ that are not looked into: test/a/" in found.notes
+    only = write({"other/x": ""}).parent / "only"
+    shutil.copytree(tmp_path / "data", only)
+    for name in TEST:
+        (only / "test" / "b").mkdir(exist_ok=True)
+        (only / name).rename(only / "test" / "b" / Path(name).name)
+    assert "stand in folders below it" in refused(only)
+
+
+def test_ids_that_name_no_file(write: Write) -> None:
+    base = FOLDERS | TEST
+    folder = write(base | {"sample_submission.csv": "id,b,a\ntest/t1.jpg,0,0\n"})
+    assert "folder before the file name" in refused(folder)
+    write({"sample_submission.csv": "id,b,a\nT1.JPG,0,0\n"})
+    assert "upper and lower case" in refused(folder)
+
+
+def test_table_and_sample_that_name_images_differently(write: Write) -> None:
+    names = {"train.csv": "id,label\n1.jpg,b\n2.jpg,a\n03.jpg,a\n"}
+    said = refused(write(TABLE | names | TEST | SAMPLE))
+    assert "train.csv has ids with the files' extension" in said
+
+
+def test_two_images_with_one_id(write: Write) -> None:
+    said = refused(write(FOLDERS | {"train/b/2.jpg": SIZE} | TEST | SAMPLE))
+    assert "2: train/a/2.jpg, train/b/2.jpg" in said
+
+
+def test_classes_that_cannot_be(write: Write) -> None:
+    sample = {"sample_submission.csv": ONE_COLUMN}
+    folder = write(FOLDERS | {"train/A/7.jpg": SIZE} | TEST | sample)
+    assert "differ only in upper and lower case" in refused(folder)
+    shutil.rmtree(folder / "train")
+    write({**TABLE, "train.csv": "id,label\n1,a/b\n2,a\n03,a\n"})
+    assert "'a/b', allowed: 1 to 100 characters" in refused(folder)
+    write({"train.csv": "id,label\n1,a\n2,a\n03,a\n"})
+    assert "only one class" in refused(folder)
+
+
+def test_values_that_are_no_classes(write: Write) -> None:
+    images = {f"train/{number}.jpg": SIZE for number in range(25)}
+    rows = "".join(f"{number},{number / 7:.3f}\n" for number in range(25))
+    said = refused(write(images | {"train.csv": "id,yield\n" + rows} | TEST | SAMPLE))
+    assert "25 different values" in said
+
+
+def test_images_of_a_class_deeper_down(write: Write) -> None:
+    deep = {"train/b/1.jpg": SIZE, "train/a/images/2.jpg": SIZE}
+    assert "train/a" in refused(write(deep | TEST | SAMPLE))
+
+
+def test_a_table_that_is_not_separated_by_commas(write: Write) -> None:
+    table = {**TABLE, "train.csv": str(TABLE["train.csv"]).replace(",", ";")}
+    assert "not separated by commas" in refused(write(table | TEST | SAMPLE))
+
+
+def test_names_that_are_not_utf8(write: Write) -> None:
+    folder = write(FOLDERS | TEST | SAMPLE)
+    try:
+        shutil.copyfile(folder / "test/t1.jpg", folder / "train/a/\udcff.jpg")
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    assert "\\xff.jpg" in refused(folder)
+
+
+def test_what_a_run_will_refuse_is_noted(write: Write) -> None:
+    table = {"train.csv": "id,label\n1,b\n2,a\n7,a\n8,\n7,a\n"}
+    sample = {"sample_submission.csv": "id,b,a\nt1,0,0\nt9,0,0\n"}
+    notes = inspect(write(TABLE | table | TEST | sample)).notes
+    for what in (
+        "1 image in train/ without a row in train.csv: 03;",
+        "2 ids of train.csv without an image in train/: 7, 8;",
+        "1 id of train.csv without a label: 8;",
+        "1 id of train.csv more than once: 7;",
+        "1 id of sample_submission.csv without an image in test/: t9;",
+        "1 image in test/ that sample_submission.csv does not name: t2;",
+    ):
+        assert any(note.startswith(what) for note in notes), notes
+
+
+def test_what_is_left_out_is_noted(write: Write, tmp_path: Path) -> None:
+    others = {
+        "train/read.me": "",
+        "train/a/Thumbs.db": "",
+        "train/.DS_Store": "",
+        "train/empty/x.txt": "",
+        "train/loose.jpg": SIZE,
+        "valid/a/v.jpg": SIZE,
+    }
+    notes = accepted(inspect(write(FOLDERS | TEST | SAMPLE | others)), tmp_path).notes
+    assert "2 files in train/ are not images: read.me, a/Thumbs.db" in notes
+    assert "1 image directly in train/, outside the class folders: not used" in notes
+    assert "folders in train/ without an image, no classes: empty" in notes
+    assert "folders of images that are not used: valid/ (1)" in notes
+
+
+def test_a_damaged_image_is_noted_and_only_damaged_ones_are_refused(write: Write) -> None:
+    folder = write(FOLDERS | TEST | SAMPLE | {"train/a/bad.jpg": "no image"})
+    assert any("1 cannot be read: train/a/bad.jpg" in note for note in inspect(folder).notes)
+    for path in (folder / "train").glob("*/*.jpg"):
+        path.write_text("no image")
+    assert "none of the 4 training images" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "columns", "last", "open_"),
+    [
+        ("label", "a b", "label", "b", 0),
+        ("a", "0.5 0.5", "probability", "a", 0),
+        ("a", "0 0", "probability", "a", 0),
+        ("target", "0 0", "probability", "b", 1),
+        ("target", "x y", "label", "b", 1),
+    ],
+)
+def test_one_column_between_two_classes(
+    column: str, values: str, columns: str, last: str, open_: int, write: Write, tmp_path: Path
+) -> None:
+    first, second = values.split()
+    sample = {"sample_submission.csv": f"id,{column}\nt1,{first}\nt2,{second}\n"}
+    found = accepted(inspect(write(FOLDERS | TEST | sample)), tmp_path)
+    assert (found.columns, found.classes[-1], len(found.questions)) == (columns, last, open_)
+
+
+def test_classes_0_and_1_may_be_probabilities(write: Write, tmp_path: Path) -> None:
+    table = {"train.csv": "id,label\n1,0\n2,1\n03,1\n"}
+    sample = {"sample_submission.csv": "id,label\nt1,0\nt2,0\n"}
+    found = accepted(inspect(write(TABLE | table | TEST | sample)), tmp_path)
+    assert (found.columns, found.classes) == ("label", ["0", "1"])
+    assert "may be either" in found.questions[0]
+
+
+def test_sizes_are_taken_of_evenly_spaced_images(write: Write) -> None:
+    files = {f"train/{'ab'[n % 2]}/{n:04}.png": (300 + n % 2, 200) for n in range(402)}
+    found = inspect(write(files | TEST | SAMPLE))
+    assert found.train_images == 402
+    assert (found.smallest, found.largest, found.height) == (200, 301, 200)
+    assert found.image_size == 192

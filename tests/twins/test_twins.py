@@ -1,0 +1,246 @@
+"""The twin check: it says "same" of the same, and each break of sameness makes it say no."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tests.conftest import FIXTURE, Command
+from twinrun.compare.member_files import compare_members
+from twinrun.config.reading import read_settings
+from twinrun.errors import InputError
+from twinrun.repro.ledger import Ledger
+from twinrun.twins import twins as twins_module
+from twinrun.twins.perturbations import PERTURBATIONS, copy_of_data
+from twinrun.twins.processes import TwinProcess
+from twinrun.twins.twins import one_member_of_each_network, run_twins
+
+# Python imports this file when it starts: the engine's generators are then seeded by the clock.
+UNSEEDED = """
+from twinrun.repro import keys
+
+def unseeded(key):
+    import os, random, numpy, torch
+    random.seed(os.urandom(8))
+    numpy.random.seed(int.from_bytes(os.urandom(4), "big"))
+    torch.manual_seed(int.from_bytes(os.urandom(7), "big"))
+
+keys.Key.seed_generators = unseeded
+"""
+
+
+@pytest.mark.slow  # `nox -s reproducibility` does it for the fixture's three networks
+def test_twins_have_the_same_bits_under_every_hostility_and_another_seed_has_not(
+    twinrun: Command, small_toml: Path, tmp_path: Path
+) -> None:
+    answer = twinrun("twins", "a", "--config", small_toml)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr == ""
+    assert "same bits" in answer.stdout.splitlines()[-1]
+    assert "second was killed in the middle of an epoch, and resumes" in answer.stdout
+    folder = tmp_path / "runs" / "twins"
+    verdict = json.loads((folder / "twins.json").read_text())
+    assert verdict["same"]
+    assert verdict["control_differs"]
+    assert verdict["hostilities"] == list(PERTURBATIONS)
+    assert [row["file"] for row in verdict["comparisons"]] == [
+        "valid.csv",
+        "test.csv",
+        "weights.safetensors",
+    ]
+    assert verdict["ledgers"]["a"]["agreed"] > 100
+    # The second twin really had another life.
+    first, second = (
+        json.loads((folder / name / "manifest.json").read_text())["beside"]
+        for name in ("first", "second")
+    )
+    assert first["environment"]["hash_seed"] != second["environment"]["hash_seed"]
+    assert first["environment"]["workers"] != second["environment"]["workers"]
+    assert first["data_folder"] != second["data_folder"]
+    assert Path(first["cache"]) == tmp_path / "runs" / "cache"
+    assert Path(second["cache"]).parent == folder
+    assert not list(folder.glob(".data-*"))
+    assert not list(folder.glob(".cache-*"))
+
+
+@pytest.mark.slow  # seven processes that each import for ten seconds
+def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
+    twinrun: Command, small_toml: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(UNSEEDED)
+    answer = twinrun(
+        "twins", "a", "--config", small_toml, "--hostility", "none", PYTHONPATH=str(tmp_path)
+    )
+    assert answer.returncode == 1
+    assert "the twins differ" in answer.stderr
+    printed = " ".join(answer.stdout.split())
+    assert "numbers differ, by up to" in printed
+    assert "first difference: init, before training" in printed
+    assert "Body and head began with other weights" in printed
+    # The replay names the first parameter, and counts its values.
+    assert "made again, differs first in init" in printed
+    assert "0.0.weight: 9,408 of 9,408 values differ" in printed
+
+
+def test_an_unknown_hostility_is_refused_with_the_nearest_name(
+    twinrun: Command, small_toml: Path
+) -> None:
+    answer = twinrun("twins", "a", "--config", small_toml, "--hostility", "worker")
+    assert answer.returncode == 2
+    assert "did you mean 'workers'?" in answer.stderr
+
+
+def test_the_copy_of_the_data_has_the_same_files_with_other_times(tmp_path: Path) -> None:
+    copy_of_data(FIXTURE, tmp_path / "copy")
+    for path in FIXTURE.rglob("*"):
+        twin = tmp_path / "copy" / path.relative_to(FIXTURE)
+        if path.is_file():
+            assert twin.read_bytes() == path.read_bytes()
+            assert twin.stat().st_mtime != path.stat().st_mtime
+
+
+def test_a_copy_of_the_data_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = SimpleNamespace(free=1 << 20)
+    monkeypatch.setattr("twinrun.twins.perturbations.shutil.disk_usage", lambda _: full)
+    with pytest.raises(InputError, match="no space for a copy of the data"):
+        copy_of_data(FIXTURE, tmp_path / "copy")
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A run folder as two members leave it, with invented numbers."""
+    folder = tmp_path / "trained"
+    for name in ("a", "b"):
+        member = folder / "members" / name
+        member.mkdir(parents=True)
+        (member / "valid.csv").write_text("id,label,x,y\n1,x,0.25,0.75\n")
+        (member / "test.csv").write_text("id,x,y\n2,0.5,0.5\n")
+        save_file({"w": np.zeros((2, 2), np.float32)}, member / "weights.safetensors")
+        empty = {"level": "step", "settings": {}, "environment": {}, "code": "", "steps": 1}
+        Ledger(empty).write(member / "ledger.parquet")
+    return folder
+
+
+def copy_of(trained: Path, name: str) -> Path:
+    return Path(shutil.copytree(trained, trained.with_name(name)))
+
+
+def test_equal_files_are_the_same(trained: Path) -> None:
+    rows = compare_members(trained, copy_of(trained, "other"), ["a", "b"])
+    assert len(rows) == 6
+    assert all(row.same and not row.difference for row in rows)
+
+
+def test_a_flipped_bit_of_the_weights_is_seen(trained: Path) -> None:
+    other = copy_of(trained, "other")
+    path = other / "members" / "b" / "weights.safetensors"
+    weights = load_file(path)
+    weights["w"][1, 0] = -0.0  # equal as a number, another bit
+    save_file(weights, path)
+    rows = compare_members(trained, other, ["a", "b"])
+    assert [(row.member, row.file) for row in rows if not row.same] == [
+        ("b", "weights.safetensors")
+    ]
+    assert rows[-1].difference == "1 of 4 numbers differ, by up to 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "difference"),
+    [
+        ("id,x,y\n2,0.5,0.50000006\n", "1 of 2 numbers differ, by up to 5.96e-08"),
+        ("id,x,y\n3,0.5,0.5\n", "other ids or names"),
+        ("id,x,y\n2,0.50,0.5\n", "the same numbers, written or ordered differently"),
+    ],
+)
+def test_a_changed_prediction_is_seen_and_named(trained: Path, text: str, difference: str) -> None:
+    other = copy_of(trained, "other")
+    (other / "members" / "a" / "test.csv").write_text(text)
+    rows = compare_members(trained, other, ["a"])
+    assert [row.difference for row in rows if not row.same] == [difference]
+
+
+def test_the_control_fails_when_another_seed_changes_nothing(
+    trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ignores_the_seed(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
+        for training in trainings:
+            shutil.copytree(trained, training.run)
+        return False
+
+    monkeypatch.setattr(twins_module, "train_all", ignores_the_seed)
+    verdict = run_twins(read_settings(small_toml), ["a"], [], tmp_path / "twins", [])
+    assert verdict.same
+    assert not verdict.control_differs
+
+
+def test_chosen_hostilities_and_no_others_are_applied(
+    trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[TwinProcess] = []
+
+    def copies(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
+        started.extend(trainings)
+        for training in trainings:
+            shutil.copytree(trained, training.run, dirs_exist_ok=True)
+        return False
+
+    monkeypatch.setattr(twins_module, "train_all", copies)
+    settings, folder = read_settings(small_toml), tmp_path / "twins"
+    verdict = run_twins(settings, ["a"], [], folder, ["hash-seed", "workers", "cache", "kill"])
+    # Nobody was killed, and that is said.
+    assert verdict.hostilities == ["hash-seed", "workers", "cache"]
+    plain = run_twins(settings, ["a"], [], folder, [])
+    assert plain.hostilities == []
+    first, second, _, _, untouched, _ = started
+    assert (first.environment, second.environment) == (
+        {"PYTHONHASHSEED": "1"},
+        {"PYTHONHASHSEED": "2"},
+    )
+    # One cache for all of them, beside the runs: a warm one is no hostility.
+    warm = ["a", "--set", f"run.cache={tmp_path / 'cache'}", "--quiet"]
+    *others, cold = second.arguments
+    assert others == [*warm, "--set", "run.workers=2", "--set"]
+    assert cold.startswith(f"run.cache={folder / '.cache-'}")
+    assert second.working_folder is None
+    assert second.kill == folder / "second" / "members"
+    assert untouched.environment == first.environment
+    assert untouched.arguments == warm
+    assert untouched.kill is None
+
+
+def test_twins_without_data_are_refused_before_anything_starts(
+    twinrun: Command, small_toml: Path, tmp_path: Path
+) -> None:
+    answer = twinrun("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
+    assert answer.returncode == 2
+    assert f"no data folder: {tmp_path / 'nowhere'}" in answer.stderr
+
+
+def test_a_twin_that_fails_is_an_error_and_no_verdict(
+    twinrun: Command, small_toml: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    answer = twinrun("twins", "--config", small_toml, "--data", tmp_path / "empty")
+    assert answer.returncode == 2
+    assert f"no folder {tmp_path / 'empty' / 'train'}" in answer.stderr
+    assert "ended with exit code 2 before there was anything to compare" in answer.stderr
+    assert not (tmp_path / "runs" / "twins" / "twins.json").exists()
+
+
+def test_one_member_of_each_network_is_taken() -> None:
+    settings = read_settings(profile="fixture")
+    assert one_member_of_each_network(settings) == ["M27g", "M26c", "M27a"]
+
+
+def test_an_unknown_member_is_refused_before_anything_is_trained(small_toml: Path) -> None:
+    with pytest.raises(InputError, match="there is no member 'c'"):
+        read_settings(small_toml).refuse_unknown_members(["a", "c"])

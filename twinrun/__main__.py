@@ -1,0 +1,45 @@
+"""The door: `twinrun` and `python -m twinrun`. Light, so that --help is quick."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+from twinrun.process import start_over_prepared
+
+
+def main() -> None:
+    """Prepare the process, then run the command that its arguments name."""
+    start_over_prepared()
+    # A scheduler's SIGTERM ends a run as Ctrl-C does. Where Ctrl-C is ignored, as in a background
+    # job of a shell script, it stays so.
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+    from twinrun.cli.app import app
+    from twinrun.console import ignore_known_warnings
+
+    ignore_known_warnings()
+
+    app()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but not within an import: ask again a little later.
+
+    torch and fastai import for seconds, and some of what they import dies of an exception there
+    with a message of its own or none.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            later = threading.Timer(0.1, signal.raise_signal, [number])
+            later.daemon = True
+            later.start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

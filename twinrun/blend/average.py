@@ -1,0 +1,126 @@
+"""The members' probabilities as one: their arithmetic or geometric mean, weighted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from twinrun.config.sections import Blend
+from twinrun.errors import InputError, shorten
+
+Values = npt.NDArray[np.float64]
+
+
+def blend(
+    tables: Sequence[pd.DataFrame], weights: Sequence[float], settings: Blend, names: Sequence[str]
+) -> pd.DataFrame:
+    """The weighted mean of prediction tables, joined by id.
+
+    Each table is clamped, then the mean is taken in the order given (in float64; another order can
+    change the last bit), then rows are renormalised, as far as the settings say so. The bounds of
+    the clamp are rounded to float32, as the members' probabilities are. The geometric
+    mean is exp(sum of w log p / sum of w), the form of Genest and Zidek, "Combining probability
+    distributions", Statistical Science 1986.
+
+    Args:
+        tables: Id column first, then a column of probabilities per class.
+        weights: One for each table, none negative, not all 0.
+        settings: Method, clamp and renormalise; its weights are not looked at.
+        names: What to call each table in an error.
+
+    Returns:
+        The first table's ids, columns and row order, with float64 probabilities.
+
+    Raises:
+        InputError: Tables with other ids or columns than the first; no weight above 0; rows of
+            which nothing is left to renormalise.
+    """
+    if any(weight < 0 or not np.isfinite(weight) for weight in weights) or not sum(weights):
+        raise InputError(
+            f"blend weights must be finite, none negative and not all 0, got {list(weights)}"
+        )
+    first = tables[0]
+    id_column, *classes = first.columns
+    _refuse_other_ids(tables, names)
+    aligned = (
+        table.set_index(table.columns[0]).loc[first[id_column], classes].to_numpy(dtype=np.float64)
+        for table in tables
+    )
+    mean = weighted_mean((clamped(values, settings) for values in aligned), weights, settings)
+    if settings.renormalise:
+        lost = first[id_column][~(mean.sum(axis=1) > 0)]
+        if len(lost):
+            raise InputError(
+                "no probability is left for any class in these rows:",
+                details=shorten(lost),
+                fix="Set blend.clamp, such as [0.001, 0.999].",
+            )
+    result = pd.DataFrame(mean, columns=classes)
+    result.insert(0, id_column, first[id_column].to_numpy())
+    return result
+
+
+def clamped(values: Values, settings: Blend) -> Values:
+    """Probabilities within the bounds of the settings' clamp, rounded to float32."""
+    low, high = (float(np.float32(bound)) for bound in settings.clamp or (0.0, 1.0))
+    return values.clip(low, high)
+
+
+def weighted_mean(members: Iterable[Values], weights: Sequence[float], settings: Blend) -> Values:
+    """The weighted mean of the members' probabilities, each an array of rows by classes.
+
+    It is geometric where the settings' method is, arithmetic otherwise. A row of which nothing is
+    left stays a row of zeros.
+
+    Args:
+        members: Clamped, aligned, at least one.
+        weights: One for each, not all 0. The sum is taken in this order.
+        settings: Method and renormalise.
+    """
+    geometric = settings.method == "geometric"
+    total = None
+    for values, weight in zip(members, weights, strict=True):
+        if total is None:
+            total = np.zeros(
+                values.shape
+            )  # row by row in memory, which decides how rows are summed
+        if weight == 0:
+            continue
+        if geometric:
+            with np.errstate(divide="ignore"):
+                total += weight * np.log(values)
+        else:
+            total += weight * values
+    assert total is not None
+    mean = total / sum(weights)
+    if geometric:
+        mean = np.exp(mean)
+    if settings.renormalise:
+        sums = mean.sum(axis=1, keepdims=True)
+        mean = np.divide(mean, sums, out=np.zeros_like(mean), where=sums > 0)
+    return mean
+
+
+def _refuse_other_ids(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> None:
+    first = tables[0]
+    ids, classes = set(first.iloc[:, 0]), set(first.columns[1:])
+    problems: list[str] = []
+    for table, name in zip(tables[1:], names[1:], strict=True):
+        other_ids = set(table.iloc[:, 0])
+        if set(table.columns[1:]) != classes:
+            problems.append(
+                f"{name}: classes {', '.join(table.columns[1:])}; "
+                f"{names[0]} has {', '.join(first.columns[1:])}"
+            )
+        if missing := ids - other_ids:
+            problems.append(f"{name}: lacks {', '.join(shorten(sorted(missing), 5))}")
+        if unknown := other_ids - ids:
+            problems.append(f"{name}: has {', '.join(shorten(sorted(unknown), 5))} besides")
+    if problems:
+        raise InputError(
+            f"the predictions are not of the same images and classes as {names[0]}:",
+            details=shorten(problems),
+        )

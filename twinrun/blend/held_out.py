@@ -1,0 +1,147 @@
+"""What the members predicted of images that they held out, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from twinrun.blend.average import Values, clamped
+from twinrun.blend.probabilities import probability_problems
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError, shorten
+from twinrun.files import read_csv
+from twinrun.metrics import score
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The predictions of the images that every member held out, in an order of their own.
+
+    Attributes:
+        members: Their names, sorted: the order of the settings and of files decides nothing.
+        ids: Of the images, sorted.
+        classes: In the settings' order.
+        labels: Of each image the number of its class.
+        groups: Of each image the name of its group of duplicates.
+        values: Probabilities, clamped as the settings say: members by images by classes.
+    """
+
+    members: list[str]
+    ids: list[str]
+    classes: list[str]
+    labels: npt.NDArray[np.int64]
+    groups: list[str]
+    values: Values
+
+    def without(self, member: str) -> HeldOut:
+        """All members but one."""
+        kept = [number for number, name in enumerate(self.members) if name != member]
+        return replace(
+            self, members=[self.members[number] for number in kept], values=self.values[kept]
+        )
+
+
+def held_out(
+    tables: Mapping[str, pd.DataFrame], groups: Mapping[str, str], settings: Settings
+) -> HeldOut:
+    """Put the members' held-out predictions side by side, joined by id.
+
+    Args:
+        tables: By member, from `held_out_tables` or `read_held_out`.
+        groups: By id the image's group; an image that is not among them is its own group.
+        settings: Classes and the blend's clamp.
+
+    Raises:
+        InputError: Two members give an image other labels.
+    """
+    members = sorted(tables)
+    classes = settings.classes
+    by_id = [tables[name].set_index("id") for name in members]
+    common = sorted(set.intersection(*(set(table.index) for table in by_id)))
+    aligned = [table.loc[common] for table in by_id]
+    texts = aligned[0]["label"].tolist()
+    for name, table in zip(members, aligned, strict=True):
+        other = [
+            f"{image}: {label!r} for {name}, {text!r} for {members[0]}"
+            for image, label, text in zip(common, table["label"].tolist(), texts, strict=True)
+            if label != text
+        ]
+        if other:
+            raise InputError(
+                "members held out the same images with other labels:", details=shorten(other)
+            )
+    number = {name: position for position, name in enumerate(classes)}
+    values = [table[classes].to_numpy(dtype=np.float64) for table in aligned]
+    return HeldOut(
+        members=members,
+        ids=common,
+        classes=classes,
+        labels=np.array([number[text] for text in texts], dtype=np.int64),
+        groups=[groups.get(image, image) for image in common],
+        values=clamped(np.ascontiguousarray(np.stack(values)), settings.blend),
+    )
+
+
+def held_out_tables(
+    run: Path, names: Iterable[str], classes: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The held-out predictions of members, or of trainings, by name; of those that have some.
+
+    Args:
+        run: runs/<run>.
+        names: Of members or of trainings; of a member with folds they are the out-of-fold ones.
+        classes: Of the run.
+
+    Raises:
+        InputError: As `read_held_out`.
+    """
+    paths = {name: run / "members" / name / "valid.csv" for name in names}
+    tables = {name: read_held_out(path, classes) for name, path in paths.items() if path.is_file()}
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def own_scores(tables: Mapping[str, pd.DataFrame], metric: str) -> dict[str, float]:
+    """Each one's score on all images that it held out itself.
+
+    Args:
+        tables: From `held_out_tables`.
+        metric: Of METRICS.
+    """
+    return {
+        name: score(table.drop(columns="label"), table["label"], metric)
+        for name, table in tables.items()
+    }
+
+
+def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+    """A member's valid.csv: id and label as text, a probability per class, in the classes' order.
+
+    Raises:
+        InputError: It is missing or is not such a table; all that is wrong is listed.
+    """
+    table = read_csv(path, text=("id", "label"))
+    if set(table.columns) != {"id", "label", *classes}:
+        problems = [
+            f"columns are {', '.join(table.columns)}; must be id, label, {', '.join(classes)}"
+        ]
+    else:
+        # As read, each column is a block of its own: of a thousand, pandas warns of insertions.
+        table = table[["id", "label", *classes]].copy()
+        problems = probability_problems(table.drop(columns="label"), "id", classes)
+        problems += [
+            f"{image}: {label!r} is none of the classes"
+            for image, label in zip(table["id"], table["label"], strict=True)
+            if label not in classes
+        ]
+    if problems:
+        raise InputError(
+            f"{path} does not hold a member's held-out predictions:",
+            details=shorten(problems),
+            fix="Train the member again in another run (--run NAME).",
+        )
+    return table

@@ -1,0 +1,72 @@
+"""The command that looks at the data: audit."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.options import (
+    RUNS,
+    Change,
+    Config,
+    Data,
+    Debug,
+    Out,
+    Profile,
+    Quiet,
+    RunName,
+    answered,
+    run_name,
+    settings_of,
+)
+from twinrun.console import clock, console, say
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun audit --profile fixture\n\n"
+    "twinrun audit --data ~/wheat --lines 50 --set data.conflicts=error"
+)
+@answered
+def audit(
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    out: Out = RUNS,
+    run: RunName = None,
+    changes: Change = None,
+    lines: Annotated[
+        int, typer.Option("--lines", min=1, help="Shown of each finding; audit.json has all.")
+    ] = 10,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Look for what is wrong with the data: exit code 0 fit to train on, 1 not."""
+    from twinrun.audit.audit import audit_folder
+    from twinrun.cli import tables
+    from twinrun.files import write_json
+    from twinrun.locks import lock_record
+
+    started = time.perf_counter()
+    settings = settings_of(config, profile, data, changes)
+    folder = out / run_name(run, profile)
+    audited = audit_folder(settings, settings.cache_folder(out))
+    content = audited.content()
+    path = folder / "audit.json"
+    with lock_record(folder):
+        write_json(path, content)
+    console.quiet = False
+    if audited.found:
+        console.print(tables.audit(audited.found, lines))
+    images = content["images"]
+    took = clock(time.perf_counter() - started)
+    say(
+        f"looked at {images['train']:,} training and {images['test']:,} test images in {took}: "
+        f"{escape(str(path))}"
+    )
+    audited.refuse()
+    say(f"[bold green]fit to train on[/]{'' if audited.found else ': nothing found'}")

@@ -1,0 +1,126 @@
+"""The command that blends a run's members, or files: blend."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.options import (
+    RUNS,
+    Change,
+    Config,
+    Data,
+    Debug,
+    Out,
+    Profile,
+    Quiet,
+    RunName,
+    answered,
+    run_name,
+    settings_of,
+)
+from twinrun.console import console, say
+from twinrun.errors import InputError
+
+if TYPE_CHECKING:
+    from twinrun.blend.select import Chosen
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun blend --run full\n\n"
+    "twinrun blend --run full --method auto\n\n"
+    "twinrun blend a.csv=69.0 b.csv=57.3 --output blend.csv"
+)
+@answered
+def blend(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE=WEIGHT]...",
+            help="Prediction files. Default: the members of a run.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="File to write. Default: the run's submission.csv."),
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option("--sample", help="Sample submission whose row and column order is taken."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="arithmetic, geometric, optimised, selection or auto, in place of the settings'. "
+            "Files take only the first two.",
+        ),
+    ] = None,
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    out: Out = RUNS,
+    run: RunName = None,
+    changes: Change = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Blend a run's members as the settings say, or prediction files with the weights given."""
+    from twinrun import submit
+    from twinrun.cli import tables
+    from twinrun.locks import lock_record
+
+    changes = [*(changes or []), *([f"blend.method={method}"] if method else [])]
+    settings = settings_of(config, profile, data, changes)
+    if files:
+        if output is None:
+            raise InputError("blending files needs --output FILE")
+        pairs = [_file_and_weight(text) for text in files]
+        submit.blend_files(pairs, settings, sample, output)
+        text = f"{len(pairs)} files, {settings.blend.method} mean"
+    else:
+        folder = out / run_name(run, profile)
+        output = output or folder / "submission.csv"
+        sample = sample or settings.data_folder / settings.data.sample_submission
+        own = output == folder / "submission.csv"
+        with lock_record(folder) if own else nullcontext():
+            chosen = submit.blend_run(folder, settings, sample, output)
+            if own:
+                submit.record_blend(folder, settings)
+        tell_blend(chosen)
+        many = "1 member" if len(chosen.weights) == 1 else f"{len(chosen.weights)} members"
+        text = f"{many}, {tables.in_words(chosen)}"
+    say(f"blended {text}: [bold]{escape(str(output))}[/]")
+
+
+def tell_blend(chosen: Chosen) -> None:
+    """Print what a run's blend was judged by: tables where something was fitted, and one line."""
+    from twinrun.cli import tables
+
+    if len(chosen.candidates) > 1:
+        console.print(tables.blends(chosen))
+    if chosen.taken is not None and len(chosen.weights) > 1:
+        console.print(tables.blended_members(chosen))
+    say(tables.why(chosen))
+    if chosen.score is not None:
+        say(tables.blend_score(chosen.score))
+
+
+def _file_and_weight(text: str) -> tuple[Path, float]:
+    path, _, weight = text.rpartition("=")
+    try:
+        if not path:
+            raise ValueError
+        return Path(path), float(weight)
+    except ValueError:
+        raise InputError(
+            f"{text}: not of the form FILE=WEIGHT", fix="Example: a.csv=69.0 b.csv=57.3"
+        ) from None

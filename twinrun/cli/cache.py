@@ -1,0 +1,57 @@
+"""The command that looks after what is kept between runs: cache."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.options import (
+    RUNS,
+    Change,
+    Config,
+    Debug,
+    Out,
+    Profile,
+    Quiet,
+    answered,
+    settings_of,
+)
+from twinrun.console import console, megabytes, say
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun cache\n\ntwinrun cache --clear\n\n"
+    "twinrun cache --set run.cache=/scratch/pixels"
+)
+@answered
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove it; the next run decodes the images again.")
+    ] = False,
+    config: Config = None,
+    profile: Profile = None,
+    out: Out = RUNS,
+    changes: Change = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show, or remove, the images that were decoded for earlier runs."""
+    from twinrun.cli import tables
+    from twinrun.data.cache_files import clear_caches, list_caches
+
+    folder = settings_of(config, profile, None, changes).cache_folder(out)
+    found = list_caches(folder)
+    total = megabytes(sum(each.nbytes for each in found))
+    where = f"[bold]{escape(str(folder))}[/]"
+    if not found:
+        say(f"no decoded images in {where}")
+    elif clear:
+        clear_caches(folder)
+        say(f"removed {total} of decoded images from {where}")
+    else:
+        console.print(tables.caches(found))
+        say(f"{total} in {where}; `twinrun cache --clear` removes them")

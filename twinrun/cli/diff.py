@@ -1,0 +1,80 @@
+"""The command that names the first difference between two runs: diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinrun.cli.options import (
+    Data,
+    Debug,
+    Quiet,
+    answered,
+)
+from twinrun.console import console, say
+from twinrun.errors import NegativeVerdict
+
+if TYPE_CHECKING:
+    from twinrun.compare.runs import Report
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun diff runs/full runs/again\n\n"
+    "twinrun diff runs/full runs/again --member M27g --replay"
+)
+@answered
+def diff(
+    run_a: Annotated[Path, typer.Argument(help="Folder of a run, or of a member or fold of one.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of another one.")],
+    members: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--member", metavar="NAME", help="Only this member, or fold: M27g/fold-1. Repeatable."
+        ),
+    ] = None,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay",
+            help="Make the step of the first difference again, for both, to name the image, module "
+            "or parameter.",
+        ),
+    ] = False,
+    data: Data = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Name the first difference between two recorded runs: exit code 0 same bits, 1 not."""
+    from twinrun.compare import format as words
+    from twinrun.compare.runs import compare_runs
+
+    report = compare_runs(run_a, run_b, members)
+    console.quiet = False
+    print_comparison(report, replay=replay, data=data, quiet=quiet)
+    if not report.same:
+        raise NegativeVerdict(words.in_short(report))
+
+
+def print_comparison(
+    report: Report, *, replay: bool, data: Path | None, quiet: bool = False
+) -> None:
+    """Print a comparison of two runs; with `replay`, name what differs in the first member."""
+    from twinrun.compare import format as words
+
+    for line in words.verdicts(report) if quiet else words.told(report, replay=replay):
+        say(line)
+    if replay:
+        from twinrun.compare.replay import REPLAYED, replay_both
+
+        for member in report.members:
+            difference = member.comparison.result
+            if difference is not None and difference.stage in REPLAYED:
+                runs = (report.first, report.second)
+                replayed = replay_both(runs, member.name, difference, data)
+                for line in words.replayed(member, replayed, report):
+                    say(line)
+                return

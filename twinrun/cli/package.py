@@ -1,0 +1,61 @@
+"""The command that hands a run over: package."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.options import Debug, Quiet, answered
+from twinrun.console import box, clock, console, megabytes, say
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun package runs/full --for zindi\n\n"
+    "twinrun package runs/full --for kaggle --output wheat.zip"
+)
+@answered
+def package(
+    run: Annotated[Path, typer.Argument(help="Folder of a complete run, such as runs/full.")],
+    host: Annotated[
+        str, typer.Option("--for", metavar="HOST", help="zindi, kaggle or drivendata.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Zip to write. Default: beside the run, RUN-HOST.zip."),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Package also what should not be; the package says so."),
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Pack what a host asks of a winner: code, lock, weights, predictions, digests, a README.
+
+    Exit code 1 when the work tree is not clean, the run is not complete or its files are not what
+    was recorded.
+    """
+    from twinrun.config.project import find_project
+    from twinrun.package.hosts import refuse_unknown_host
+    from twinrun.package.package import make_package
+
+    started = time.perf_counter()
+    refuse_unknown_host(host)
+    output = output or run.resolve().parent / f"{run.resolve().name}-{host}.zip"
+    made = make_package(run, host, output, force=force, project=find_project())
+    if made.contents.forced:
+        box("forced", "packaged although this speaks against it:\n" + "\n".join(made.contents.why))
+    for verdict in made.left_out:
+        say(f"left out  {escape(verdict)}: it is of another training")
+    console.quiet = False
+    size, files = megabytes(made.bytes), f"{len(made.contents.files) + 1:,} files"
+    took = clock(time.perf_counter() - started)
+    say(f"package   [bold]{escape(str(output))}[/], {files}, {size}, {took}")
+    say(f"SHA-256   {made.sha256}")
+    say("check     " + escape(f"twinrun verify {output} --data DIR"))

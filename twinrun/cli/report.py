@@ -1,0 +1,59 @@
+"""The command that shows a run: report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.options import Data, Debug, Quiet, answered
+from twinrun.console import clock, say
+
+if TYPE_CHECKING:
+    from twinrun.report.member_contributions import Tables
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun report runs/full\n\ntwinrun report runs/full --data ~/wheat"
+)
+@answered
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/full.")],
+    data: Data = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a run's report.html: one page with all that its files tell, to open in a browser."""
+    from twinrun.report.report import write_report
+
+    started = time.perf_counter()
+    path = write_report(run, data)
+    took = clock(time.perf_counter() - started)
+    say(f"report [bold]{escape(str(path))}[/], {path.stat().st_size / 1e6:.1f} MB, {took}")
+
+
+def reported(run: Path, tables: Tables | None = None) -> str:
+    """Write the report of a run that has just come to its end; what to say of it, as rich markup.
+
+    The run is complete by then: whatever keeps its page from being drawn is told, and no error.
+
+    Args:
+        run: runs/<run>.
+        tables: As for `write_report`.
+    """
+    from twinrun.report.report import write_report
+
+    try:
+        path = write_report(run, tables=tables)
+    except Exception as error:
+        reason = escape(" ".join(str(error).split()) or type(error).__name__)
+        return (
+            f"[yellow]report     not written[/]: {reason}. The run itself is complete; "
+            f"`twinrun report {escape(str(run))}` tries again"
+        )
+    return f"report     {escape(str(path))}"

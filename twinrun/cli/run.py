@@ -1,0 +1,206 @@
+"""The command that does it all: run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.blend import tell_blend
+from twinrun.cli.options import (
+    RUNS,
+    Change,
+    Config,
+    Data,
+    Debug,
+    OptionalAddress,
+    Out,
+    Profile,
+    Quiet,
+    RunName,
+    answered,
+    run_name,
+    settings_of,
+)
+from twinrun.cli.report import reported
+from twinrun.console import box, clock, console, say
+from twinrun.errors import InputError, NegativeVerdict
+
+if TYPE_CHECKING:
+    from twinrun.cluster.driver import Failure
+    from twinrun.config.settings import Settings
+    from twinrun.prepare import Prepared
+
+app = typer.Typer()
+
+
+@app.command(
+    cls=OptionalAddress,
+    epilog="Examples:\n\ntwinrun run --profile fixture\n\n"
+    "twinrun run --data ~/wheat --set run.seed=7 --run seed7\n\n"
+    "twinrun run --ray auto --seeds 1,2,3",
+)
+@answered
+def run(
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    out: Out = RUNS,
+    run: RunName = None,
+    changes: Change = None,
+    without_data: Annotated[
+        str | None,
+        typer.Option(
+            "--without-data",
+            metavar="PROFILE",
+            help="Use this profile when there is no data folder.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            metavar="N,N,...",
+            help="A run for each of these seeds, NAME-seed1 and so on, in place of run.seed.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Train on the nodes of a Ray cluster: auto, or HOST:PORT of its head. Without an "
+            "address Ray is started on this machine.",
+        ),
+    ] = None,
+    allow_mixed: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mixed",
+            help="Go on where nodes, or members that are there already, differ in what decides "
+            "bits: versions, GPU model, instruction set.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train every member, blend them, write and validate the submission, write the report."""
+    from twinrun import prepare, train_run
+    from twinrun.repro.ranks import current_rank
+
+    started = time.perf_counter()
+    settings = settings_of(config, profile, data, changes)
+    if without_data and not profile and data is None and not settings.data_folder.is_dir():
+        _say_no_data(settings, without_data)
+        profile = without_data
+        settings = settings_of(config, profile, data, changes)
+    if ray is not None and current_rank().count > 1:
+        raise InputError("--ray is not for several ranks", fix="Start it without torchrun.")
+    numbers = _seeds(seeds)
+    folder = out / run_name(run, profile)
+    failures: list[Failure] = []
+    with ExitStack() as stack:
+        site = None
+        if ray is not None:
+            from twinrun.cluster.connect import connected
+            from twinrun.cluster.runs import open_site, publish_run, train_runs
+
+            stack.enter_context(connected(ray))
+            site = open_site(settings, out, mixed=allow_mixed)
+        prepared = prepare.prepare(settings, folder, site.environment if site else None)
+        runs = _with_seeds(replace(prepared, mixed=allow_mixed), numbers)
+        prepare.warn_of_validation(prepared, list(settings.members))
+        if site is not None:
+            failures = train_runs(site, runs, started)
+        for each in runs:
+            if site is None:
+                train_run.train(each, [], started)
+            if current_rank().rank:
+                continue  # the rest is for one
+            lacking = [failure for failure in failures if failure.run == each.folder.name]
+            if not lacking or settings.blend.allow_missing:
+                _blend_and_report(each, started)
+            if site is not None:
+                publish_run(site, each)
+    if failures:
+        raise NegativeVerdict(
+            f"{len(failures)} trainings have failed:",
+            details=[line for failure in failures for line in failure.lines()],
+            fix="Their checkpoints are kept. Fix it, and type the same command to go on; or set "
+            "blend.allow_missing = true to blend the others.",
+        )
+    say(f"done in {clock(time.perf_counter() - started)}")
+
+
+def _seeds(seeds: str | None) -> list[int]:
+    """The numbers of --seeds; none where it is not given."""
+    if seeds is None:
+        return []
+    try:
+        numbers = [int(text) for text in seeds.split(",")]
+        if len(set(numbers)) < len(numbers) or min(numbers) < 0:
+            raise ValueError
+    except ValueError:
+        raise InputError(
+            f"--seeds {seeds}: not different whole numbers from 0", fix="Example: --seeds 1,2,3"
+        ) from None
+    return numbers
+
+
+def _with_seeds(prepared: Prepared, numbers: Sequence[int]) -> list[Prepared]:
+    """The run, or one beside it for each of some seeds."""
+    if not numbers:
+        return [prepared]
+    return [
+        replace(
+            prepared,
+            settings=prepared.settings.model_copy(
+                update={"run": prepared.settings.run.model_copy(update={"seed": number})}
+            ),
+            folder=prepared.folder.with_name(f"{prepared.folder.name}-seed{number}"),
+        )
+        for number in numbers
+    ]
+
+
+def _blend_and_report(run: Prepared, started: float) -> None:
+    """What comes after a run's trainings, and all that is told of it."""
+    from twinrun import prepare, submit
+    from twinrun.blend.held_out import held_out_tables, own_scores
+    from twinrun.cli import tables as printed
+    from twinrun.locks import lock_record
+    from twinrun.metrics import ALWAYS_KEPT
+    from twinrun.train.records import read_record
+
+    settings, submission = run.settings, run.folder / "submission.csv"
+    found = {name: read_record(run.member_folder(name)) for name in settings.members}
+    members = {name: record for name, record in found.items() if record is not None}
+    tables = held_out_tables(run.folder, list(members), settings.classes)
+    with lock_record(run.folder):
+        chosen = submit.blend_run(run.folder, settings, run.sample_path, submission, tables)
+    prepare.keep_record(run, started)
+    say("")
+    metric = settings.competition.metric
+    scores = {} if metric in ALWAYS_KEPT else own_scores(tables, metric)
+    folds = prepare.fold_scores(run, list(members))
+    console.print(printed.members(settings, members, scores, chosen.weights, folds))
+    tell_blend(chosen)
+    say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
+    say(f"record     {escape(str(run.folder / 'manifest.json'))}")
+    say(reported(run.folder, tables))
+
+
+def _say_no_data(settings: Settings, profile: str) -> None:
+    address = settings.competition.address
+    where = f"\nThe real data is to be had at\n{address}\n" if address else ""
+    box(
+        "no data folder",
+        f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small "
+        f"drawn images, so that you see every step.\n{where}"
+        "Unpack it there, or name its folder with --data, and rerun the command.",
+    )

@@ -1,0 +1,233 @@
+"""The tables that commands print."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from twinrun.blend.nested import Way
+from twinrun.blend.select import Chosen, told
+from twinrun.config.settings import Settings
+from twinrun.console import clock, megabytes
+from twinrun.errors import shorten
+from twinrun.metrics import ALWAYS_KEPT, METRICS, Score
+
+if TYPE_CHECKING:
+    from twinrun.audit.checks import Finding
+    from twinrun.compare.member_files import FileComparison
+    from twinrun.data.cache_files import Listed
+    from twinrun.twins.twins import TwinsVerdict
+    from twinrun.verify.verify import Verification
+
+
+def members(
+    settings: Settings,
+    records: dict[str, dict[str, Any]],
+    scores: Mapping[str, float],
+    weights: Mapping[str, float],
+    folds: Mapping[str, Sequence[float]] | None = None,
+) -> Table:
+    """One row per member: network, valid loss and accuracy, public score, weight, time.
+
+    Args:
+        settings: Of the run.
+        records: The content of member.json by name.
+        scores: By name, the scores of the settings' metric, for which a column is added. Log loss
+            and accuracy have columns already; of these it may be empty.
+        weights: Of the blend; a member that is not among them has none.
+        folds: By name, the scores of each fold of the members that have folds: where there are
+            some, a column shows their mean and standard deviation (n - 1). The other columns are
+            of the out-of-fold predictions of all images.
+    """
+    table = Table(title="Members", title_justify="left")
+    table.add_column("member")
+    table.add_column("network")
+    metric = settings.competition.metric
+    more = [] if metric in ALWAYS_KEPT else [METRICS[metric].name]
+    spread = [f"{METRICS[metric].name} over folds"] if folds else []
+    for column in ("valid loss", "accuracy", *more, *spread, "public score", "weight", "time"):
+        table.add_column(column, justify="right")
+    for name, record in records.items():
+        member, own = settings.members[name], record["scores"]
+        table.add_row(
+            name,
+            member.network,
+            f"{own['valid_loss']:.4f}",
+            f"{own['accuracy']:.3f}",
+            *([_defined(scores[name])] if more else []),
+            *([_spread(folds.get(name, ()))] if folds else []),
+            "" if member.public_score is None else f"{member.public_score:.5f}",
+            f"{weights.get(name, 0.0):g}",
+            clock(record["seconds"]),
+        )
+    return table
+
+
+def blends(chosen: Chosen) -> Table:
+    """One row per way to blend: its nested and its fitted score; the one that is taken is bold."""
+    metric = METRICS[chosen.metric]
+    best = "higher" if metric.higher_is_better else "lower"
+    title = f"Blends, by {metric.name} on {chosen.images} held-out images ({best} is better)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("blend", no_wrap=True)
+    for column in ("nested", "fitted", "temperature"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for each in chosen.candidates:
+        taken = each is chosen.taken
+        table.add_row(
+            told(each.way),
+            _defined(each.nested),
+            _defined(each.fitted),
+            f"{each.temperature:.3f}" if each.way.calibrated else "",
+            "taken" if taken else "",
+            style="bold" if taken else "",
+        )
+    return table
+
+
+def blended_members(chosen: Chosen) -> Table:
+    """One row per member: its weight, its score on the same images, and what it adds."""
+    metric = METRICS[chosen.metric]
+    title = f"What each member adds, by {metric.name} on the same images"
+    table = Table(title=title, title_justify="left")
+    table.add_column("member", no_wrap=True)
+    for column in ("weight", "alone", "blend without it", "it adds"):
+        table.add_column(column, justify="right")
+    nested = chosen.taken.nested if chosen.taken else math.nan
+    for name, weight in chosen.weights.items():
+        without = chosen.without[name]
+        # Of what it adds, a gain is positive whichever way the metric goes.
+        gain = nested - without if metric.higher_is_better else without - nested
+        table.add_row(
+            name,
+            f"{weight:.4g}",
+            _defined(chosen.members[name]),
+            _defined(without),
+            "" if math.isnan(gain) else f"{gain:+.4f}",
+        )
+    return table
+
+
+def in_words(chosen: Chosen) -> str:
+    """The blend that is taken, in words."""
+    return told(Way(chosen.method, calibrated=chosen.temperature != 1.0))
+
+
+def why(chosen: Chosen) -> str:
+    """Why this blend is taken and what must be said of it, in rich markup."""
+    warnings = (f"[bold yellow]{escape(text)}[/]" for text in chosen.warnings)
+    return "\n".join([escape(chosen.reason), *warnings])
+
+
+def blend_score(score: Score) -> str:
+    """The blend's score in one line of rich markup, beside that of a simple answer."""
+    value = _defined(score.value)
+    if math.isnan(score.value):
+        value += f": no held-out image of class {escape(', '.join(shorten(score.absent, 5)))}"
+    return (
+        f"blend's {METRICS[score.metric].name} on the {score.images} images that every member held "
+        f"out: [bold]{value}[/] ({score.simple}: {_defined(score.simple_value)})"
+    )
+
+
+def _spread(scores: Sequence[float]) -> str:
+    """Mean and standard deviation; nothing of a member without folds."""
+    if not scores:
+        return ""
+    if any(map(math.isnan, scores)):
+        return "not defined"
+    return f"{statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f}"
+
+
+def _defined(value: float) -> str:
+    return "not defined" if math.isnan(value) else f"{value:.4f}"
+
+
+def twins(verdict: TwinsVerdict) -> Table:
+    """One row per member and file: the start of both digests, and what differs; the control."""
+    table = _compared("Twins", verdict.comparisons, "first", "second")
+    for member in verdict.report.members:
+        agreed = f"{member.comparison.agreed:,} agree"
+        answer = "[green]same bits[/]" if member.comparison.same else "[red]differ[/]: see below"
+        table.add_row(member.title, "ledger's digests", "", agreed, answer)
+    table.add_section()
+    for row in verdict.control:
+        answer = "[red]same bits[/]" if row.same else "[green]differ[/]"
+        table.add_row(f"{row.member}, other seed", row.file, row.first[:8], row.second[:8], answer)
+    return table
+
+
+def verification(found: Verification) -> Table:
+    """One row per member and file: as it was recorded and as it was made again."""
+    table = _compared("Verification", found.comparisons, "recorded", "again")
+    table.add_section()
+    for file, same in (("blend.json", found.blend), ("submission.csv", found.submission)):
+        if same is not None:
+            answer = "[green]same bits[/]" if same else "[red]differs[/]"
+            table.add_row("blend", file, "", "", answer)
+    return table
+
+
+def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Table:
+    """One row per difference between the recorded environment and this one."""
+    table = Table(title="The environment is another one", title_justify="left")
+    for column in ("what", "recorded", "here"):
+        table.add_column(column, overflow="fold")
+    for what, then, now in gaps:
+        table.add_row(what, *(escape(_text(value)) for value in (then, now)))
+    return table
+
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def audit(found: Sequence[Finding], most: int) -> Table:
+    """One row per finding: severity, images, what it is and where, at most so many lines."""
+    table = Table(title="Audit", title_justify="left", show_lines=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("finding", overflow="fold")
+    for finding in found:
+        lines = shorten(finding.details or finding.images, most)
+        told = "\n".join(f"  {escape(line)}" for line in lines)
+        table.add_row(
+            f"[{_COLOURS[finding.severity]}]{finding.severity}[/]",
+            f"{finding.count:,}",
+            f"{escape(finding.title)}\n[dim]{told}[/]" if told else escape(finding.title),
+        )
+    return table
+
+
+def caches(found: Sequence[Listed]) -> Table:
+    """One row per cache of decoded images: its folder, images, size on the disk."""
+    table = Table(title="Decoded images", title_justify="left")
+    table.add_column("cache", no_wrap=True)
+    for column in ("images", "size"):
+        table.add_column(column, justify="right")
+    for each in found:
+        table.add_row(escape(each.name), f"{each.images:,}", megabytes(each.nbytes))
+    return table
+
+
+def _compared(title: str, comparisons: Sequence[FileComparison], first: str, second: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("member", no_wrap=True)
+    table.add_column("file", no_wrap=True)
+    for column in (first, second, "verdict"):
+        table.add_column(column)
+    for row in comparisons:
+        answer = "[green]same bits[/]" if row.same else f"[red]differ[/]: {row.difference}"
+        table.add_row(row.member, row.file, row.first[:8], row.second[:8], answer)
+    return table
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,94 @@
+"""The command that trains members twice and compares: twins."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.diff import print_comparison
+from twinrun.cli.options import (
+    RUNS,
+    Change,
+    Config,
+    Data,
+    Debug,
+    Out,
+    Profile,
+    Quiet,
+    answered,
+    settings_of,
+)
+from twinrun.console import clock, console, say
+from twinrun.errors import NegativeVerdict
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun twins --profile fixture\n\n"
+    "twinrun twins M26c --hostility kill --hostility workers --device cuda"
+)
+@answered
+def twins(
+    members: Annotated[
+        list[str] | None,
+        typer.Argument(help="Members. Default: one of each network.", show_default=False),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All members.")] = False,
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    out: Out = RUNS,
+    changes: Change = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu or cuda, in place of the settings'.")
+    ] = None,
+    hostilities: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hostility",
+            metavar="NAME",
+            help="What the second twin suffers: hash-seed, workers, folder, locale, data, "
+            "cache, kill, or none. Repeatable. Default: all of them.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train members twice, the second time under hostile conditions, and compare every bit."""
+    from twinrun.cli import tables
+    from twinrun.twins.perturbations import PERTURBATIONS, chosen_perturbations
+    from twinrun.twins.twins import one_member_of_each_network, run_twins
+
+    started = time.perf_counter()
+    changes = [*(changes or []), *([f"run.device={device}"] if device else [])]
+    settings = settings_of(config, profile, data, changes)
+    suffered = chosen_perturbations(hostilities)
+    settings.refuse_unknown_members(members or [])
+    chosen = members or (list(settings.members) if every else one_member_of_each_network(settings))
+    options = ["--config", str(settings.config)]
+    options += ["--profile", profile] if profile else []
+    options += ["--data", str(data.absolute())] if data else []
+    options += [part for change in changes for part in ("--set", change)]
+    options += ["--quiet"] if quiet else []
+    folder = out.absolute() / "twins"
+    verdict = run_twins(settings, chosen, options, folder, suffered)
+    console.quiet = False
+    console.print(tables.twins(verdict))
+    for name in verdict.hostilities:
+        say(f"the second was trained with {PERTURBATIONS[name]}")
+    took = clock(time.perf_counter() - started)
+    say(f"runs and verdict: {escape(str(folder))}, {took}")
+    if not verdict.same:
+        print_comparison(verdict.report, replay=True, data=settings.data_folder)
+        raise NegativeVerdict("the twins differ: the same training gave other bits")
+    if not verdict.control_differs:
+        raise NegativeVerdict("another seed gave the same bits: this check cannot see a difference")
+    trained = "1 member" if len(chosen) == 1 else f"{len(chosen)} members"
+    say(f"[bold green]same bits[/]: {trained} trained twice; another seed gives other bits")

@@ -1,0 +1,55 @@
+"""The command that checks a submission: validate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.options import (
+    Change,
+    Config,
+    Data,
+    Debug,
+    Profile,
+    Quiet,
+    answered,
+    settings_of,
+)
+from twinrun.console import console, say
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun validate runs/full/submission.csv\n\n"
+    "twinrun validate blend.csv --sample sample_submission.csv"
+)
+@answered
+def validate(
+    submission: Annotated[Path, typer.Argument(help="The file to hand in.")],
+    sample: Annotated[
+        Path | None,
+        typer.Option("--sample", help="The host's sample. Default: the one of the data folder."),
+    ] = None,
+    config: Config = None,
+    profile: Profile = None,
+    data: Data = None,
+    changes: Change = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Check a submission against sample_submission.csv: exit code 0 valid, 1 invalid."""
+    from twinrun import submit
+
+    settings = settings_of(config, profile, data, changes)
+    sample = sample or settings.data_folder / settings.data.sample_submission
+    rows = submit.validate_file(submission, settings, sample)
+    console.quiet = False
+    texts = escape(f"{submission} has the ids and columns of {sample}, {rows} rows")
+    say(f"[bold green]valid[/]: {texts}")

@@ -1,0 +1,166 @@
+"""The command that makes a run or a package again: verify."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from twinrun.cli.diff import print_comparison
+from twinrun.cli.options import (
+    RUNS,
+    Data,
+    Debug,
+    Out,
+    Quiet,
+    answered,
+)
+from twinrun.console import box, clock, console, megabytes, say
+from twinrun.errors import InputError, NegativeVerdict
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun verify runs/full\n\n"
+    "twinrun verify runs/full M27g --predict-only --data ~/wheat\n\n"
+    "twinrun verify full-zindi.zip --data ~/wheat"
+)
+@answered
+def verify(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|PACKAGE", help="Folder of a recorded run, or the zip of a package."
+        ),
+    ],
+    members: Annotated[
+        list[str] | None, typer.Argument(help="Members. Default: all.", show_default=False)
+    ] = None,
+    predict_only: Annotated[
+        bool,
+        typer.Option(
+            "--predict-only",
+            help="Only predict again, with the recorded weights; of a package that is the default.",
+        ),
+    ] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train again, also what is in a package.")
+    ] = False,
+    this_environment: Annotated[
+        bool,
+        typer.Option(
+            "--this-environment",
+            help="A package: run its code in the present environment, whose versions must be the "
+            "lock's. Default: a fresh one.",
+        ),
+    ] = False,
+    data: Data = None,
+    out: Out = RUNS,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make a recorded run or a package again and compare: exit code 0 same bits, 1 not.
+
+    The code of a package is run on this machine.
+    """
+    if predict_only and retrain:
+        raise InputError("--predict-only and --retrain exclude each other")
+    if not run.is_dir():
+        _verify_package(run, members or [], data, out, retrain, this_environment)
+        return
+    if this_environment:
+        raise InputError("--this-environment is for a package; a run is always made again here")
+    from twinrun.cli import tables
+    from twinrun.compare.runs import compare_runs
+    from twinrun.run_folder.manifest import recorded_settings
+    from twinrun.verify import same_inputs
+    from twinrun.verify import verify as proof
+
+    started = time.perf_counter()
+    settings = recorded_settings(run, data)
+    names = proof.members_of(run, members or [])
+    gaps = proof.environment_gaps(run, settings)
+    if gaps:
+        console.print(tables.environment(gaps))
+        say("other bits are to be expected where one of these decides them; going on")
+    else:
+        say("[bold]environment[/] as recorded")
+    same_inputs.refuse_other_data(run, settings)
+    again = out / "verify" / run.resolve().name
+    if predict_only:
+        same_inputs.refuse_other_settings(run, settings, names)
+        found = proof.verify_predictions(run, settings, names, again / "predictions")
+        proof.keep(found, again / "predictions.json")
+    else:
+        found = proof.verify(run, settings, names, again)
+    console.quiet = False
+    console.print(tables.verification(found))
+    say(f"took {clock(time.perf_counter() - started)}")
+    if not found.same:
+        if found.again is not None:
+            print_comparison(compare_runs(run, found.again, names), replay=False, data=data)
+        raise NegativeVerdict(f"{run} was made again and came out with other bits")
+    what = "the predictions of" if predict_only else ""
+    text = f"{what} {len(names)} {'member' if len(names) == 1 else 'members'} of {run}".strip()
+    say(f"[bold green]same bits[/]: {escape(text)} made again")
+
+
+def _verify_package(
+    package: Path,
+    members: list[str],
+    data: Path | None,
+    out: Path,
+    retrain: bool,
+    this_environment: bool,
+) -> None:
+    import sys
+    from contextlib import ExitStack
+
+    from twinrun.files import sha256_file
+    from twinrun.package.contents import LOCK
+    from twinrun.verify import packages
+
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        found = stack.enter_context(packages.unpacked(package))
+        contents = found.contents
+        if data is None:
+            raise InputError(
+                "a package holds no images",
+                fix="Name the folder of the competition's data: --data",
+            )
+        size = megabytes(package.stat().st_size)
+        say(f"[bold]package[/]   {escape(str(package))}, {size}, SHA-256 {sha256_file(package)}")
+        made = f"{contents.competition}, for {contents.host}, commit {contents.commit or 'unknown'}"
+        say(f"made      {escape(made)}")
+        if contents.forced:
+            box("forced", "made although this speaks against it:\n" + "\n".join(contents.why))
+        say(f"files     all {len(contents.files):,} as listed")
+        say("[yellow]its code is run on this machine now[/]: Ctrl-C if you do not trust it")
+        python = Path(sys.executable)
+        if this_environment:
+            packages.refuse_other_versions(found.lock)
+        else:
+            began = time.perf_counter()
+            python = stack.enter_context(packages.fresh_environment(found.lock))
+            say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
+        packages.verify_unpacked(
+            found,
+            python,
+            members,
+            data=data,
+            out=out / "verify" / package.stem,
+            retrain=retrain,
+            quiet=console.quiet,
+        )
+    console.quiet = False
+    what = "trained again" if retrain else "predicted again from its weights"
+    took = clock(time.perf_counter() - started)
+    say(f"[bold green]verified[/]: {escape(str(package))}, {what} by its own code, {took}")

@@ -1,0 +1,128 @@
+"""Runs whose trainings a cluster does: what nodes need is shared, results are put in the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from twinrun.cluster.driver import Failure, fetch_complete, train
+from twinrun.cluster.nodes import Needs, agreed_environment, survey
+from twinrun.cluster.share import share_images, share_index
+from twinrun.cluster.storage import SHARED, Storage, publish_files
+from twinrun.cluster.tasks import Order
+from twinrun.config.settings import Settings
+from twinrun.console import say
+from twinrun.prepare import Prepared
+from twinrun.train.pretrained import weights_file
+from twinrun.train_run import begun
+
+# Of a run's folder, besides its members.
+_OF_A_RUN = (
+    "index.parquet",
+    "audit.json",
+    "blend.json",
+    "submission.csv",
+    "report.html",
+    "manifest.json",
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where trainings go.
+
+    Attributes:
+        needs: What each takes of a node.
+        storage: What the nodes share.
+        environment: From `set_up`, of the nodes.
+        mixed: Nodes with others train as well.
+    """
+
+    needs: Needs
+    storage: Storage
+    environment: dict[str, Any]
+    mixed: bool
+
+
+def open_site(settings: Settings, runs: Path, *, mixed: bool) -> Site:
+    """See what the cluster that this process is connected to offers, before any work starts.
+
+    Args:
+        settings: Of the run.
+        runs: The folder of all runs: the storage, where the settings name no other.
+        mixed: Whether nodes may differ in what decides bits.
+
+    Raises:
+        InputError: Nodes that differ, are too small, or do not see the storage.
+    """
+    storage = Storage(settings.cluster.storage or str(runs.absolute()))
+    storage.check()
+    needs = Needs.of(settings)
+    nodes = survey(settings, needs, storage)
+    environment = agreed_environment(nodes, mixed=mixed)
+    say(f"[bold]cluster[/]   {needs} for each training; files in {escape(storage.address)}")
+    return Site(needs, storage, environment, mixed)
+
+
+def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Failure]:
+    """Train what is not complete of some runs, all of it at once as far as there are nodes.
+
+    Args:
+        site: From `open_site`.
+        runs: They differ in their seeds only.
+        started: time.perf_counter() at the command's start.
+
+    Returns:
+        The trainings that have failed for good.
+
+    Raises:
+        InputError: As `begun` and `train`.
+        Stopped: Ctrl-C or SIGTERM came.
+    """
+    with ExitStack() as stack:
+        works = []
+        for run in runs:
+            trainings = run.settings.asked([])
+            fetch_complete(run, trainings, site.storage)
+            works.append(stack.enter_context(begun(run, trainings, started)))
+        for work in works:
+            work.say_complete()
+        if not any(work.left for work in works):
+            return []
+        first = runs[0]
+        _share_weights(first.settings, site.storage)
+        images = share_images(site.storage, first.index, first.pixels)
+        index = share_index(site.storage, first.index)
+        orders = [
+            Order(
+                settings=run.settings,
+                run=run.folder.name,
+                storage=site.storage,
+                index=index,
+                images=images,
+                environment=site.environment,
+                mixed=site.mixed,
+            ).to_bytes()
+            for run in runs
+        ]
+        return train(works, orders, site.needs, site.storage)
+
+
+def publish_run(site: Site, run: Prepared) -> None:
+    """Leave in the storage what was made of the trainings, if that is not the run's own folder."""
+    there = [name for name in _OF_A_RUN if (run.folder / name).is_file()]
+    publish_files(site.storage, run.folder, there, run.folder.name)
+
+
+def _share_weights(settings: Settings, storage: Storage) -> None:
+    """Publish the pretrained weights that members begin with, where they are not there yet."""
+    there = storage.names(f"{SHARED}/weights")
+    for network in sorted({each.network for each in settings.members.values() if each.pretrained}):
+        file = weights_file(network)
+        if f"{SHARED}/weights/{file.name}" not in there:
+            storage.publish(file, f"{SHARED}/weights/{file.name}")

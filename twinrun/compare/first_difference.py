@@ -1,0 +1,178 @@
+"""The first difference between two ledgers, named.
+
+Light on purpose: neither torch nor pandas, so that the answer is there at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from twinrun.compare.alignment import (
+    Alignment,
+    Rows,
+    align,
+    common_level,
+    moment_parts,
+    stage_of,
+)
+from twinrun.repro.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first moment at which two ledgers differ.
+
+    Attributes:
+        stage: Of the ledger's stages.
+        epoch: From 1; 0 before the first.
+        step: From 1; 0 before the first.
+        whats: What differs: ids, modules, parameters, in the order of writing.
+        only_first: What only the first ledger has at that moment.
+        only_second: What only the second has.
+        total: How many of them both ledgers have together at that moment.
+        only: 0 when only the first ledger has anything at that moment, 1 only the second, else
+            None.
+    """
+
+    stage: str
+    epoch: int
+    step: int
+    whats: tuple[str, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    total: int
+    only: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it names."""
+        return self.whats + self.only_first + self.only_second
+
+
+@dataclass(frozen=True)
+class End:
+    """Where the shorter of two ledgers ends.
+
+    Attributes:
+        run: 0 the first ends, 1 the second.
+        stage: Of its last row; empty when it has none.
+        epoch: Of its last row.
+        step: Of its last row.
+    """
+
+    run: int
+    stage: str
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class LedgerComparison:
+    """Two ledgers, compared.
+
+    Attributes:
+        environment: The difference of environment.
+        result: The first difference in any other stage.
+        agreed: How many digests are in both ledgers and are equal, without the environment's.
+        end: Where one of them ends before the other: an interrupted training.
+        level: The coarser of the two levels, at which they were compared.
+        steps: Training steps per epoch; 0 when the two have different numbers.
+    """
+
+    environment: Difference | None
+    result: Difference | None
+    agreed: int
+    end: End | None
+    level: str
+    steps: int
+
+    @property
+    def first(self) -> Difference | None:
+        """The first difference of all."""
+        return self.environment or self.result
+
+    @property
+    def same(self) -> bool:
+        """Whether both hold the same digests, to the end."""
+        return self.first is None and self.end is None
+
+
+def first_difference(first: Ledger, second: Ledger) -> Difference | None:
+    """The first moment at which two ledgers differ, in the order of training.
+
+    Rows after the end of the shorter ledger are no difference: `compare_ledgers` tells of them.
+
+    Returns:
+        None when all rows that both should have are there and equal.
+
+    Raises:
+        InputError: A ledger has a stage that this version does not know.
+    """
+    return compare_ledgers(first, second).first
+
+
+def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
+    """Compare two ledgers row by row; of a finer one only the rows that the coarser level has.
+
+    Raises:
+        InputError: A ledger has a stage that this version does not know.
+    """
+    aligned = align(first, second)
+    ours, theirs = aligned.pairs
+    unequal = aligned.first.digests[ours] != aligned.second.digests[theirs]
+    outside = stage_of(aligned.first.moments[ours]) != 0
+    moments = np.unique(
+        np.concatenate(
+            [
+                aligned.first.moments[ours[unequal]],
+                aligned.first.moments[aligned.only_first],
+                aligned.second.moments[aligned.only_second],
+            ]
+        )
+    )
+    found = []
+    for wanted in (moments[stage_of(moments) == 0], moments[stage_of(moments) != 0]):
+        found.append(_difference(aligned, unequal, wanted[0]) if len(wanted) else None)
+    steps = {ledger.about["steps"] for ledger in (first, second)}
+    return LedgerComparison(
+        environment=found[0],
+        result=found[1],
+        agreed=int((outside & ~unequal).sum()),
+        end=_end(aligned),
+        level=common_level(first, second),
+        steps=steps.pop() if len(steps) == 1 else 0,
+    )
+
+
+def _difference(aligned: Alignment, unequal: np.ndarray, moment: np.int64) -> Difference:
+    first, second = aligned.first, aligned.second
+
+    def named(numbers: np.ndarray) -> tuple[str, ...]:
+        names = dict.fromkeys(aligned.names[number] for number in numbers)
+        return tuple(name for name in names if name)
+
+    def here(rows: Rows, positions: np.ndarray) -> tuple[str, ...]:
+        return named(rows.names[positions[rows.moments[positions] == moment]])
+
+    epoch, step, stage = moment_parts(int(moment))
+    names = [rows.names[rows.moments == moment] for rows in (first, second)]
+    return Difference(
+        stage=stage,
+        epoch=epoch,
+        step=step,
+        whats=here(first, aligned.pairs[0][unequal]),
+        only_first=here(first, aligned.only_first),
+        only_second=here(second, aligned.only_second),
+        total=len(named(np.concatenate(names))),
+        only=None if len(names[0]) and len(names[1]) else int(not len(names[0])),
+    )
+
+
+def _end(aligned: Alignment) -> End | None:
+    if aligned.ends is None:
+        return None
+    rows = (aligned.first, aligned.second)[aligned.ends]
+    epoch, step, stage = moment_parts(int(rows.moments[-1])) if len(rows) else (0, 0, "")
+    return End(aligned.ends, stage, epoch, step)

@@ -1,0 +1,196 @@
+"""A comparison of two runs in words: lines of rich markup, as wide as they need to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.markup import escape
+
+from twinrun.compare.diagnosis import advise
+from twinrun.compare.first_difference import Difference, LedgerComparison
+from twinrun.compare.replay import Replayed
+from twinrun.compare.runs import Gap, MemberReport, Report
+from twinrun.errors import shorten
+
+
+def told(report: Report, *, replay: bool = False) -> Iterator[str]:
+    """What differs besides the ledgers, then each member's verdict with its details.
+
+    Args:
+        report: Two runs, compared.
+        replay: Whether the first difference is going to be replayed: that is no advice then.
+    """
+    yield f"[bold]A[/] {escape(str(report.first))}"
+    yield f"[bold]B[/] {escape(str(report.second))}"
+    yield from _table("settings differ", report.settings)
+    yield from _table("environment differs", report.environment)
+    if report.code_differs:
+        yield "[bold]code differs[/]: the engine's source was changed between the two"
+    yield ""
+    details: dict[tuple[str, ...], list[str]] = {}
+    for member in report.members:
+        lines = (verdict(member.comparison), *_details(member, report, replay=replay))
+        details.setdefault(lines, []).append(member.title)
+    for (first, *others), names in details.items():
+        yield f"[bold]{escape(', '.join(names))}[/]  {first}"
+        yield from others
+    yield from _missing(report)
+
+
+def verdicts(report: Report) -> Iterator[str]:
+    """A line for each member, and for what else makes the two differ."""
+    for member in report.members:
+        yield f"[bold]{escape(member.title)}[/]  {verdict(member.comparison)}"
+    yield from _missing(report)
+
+
+def replayed(member: MemberReport, again: Replayed, report: Report) -> Iterator[str]:
+    """What making the step again showed: what differs, how much, and why; or that it did not."""
+    yield ""
+    difference = again.difference
+    if difference is None:
+        yield f"[bold]{escape(member.title)}[/]  made again, the step gives the same bits for both"
+        same = [letter for letter, as_then in zip("AB", again.as_recorded, strict=True) if as_then]
+        if len(same) == 1:
+            other = "B" if same == ["A"] else "A"
+            yield _row("what", f"those that {same[0]} wrote down; {other} left the path there")
+        cause = (
+            "It does not come again by itself: something that is not in the record, such as other "
+            "code at the time, a fault of the machine, or a resume that went wrong."
+        )
+        yield _row("cause", cause)
+        return
+    place = _place(difference, again.comparison)
+    yield f"[bold]{escape(member.title)}[/]  [bold red]made again, differs first in[/] {place}"
+    yield from _whats(difference)
+    if again.values:
+        yield _row("values", f"{escape(difference.whats[0])}: {again.values}")
+    names = [gap.name for gap in report.environment]
+    runs = (report.first, report.second)
+    advice = advise(again.comparison, runs, settings=member.settings, environment=names)
+    yield _row("cause", escape(advice.cause))
+    if advice.next:
+        yield _row("next", escape(advice.next))
+
+
+def verdict(comparison: LedgerComparison) -> str:
+    """One line of markup: the same bits, or the first difference, or where one run ends."""
+    agreed = f"{comparison.agreed:,} digests agree"
+    if comparison.first:
+        return f"[bold red]first difference[/]: {_place(comparison.first, comparison)}"
+    if comparison.end:
+        end = comparison.end
+        place = _moment(end.epoch, end.step, comparison.steps) if end.epoch else ", before training"
+        return f"[bold yellow]same bits as far as {'AB'[end.run]} goes{place}[/]: {agreed}"
+    return f"[bold green]same bits[/]: {agreed}"
+
+
+def in_short(report: Report) -> str:
+    """One sentence without markup for two runs that are not the same."""
+    differing = [member for member in report.members if member.comparison.first]
+    if differing:
+        comparison = differing[0].comparison
+        assert comparison.first is not None
+        place = f"{differing[0].title} first in {_place(comparison.first, comparison)}"
+        others = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
+        return f"the runs differ: {place}{others}"
+    if report.submission_differs:
+        return "the runs differ: their members are equal, their submissions are not"
+    return "what both runs have is equal, but one of them is not complete"
+
+
+def _details(member: MemberReport, report: Report, *, replay: bool) -> Iterator[str]:
+    comparison = member.comparison
+    runs = (report.first, report.second)
+    if comparison.first is None:
+        if comparison.end:
+            yield _row("next", _go_on(runs[comparison.end.run]))
+        return
+    difference = comparison.result
+    if comparison.environment and difference:
+        yield _row("then", f"[bold red]{_place(difference, comparison)}[/]")
+    elif comparison.environment:
+        yield _row("then", f"all else is the same: {comparison.agreed:,} digests agree")
+    if difference:
+        yield from _whats(difference)
+        yield from (_row("", escape(line)) for line in shorten(member.evidence))
+    names = [gap.name for gap in report.environment]
+    advice = advise(comparison, runs, settings=member.settings, environment=names)
+    yield _row("cause", escape(advice.cause))
+    if advice.next and not (replay and advice.next.endswith("--replay")):
+        yield _row("next", escape(advice.next))
+
+
+def _whats(difference: Difference) -> Iterator[str]:
+    kinds = (
+        ("what", difference.whats),
+        ("only in A", difference.only_first),
+        ("only in B", difference.only_second),
+    )
+    for kind, names in kinds:
+        if names:
+            yield _row(kind, f"{len(names):,} of {difference.total:,}")
+            yield from (_row("", f"  {escape(name)}") for name in shorten(names))
+    if difference.only is not None and not difference.names:
+        yield _row(f"only in {'AB'[difference.only]}", "the whole stage at this step")
+
+
+def _place(difference: Difference, comparison: LedgerComparison) -> str:
+    if difference.stage == "environment":
+        return escape(f"environment: {', '.join(shorten(difference.names))}")
+    if not difference.epoch:
+        return f"{difference.stage}, before training"
+    if comparison.level == "epoch" and difference.stage == "update":
+        steps = f" of its {comparison.steps:,} steps" if comparison.steps else ""
+        return f"update, epoch {difference.epoch:,}, in one{steps or ' of its steps'}"
+    return difference.stage + _moment(difference.epoch, difference.step, comparison.steps)
+
+
+def _moment(epoch: int, step: int, steps: int) -> str:
+    of = f" of {steps:,}" if steps else ""
+    return f", epoch {epoch:,}, step {step:,}{of}"
+
+
+def _go_on(run: Path) -> str:
+    return f"finish {escape(str(run))}: the command that began it resumes where it was stopped"
+
+
+def _missing(report: Report) -> Iterator[str]:
+    for letter, names in (("A", report.only_first), ("B", report.only_second)):
+        if names:
+            yield f"[bold yellow]only in {letter}[/]: {escape(', '.join(names))}"
+            yield _row("next", "train them in the other run too, or choose with --member")
+    if report.submission_differs:
+        yield (
+            "[bold red]submission.csv differs[/]: the blend has other weights, another method or "
+            "other members"
+        )
+
+
+def _table(title: str, gaps: Sequence[Gap]) -> Iterator[str]:
+    """Three columns, each as wide as its widest text: nothing is cut or wrapped."""
+    if not gaps:
+        return
+    rows = [(gap.name, _text(gap.first), _text(gap.second)) for gap in gaps]
+    widths = [max(cell_len(row[column]) for row in rows) for column in (0, 1)]
+    yield f"[bold]{title}[/]"
+    for name, *values in (("", "A", "B"), *rows):
+        cells = [_wide(text, width) for text, width in zip((name, values[0]), widths, strict=True)]
+        yield escape("  ".join(["", *cells, values[1]]))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _wide(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))
+
+
+def _row(label: str, text: str) -> str:
+    return f"   {label:<9} {text}"

@@ -1,0 +1,93 @@
+"""One member in two runs, file by file, byte by byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file
+
+from twinrun.blend.out_of_fold import TOGETHER
+from twinrun.compare.bits import largest_gap, unequal_bits
+from twinrun.config.trainings import trainings_in
+from twinrun.files import read_csv, sha256_file
+from twinrun.train.records import RESULT_FILES
+
+
+@dataclass(frozen=True)
+class FileComparison:
+    """One file of a member or fold in two runs: SHA-256 of both, and in words what differs."""
+
+    member: str
+    file: str
+    first: str
+    second: str
+    difference: str
+
+    @property
+    def same(self) -> bool:
+        return self.first == self.second
+
+
+def compare_members(first: Path, second: Path, names: Sequence[str]) -> list[FileComparison]:
+    """Compare the result files of members in two run folders, bit for bit.
+
+    Args:
+        first: A folder runs/<run>.
+        second: Another one.
+        names: The members; each is complete in both runs, in as many folds.
+    """
+    comparisons = []
+    for name in names:
+        ours, theirs = (run / "members" for run in (first, second))
+        trainings = trainings_in(ours / name)
+        for each in trainings:
+            pair = (ours / each.name, theirs / each.name)
+            comparisons += compare_files(each.title, *pair, RESULT_FILES)
+        if trainings[0].fold:
+            comparisons += compare_files(name, ours / name, theirs / name, TOGETHER)
+    return comparisons
+
+
+def compare_files(
+    name: str, first: Path, second: Path, files: Sequence[str]
+) -> list[FileComparison]:
+    """Compare files of one member, or of one of its folds, in two folders, bit for bit."""
+    comparisons = []
+    for file in files:
+        digests = [sha256_file(folder / file) for folder in (first, second)]
+        difference = "" if digests[0] == digests[1] else _difference(first / file, second / file)
+        comparisons.append(FileComparison(name, file, digests[0], digests[1], difference))
+    return comparisons
+
+
+def _difference(first: Path, second: Path) -> str:
+    """How many numbers of two tables or weight files differ, and by how much at the most."""
+    before, after = (_numbers(path) for path in (first, second))
+    if before.keys() != after.keys():
+        return "other ids or names"
+    differing, total, gap = 0, 0, 0.0
+    for name, values in before.items():
+        other = after[name]
+        if values.shape != other.shape:
+            return f"{name}: another shape"
+        unequal = unequal_bits(values, other)
+        differing += int(unequal.sum())
+        total += values.size
+        if unequal.any():
+            gap = max(gap, largest_gap(values, other))
+    if not differing:
+        return "the same numbers, written or ordered differently"
+    return f"{differing:,} of {total:,} numbers differ, by up to {gap:.3g}"
+
+
+def _numbers(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".safetensors":
+        tensors: dict[str, np.ndarray] = load_file(path)
+        return tensors
+    table: pd.DataFrame = read_csv(path)
+    numbers = table.drop(columns="label", errors="ignore").set_index("id")
+    return {str(row): values.to_numpy(np.float32) for row, values in numbers.iterrows()}

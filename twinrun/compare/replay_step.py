@@ -1,0 +1,165 @@
+"""Makes one step of a recorded run again, in as fine a detail as there is.
+
+A process of its own (`python -m twinrun.compare.replay_step`), because a step's bits depend on what
+a process starts with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import safetensors.torch
+
+from twinrun.console import console, error_console, progress_bars
+from twinrun.data.cache import cached_pixels
+from twinrun.errors import InputError, TwinrunError
+from twinrun.repro.environment import set_up
+from twinrun.repro.ledger import Ledger
+from twinrun.run_folder.manifest import recorded_settings
+from twinrun.train.callbacks import OwnFit, ShowProgress
+from twinrun.train.checkpoints import Checkpoint, Checkpoints
+from twinrun.train.fit import Phase, fit_phases
+from twinrun.train.members import TrainingSetup, set_up_training
+from twinrun.train.recorder import Recorder
+
+LEDGER, VALUES = "ledger.parquet", "values.safetensors"
+
+
+def replay(
+    run: Path,
+    name: str,
+    moment: tuple[int, int],
+    stage: str,
+    output: Path,
+    *,
+    data: Path | None,
+    beside: Sequence[Path] = (),
+    wanted: str | None = None,
+) -> None:
+    """Go through a training again up to a moment, from the nearest checkpoint; write what it shows.
+
+    Args:
+        run: runs/<run>, complete or not.
+        name: The training's, a member's or that of a fold.
+        moment: (epoch, step), from 1; (0, 0) for what comes before the first step.
+        stage: The last stage that is needed there.
+        output: Folder for ledger.parquet, with a row for each image, module and parameter at the
+            moment, and values.safetensors.
+        data: The data folder; None for the one that is recorded.
+        beside: Folders of other runs whose checkpoints may be used, where settings, data and
+            environment are the same: up to the moment their states are the same.
+        wanted: What of the stage has its values written, as `value`.
+
+    Raises:
+        InputError: The run's record or data cannot be read.
+    """
+    settings = recorded_settings(run, data)
+    environment = set_up(threads=settings.run.threads, device=settings.run.device)
+    index = pd.read_parquet(run / "index.parquet", use_threads=False)
+    training = settings.training(name)
+    sizes = [settings.members[training.member].cached_size]
+    cache = settings.cache_folder(run.parent)
+    pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+    workshop = set_up_training(name, settings, index, pixels, environment)
+    about = {**workshop.ledger.about, "level": "tensor"}
+    recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted) if wanted else None)
+    kept = None
+    if moment == (0, 0):
+        recorder.ledger = workshop.ledger
+        kept = workshop.learner.model.state_dict().get(wanted)
+    else:
+        checkpoint = _nearest([run, *beside], name, workshop, moment)
+        with progress_bars() as bars:
+            done = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
+            per_epoch = len(workshop.loaders.train) + len(workshop.loaders.valid)
+            total = (moment[0] - 1 - done[0]) * per_epoch + moment[1] - done[1]
+            task = bars.add_task(f"{training.title} again", total=total, note="")
+
+            def own(phase: Phase, start: int) -> list[OwnFit]:
+                at = (phase.first_epoch, start)
+                return [_StopAt(moment, stage, *at), ShowProgress(bars, task, *at)]
+
+            with suppress(_Reached):
+                fit_phases(workshop.learner, workshop.member, recorder, checkpoint, own)
+        kept = recorder.kept
+    recorder.ledger.write(output / LEDGER)
+    if kept is not None:
+        safetensors.torch.save_file({"value": kept.contiguous().cpu()}, output / VALUES)
+
+
+def _nearest(
+    runs: Sequence[Path], name: str, workshop: TrainingSetup, moment: tuple[int, int]
+) -> Checkpoint | None:
+    """The latest checkpoint that was made before the moment's step."""
+    found: list[Checkpoint] = []
+    for run in runs:
+        folder = run / "members" / name / "checkpoint"
+        try:
+            checkpoint = Checkpoints(folder, workshop.identity).latest(
+                before=(moment[0] - 1, moment[1] - 1)
+            )
+        except InputError:
+            continue  # made under other settings: of no use here
+        found += [checkpoint] if checkpoint else []
+    return max(found, key=lambda each: (each.epoch, each.step), default=None)
+
+
+class _Reached(Exception):
+    """The step that was asked for is made."""
+
+
+class _StopAt(OwnFit):
+    order = 2500  # the recorder has written by then
+
+    def __init__(self, moment: tuple[int, int], stage: str, first_epoch: int, start: int) -> None:
+        super().__init__(first_epoch, start)
+        self.moment, self.after_validation = moment, stage == "prediction"
+
+    def after_batch(self) -> None:
+        reached = (self.at + 1, self.iter + 1) == self.moment
+        if self.training and reached and not self.after_validation:
+            raise _Reached("step")
+
+    def after_validate(self) -> None:
+        if self.at + 1 == self.moment[0]:
+            raise _Reached("epoch")
+
+
+def main() -> None:
+    """What the parent process starts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("member")
+    parser.add_argument("epoch", type=int)
+    parser.add_argument("step", type=int)
+    parser.add_argument("stage")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--beside", type=Path, action="append", default=[])
+    parser.add_argument("--wanted")
+    parser.add_argument("--quiet", action="store_true")
+    given = parser.parse_args()
+    console.quiet = given.quiet
+    replay(
+        given.run,
+        given.member,
+        (given.epoch, given.step),
+        given.stage,
+        given.output,
+        data=given.data,
+        beside=given.beside,
+        wanted=given.wanted,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TwinrunError as error:
+        error_console.print(str(error), markup=False)
+        sys.exit(error.exit_code)

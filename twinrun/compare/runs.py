@@ -1,0 +1,235 @@
+"""Two recorded runs, compared: settings, environment, code, and the ledger of each training.
+
+Light on purpose, as divergence.py is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
+from twinrun.compare.images import changed_images, changed_predictions
+from twinrun.config.trainings import recorded_training, run_of
+from twinrun.errors import InputError, gaps, nearest
+from twinrun.repro.ledger import Ledger
+
+# In which table of the manifest a member's own settings stand.
+_HOMES = {"classes": "competition.", "seed": "run.", "threads": "run."}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A value that differs between two runs; None where a run has none."""
+
+    name: str
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True)
+class MemberReport:
+    """A training of both runs, compared: of a member, or of one of its folds.
+
+    Attributes:
+        name: As commands know it; of both when two different ones are compared.
+        title: As readers do.
+        comparison: Of their ledgers.
+        settings: Names of the settings that decide the member's bits and differ.
+        evidence: In words which images or predictions differ; as far as the runs' files tell.
+    """
+
+    name: str
+    title: str
+    comparison: LedgerComparison
+    settings: tuple[str, ...]
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Two runs, compared.
+
+    Attributes:
+        first: The first run or member, as it was named.
+        second: The second.
+        settings: What differs in the settings.
+        environment: What differs in what decides bits besides the settings.
+        code_differs: Whether the engine's source differs.
+        members: The trainings of both runs.
+        only_first: Trainings that only the first run has.
+        only_second: Trainings that only the second has.
+        submission_differs: Whether both runs have a submission, and not the same one.
+    """
+
+    first: Path
+    second: Path
+    settings: tuple[Gap, ...]
+    environment: tuple[Gap, ...]
+    code_differs: bool
+    members: tuple[MemberReport, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    submission_differs: bool
+
+    @property
+    def same(self) -> bool:
+        """Whether everything that was to be compared is in both runs, and equal."""
+        return (
+            all(member.comparison.same for member in self.members)
+            and not (self.only_first or self.only_second)
+            and not self.submission_differs
+        )
+
+
+def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None) -> Report:
+    """Compare the ledgers of all trainings that two runs have.
+
+    Args:
+        first: A folder runs/<run>, or the folder of one of its members or of a fold.
+        second: Another one. Two members' folders may be of members of different names.
+        members: Only these: members, with all their folds, or folds such as M27g/fold-1. Default:
+            all.
+
+    Raises:
+        InputError: A folder or ledger is missing or damaged, or there is no such member.
+    """
+    (run_a, ours), (run_b, theirs) = (_members(path) for path in (first, second))
+    pairs = _paired(ours, theirs, members)
+    settings: list[Gap] = []
+    environment: list[Gap] = []
+    reports, code_differs = [], False
+    for label, mine, other in pairs:
+        ledgers = [Ledger.read(path / "ledger.parquet") for path in (mine, other)]
+        one, two = (ledger.about for ledger in ledgers)
+        trained = [recorded_training(about["settings"], mine) for about in (one, two)]
+        own = [
+            Gap(_home(gap[0], trained[0].member), *gap[1:])
+            for gap in gaps(one["settings"], two["settings"])
+        ]
+        settings += [gap for gap in own if gap not in settings]
+        found = [Gap(*gap) for gap in gaps(one["environment"], two["environment"])]
+        environment += [gap for gap in found if gap not in environment]
+        code_differs |= one["code"] != two["code"]
+        comparison = compare_ledgers(*ledgers)
+        evidence = _evidence(comparison, (run_a, run_b), (mine, other))
+        title = " and ".join(dict.fromkeys(each.title for each in trained))
+        names = tuple(gap.name for gap in own)
+        reports.append(MemberReport(label, title, comparison, names, tuple(evidence)))
+    contents = [_content(run) for run in (run_a, run_b)]
+    compared = {run_of(path)[1].partition("/")[0] for pair in pairs for path in pair[1:]}
+    settings += _other_settings(contents, compared, {gap.name for gap in settings})
+    whole = members is None and run_a == first and run_b == second
+    submissions = {content.get("submission") for content in contents} - {None}
+    return Report(
+        first,
+        second,
+        tuple(settings),
+        tuple(environment),
+        code_differs,
+        tuple(reports),
+        tuple(name for name in ours if whole and name not in theirs),
+        tuple(name for name in theirs if whole and name not in ours),
+        whole and len(submissions) == 2,
+    )
+
+
+def _members(path: Path) -> tuple[Path, dict[str, Path]]:
+    """The run's folder, and by name the folders of the trainings that `path` stands for."""
+    if (path / "ledger.parquet").is_file():
+        run, name = run_of(path)
+        return run, {name: path}
+    below = ("fold-*", "members/*", "members/*/fold-*")
+    found = [ledger.parent for each in below for ledger in path.glob(f"{each}/ledger.parquet")]
+    if found:
+        run = path if found[0].parent != path else run_of(path)[0]
+        named = {run_of(folder)[1]: folder for folder in found}
+        return run, {name: named[name] for name in sorted(named, key=_in_order)}
+    what = f"{path} has no ledger of a member" if path.is_dir() else f"no such folder: {path}"
+    raise InputError(what, fix="Name the folders of two runs, for example runs/full.")
+
+
+def _in_order(name: str) -> tuple[str, int]:
+    """A member's folds by their number: fold-10 comes after fold-9."""
+    member, _, fold = name.partition("/fold-")
+    return member, int(fold or 0)
+
+
+def _paired(
+    ours: Mapping[str, Path], theirs: Mapping[str, Path], members: Sequence[str] | None
+) -> list[tuple[str, Path, Path]]:
+    """(name, folder in the first run, folder in the second)."""
+    for run in (ours, theirs):
+        for name in members or ():
+            if not any(_is_of(each, name) for each in run):
+                place = run_of(next(iter(run.values())))[0] / "members"
+                raise InputError(
+                    f"{place}: no member {name!r} with a ledger. {nearest(name, run)}".rstrip(),
+                    fix=f"Members there: {', '.join(run)}.",
+                )
+    names = [
+        name
+        for name in ours
+        if name in theirs and (not members or any(_is_of(name, member) for member in members))
+    ]
+    if names:
+        return [(name, ours[name], theirs[name]) for name in names]
+    if len(ours) == len(theirs) == 1:
+        (one, mine), (two, other) = *ours.items(), *theirs.items()
+        return [(f"{one} and {two}", mine, other)]
+    raise InputError(
+        f"no member is in both runs: {', '.join(ours)} in the first, {', '.join(theirs)} in the "
+        "second",
+        fix="Name two folders of members, for example runs/full/members/M26c.",
+    )
+
+
+def _is_of(training: str, name: str) -> bool:
+    """Whether a training is the one of that name, or a fold of the member of that name."""
+    return name in (training, training.partition("/")[0])
+
+
+def _home(name: str, member: str) -> str:
+    """Where a value of a member's settings stands in the run's."""
+    head, _, rest = name.partition(".")
+    return f"members.{member}.{rest}" if head == "member" else _HOMES.get(head, "") + name
+
+
+def _content(run: Path) -> dict[str, Any]:
+    """The part of a run's manifest that can be compared; empty when the run was not finished."""
+    path = run / "manifest.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["content"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: {error}", fix="Type the run's command again to have a new one."
+        ) from None
+    return content
+
+
+def _other_settings(
+    contents: Sequence[Mapping[str, Any]], compared: set[str], known: set[str]
+) -> Iterator[Gap]:
+    """What differs in the manifests' settings and is neither known nor of another member."""
+    if all(contents):
+        for name, first, second in gaps(*(content["settings"] for content in contents)):
+            table, _, rest = name.partition(".")
+            if name not in known and (table != "members" or rest.split(".")[0] in compared):
+                yield Gap(name, first, second)
+
+
+def _evidence(
+    comparison: LedgerComparison, runs: tuple[Path, Path], folders: tuple[Path, Path]
+) -> list[str]:
+    difference = comparison.result
+    if difference is None:
+        return []
+    if difference.stage in ("files", "pixels"):
+        return changed_images(*runs, "sha256" if difference.stage == "files" else "pixels")
+    files = [name for name in difference.whats if name.endswith(".csv")]
+    return [changed_predictions(*(folder / file for folder in folders)) for file in files]

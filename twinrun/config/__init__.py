@@ -1,0 +1,1 @@
+"""competition.toml as typed settings: schema, reading, the layout of a data folder."""

@@ -1,0 +1,42 @@
+"""Which project a command works on: the one that it stands in, as git finds its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twinrun.errors import InputError
+
+# Where a project keeps its settings, from its folder.
+SETTINGS = Path("competition", "competition.toml")
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The nearest folder that holds competition/competition.toml, from `start` upward.
+
+    Args:
+        start: Default: the working folder.
+
+    Returns:
+        "." for the working folder itself, so that what is printed stays short; otherwise absolute.
+
+    Raises:
+        InputError: There is none; the message says how to begin.
+    """
+    begin = (start or Path()).absolute()
+    for folder in (begin, *begin.parents):
+        if (folder / SETTINGS).is_file():
+            return Path() if folder == Path.cwd() else folder
+    raise InputError(
+        f"there is no {SETTINGS} in {begin}, nor in any folder above it",
+        fix="Change to the folder of a project, or name its settings with --config FILE. "
+        "To begin a project: twinrun init DIR --data FOLDER",
+    )
+
+
+def project_settings(start: Path | None = None) -> Path:
+    """The settings file of the project that the command stands in.
+
+    Raises:
+        InputError: The working folder is in no project.
+    """
+    return find_project(start) / SETTINGS

@@ -1,0 +1,284 @@
+"""Reads competition.toml: lays a profile and --set values over it, and explains each mistake."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from twinrun.config.layout import found_classes
+from twinrun.config.project import project_settings
+from twinrun.config.recipe import Member, Validation
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError, nearest
+
+Location = tuple[str | int, ...]
+
+# Where the values come from that were found in the data folder, as _written_at says it.
+_AUTO = 'found by "auto":'
+# To hold images out; a table names one of them.
+_WAYS = frozenset(Validation.model_fields)
+# What pydantic adds to a place: a key itself, and the kinds of `Classes` and `ClassWeights`.
+_NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]")
+# Keys that take a text or a table: a table takes the place of the text.
+_TEXT_OR_TABLE = ("class_weights",)
+
+
+def read_settings(
+    config: Path | None = None,
+    *,
+    profile: str | None = None,
+    changes: Sequence[str] = (),
+    data: Path | None = None,
+) -> Settings:
+    """Read and check the settings of a run.
+
+    Every profile is checked, also those that were not asked for, so that a slip of the pen is
+    found before somebody needs the profile.
+
+    Args:
+        config: A competition.toml; by default that of the project which the process stands in.
+        profile: The name of a `[profiles.NAME]` table to lay over the rest; none when None.
+        changes: `key=value` texts (dotted key, TOML value), laid over the profile.
+        data: Another data folder; a relative one starts at the working folder.
+
+    Returns:
+        With the classes of the data folder in place of "auto", where there is a data folder.
+
+    Raises:
+        InputError: Anything unknown, missing or of the wrong kind, all of it in one message; or the
+            data folder does not hold the classes that it is asked for.
+    """
+    config = config or project_settings()
+    raw = _read_toml(config)
+    profiles = raw.pop("profiles", {})
+    if not isinstance(profiles, Mapping):
+        raise InputError(f"{config}: profiles: must be a table of tables, [profiles.NAME]")
+    if profile is not None and profile not in profiles:
+        what = f"{config}: there is no profile {profile!r}"
+        guess = nearest(profile, profiles)
+        raise InputError(_sentence(what, guess, "Known profiles", list(profiles) or ["none"]))
+    mistakes: list[str] = []
+    for name, table in profiles.items():
+        mistakes += _validated(config, raw, {f"profiles.{name}": table})[1]
+    layers: dict[str, Any] = {}
+    if profile is not None:
+        layers[f"profiles.{profile}"] = profiles[profile]
+    layers["--set"] = _changes(changes)
+    if data is not None:
+        layers["--data"] = {"data": {"folder": str(data.absolute())}}
+    settings = _approved(config, mistakes, *_validated(config, raw, layers))
+    if settings.competition.classes == "auto" and settings.data_folder.is_dir():
+        classes = found_classes(settings.data, settings.data_folder)
+        layers[_AUTO] = {"competition": {"classes": classes}}
+        settings = _approved(config, [], *_validated(config, raw, layers))
+    return settings
+
+
+def _approved(
+    config: Path, mistakes: Sequence[str], settings: Settings | None, more: Sequence[str]
+) -> Settings:
+    mistakes = list(dict.fromkeys([*mistakes, *more]))
+    if settings is None or mistakes:
+        many = "s" if len(mistakes) > 1 else ""
+        raise InputError(f"{config}: {len(mistakes)} mistake{many}", details=mistakes)
+    return settings
+
+
+def _read_toml(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(
+            f"no such settings file: {config}", fix="Name one with --config."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{config} is not valid TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {config}: {error}") from None
+
+
+def _changes(changes: Sequence[str]) -> dict[str, Any]:
+    """`["run.seed=7"]` as `{"run": {"seed": 7}}`; a bare word is taken as text."""
+    result: dict[str, Any] = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not all(part.strip() for part in key.split(".")):
+            raise InputError(
+                f"--set {change}: not of the form key=value", fix="Example: --set run.seed=7"
+            )
+        try:
+            (value,) = tomllib.loads(f"value = {text}").values()
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        except ValueError:
+            raise InputError(f"--set {change!r}: more than one value") from None
+        for part in reversed(key.strip().split(".")):
+            value = {part: value}
+        result = _merged(result, value)
+    return result
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in change.items():
+        below = result.get(key)
+        if key == "validation" and isinstance(below, Mapping) and isinstance(value, Mapping):
+            # Of its two ways the one that is named above takes the other's place.
+            named = _WAYS & value.keys()
+            below = {way: of for way, of in below.items() if not named or way not in _WAYS - named}
+        replaced = key in _TEXT_OR_TABLE and isinstance(below, str)
+        result[key] = value if replaced else _over(below, value)
+    return result
+
+
+def _validated(
+    config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]
+) -> tuple[Settings | None, list[str]]:
+    """The settings of `raw` with the layers laid over it, in order; and a line for each mistake.
+
+    A member is the shared [recipe], then its own table, then, layer by layer, the layer's [recipe]
+    and the layer's table of the member: a profile's recipe holds for every member.
+    """
+    document = {key: value for key, value in raw.items() if key != "recipe"}
+    recipe = _table(config, "recipe", raw.get("recipe", {}))
+    document["members"] = {
+        name: _over(recipe, own)
+        for name, own in _table(config, "members", raw.get("members", {})).items()
+    }
+    for name, layer in layers.items():
+        rest = dict(_table(config, name, layer))
+        wins = _table(config, f"{name}.recipe", rest.pop("recipe", {}))
+        own = _table(config, f"{name}.members", rest.pop("members", {}))
+        recipe = _merged(recipe, wins)
+        members = {key: _over(table, wins) for key, table in document["members"].items()}
+        for key, table in own.items():
+            members[key] = _over(members.get(key, recipe), table)
+        document = _merged(document, rest) | {"members": members}
+    origins = [*reversed(list(layers.items())), ("", raw)]
+    mistakes: list[str] = []
+    if "config" in document:  # the name under which Settings keep where they were read
+        key = _written_at(("config",), origins)
+        mistakes.append(_unknown_key(key, document["config"], _known_keys(())))
+    try:
+        settings = Settings.model_validate({**document, "config": config.absolute()})
+    except ValidationError as error:
+        return None, mistakes + [_explain(detail, origins) for detail in error.errors()]
+    for name, weight in settings.blend.weights.items():
+        if name not in settings.members:
+            key = _written_at(("blend", "weights", name), origins)
+            what = f"{key}: a weight of {weight}, but there is no member {name!r}"
+            guess = nearest(name, settings.members)
+            mistakes.append(_sentence(what, guess, "Known members", list(settings.members)))
+    return settings, mistakes
+
+
+def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{config}: {key}: got {_shown(value)}, allowed: a table")
+    return value
+
+
+def _over(below: Any, above: Any) -> Any:
+    """`above` over `below`; what is no table under a table stays, for the check to refuse."""
+    if below is None or not isinstance(above, Mapping):
+        return above
+    return _merged(below, above) if isinstance(below, Mapping) else below
+
+
+def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
+    """One line for one mistake: where, what is there, what is allowed, the nearest known name."""
+    location = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
+    key = _written_at(location, origins)
+    value = detail["input"]
+    kind = detail["type"]
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(key, value, _known_keys(location[:-1]))
+    if kind == "missing":
+        return f"{key}: missing"
+    if kind in ("model_type", "dict_type"):
+        return f"{key}: got {_shown(value)}, allowed: a table"
+    if kind == "too_short":
+        return f"{key}: got {len(value)}, allowed: at least {context['min_length']}"
+    if kind == "literal_error":
+        allowed = str(context["expected"])
+        names = [name.strip("'") for name in allowed.replace(" or ", ", ").split(", ")]
+        guess = nearest(value, names) if isinstance(value, str) else ""
+        return _sentence(f"{key}: {value!r} is not known", guess, "Allowed", names)
+    if kind == "string_pattern_mismatch":
+        return (
+            f"{key}: {value!r} cannot be a file name on every system. "
+            "Allowed: letters, digits, dot, dash and underscore, starting with a letter or digit."
+        )
+    if kind == "value_error":  # one of our own, whose text says what is allowed
+        error = str(context["error"])
+        return f"{key}: got {_shown(value)}, allowed: {error}" if location else error
+    return f"{key}: got {_shown(value)}, allowed: {_wanted(detail['msg'])}"
+
+
+def _unknown_key(key: str, value: Any, known: Sequence[str]) -> str:
+    guess = nearest(re.split(r"[. ]", key)[-1], known)
+    return _sentence(f"{key}: unknown key (value {value!r})", guess, "Known keys", known)
+
+
+def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
+    middle = f", {guess}" if guess else "."
+    return f"{what}{middle} {title}: {', '.join(names)}."
+
+
+def _shown(value: Any) -> str:
+    return "a table" if isinstance(value, Mapping) else f"{value!r} ({type(value).__name__})"
+
+
+def _wanted(message: str) -> str:
+    text = message.removeprefix("Input should be ").removeprefix("a valid ")
+    return text[0].lower() + text[1:]
+
+
+def _written_at(location: Location, origins: Sequence[tuple[str, Any]]) -> str:
+    """The place in the file where a value stands: a member's may stand in [recipe] or a profile."""
+    candidates: list[Location] = [location]
+    if len(location) > 2 and location[0] == "members":
+        candidates.append(("recipe", *location[2:]))
+    for origin, table in origins:
+        for candidate in reversed(candidates) if origin else candidates:
+            if _holds(table, candidate):
+                key = ".".join(map(str, candidate))
+                # As it is written: --set KEY=VALUE, or a table [profiles.NAME] of the file.
+                separator = "." if origin.startswith("profiles.") else " "
+                return f"{origin}{separator}{key}" if origin else key
+    return ".".join(str(part) for part in location)
+
+
+def _holds(table: Any, location: Location) -> bool:
+    for part in location:
+        try:
+            table = table[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _known_keys(location: Location) -> list[str]:
+    """The keys that are known in the table at `location`."""
+    model: Any = Settings
+    for part in location:
+        if part == "members" and model is Settings:
+            model = Mapping
+        elif model is Mapping:
+            model = Member
+        else:
+            field = model.model_fields[str(part)].annotation
+            model = next((kind for kind in (field, *get_args(field)) if _is_model(kind)), Settings)
+    known = [name for name in model.model_fields if name != "config"]
+    return [*known, "recipe", "profiles"] if model is Settings else known
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,144 @@
+"""What the tables of competition.toml besides the recipes may say, as types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from twinrun.config.recipe import Table, ascending_or_off
+from twinrun.names import Classes
+
+
+def _once(names: list[Any]) -> list[Any]:
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
+
+
+Probabilities = Annotated[
+    list[Annotated[float, Field(ge=0, le=1)]], AfterValidator(ascending_or_off)
+]
+
+
+class Competition(Table):
+    """What the organiser decided."""
+
+    name: str
+    address: str = Field("", description="where the data is to be had")
+    classes: Classes = Field(description='names, or "auto": what the data folder holds')
+    metric: Literal["log_loss", "accuracy", "macro_f1", "quadratic_kappa", "auc"] = "log_loss"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [] if isinstance(self.classes, str) else self.classes
+        if len({name.lower() for name in names}) < len(names):
+            raise ValueError(f"each class once, got {names}")
+        return self
+
+
+class Data(Table):
+    """Where the images are and how they carry their labels."""
+
+    folder: str
+    layout: Literal["folders", "table"] = "folders"
+    train: str = "train"
+    test: str = "test"
+    sample_submission: str = "sample_submission.csv"
+    labels: str = Field("labels.csv", description="layout table: the CSV of labels")
+    id_column: str = Field("ID", description="layout table: its column of ids")
+    label_column: str = Field("label", description="layout table: its column of labels")
+    ids: Literal["stem", "name"] = Field(
+        "stem", description="an image's id is its file name without (stem) or with (name) extension"
+    )
+    duplicates: Literal["group", "drop", "keep"] = Field(
+        "group", description="images that are copies: held out together, dropped, or left alone"
+    )
+    conflicts: Literal["keep", "drop", "error"] = Field(
+        "keep", description="copies with different labels: kept, dropped, or no training at all"
+    )
+
+
+class Run(Table):
+    """How a run is carried out. Seed and threads are part of the result."""
+
+    seed: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    ledger: Literal["epoch", "step", "tensor"] = Field(
+        "step", description="how finely a training writes down its digests"
+    )
+    cache: str = Field(
+        "", description="folder of decoded images; cache/ beside the runs when empty"
+    )
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
+        300.0, description="between two checkpoints within an epoch; each epoch ends with one"
+    )
+    tracking: Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], AfterValidator(_once)] = (
+        Field([], description="who is told each epoch's row of history.csv; no bit depends on it")
+    )
+
+
+class Cluster(Table):
+    """What a training takes of a Ray node, and where nodes leave files for one another."""
+
+    num_cpus: Annotated[
+        float | None,
+        Field(gt=0, description="cores of a node; run.threads when it is not given"),
+    ] = None
+    num_gpus: Annotated[
+        float | None,
+        Field(ge=0, description="GPUs of a node; when it is not given, one where nodes have any"),
+    ] = None
+    memory: Annotated[float | None, Field(gt=0, description="gigabytes of a node")] = None
+    storage: Annotated[
+        str,
+        Field(description="a folder that all nodes see, or an address such as s3://bucket/folder"),
+    ] = ""
+
+
+class Blend(Table):
+    """How the members' probabilities become one."""
+
+    method: Literal["arithmetic", "geometric", "optimised", "selection", "auto"] = "arithmetic"
+    calibrate: Annotated[
+        bool,
+        Field(
+            description="a temperature, where that helps on held-out images; auto always tries it"
+        ),
+    ] = False
+    allow_missing: Annotated[
+        bool, Field(description="a blend of the members that are complete, without the others")
+    ] = False
+    clamp: Probabilities = Field(default_factory=list)
+    renormalise: bool = True
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether held-out predictions decide anything of it."""
+        return self.calibrate or self.method not in ("arithmetic", "geometric")
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if self.weights and sum(self.weights.values()) == 0:
+            raise ValueError("weights: at least one above 0")
+        return self
+
+
+class Submission(Table):
+    """What the host asks of a submission besides ids and columns."""
+
+    columns: Annotated[
+        Literal["classes", "label", "probability"],
+        Field(
+            description="beside the id: a probability per class; the likeliest class; or, of two "
+            "classes, the probability of the last one"
+        ),
+    ] = "classes"
+    rows_sum_to_one: bool = True
+    copies: Annotated[
+        Literal["keep", "mean"],
+        Field(description="test images with the same pixels: each its own answer, or their mean"),
+    ] = "keep"

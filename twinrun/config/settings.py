@@ -1,0 +1,185 @@
+"""All of competition.toml as typed settings, and what other rooms ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from twinrun.config.recipe import Member, Table
+from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
+from twinrun.config.trainings import Training, trainings_of
+from twinrun.errors import InputError, nearest
+from twinrun.names import FileName
+
+
+class Settings(Table):
+    """All of competition.toml, with the profile and the --set values applied.
+
+    `config` is the file that it was read from; it is not part of the settings' content.
+    """
+
+    competition: Competition
+    data: Data
+    run: Run
+    members: Annotated[dict[FileName, Member], Field(min_length=1)]
+    cluster: Cluster = Cluster()
+    blend: Blend = Blend()
+    submission: Submission = Submission()
+    config: Path = Field(exclude=True)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        seen: dict[str, str] = {}
+        for name in self.members:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(
+                    f"members: {other!r} and {name!r} differ only in upper and lower case"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_fit_the_classes(self) -> Self:
+        classes = self.competition.classes
+        one_of_two = self.submission.columns == "probability"
+        if one_of_two and not isinstance(classes, str) and len(classes) != 2:
+            raise ValueError(
+                'submission.columns: "probability" is the last of exactly two classes, but '
+                f'competition.classes holds {len(classes)}; allowed: "classes" or "label"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_of_classes(self) -> Self:
+        classes = self.competition.classes
+        mistakes = [
+            f"members.{name}.class_weights: there is no class {weighted!r}. "
+            f"{nearest(weighted, classes)}".rstrip()
+            for name, member in self.members.items()
+            if not isinstance(classes, str) and not isinstance(member.class_weights, str)
+            for weighted in member.class_weights
+            if weighted not in classes
+        ]
+        if mistakes:
+            raise ValueError(f"{'; '.join(mistakes)} Classes: {', '.join(classes)}.")
+        return self
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes, at least two, in their order.
+
+        Raises:
+            InputError: They are to be read from the data folder, and there is none.
+        """
+        if isinstance(self.competition.classes, str):
+            raise self.no_data_folder()
+        return self.competition.classes
+
+    @property
+    def data_folder(self) -> Path:
+        """The data folder; a relative one starts at the settings file's folder."""
+        return (self.config.parent / self.data.folder).resolve()
+
+    def cache_folder(self, runs: Path) -> Path:
+        """The folder of decoded images; a relative one starts at the settings file's folder.
+
+        Args:
+            runs: The folder of all runs.
+        """
+        return (self.config.parent / self.run.cache) if self.run.cache else runs / "cache"
+
+    def cached_sizes(self) -> list[int]:
+        """The sizes that images are decoded to for the members, ascending."""
+        return sorted({member.cached_size for member in self.members.values()})
+
+    def largest_size(self) -> int:
+        """The largest size at which a member sees images."""
+        return max(member.image_size for member in self.members.values())
+
+    def no_data_folder(self) -> InputError:
+        """The error for a data folder that is not there: it says where the data is to be had."""
+        address = self.competition.address
+        return InputError(
+            f"no data folder: {self.data_folder}",
+            fix="Name it with --data, or set data.folder."
+            + (f" The data is to be had at {address}" if address else ""),
+        )
+
+    def weight(self, member: str) -> float:
+        """A member's weight in the blend: 1 when no weights are given, 0 when it has none."""
+        return self.blend.weights.get(member, 0.0) if self.blend.weights else 1.0
+
+    def refuse_unknown_members(self, names: Sequence[str]) -> None:
+        """Raise InputError when one of the names is not a member's."""
+        for name in names:
+            if name not in self.members:
+                raise InputError(
+                    f"there is no member {name!r}. {nearest(name, self.members)}".rstrip(),
+                    fix=f"Known members: {', '.join(self.members)}.",
+                )
+
+    def asked(self, names: Sequence[str]) -> list[Training]:
+        """The trainings that a user asks for, in the settings' order; all of them for no name.
+
+        Args:
+            names: Of members, or of trainings such as `M27g/fold-1`.
+
+        Raises:
+            InputError: There is no such member, or it has no such fold.
+        """
+        self.refuse_unknown_members([name.partition("/")[0] for name in names])
+        every = [each for member in self.members for each in self.trainings(member)]
+        known = {name for each in every for name in (each.member, each.name)}
+        unknown = list(dict.fromkeys(name for name in names if name not in known))
+        if unknown:
+            ways = []
+            for member in dict.fromkeys(name.partition("/")[0] for name in unknown):
+                own = [each.name for each in self.trainings(member)]
+                ways.append(
+                    f"{member} is trained as {own[0]}"
+                    + (f" to {own[-1]}." if len(own) > 1 else ", once.")
+                )
+            raise InputError(
+                f"no training is called {', '.join(map(repr, unknown))}", fix=" ".join(ways)
+            )
+        return [each for each in every if not names or each.member in names or each.name in names]
+
+    def trainings(self, member: str) -> list[Training]:
+        """The trainings of a member, in their order: one, or one for each fold."""
+        return trainings_of(member, self.members[member].validation.folds)
+
+    def training(self, name: str) -> Training:
+        """The training of this name, `M27g` or `M27g/fold-1`.
+
+        Raises:
+            KeyError: The settings have no such training.
+        """
+        member = name.partition("/")[0]
+        for training in self.trainings(member):
+            if training.name == name:
+                return training
+        raise KeyError(name)
+
+    def training_content(self, name: str) -> dict[str, Any]:
+        """Everything in the settings that decides the bits of a training, as JSON values.
+
+        Paths, worker counts, scores and blend weights are left out: they cannot change a bit of
+        the member, so changing them does not make its training stale.
+
+        Args:
+            name: Of a training, or of a member with folds: of all of them together.
+        """
+        member, _, fold = name.partition("/")
+        return {
+            "classes": self.classes,
+            "seed": self.run.seed,
+            "threads": self.run.threads,
+            "member": {
+                "name": member,
+                **self.members[member].model_dump(mode="json", exclude={"public_score"}),
+            },
+            **({"fold": self.training(name).fold} if fold else {}),
+        }

@@ -1,0 +1,275 @@
+"""Each image decoded once, into a cache that is kept from run to run.
+
+What is there is checked against its digest before it is used; what does not agree is decoded anew.
+The table is written every few seconds: a kill loses no more than these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from PIL import UnidentifiedImageError
+from rich.markup import escape
+
+from twinrun.console import megabytes, progress_bars, say
+from twinrun.data.cache_files import ARRAY, damaged_rows, in_blocks, read_table, write_table
+from twinrun.data.decoding import (
+    UNREADABLE,
+    bytes_digest,
+    cached_shape,
+    decode_to,
+    decoding_recipe,
+    stored_size,
+)
+from twinrun.data.index import unreadable_images
+from twinrun.data.pixels import Pixels
+from twinrun.errors import InputError
+from twinrun.files import sha256_json, unwritable
+from twinrun.locks import wait_for_lock
+
+# Between two writings of the table.
+_SECONDS = 5.0
+# Left free on the disk, in bytes.
+_SPARE = 64 << 20
+_MEND = "Free some space, or choose another place: --set run.cache=FOLDER."
+
+
+def cached_pixels(
+    index: pd.DataFrame, folder: Path, sizes: Sequence[int], cache: Path
+) -> dict[int, Pixels]:
+    """The images of an index, decoded: those that are not in the cache yet are added to it.
+
+    Threads decode, as many as there are cores: Pillow lets them run in parallel, and unlike
+    processes they need no start and leave nobody behind when this one is killed. The bits do not
+    depend on their number.
+
+    Args:
+        index: From `build_index`.
+        folder: The data folder.
+        sizes: Shorter sides, in pixels.
+        cache: The folder of all caches.
+
+    Returns:
+        By size.
+
+    Raises:
+        InputError: Images that cannot be read, all of them in one message; the disk is too small,
+            the folder cannot be written.
+    """
+    pixels, reasons = readable_pixels(index, folder, sizes, cache)
+    if reasons:
+        rows = index[index["sha256"].isin(reasons)]
+        lines = [
+            f"{path}: {reasons[sha256]}"
+            for path, sha256 in zip(rows["path"], rows["sha256"], strict=True)
+        ]
+        raise unreadable_images(lines, len(index), folder)
+    return pixels
+
+
+def readable_pixels(
+    index: pd.DataFrame, folder: Path, sizes: Sequence[int], cache: Path
+) -> tuple[dict[int, Pixels], dict[str, str]]:
+    """As `cached_pixels`, but images that cannot be decoded are told apart from the others.
+
+    Returns:
+        Those that can be decoded, by size; and why the others cannot be, by the SHA-256 of the
+        file.
+    """
+    wanted = index.drop_duplicates("sha256").set_index("sha256")["path"]
+    pixels: dict[int, Pixels] = {}
+    unreadable: dict[str, str] = {}
+    for size in sorted(set(sizes)):
+        # What one size cannot decode no other can.
+        pixels[size], found = _Cache(cache, size).filled(wanted.drop(list(unreadable)), folder)
+        unreadable |= found
+    return pixels, unreadable
+
+
+def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
+    """An index with what decoding has shown of each image.
+
+    Returns:
+        With format (as the content says), mode, width and height (pixels, upright) of the file,
+        and for each size a column such as pixels_224: the digest of the decoded pixels.
+    """
+    index = index.copy()
+    for each in pixels.values():
+        found = each.table.loc[index["sha256"]].reset_index(drop=True)
+        for name in ("format", "mode", "width", "height"):
+            index[name] = found[name].to_numpy()
+        index[each.column] = found["digest"].to_numpy()
+    return index
+
+
+class _Task(NamedTuple):
+    """An image to be decoded: the digest of its file, the file, and where its pixels go."""
+
+    sha256: str
+    path: Path
+    offset: int
+    pixels: int
+
+
+class _Cache:
+    """The cache of one size."""
+
+    def __init__(self, cache: Path, size: int) -> None:
+        self.size = size
+        self.recipe = decoding_recipe(size)
+        self.folder = cache / f"{size}px-{sha256_json(self.recipe)[:12]}"
+        self.array = self.folder / ARRAY
+
+    def filled(self, wanted: pd.Series, folder: Path) -> tuple[Pixels, dict[str, str]]:
+        """With all images of `wanted`, paths in `folder` by the SHA-256 of the file, that can be.
+
+        Returns:
+            And why the others cannot be decoded.
+        """
+        table, unreadable = self._sound(wanted), dict[str, str]()
+        if not wanted.index.isin(table.index).all():
+            with wait_for_lock(self.folder, "adding images to it"):
+                # While this one waited, another process may have decoded them.
+                table = self._sound(wanted)
+                missing = wanted[~wanted.index.isin(table.index)]
+                if len(missing):
+                    table, unreadable = self._add(table, missing, folder)
+        return Pixels(self.size, self.array, table), unreadable
+
+    def _sound(self, wanted: pd.Series) -> pd.DataFrame:
+        """The table without those of `wanted` whose pixels are damaged."""
+        table = read_table(self.folder)
+        used = table[table.index.isin(wanted.index)]
+        damaged = damaged_rows(self.folder, used)
+        if len(damaged):
+            say(
+                f"[yellow]damaged[/]   {len(damaged)} of {len(used)} images in "
+                f"{escape(str(self.folder))}: decoding them again"
+            )
+        return table.drop(damaged)
+
+    def _add(
+        self, table: pd.DataFrame, missing: pd.Series, folder: Path
+    ) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Decode what is missing; the table with it, and why some could not be decoded."""
+        added: dict[str, dict[str, Any]] = {}
+        written = time.monotonic()
+        with _open(self.array) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                tasks, unreadable = self._planned(missing, folder, file, pool)
+                with progress_bars() as bars:
+                    bar = bars.add_task(f"decoding to {self.size} px", total=len(tasks), note="")
+                    for block in in_blocks(tasks):
+                        answers = pool.map(lambda task: self._decoded(task, file), block)
+                        for task, answer in zip(block, answers, strict=True):
+                            bars.advance(bar)
+                            if isinstance(answer, str):
+                                unreadable[task.sha256] = answer
+                            else:
+                                added[task.sha256] = answer
+                        if time.monotonic() - written > _SECONDS:
+                            write_table(self.folder, table, added)
+                            written = time.monotonic()
+            finally:
+                pool.shutdown(cancel_futures=True)
+                if added:
+                    table = write_table(self.folder, table, added)
+        return table, unreadable
+
+    def _planned(
+        self, missing: pd.Series, folder: Path, file: int, pool: ThreadPoolExecutor
+    ) -> tuple[list[_Task], dict[str, str]]:
+        """A place in the array for each image, and why some can have none; says how much it is."""
+
+        def pixels_of(path: str) -> int | str:
+            try:
+                rows, columns = cached_shape(*stored_size(folder / path), self.size)
+            except UNREADABLE as error:
+                return _reason(error)
+            return rows * columns
+
+        tasks: list[_Task] = []
+        unreadable: dict[str, str] = {}
+        # Behind all that is there, also what a kill left without a row.
+        start = end = os.fstat(file).st_size
+        for block in in_blocks(list(zip(missing.index, missing, strict=True))):
+            answers = pool.map(pixels_of, [path for _, path in block])
+            for (sha256, path), pixels in zip(block, answers, strict=True):
+                if isinstance(pixels, str):
+                    unreadable[sha256] = pixels
+                else:
+                    tasks.append(_Task(sha256, folder / path, end, pixels))
+                    end += pixels * 3
+        needed, free = end - start, shutil.disk_usage(self.folder).free
+        if needed + _SPARE > free:
+            raise InputError(
+                f"decoded to {self.size} px, {len(tasks):,} images take {megabytes(needed)} in "
+                f"{self.folder}, but only {megabytes(free)} are free there",
+                fix=_MEND,
+            )
+        say(
+            f"[bold]decoding[/]  {len(tasks):,} images to {self.size} px, {megabytes(needed)} in "
+            f"{escape(str(self.folder))}"
+        )
+        return tasks, unreadable
+
+    def _decoded(self, task: _Task, file: int) -> dict[str, Any] | str:
+        """Put one image into the array; its row of the table, or why it cannot be read."""
+        try:
+            content = task.path.read_bytes()
+            found = decode_to(BytesIO(content), self.size)
+        except UNREADABLE as error:
+            return _reason(error)
+        image = found.image
+        # Pixels that are kept under another file's digest would never be found out.
+        if hashlib.sha256(content).hexdigest() != task.sha256:
+            return "it has just been changed"
+        if image.width * image.height != task.pixels:
+            return "its header and its content are of different sizes"
+        pixels = image.tobytes()
+        left, offset = memoryview(pixels), task.offset
+        try:
+            while left:
+                count = os.pwrite(file, left, offset)
+                left, offset = left[count:], offset + count
+        except OSError as error:
+            raise unwritable(self.array, error, fix=_MEND) from error
+        return {
+            "offset": task.offset,
+            "rows": image.height,
+            "columns": image.width,
+            "digest": bytes_digest(pixels, image.width, image.height),
+            "format": found.format,
+            "mode": found.mode,
+            "width": found.width,
+            "height": found.height,
+        }
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    """The array, for writing at any place."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise unwritable(path, error, fix=_MEND) from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, whatever its name says"
+    return f"damaged or cut short ({error})"

@@ -1,0 +1,148 @@
+"""A cache on the disk: a folder for one size and one recipe, such as `224px-1f3a9c02b7de`.
+
+- `pixels.u8`: images one after the other, each rows x columns x 3, uint8. It only grows, so that
+  who reads it is never disturbed by who adds to it.
+- `rows.parquet`: where in it each image is, by the SHA-256 of its file, with the XXH3-128 of its
+  pixels. It is moved into place whole.
+- `.lock`: while somebody adds to it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+from rich.markup import escape
+
+from twinrun.console import say
+from twinrun.data.decoding import bytes_digest
+from twinrun.files import whole_file
+from twinrun.locks import LOCK, try_lock
+
+ARRAY, TABLE = "pixels.u8", "rows.parquet"
+COLUMNS = ["offset", "rows", "columns", "digest", "format", "mode", "width", "height"]
+# Images handled between two looks at the clock: what waits for a thread takes little memory then.
+BLOCK = 256
+
+_T = TypeVar("_T")
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """rows.parquet by sha256; empty where there is none, or none that can be read."""
+    empty = pd.DataFrame(columns=COLUMNS, index=pd.Index([], dtype=str))
+    path = folder / TABLE
+    if not path.is_file():
+        return empty
+    try:
+        return read_rows(path, COLUMNS)
+    except UNREADABLE_ROWS:
+        say(f"[yellow]damaged[/]   {escape(str(path))}: decoding its images again")
+        return empty
+
+
+def write_table(
+    folder: Path, table: pd.DataFrame, added: dict[str, dict[str, Any]]
+) -> pd.DataFrame:
+    """Write rows.parquet with more images, by the SHA-256 of the file; the whole of it."""
+    new = pd.DataFrame.from_dict(added, orient="index", columns=COLUMNS)
+    whole = new if table.empty else pd.concat([table, new])
+    write_rows(folder / TABLE, whole)
+    return whole
+
+
+# What `read_rows` raises for a file that is missing, damaged or of other columns.
+UNREADABLE_ROWS = (pa.ArrowException, OSError, KeyError)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A parquet file of rows by the SHA-256 of a file; raises one of UNREADABLE_ROWS."""
+    file = parquet.ParquetFile(path, page_checksum_verification=True)
+    table: pd.DataFrame = file.read(["sha256", *columns], use_threads=False).to_pandas()
+    return table.set_index("sha256")
+
+
+def write_rows(path: Path, table: pd.DataFrame) -> None:
+    """Write such rows, with checksums.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    rows = pa.Table.from_pandas(table.rename_axis("sha256").reset_index(), preserve_index=False)
+    with whole_file(path) as temporary:
+        parquet.write_table(rows, temporary, write_page_checksum=True)
+
+
+def damaged_rows(folder: Path, used: pd.DataFrame) -> pd.Index:
+    """Which of some rows of a table have pixels that do not agree with their digest."""
+    try:
+        array = np.memmap(folder / ARRAY, np.uint8, "r") if len(used) else np.empty(0, np.uint8)
+    except (OSError, ValueError):
+        return used.index
+
+    def agrees(row: Any) -> bool:
+        pixels = array[row.offset : row.offset + row.rows * row.columns * 3]
+        return bool(bytes_digest(pixels.data, row.columns, row.rows) == row.digest)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        blocks = in_blocks(list(used.itertuples()))
+        good = [same for block in blocks for same in pool.map(agrees, block)]
+    return used.index[~np.array(good, bool)]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cache on the disk: its folder's name, images and bytes."""
+
+    name: str
+    images: int
+    nbytes: int
+
+
+def list_caches(cache: Path) -> list[Listed]:
+    """The caches in a folder, by name."""
+    return [
+        Listed(
+            folder.name, len(read_table(folder)), sum(f.stat().st_size for f in folder.iterdir())
+        )
+        for folder in _folders(cache)
+    ]
+
+
+def clear_caches(cache: Path) -> None:
+    """Remove all caches in a folder.
+
+    Raises:
+        InputError: Somebody adds to one, or it cannot be removed.
+    """
+    for folder in _folders(cache):
+        with try_lock(folder, "being added to"):
+            # The table first: without it nothing of the array is ever used.
+            for path in sorted(folder.iterdir(), key=lambda path: path.name != TABLE):
+                if path.name != LOCK:
+                    path.unlink()
+        with suppress(OSError):
+            folder.rmdir()
+    # What the nodes of a cluster were handed; the next run hands it to them again.
+    shutil.rmtree(cache / "shared", ignore_errors=True)
+    with suppress(OSError):
+        cache.rmdir()
+
+
+def _folders(cache: Path) -> list[Path]:
+    return sorted(path.parent for path in cache.glob(f"*px-*/{ARRAY}"))
+
+
+def in_blocks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """BLOCK at a time."""
+    for start in range(0, len(items), BLOCK):
+        yield items[start : start + BLOCK]

@@ -1,0 +1,278 @@
+"""The data folder as a table: one row per image, sorted by id, with the digests of the files."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from twinrun.config.layout import (
+    class_folders,
+    images_in,
+    read_labels,
+    refuse_unspeakable_names,
+    subfolder,
+)
+from twinrun.config.settings import Settings
+from twinrun.console import progress_bars
+from twinrun.data.cache_files import in_blocks
+from twinrun.errors import InputError, nearest, shorten
+from twinrun.files import sha256_file, sha256_json
+
+# (part, id, label, path relative to the data folder, with slashes); a test image has label "".
+Entry = tuple[str, str, str, str]
+
+# A column: equal for images that must not be torn apart. Without it each image is alone.
+GROUP = "group"
+_CONTENT = ["part", "id", "label", "sha256"]
+# Up to so many bytes a file is digested sooner than it is handed to another thread.
+_SMALL = 1 << 16
+
+
+def build_index(settings: Settings) -> pd.DataFrame:
+    """Find every image of the competition, and digest its file; nothing is decoded.
+
+    Returns:
+        One row per image, sorted by part and id, all text but the numbers: part ("train" or
+        "test"), id, label (empty for test), path (relative to the data folder, with slashes),
+        bytes, sha256 (of the file).
+
+    Raises:
+        InputError: The folder is not laid out as the settings say, or files cannot be read; what
+            is wrong is listed all together.
+    """
+    with _without_collector():
+        return _build(settings)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep Python's collector of cycles from running while the block makes rows without any.
+
+    A hundred thousand of them set it off several times, and each time it looks at every object of
+    torch and fastai too: a third of the time of an index.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _build(settings: Settings) -> pd.DataFrame:
+    folder = settings.data_folder
+    if not folder.is_dir():
+        raise settings.no_data_folder()
+    entries = [*_train_entries(settings), *_test_entries(settings)]
+    parts, ids, labels, paths = map(list, zip(*entries, strict=True))
+    refuse_unspeakable_names(paths)
+    _refuse_shared_ids(entries)
+    sizes, digests = _read_all(paths, folder)
+    index = pd.DataFrame(
+        {
+            "part": parts,
+            "id": ids,
+            "label": labels,
+            "path": paths,
+            "bytes": sizes,
+            "sha256": digests,
+        }
+    )
+    order = sorted(range(len(entries)), key=lambda row: entries[row][:2])
+    return index.take(order).reset_index(drop=True)
+
+
+def data_digest(index: pd.DataFrame, *more: str) -> str:
+    """SHA-256 of the content of an index: ids, labels and files; no path, no time.
+
+    Which training images belong together counts where some do: they are held out together.
+
+    Args:
+        index: From `build_index`; or as the audit's policy leaves it, with a column `group`.
+        more: Columns that count too, such as the digests of the decoded pixels.
+    """
+    content = index[[*_CONTENT, *more]].to_numpy().tolist()
+    if GROUP in index.columns:
+        train = index[index["part"] == "train"]
+        content += train.loc[train[GROUP].duplicated(keep=False), ["id", GROUP]].to_numpy().tolist()
+    return sha256_json(content)
+
+
+def _train_entries(settings: Settings) -> list[Entry]:
+    part = subfolder(settings.data_folder, settings.data.train, "data.train")
+    if settings.data.layout == "table":
+        return _labelled_by_table(settings, part)
+    return _labelled_by_folder(settings, part)
+
+
+def _labelled_by_folder(settings: Settings, part: Path) -> list[Entry]:
+    classes = settings.classes
+    folders = class_folders(part)
+    problems = [
+        f"{folder}: no such class in the settings, {nearest(name, classes)}".rstrip(", ")
+        for name, folder in folders.items()
+        # A folder without an image takes nothing away from the training.
+        if name not in classes and images_in(folder)
+    ]
+    entries: list[Entry] = []
+    for name in classes:
+        if name not in folders:
+            problems.append(f"{part / name}: no such folder, but {name!r} is in the settings")
+            continue
+        images = images_in(folders[name])
+        if not images:
+            problems.append(f"{folders[name]}: no image in it")
+        entries += _entries("train", images, folders[name], name, settings)
+    if problems:
+        raise InputError(
+            "the class folders and the settings do not agree:",
+            details=shorten(problems),
+            fix="Fix competition.classes or the folders.",
+        )
+    return entries
+
+
+def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
+    data, classes = settings.data, settings.classes
+    path = settings.data_folder / data.labels
+    table = read_labels(data, settings.data_folder)
+    labels: dict[str, str] = {}
+    problems: list[str] = []
+    for image_id, label in zip(table["id"], table["label"], strict=True):
+        if image_id in labels:
+            problems.append(f"{image_id}: stands in {path.name} more than once")
+        if not label:
+            problems.append(f"{image_id}: no label")
+        elif label not in classes:
+            problems.append(f"{image_id}: no class {label!r} in the settings")
+        labels[image_id] = label
+    unused = [name for name in classes if name not in labels.values()]
+    problems += [f"{name}: a class of the settings without an image" for name in unused]
+    entries = _entries("train", images_in(part), part, "", settings)
+    found = {image_id for _, image_id, *_ in entries}
+    problems += [f"{name}: an image without a label" for name in sorted(found - set(labels))]
+    problems += [
+        f"{name}: a label without an image in {part}" for name in labels if name not in found
+    ]
+    if problems:
+        raise InputError(
+            f"{path} does not agree with the images and the settings:",
+            details=shorten(problems),
+            fix="Fix the table, the folder or competition.classes; if the table's ids end like "
+            "file names, set data.ids to 'name'.",
+        )
+    return [(name, image_id, labels[image_id], path) for name, image_id, _, path in entries]
+
+
+def _test_entries(settings: Settings) -> list[Entry]:
+    part = subfolder(settings.data_folder, settings.data.test, "data.test")
+    images = images_in(part)
+    if not images:
+        raise InputError(f"no image in the test folder {part}", fix="Put the test images there.")
+    return list(_entries("test", images, part, "", settings))
+
+
+def _entries(
+    part: str, names: Iterable[str], folder: Path, label: str, settings: Settings
+) -> list[Entry]:
+    """The images of a folder: their names, part and label."""
+    place = folder.relative_to(settings.data_folder).as_posix()
+    stem = settings.data.ids == "stem"
+    return [
+        (part, name.rpartition(".")[0] if stem else name, label, f"{place}/{name}")
+        for name in names
+    ]
+
+
+def _refuse_shared_ids(entries: Sequence[Entry]) -> None:
+    if len({entry[:2] for entry in entries}) == len(entries):
+        return
+    owners: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for part, image_id, _, path in entries:
+        owners[part, image_id].append(path)
+    shared = [f"{key[1]}: {', '.join(paths)}" for key, paths in owners.items() if len(paths) > 1]
+    if shared:
+        raise InputError(
+            "two images with one id:",
+            details=shorten(shared),
+            fix="Rename or remove all but one, or set data.ids to 'name'.",
+        )
+
+
+def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str]]:
+    """Bytes and SHA-256 of each file; large ones on all cores: hashlib lets threads run."""
+    sizes, digests = [0] * len(paths), [""] * len(paths)
+    unreadable: list[str] = []
+    with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
+        task = bars.add_task("reading images", total=len(paths), note="")
+        # Moving the bar takes longer than a small image.
+        for block in in_blocks(range(len(paths))):
+            large: list[int] = []
+            for row in block:
+                try:
+                    sizes[row], digest = _read(f"{folder}/{paths[row]}")
+                except OSError as error:
+                    unreadable.append(f"{paths[row]}: {_reason(error)}")
+                    continue
+                if digest is None:
+                    large.append(row)
+                else:
+                    digests[row] = digest
+                if not sizes[row]:
+                    unreadable.append(f"{paths[row]}: the file is empty")
+            found = pool.map(_digest, [folder / paths[row] for row in large])
+            for row, answer in zip(large, found, strict=True):
+                if isinstance(answer, OSError):
+                    unreadable.append(f"{paths[row]}: {_reason(answer)}")
+                else:
+                    digests[row] = answer
+            bars.advance(task, len(block))
+    if unreadable:
+        raise unreadable_images(unreadable, len(paths), folder)
+    return sizes, digests
+
+
+def unreadable_images(lines: Sequence[str], total: int, folder: Path) -> InputError:
+    """The error for images of a data folder that cannot be read: a line for each, of so many."""
+    return InputError(
+        f"{len(lines)} of {total} images in {folder} cannot be read:",
+        details=shorten(sorted(lines), most=50),
+        fix="Fetch these files again, or take them out.",
+    )
+
+
+def _read(path: str) -> tuple[int, str | None]:
+    """Bytes of a file, and their SHA-256 if they are few.
+
+    Python's file objects take as long as the digest itself.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name has no end
+    try:
+        size = os.fstat(file).st_size
+        if size > _SMALL:
+            return size, None
+        return size, hashlib.sha256(os.read(file, _SMALL)).hexdigest()
+    finally:
+        os.close(file)
+
+
+def _digest(path: Path) -> str | OSError:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        return error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not an image"
+    return error.strerror or str(error)

@@ -1,0 +1,230 @@
+"""Decoded pixels, split and keys as fastai DataLoaders whose every draw is keyed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Self
+
+import numpy as np
+import torch
+from fastai.data.core import TfmdDL
+from fastai.data.load import fa_collate
+from fastai.data.transforms import IntToFloatTensor, ToTensor
+from fastai.torch_core import TensorCategory, TensorImage, to_detach
+from fastai.vision.core import PILImage
+from fasttransform import Pipeline, Transform
+from torch import Tensor
+
+from twinrun.data.augment import Augmentation
+from twinrun.data.device_cache import Placed, ResidentRows, sent_ahead
+from twinrun.data.pixels import PixelRows
+from twinrun.data.tta import View
+from twinrun.repro.keys import Key
+from twinrun.repro.ranks import ALONE, Ranks
+
+
+class KeyedLoader(TfmdDL):
+    """A fastai DataLoader over decoded pixels, in which order and transforms are keyed.
+
+    The order of an epoch depends on (key, epoch), an image's crop, item transforms and augmentation
+    on (key, epoch, id), a batch's own transforms on (key, epoch, step). So the number of workers,
+    prefetching and anything that is drawn in between (`show_batch`, `lr_find`) leave every batch
+    as it is.
+
+    An item is its position until its batch is put together. Item transforms, of which there are
+    none unless a user adds some, get (PILImage, TensorCategory).
+
+    Of several ranks each gets its share of every batch, in the batch's order; what is drawn for an
+    image is the same, whichever rank gets it. Where nothing is shuffled the labels are those of the
+    whole batch: the ranks put their answers together.
+
+    Args:
+        dataset: fastai Datasets or a subset of them, over positions.
+        key: Names the loader's draws; (seed, member).
+        ids: The dataset's ids, in its order.
+        rows: Its images, in the same order.
+        numbers: Their labels, int64; None where there are none.
+        augmentation: For training and test-time augmentation: where the dataset's split_idx is 0.
+        ranks: The processes that share each batch.
+        options: As for TfmdDL; `bs` is the size of a whole batch.
+
+    Attributes:
+        epoch: The epoch that is drawn next, from 0.
+        first_step: The step at which it begins, from 0: a resumed epoch begins in its middle.
+        watch: Called for each batch before its batch transforms, with the ids that were delivered
+            to all ranks together and this one's tensors (images: uint8), on the loader's device.
+        view: The pass of test-time augmentation that is under way, see `seen_in`.
+    """
+
+    after_batch: Any
+    after_item: Any
+
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        key: Key,
+        ids: Sequence[str],
+        rows: PixelRows | ResidentRows,
+        numbers: Tensor | None = None,
+        augmentation: Augmentation,
+        ranks: Ranks = ALONE,
+        **options: Any,
+    ) -> None:
+        self.key, self.ids, self.rows, self.numbers = key, list(ids), rows, numbers
+        self.augmentation, self.ranks = augmentation, ranks
+        self.epoch = self.step = self.first_step = 0
+        self.watch: Callable[[list[str], tuple[Tensor, ...]], None] | None = None
+        self.view: View | None = None
+        super().__init__(dataset, **options)
+        # Pipelines are shared between loaders that are made from one another; this one is not. A
+        # user's IntToFloatTensor has nothing left to do, and would divide a second time.
+        others = (_Receive, IntToFloatTensor)
+        own = [each for each in self.after_batch.fs if not isinstance(each, others)]
+        self.after_batch = Pipeline([_Receive(self), *own])
+
+    def new(self, dataset: Any = None, cls: type | None = None, **options: Any) -> Self:
+        """A loader with some options changed; without `ids`, over the same images."""
+        same = ("key", "ids", "rows", "numbers", "augmentation", "ranks")
+        options = {name: getattr(self, name) for name in same} | options
+        loader: Self = super().new(dataset, cls, **options)
+        loader.epoch = self.epoch
+        return loader
+
+    def before_iter(self) -> None:
+        self.step = self.first_step
+        super().before_iter()
+
+    def get_idxs(self) -> list[int]:
+        positions: list[int] = super().get_idxs()
+        return positions[self.first_step * self.bs :]
+
+    def shuffle_fn(self, positions: Sequence[int]) -> list[int]:
+        return self.key.of("order", self.epoch).order([self.ids[i] for i in positions])
+
+    def create_batches(self, samples: Iterable[int]) -> Iterator[Placed]:
+        batches: Iterator[Placed] = super().create_batches(samples)
+        on_gpu = self.device is not None and self.device.type == "cuda"
+        if on_gpu and torch.utils.data.get_worker_info() is None:
+            return sent_ahead(batches, self.device)
+        return batches
+
+    def do_item(self, position: int | None) -> int:
+        return position or 0  # fastai probes types with None
+
+    def do_batch(self, items: Sequence[int]) -> Placed:
+        # The positions travel with the images, so that what is recorded is what was delivered.
+        everyones, positions = list(items), self.ranks.share(items)
+        labelled = everyones if self.answers_together else positions
+        windows = self._host.windows(positions, self._shares(positions))
+        if self.after_item.fs:
+            images, *labels = self._transformed(positions, windows)
+            own = self._labels(labelled) if self.answers_together else tuple(labels)
+            return Placed(((images, *own), everyones))
+        if isinstance(self.rows, ResidentRows):
+            return Placed(((torch.from_numpy(windows), *self._labels(labelled)), everyones))
+        images = TensorImage(self.rows.crops(windows))
+        return Placed(((images, *self._labels(labelled)), everyones))
+
+    def to_detach(self, values: Any, cpu: bool = True, gather: bool = True) -> Any:  # noqa: ARG002
+        """What fastai keeps of a batch's scores; they are of the whole batch on every rank."""
+        return to_detach(values, cpu, gather=False)
+
+    @property
+    def answers_together(self) -> bool:
+        """Whether several ranks put their answers together, in validation and prediction."""
+        return self.ranks.count > 1 and not self.shuffle
+
+    @property
+    def drawing(self) -> bool:
+        """Whether images are cropped and changed at random."""
+        return getattr(self.dataset, "split_idx", None) == 0
+
+    @contextmanager
+    def seen_in(self, view: View) -> Iterator[None]:
+        """Show every image as a pass of test-time augmentation sees it.
+
+        What the pass draws depends on (key, "test-time", number, id) and on no epoch.
+        """
+        as_in_training = self.dataset.set_split_idx(0) if view.drawing else nullcontext()
+        with as_in_training:
+            self.view = view
+            try:
+                yield
+            finally:
+                self.view = None
+
+    def keys(self, purpose: str, ids: Sequence[str]) -> list[Key]:
+        """Of images, in this epoch or this pass."""
+        if self.view is None:
+            return [self.key.of(purpose, self.epoch, image) for image in ids]
+        seen = self.key.of("test-time", self.view.number)
+        return [seen.of(image, purpose) for image in ids]
+
+    @property
+    def _host(self) -> PixelRows:
+        return self.rows.host if isinstance(self.rows, ResidentRows) else self.rows
+
+    def _shares(self, positions: Sequence[int]) -> np.ndarray | float:
+        if self.view is not None and not self.view.drawing:
+            chosen = list(positions)
+            return self.view.shares(self._host.rows[chosen], self._host.columns[chosen])
+        if not self.drawing:
+            return 0.5
+        keys = self.keys("item", [self.ids[position] for position in positions])
+        return np.concatenate([key.uniforms(1) for key in keys])
+
+    def _labels(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        return () if self.numbers is None else (TensorCategory(self.numbers[list(positions)]),)
+
+    def _transformed(self, positions: Sequence[int], windows: np.ndarray) -> tuple[Tensor, ...]:
+        items = []
+        images = self._host.crops(windows).permute(0, 2, 3, 1).numpy()
+        for position, image in zip(positions, images, strict=True):
+            self.keys("item", [self.ids[position]])[0].seed_generators()
+            (label,) = self._labels([position]) or (None,)
+            item = (PILImage.create(image), *(() if label is None else (label[0],)))
+            items.append(_TO_TENSOR(self.after_item(item)))
+        pictures, *labels = fa_collate(items)
+        return (pictures.contiguous(memory_format=torch.channels_last), *labels)
+
+
+_TO_TENSOR = ToTensor()
+
+
+class _Receive(Transform):
+    """Runs before a loader's batch transforms: watching, augmentation, and seeded generators."""
+
+    order = -1000
+
+    def __init__(self, loader: KeyedLoader) -> None:
+        super().__init__()
+        self.loader = loader
+
+    def __call__(self, batch: Any, **_: Any) -> Any:
+        loader = self.loader
+        if isinstance(batch, Placed):
+            (images, *labels), positions = batch
+            ids = [loader.ids[position] for position in positions]
+            if isinstance(loader.rows, ResidentRows) and images.dtype == torch.int64:
+                images = TensorImage(loader.rows.crops(images))
+            if loader.watch is not None:
+                loader.watch(ids, (images, *labels))
+            own = loader.ranks.share(ids)
+            batch = (TensorImage(self._floats(images.as_subclass(Tensor), own)), *labels)
+        place = (
+            ("batch", loader.epoch) if loader.view is None else ("test-time", loader.view.number)
+        )
+        loader.ranks.own(loader.key.of(*place, loader.step)).seed_generators()
+        loader.step += 1
+        return batch
+
+    def _floats(self, images: Tensor, ids: Sequence[str]) -> Tensor:
+        loader = self.loader
+        if loader.drawing:
+            return loader.augmentation(images, loader.keys("augment", ids))
+        if loader.view is None:
+            return loader.augmentation.unchanged(images)
+        seen = loader.augmentation.unchanged(images, loader.view.matrix)
+        return loader.view.turned(seen)

@@ -1,0 +1,79 @@
+"""How a command ends before its time: a user's mistake, a negative verdict, a wish to stop."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+
+class TwinrunError(Exception):
+    """A command ends before its time with one message and no traceback.
+
+    Args:
+        what: What is wrong and where, in one sentence.
+        details: One line per offending place, shown indented below `what`.
+        fix: What to do about it.
+    """
+
+    exit_code: int
+
+    def __init__(self, what: str, *, details: Sequence[str] = (), fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.details = tuple(details)
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [self.what, *(f"  {detail}" for detail in self.details)]
+        if self.fix:
+            lines.append(self.fix)
+        return "\n".join(lines)
+
+
+class InputError(TwinrunError):
+    """Wrong use, configuration or input: exit code 2."""
+
+    exit_code = 2
+
+
+class Stopped(KeyboardInterrupt):
+    """The user asked to stop, and everything that is needed to go on was written first."""
+
+
+class NegativeVerdict(TwinrunError):
+    """The check itself worked and its answer is no: exit code 1. No kind of wrong input."""
+
+    exit_code = 1
+
+
+def shorten(names: Iterable[object], most: int = 10) -> list[str]:
+    """The first `most` names as text, and a last line that counts the others."""
+    texts = [str(name) for name in names]
+    if len(texts) <= most:
+        return texts
+    return [*texts[:most], f"... and {len(texts) - most} more"]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Give `did you mean ...?` for the known name nearest to `word`, or an empty text."""
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f"did you mean {lower[close[0]]!r}?" if close else ""
+
+
+def differences(before: Any, now: Any) -> list[str]:
+    """A line `key: before then, now now` for each value in which two nested tables differ."""
+    return [f"{where}: {old!r} then, {new!r} now" for where, old, new in gaps(before, now)]
+
+
+def gaps(before: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(key with dots, value before, value now) where two nested tables differ; None for none."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from gaps(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif isinstance(before, list) and isinstance(now, list) and set(before) != set(now):
+        # Of long lists only what one of them lacks.
+        yield where, [x for x in before if x not in now], [x for x in now if x not in before]
+    elif before != now:
+        yield where, before, now

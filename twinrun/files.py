@@ -1,0 +1,142 @@
+"""Whole files only: everything is written beside its place and moved there, and has a digest."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twinrun.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What an OSError's errno says of a full disk, or a used-up quota.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it there when the block ends well.
+
+    The move is atomic on one file system, so that a reader sees the old file or the new one, and a
+    kill leaves no half of either.
+
+    Raises:
+        InputError: The folder cannot be written, or the disk is full. What stood at `path` stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        # Best effort: on a file system that has just failed, removing may fail as well.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError, *, fix: str = "") -> InputError:
+    """The error for a file that cannot be written; without `fix` it is of the folder of runs."""
+    if not fix:
+        fix = "Choose another place with --out (a blended file: --output)."
+        if error.errno in FULL:
+            fix = "Free some space, or choose another place with --out, and rerun the command."
+    return InputError(f"cannot write {path}: {error.strerror or error}", fix=fix)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with Unix line ends, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys, so that equal content is equal bytes."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table without its index.
+
+    Floats are written with the fewest digits that read back to the same value of their dtype:
+    nine significant digits always hold a float32, seventeen a float64.
+    """
+    columns = {name: _exact(table[name]) for name in table.columns}
+    write_text(path, type(table)(columns).to_csv(index=False, lineterminator="\n"))
+
+
+def _exact(column: pd.Series) -> pd.Series:
+    if column.dtype.kind != "f":
+        return column
+    texts = ["" if np.isnan(value) else str(value) for value in column.to_numpy()]
+    return type(column)(texts, index=column.index, dtype=object)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of the bytes of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(content: Any) -> str:
+    """SHA-256 of the canonical JSON text of `content`, in hexadecimal."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_csv(path: Path, *, text: tuple[str, ...] = (), all_text: bool = False) -> pd.DataFrame:
+    """Read a CSV file, with or without a byte-order mark, with Unix or Windows line ends.
+
+    Args:
+        path: The file.
+        text: The columns that are text whatever they look like (ids such as `004217`). When the
+            tuple is empty, the first column is.
+        all_text: All columns are text.
+
+    Raises:
+        InputError: The file is missing, is not text, or is not a table.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    try:
+        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", index_col=False)
+        names = tuple(header.columns) if all_text else text or tuple(header.columns[:1])
+        with warnings.catch_warnings():
+            # Rows longer than the header: pandas would drop what is too much and only warn.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path,
+                encoding="utf-8-sig",
+                index_col=False,
+                dtype=dict.fromkeys(names, str),
+                keep_default_na=False,
+                na_values={
+                    name: ["", "NA", "NaN", "nan"] for name in header.columns if name not in names
+                },
+            )
+    except pd.errors.ParserWarning as error:
+        raise InputError(
+            f"{path} is not a readable CSV file: rows have more values than the header has columns",
+            fix="Save it as comma-separated text in UTF-8, with a point in decimal fractions.",
+        ) from error
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path} is not a readable CSV file: {reason}",
+            fix="Save it as comma-separated text in UTF-8.",
+        ) from error

@@ -1,0 +1,245 @@
+"""The winner's package: one zip with all that a host needs to make the submission again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twinrun.config.layout import refuse_unspeakable_names
+from twinrun.console import megabytes, progress_bars
+from twinrun.errors import InputError, NegativeVerdict, shorten
+from twinrun.files import sha256_file, whole_file
+from twinrun.package.contents import (
+    CODE,
+    CONTENTS,
+    FORMAT,
+    LOCK,
+    RUN,
+    Contents,
+    File,
+    name_faults,
+    shared_places,
+)
+from twinrun.package.hosts import texts_for
+from twinrun.package.page_facts import facts_of
+from twinrun.package.preflight import faults_of, refuse_foreign_weights
+from twinrun.package.worktree import WorkTree, work_tree
+from twinrun.run_folder.manifest import read_manifest
+
+_RUN_FILES = (
+    "manifest.json",
+    "index.parquet",
+    "audit.json",
+    "blend.json",
+    "verdict.json",
+    "report.html",
+    "submission.csv",
+)
+_MEMBER_FILES = (
+    "history.csv",
+    "valid.csv",
+    "test.csv",
+    "weights.safetensors",
+    "ledger.parquet",
+    "member.json",
+)
+# The first moment that a zip can name: the clock is no part of a package.
+_TIME = (1980, 1, 1, 0, 0, 0)
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Made:
+    """A package that was written.
+
+    Attributes:
+        contents: What it says of itself.
+        bytes: Its size.
+        sha256: Of the whole file.
+        left_out: Verdicts beside the run that are of another training.
+    """
+
+    contents: Contents
+    bytes: int
+    sha256: str
+    left_out: tuple[str, ...]
+
+
+def make_package(run: Path, host: str, output: Path, *, force: bool, project: Path) -> Made:
+    """Write the package of a run: the same run and source, the same bytes.
+
+    Args:
+        run: runs/<run>.
+        host: Of `HOSTS`.
+        output: The zip to write; what stands there is replaced.
+        force: Package also what should not be; the package then says so.
+        project: The folder that holds competition/ and twinrun/.
+
+    Raises:
+        NegativeVerdict: The work tree is not clean, the run is not complete, or files are not what
+            was recorded; everything is listed. Not when forced.
+        InputError: There is no run or no lock, weights are in a foreign format, or the output
+            cannot be written.
+    """
+    manifest = read_manifest(run)
+    content = manifest["content"]
+    tree = work_tree(project)
+    faults = faults_of(run, content, tree)
+    if faults and not force:
+        raise NegativeVerdict(
+            f"{run} is not fit to be handed in:",
+            details=shorten(faults, most=30),
+            fix="Fix this, or say --force: the package then says what speaks against it.",
+        )
+    verdicts, left_out = _verdicts(run, content)
+    files = {
+        **{f"{CODE}/{name}": tree.root / name for name in _source(tree, run, manifest)},
+        **{f"{RUN}/{name}": path for name, path in _of_run(run, content).items()},
+        **{f"{RUN}/{name}": path for name, path in verdicts.items()},
+    }
+    refuse_unspeakable_names(files)
+    _refuse_names(files)
+    if LOCK not in files:
+        raise InputError(
+            f"{tree.root} has no requirements.lock, which every host asks for",
+            fix="Write it with `nox -s lock`.",
+        )
+    refuse_foreign_weights(
+        {name: path for name, path in files.items() if path.suffix == ".safetensors"}
+    )
+    parts: dict[str, Path | bytes] = {
+        **files,
+        **texts_for(host, facts_of(run, manifest, tree, faults, verdicts), files),
+    }
+    contents = Contents(
+        format=FORMAT,
+        host=host,
+        competition=content["settings"]["competition"]["name"],
+        run=run.resolve().name,
+        commit=tree.commit,
+        forced=bool(faults),
+        why=faults,
+        files={name: _described(part) for name, part in sorted(parts.items())},
+    )
+    parts[CONTENTS] = (contents.model_dump_json(indent=2) + "\n").encode()
+    _write(output, parts, contents)
+    return Made(contents, output.stat().st_size, sha256_file(output), tuple(left_out))
+
+
+def _refuse_names(names: Iterable[str]) -> None:
+    """Raise InputError for names that `verify` would refuse in a package."""
+    problems = [f"{name!r}: {fault}" for name in names for fault in name_faults(name)]
+    problems += shared_places(names)
+    if problems:
+        raise InputError(
+            "a zip for any system cannot hold these files:",
+            details=shorten(problems, most=20),
+            fix="Rename or remove them.",
+        )
+
+
+def _source(tree: WorkTree, run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The files of the source without the data, which may not be handed on, and without runs."""
+    data = manifest["content"]["settings"]["data"]
+    folder = Path(manifest["beside"]["data_folder"]).resolve()
+    runs = run.resolve().parent
+    places = {folder / data[key] for key in ("train", "test", "sample_submission", "labels")}
+    root = tree.root.resolve()
+    for name in tree.files:
+        above = set((root / name).parents) | {root / name}
+        if not above & places and runs not in above:
+            yield name
+
+
+def _of_run(run: Path, content: Mapping[str, Any]) -> dict[str, Path]:
+    """The files of a run by their name in it: no checkpoint, no lock, nothing unknown."""
+    found = [run / name for name in _RUN_FILES]
+    for member in content["settings"]["members"]:
+        for pattern in (member, f"{member}/fold-*"):
+            for folder in sorted((run / "members").glob(pattern)):
+                found += [folder / name for name in _MEMBER_FILES]
+    return {path.relative_to(run).as_posix(): path for path in found if path.is_file()}
+
+
+def _verdicts(run: Path, content: Mapping[str, Any]) -> tuple[dict[str, Path], list[str]]:
+    """The verdicts beside a run that began with this run's files; and names of those that did not.
+
+    Raises:
+        InputError: One is damaged.
+    """
+    beside = run.resolve().parent
+    again = beside / "verify" / run.resolve().name
+    known = {digest for each in content["members"].values() for digest in each["files"].values()}
+    taken, left_out = {}, []
+    for path in (
+        beside / "twins" / "twins.json",
+        again / "verify.json",
+        again / "predictions.json",
+    ):
+        if not path.is_file():
+            continue
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))["comparisons"]
+            same = all(row["first"] in known for row in rows)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged: {error}", fix="Remove it, or run the check again."
+            ) from None
+        if same:
+            taken[path.name] = path
+        else:
+            left_out.append(str(path))
+    return taken, left_out
+
+
+def _described(part: Path | bytes) -> File:
+    if isinstance(part, bytes):
+        return File(bytes=len(part), sha256=hashlib.sha256(part).hexdigest())
+    return File(bytes=part.stat().st_size, sha256=sha256_file(part))
+
+
+def _write(output: Path, parts: Mapping[str, Path | bytes], contents: Contents) -> None:
+    """Write the zip: sorted names, no clock, no compression, whose bytes depend on the library.
+
+    Raises:
+        InputError: The output cannot be written, or a file is being changed meanwhile.
+    """
+    total = sum(each.bytes for each in contents.files.values())
+    with (
+        whole_file(output) as temporary,
+        progress_bars() as bars,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        task = bars.add_task("packing", total=-(-total // _BLOCK), note=megabytes(total))
+        for name, part in sorted(parts.items()):
+            entry = zipfile.ZipInfo(name, _TIME)
+            entry.create_system = 3  # Unix, wherever it is written
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            listed = contents.files.get(name)
+            entry.file_size = listed.bytes if listed else len(part)  # type: ignore[arg-type]
+            digest = hashlib.sha256()
+            with archive.open(entry, "w") as target:
+                for block in _blocks(part):
+                    target.write(block)
+                    digest.update(block)
+                    bars.advance(task, len(block) / _BLOCK)
+            if listed and digest.hexdigest() != listed.sha256:
+                raise InputError(
+                    f"{part!s} is being changed while it is packed",
+                    fix="Wait until the run is done, and rerun the command.",
+                )
+
+
+def _blocks(part: Path | bytes) -> Iterator[bytes]:
+    if isinstance(part, bytes):
+        yield part
+        return
+    with part.open("rb") as source:
+        while block := source.read(_BLOCK):
+            yield block

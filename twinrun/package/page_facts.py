@@ -1,0 +1,114 @@
+"""What a package's pages say of a run: from its own files, as it was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twinrun.console import clock
+from twinrun.files import read_csv
+from twinrun.package.worktree import WorkTree
+
+
+def facts_of(
+    run: Path,
+    manifest: Mapping[str, Any],
+    tree: WorkTree,
+    faults: Sequence[str],
+    verdicts: Mapping[str, Path],
+) -> dict[str, Any]:
+    """What the pages are made from.
+
+    Args:
+        run: runs/<run>.
+        manifest: The content of its manifest.json.
+        tree: Of the source.
+        faults: From `faults_of`.
+        verdicts: Files with the verdicts of checks of this run, by name.
+    """
+    content, beside = manifest["content"], manifest["beside"]
+    settings = content["settings"]
+    return {
+        "competition": settings["competition"],
+        "data": settings["data"],
+        "run": run.resolve().name,
+        "seed": settings["run"]["seed"],
+        "threads": content["environment"]["threads"],
+        "commit": tree.commit,
+        "faults": list(faults),
+        "images": _counts(run),
+        "dropped": len(_read(run / "audit.json").get("policy", {}).get("dropped", [])),
+        "data_digest": content["data"],
+        "submission": content["submission"],
+        "blend": settings["blend"],
+        "blended": _read(run / "blend.json"),
+        "environment": content["environment"],
+        "hardware": beside["environment"],
+        "members": list(_members(run, manifest)),
+        "training": clock(sum(beside["seconds"]["members"].values())),
+        "command": clock(beside["seconds"]["command"]),
+        "verdicts": {
+            name: _read(verdicts[f"{name}.json"]) if f"{name}.json" in verdicts else None
+            for name in ("twins", "verify", "predictions")
+        },
+    }
+
+
+def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    content = manifest["content"]
+    weights = content["settings"]["blend"]["weights"]
+    fitted = _read(run / "blend.json").get("weights") or weights
+    for name, recipe in content["settings"]["members"].items():
+        if name not in content["members"]:
+            continue
+        scores = content["members"][name]["scores"]
+        seconds = manifest["beside"]["seconds"]["members"][name]
+        epochs = _epoch_seconds(run / "members" / name)
+        rest = seconds - sum(epochs)
+        yield {
+            "name": name,
+            "network": recipe["network"],
+            "image_size": recipe["image_size"],
+            "pretrained": recipe["pretrained"],
+            "epochs": len(epochs),
+            "valid_loss": f"{scores['valid_loss']:.4f}",
+            "accuracy": f"{scores['accuracy']:.3f}",
+            "weight": f"{fitted.get(name, 0.0) if fitted else 1.0:g}",
+            "seconds": clock(seconds),
+            "epoch_seconds": clock(sum(epochs)),
+            # Of a training that was resumed, only what its last process took is known.
+            "rest": clock(rest) if epochs and rest >= 0 else "",
+        }
+
+
+def _epoch_seconds(folder: Path) -> list[float]:
+    """The seconds of each epoch of a member, and of its folds, as history.csv has them."""
+    tables = [folder / "history.csv", *sorted(folder.glob("fold-*/history.csv"))]
+    return [
+        float(seconds)
+        for path in tables
+        if path.is_file()
+        for seconds in read_csv(path).get("seconds", ())
+    ]
+
+
+def _counts(run: Path) -> dict[str, int]:
+    """The images by part; empty when the index cannot be read, which is a fault of its own."""
+    import pandas as pd
+
+    try:
+        index = pd.read_parquet(run / "index.parquet", columns=["part"], use_threads=False)
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {str(part): int(count) for part, count in index["part"].value_counts().items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a JSON file of another part; empty when there is none or it is no table."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,103 @@
+"""Whether a run may be handed in: complete, untouched, and made by the source that is packed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from twinrun.data.index import data_digest
+from twinrun.errors import InputError, shorten
+from twinrun.files import sha256_file
+from twinrun.package.contents import is_safetensors
+from twinrun.package.worktree import WorkTree
+from twinrun.train.records import read_record
+
+
+def faults_of(run: Path, content: Mapping[str, Any], tree: WorkTree) -> list[str]:
+    """A line for each reason why a package of a run could not be trusted; empty when there is none.
+
+    Args:
+        run: runs/<run>.
+        content: The table `content` of its manifest.
+        tree: Of the source that goes into the package.
+
+    Raises:
+        InputError: A record is damaged.
+    """
+    faults = [*tree.faults]
+    if tree.code_digest() != content["code"]:
+        faults.append("the engine's code is not the code that the run was made with")
+    faults += _missing(content)
+    for name, member in content["members"].items():
+        faults += _member_faults(run, name, member["files"])
+    faults += _submission_faults(run, content["submission"])
+    faults += _index_faults(run, content["data"])
+    return faults
+
+
+def refuse_foreign_weights(weights: Mapping[str, Path]) -> None:
+    """Check that weights are in the format safetensors, by name; none is loaded.
+
+    Raises:
+        InputError: One is not: to read other formats may run code that is hidden in them.
+    """
+    foreign = [name for name, path in weights.items() if not is_safetensors(path)]
+    if foreign:
+        raise InputError(
+            "weights that are not in the format safetensors, and are not read:",
+            details=shorten(foreign),
+            fix="A file in another format may run code when it is read. Put the recorded weights "
+            "back, or train the member again.",
+        )
+
+
+def _missing(content: Mapping[str, Any]) -> Iterator[str]:
+    for name in content["settings"]["members"]:
+        if name not in content["members"]:
+            yield f"members/{name}: not complete"
+    if not content["submission"]:
+        yield "submission.csv: the run has not come to one"
+
+
+def _member_faults(run: Path, name: str, digests: Mapping[str, str]) -> Iterator[str]:
+    folder = run / "members" / name
+    records = {path.parent: read_record(path.parent) for path in folder.rglob("member.json")}
+    own = records.get(folder)
+    if own is None:
+        yield f"members/{name}/member.json: missing"
+    elif own["files"] != digests:
+        yield f"members/{name}/member.json: not what the manifest records"
+    expected = {folder / file: digest for file, digest in digests.items()}
+    for place, record in records.items():
+        files = record["files"] if record else {}
+        expected |= {place / file: digest for file, digest in files.items()}
+    for path, digest in sorted(expected.items()):
+        if not path.is_file():
+            yield f"{path.relative_to(run).as_posix()}: missing"
+        elif sha256_file(path) != digest:
+            yield (
+                f"{path.relative_to(run).as_posix()}: not the file that was written when the "
+                "member was trained"
+            )
+
+
+def _submission_faults(run: Path, digest: str | None) -> Iterator[str]:
+    path = run / "submission.csv"
+    if digest and not path.is_file():
+        yield "submission.csv: missing"
+    elif digest and sha256_file(path) != digest:
+        yield "submission.csv: not the one that the manifest records"
+
+
+def _index_faults(run: Path, digest: str) -> Iterator[str]:
+    import pandas as pd
+
+    try:
+        index = pd.read_parquet(run / "index.parquet", use_threads=False)
+        found = data_digest(index)
+    except (OSError, ValueError, KeyError):
+        yield "index.parquet: missing or damaged"
+        return
+    if found != digest:
+        yield "index.parquet: not of the data that the manifest records"

@@ -1,0 +1,176 @@
+"""A run before and after its trainings: index, pixels, audit; scores, manifest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+
+from twinrun.audit.audit import Audit, audit
+from twinrun.audit.validation_warnings import validation_warnings
+from twinrun.blend.held_out import held_out_tables, own_scores
+from twinrun.blend.submission import read_sample, refuse_other_images
+from twinrun.config.settings import Settings
+from twinrun.console import say
+from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.index import build_index, data_digest
+from twinrun.data.pixels import Pixels
+from twinrun.distributed.process_group import first_on_machine
+from twinrun.files import write_json
+from twinrun.locks import lock_record
+from twinrun.networks import timm_name
+from twinrun.repro.environment import set_up
+from twinrun.run_folder.manifest import manifest, recorded_blend
+from twinrun.train.records import member_identity, read_record, same_origin
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before its first member: settings, checked data, environment, folder.
+
+    The index is as the audit's policy leaves it.
+
+    Attributes:
+        mixed: Members that were trained in another environment belong to it all the same.
+    """
+
+    settings: Settings
+    folder: Path
+    index: pd.DataFrame
+    pixels: dict[int, Pixels]
+    sample_path: Path
+    environment: dict[str, Any]
+    data: str
+    audit: Audit
+    mixed: bool = False
+
+    @cached_property
+    def train(self) -> pd.DataFrame:
+        """The index's training rows."""
+        return self.index[self.index["part"] == "train"].reset_index(drop=True)
+
+    @cached_property
+    def _digests(self) -> dict[int, str]:
+        """Of the data with the pixels of a size: for 100,000 images each takes seconds."""
+        return {}
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """What decides the bits of a training, or of all trainings of a member with folds."""
+        size = self.settings.members[name.partition("/")[0]].cached_size
+        if size not in self._digests:
+            self._digests[size] = data_digest(self.index, self.pixels[size].column)
+        return member_identity(name, self.settings, self._digests[size], self.environment)
+
+    def member_folder(self, name: str) -> Path:
+        """The folder of a member or of one of its trainings."""
+        return self.folder / "members" / name
+
+
+def prepare(
+    settings: Settings, folder: Path, environment: dict[str, Any] | None = None
+) -> Prepared:
+    """Check the data, decode and audit it, set up the environment; only the cache is written to.
+
+    Args:
+        settings: Of the run.
+        folder: runs/<run>.
+        environment: From `set_up` on the machines that train, when this one does not.
+
+    Raises:
+        InputError: About timm's networks, the data, the sample submission, the cache or the device.
+        NegativeVerdict: The audit has found what the settings want no training on.
+    """
+    if any(timm_name(member.network) for member in settings.members.values()):
+        # timm takes seconds to import.
+        from twinrun.train.timm_backbones import refuse_unknown_bodies
+
+        refuse_unknown_bodies(settings.members)
+    index = build_index(settings)
+    sample_path = settings.data_folder / settings.data.sample_submission
+    sample = read_sample(sample_path, settings.classes, settings.submission.columns)
+    test = index[index["part"] == "test"]
+    refuse_other_images(sample, test["id"].tolist(), sample_path)
+    counts = index["part"].value_counts()
+    say(
+        f"[bold]data[/]      {counts['train']} training and {counts['test']} test images, "
+        f"{len(settings.classes)} classes"
+    )
+    sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
+    with first_on_machine():
+        pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+    audited = audit(with_pixels(index, pixels), pixels, settings)
+    audited.refuse()
+    for line in audited.in_short():
+        say(line)
+    environment = environment or set_up(
+        threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
+    )
+    decides = environment["decides"]
+    say(
+        f"[bold]device[/]    {decides.get('gpu', decides['device'])}, torch "
+        f"{decides['packages']['torch']}, threads {decides['threads']}, seed {settings.run.seed}"
+    )
+    return Prepared(
+        settings,
+        folder,
+        audited.index,
+        pixels,
+        sample_path,
+        environment,
+        data_digest(audited.index),
+        audited,
+    )
+
+
+def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
+    """Print what the members' validation cannot tell, once for all of them.
+
+    Raises:
+        InputError: Images cannot be dealt out to the folds.
+    """
+    for warning in validation_warnings(run.settings, run.train, names):
+        say(f"[yellow]warning[/]   {escape(warning)}")
+
+
+def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:
+    """Of each member that has folds their scores, by the settings' metric, as far as there are."""
+    found = {}
+    for name in names:
+        folds = [each.name for each in run.settings.trainings(name) if each.fold]
+        if folds:
+            tables = held_out_tables(run.folder, folds, run.settings.classes)
+            found[name] = list(own_scores(tables, run.settings.competition.metric).values())
+    return found
+
+
+def keep_record(run: Prepared, started: float) -> None:
+    """Write manifest.json for all that the run folder holds: members made from this, submission.
+
+    Args:
+        run: The run.
+        started: time.perf_counter() at the command's start.
+    """
+    with lock_record(run.folder):
+        members = {}
+        for name in run.settings.members:
+            record = read_record(run.member_folder(name))
+            own = run.identity(name)
+            if record is not None and same_origin(record["identity"], own, mixed=run.mixed):
+                members[name] = record
+        submission = run.folder / "submission.csv"
+        content = manifest(
+            run.settings,
+            run.data,
+            run.environment,
+            members,
+            submission=submission if submission.is_file() else None,
+            seconds=time.perf_counter() - started,
+            blend=recorded_blend(run.folder),
+        )
+        write_json(run.folder / "manifest.json", content)

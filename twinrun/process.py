@@ -1,0 +1,67 @@
+"""How a process of Twinrun is started: the environment variables that are read only then."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# With any of these OpenMP may give a loop fewer threads than torch asked for: fewer cores, a busy
+# machine or the limit itself would decide bits, and oneDNN's convolutions wait for the missing
+# thread for ever. They are read when libgomp is loaded, before anything here could overrule them.
+_FEWER_THREADS = ("OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS", "OMP_THREAD_LIMIT")
+
+# Read at a start, by OpenMP and by glibc; no bit depends on them.
+_QUICKER = {
+    "GOMP_SPINCOUNT": "2000",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+}
+
+
+def start_over_prepared() -> None:
+    """Start this process again with the environment variables that are read only at a start.
+
+    PYTHONHASHSEED becomes 0 unless it is a number already: whoever set it meant it. Twinrun's own
+    code never depends on the order of a set; a user's may.
+
+    GOMP_SPINCOUNT, unless it is set, becomes small. It changes no bit, but where another process
+    wants a core, OpenMP's threads otherwise wait for each other so busily that a step of a small
+    network can take ten times as long.
+
+    MALLOC_MMAP_MAX_ and MALLOC_TRIM_THRESHOLD_, unless they are set, let glibc keep the memory of
+    freed tensors. It changes no bit, but otherwise each large tensor is fetched from the system and
+    filled with zeros page by page, which takes a third of a training step.
+
+    Variables that let OpenMP start fewer threads than it is asked for are removed.
+    """
+    wanted = {**dict.fromkeys(_FEWER_THREADS), **process_variables()}
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        for name, value in wanted.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        arguments = [sys.executable, *sys.orig_argv[1:]]
+        sys.stdout.flush()
+        os.execv(sys.executable, arguments)  # noqa: S606  (there is no shell to want)
+
+
+def process_variables() -> dict[str, str]:
+    """The environment variables that a process of Twinrun is started with."""
+    wanted = {name: os.environ.get(name, quicker) for name, quicker in _QUICKER.items()}
+    hash_seed = os.environ.get("PYTHONHASHSEED", "random")
+    return wanted | {"PYTHONHASHSEED": "0" if hash_seed == "random" else hash_seed}
+
+
+def prepare_started() -> None:
+    """Prepare a process that was started with `process_variables`, before it imports torch."""
+    for name in _FEWER_THREADS:
+        os.environ.pop(name, None)
+
+
+def engine_environment() -> dict[str, str]:
+    """Variables for a process that must run this engine, also where it is not installed."""
+    package = str(Path(__file__).parents[1])
+    paths = [package, os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

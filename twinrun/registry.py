@@ -1,0 +1,120 @@
+"""A choice is an object in one table, and the table is what settings, help and messages ask."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+from twinrun.errors import InputError, nearest
+
+
+class Named(Protocol):
+    """What stands in a table."""
+
+    @property
+    def name(self) -> str:
+        """How settings, options and files name it."""
+
+
+E = TypeVar("E", bound=Named)
+
+
+class IncompleteEntry(TypeError):
+    """An entry lacks a part that some room would ask it for. Raised when it is added."""
+
+
+class Registry(Generic[E]):
+    """A table of what may be chosen, in the order in which it was added.
+
+    An entry carries everything that any room asks of it, so that to add one is one file. What a
+    whole entry is, its class says: each attribute that the class annotates must be there and, if it
+    is text, not be empty; each abstract method must be written. `add` refuses another.
+
+    Attributes:
+        kind: What an entry is called in messages: "metric".
+        setting: Where a user names one: "competition.metric", "--for".
+    """
+
+    def __init__(self, kind: str, entry_type: type[Any], *, setting: str = "") -> None:
+        self.kind = kind
+        self.setting = setting
+        self._type = entry_type
+        self._entries: dict[str, E] = {}
+
+    def add(self, entry: E) -> E:
+        """Put an entry at the table's end.
+
+        Returns:
+            The entry.
+
+        Raises:
+            IncompleteEntry: It lacks a part; the message names each part that is missing.
+            ValueError: There is one of its name.
+        """
+        missing = _missing_parts(entry, self._type)
+        if missing:
+            name = getattr(entry, "name", "") or type(entry).__name__
+            raise IncompleteEntry(f"{self.kind} {name!r} lacks: {', '.join(missing)}")
+        if entry.name in self._entries:
+            raise ValueError(f"there is a {self.kind} {entry.name!r} already")
+        self._entries[entry.name] = entry
+        return entry
+
+    def get(self, name: str) -> E:
+        """The entry of a name.
+
+        Raises:
+            InputError: There is none; the message names the one that was probably meant, and all.
+        """
+        if name in self._entries:
+            return self._entries[name]
+        raise InputError(self.unknown(name))
+
+    def unknown(self, name: str) -> str:
+        """What is told of a name that is not in the table."""
+        where = f"{self.setting}: " if self.setting else ""
+        guess = nearest(name, self._entries)
+        what = f"{where}there is no {self.kind} {name!r}" + (f"; {guess}" if guess else ".")
+        return f"{what} Known: {', '.join(self._entries)}."
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in the table's order."""
+        return list(self._entries)
+
+    @contextmanager
+    def including(self, entry: E) -> Iterator[E]:
+        """Within this context the table holds one entry more."""
+        self.add(entry)
+        try:
+            yield entry
+        finally:
+            del self._entries[entry.name]
+
+    def __iter__(self) -> Iterator[E]:
+        return iter(list(self._entries.values()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _missing_parts(entry: object, entry_type: type) -> list[str]:
+    """The attributes and methods of an entry's class that the entry does not have."""
+    missing = []
+    for base in reversed(entry_type.__mro__):
+        for part, annotation in inspect.get_annotations(base).items():
+            if part.startswith("_") or "ClassVar" in str(annotation):
+                continue
+            value = getattr(entry, part, None)
+            optional = "None" in str(annotation)
+            if value == "" or (value is None and not optional):
+                missing.append(part)
+    for part in sorted(getattr(entry_type, "__abstractmethods__", ())):
+        if getattr(getattr(entry, part, None), "__isabstractmethod__", not hasattr(entry, part)):
+            missing.append(part)
+    return missing

@@ -1,0 +1,112 @@
+"""A member for the report: where its numbers are, and its learning curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from twinrun.files import read_csv
+from twinrun.report.figures import learning_curves
+from twinrun.report.sourced_value import Shown, Source, read_source
+
+_COLUMNS = ("epoch", "phase", "train_loss", "valid_loss")
+
+
+@dataclass(frozen=True)
+class Course:
+    """How one training went: the loss in its last epoch, and the lowest one.
+
+    Attributes:
+        name: Of the fold; empty for a member that is trained once.
+    """
+
+    name: str
+    epochs: Shown
+    train_loss: Shown
+    valid_loss: Shown
+    lowest: Shown
+    lowest_epoch: Shown
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A member of the settings.
+
+    Attributes:
+        record: member.json; None where the member is not complete.
+        courses: Of its training, or of each of its folds, as far as they have come.
+        curves: An <svg>; None before the first epoch's end.
+    """
+
+    name: str
+    record: Source | None
+    courses: tuple[Course, ...]
+    curves: Markup | None
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether it is trained once for each fold."""
+        return any(course.name for course in self.courses)
+
+
+def portrait(run: Path, name: str, number: int) -> Portrait:
+    """Read a member's files.
+
+    Args:
+        run: runs/<run>.
+        name: The member's.
+        number: Which member of the page it is, for ids.
+
+    Raises:
+        InputError: A file is damaged.
+    """
+    folder = f"members/{name}"
+    record = read_source(run, f"{folder}/member.json")
+    folds = sorted(
+        (path.parent.name for path in (run / folder).glob("fold-*/history.csv")),
+        key=lambda fold: (len(fold), fold),
+    )
+    places = {fold: f"{folder}/{fold}/history.csv" for fold in folds}
+    places = places or {"": f"{folder}/history.csv"}
+    tables = {
+        fold: read_csv(run / place, text=("phase",))
+        for fold, place in places.items()
+        if (run / place).is_file()
+    }
+    tables = {
+        fold: table
+        for fold, table in tables.items()
+        if len(table) and set(_COLUMNS) <= set(table.columns)
+    }
+    courses = tuple(_course(fold, places[fold], table) for fold, table in tables.items())
+    curves = None
+    if courses:
+        title = f"Learning curves of {name}. " + " ".join(_told(course) for course in courses)
+        curves = learning_curves(f"curves-{number}", title, list(tables.values()))
+    return Portrait(name, record, courses, curves)
+
+
+def _course(fold: str, place: str, table: pd.DataFrame) -> Course:
+    source = Source(place, table.to_dict("records"))
+    last = len(table) - 1
+    losses = table["valid_loss"]
+    lowest = int(losses.argmin()) if losses.notna().any() else last
+    return Course(
+        name=fold,
+        epochs=source.show(last, "epoch", form="d"),
+        train_loss=source.show(last, "train_loss", form=".4f"),
+        valid_loss=source.show(last, "valid_loss", form=".4f"),
+        lowest=source.show(lowest, "valid_loss", form=".4f"),
+        lowest_epoch=source.show(lowest, "epoch", form="d"),
+    )
+
+
+def _told(course: Course) -> str:
+    return (
+        f"{course.name + ': ' if course.name else ''}After epoch {course.epochs} the training loss "
+        f"is {course.train_loss}, the validation loss {course.valid_loss}; its lowest value is "
+        f"{course.lowest}, in epoch {course.lowest_epoch}."
+    )

@@ -1,0 +1,193 @@
+"""What the last twins and the last verification said, and whether it was about this run's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from twinrun.errors import shorten
+from twinrun.report.sourced_value import Shown, Source, read_source
+
+State = Literal["same", "differ", "other"]
+
+# Of a digest, as much as a reader compares at a glance.
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file of a member, before and after: digests, and in words whether they agree."""
+
+    member: str
+    file: str
+    first: Shown
+    second: Shown
+    same: bool
+    difference: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A check's answer.
+
+    Attributes:
+        title: Which check.
+        state: "same" bits, bits that "differ", or of an "other" training than this run's.
+        text: The answer in words.
+        details: More of it, a sentence each.
+        rows: What was compared.
+        trained: Whether the check trained, and did not only predict.
+    """
+
+    title: str
+    state: State
+    text: str
+    details: tuple[str, ...]
+    rows: tuple[Row, ...]
+    trained: bool = True
+
+
+def read_verdicts(run: Path, files: Mapping[str, Mapping[str, str]]) -> list[Verdict]:
+    """The verdicts that lie beside a run: of `twins`, `verify` and `verify --predict-only`.
+
+    A check is about this run when the files that it started from have the digests that the run's
+    manifest records.
+
+    Args:
+        run: runs/<run>.
+        files: By member, the digest of each file, as the manifest has them.
+
+    Raises:
+        InputError: A verdict is damaged.
+    """
+    run = run.resolve()
+    places = (
+        ("../twins/twins.json", _twins),
+        (f"../verify/{run.name}/verify.json", _verify),
+        (f"../verify/{run.name}/predictions.json", _predictions),
+    )
+    found = ((told, read_source(run, place)) for place, told in places)
+    return [told(source, files) for told, source in found if source is not None]
+
+
+def _twins(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
+    rows = _rows(source)
+    content = source.content
+    state = _state(rows, files, same=content["same"] and content["control_differs"])
+    names = ", ".join(shorten(_members(rows), 12))
+    done = ", ".join(content["hostilities"]) or "none"
+    if state == "other":
+        text = (
+            f"The last twins ({names}) were not trained as this run was: other bits to begin with."
+        )
+    elif not content["same"]:
+        text = f"Trained twice, {names} came out with other bits."
+    elif not content["control_differs"]:
+        text = "Another seed gave the same bits: this check cannot see a difference."
+    else:
+        text = f"Trained twice, {names} came out with the same bits, which are this run's."
+    control = "other" if content["control_differs"] else "the same"
+    return Verdict(
+        title="Twins",
+        state=state,
+        text=text,
+        details=(
+            f"Hostile conditions of the second training: {done}.",
+            f"Control: another seed gives {control} bits.",
+        ),
+        rows=rows,
+    )
+
+
+def _verify(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
+    rows = _rows(source)
+    state = _state(rows, files, same=source.content["same"])
+    names = ", ".join(shorten(_members(rows), 12))
+    changed = ", ".join(shorten(_members(row for row in rows if not row.same), 12))
+    text = {
+        "same": f"Trained again from the manifest, {names} came out with the same bits.",
+        "differ": f"Trained again from the manifest, {changed} came out with other bits."
+        if changed
+        else "Trained again from the manifest, every member came out with the same bits, but not "
+        "the blend.",
+        "other": "The last verification was of other files than this run's.",
+    }[state]
+    return Verdict("Verification", state, text, _blend_and_submission(source), rows)
+
+
+def _predictions(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
+    rows = _rows(source)
+    state = _state(rows, files, same=source.content["same"])
+    names = ", ".join(shorten(_members(rows), 12))
+    text = {
+        "same": f"Predicted again from the recorded weights, {names} gave the same bits.",
+        "differ": "Predicted again from the recorded weights, the run gave other bits.",
+        "other": "The last verification of predictions was of other files than this run's.",
+    }[state]
+    return Verdict(
+        "Verification of the predictions",
+        state,
+        text,
+        _blend_and_submission(source),
+        rows,
+        trained=False,
+    )
+
+
+def _blend_and_submission(source: Source) -> tuple[str, ...]:
+    told = {
+        True: "The submission came out with the same bits.",
+        False: "The submission came out with other bits.",
+        None: "The submission was not made again: there was none, or not all members were.",
+    }
+    blend = {
+        True: "The blend has the recorded weights again.",
+        False: "The blend came out with other weights than the recorded ones.",
+    }
+    fitted = source.at("blend")
+    return ((blend[fitted],) if fitted is not None else ()) + (told[source.at("submission")],)
+
+
+def _rows(source: Source) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            member=row["member"],
+            file=row["file"],
+            first=source.show("comparisons", number, "first", form=_start),
+            second=source.show("comparisons", number, "second", form=_start),
+            same=row["first"] == row["second"],
+            difference=row["difference"],
+        )
+        for number, row in enumerate(source.content["comparisons"])
+    )
+
+
+def _start(digest: str) -> str:
+    return digest[:_DIGITS]
+
+
+def _members(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row.member for row in rows))
+
+
+def _state(rows: tuple[Row, ...], files: Mapping[str, Mapping[str, str]], *, same: bool) -> State:
+    own = all(row.first.value == files.get(row.member, {}).get(row.file) for row in rows)
+    if not rows or not own:
+        return "other"
+    return "same" if same else "differ"
+
+
+def overall(verdicts: Iterable[Verdict]) -> tuple[State | Literal["none"], list[str]]:
+    """The verdicts in one, and whose bits it is about; "none": nothing has checked this run.
+
+    Those of members that differ, none of them where it is only the blend, or of members that are
+    the same. That predictions come out again is not that a training does.
+    """
+    own = [each for each in verdicts if each.state != "other" and each.trained]
+    if any(each.state == "differ" for each in own):
+        return "differ", _members(row for each in own for row in each.rows if not row.same)
+    if own:
+        return "same", _members(row for each in own for row in each.rows)
+    return "none", []

@@ -1,0 +1,168 @@
+"""Threads, flags, devices and versions: set before anything is drawn, and written down."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+# Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
+_CUBLAS_WORKSPACE = ":4096:8"
+
+_PACKAGES = (
+    "fastai",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "timm",
+    "torch",
+    "torchvision",
+)
+
+# Which kernels compute, and how exactly. Not here: OMP_NUM_THREADS, MKL_NUM_THREADS, MKL_DYNAMIC
+# and their like, which torch.set_num_threads overrules.
+_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_CPU_ISA_HINTS",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_CPU_ISA_HINTS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENCV_CPU_DISABLE",
+)
+_CUDA_VARIABLES = (
+    "CUBLASLT_WORKSPACE_SIZE",
+    "CUBLAS_EMULATE_SINGLE_PRECISION",
+    "CUDNN_ERRATA_JSON_FILE",
+    "DISABLE_ADDMM_CUDA_LT",
+    "NVIDIA_TF32_OVERRIDE",
+    "PYTORCH_TUNABLEOP_ENABLED",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "TORCH_CUDNN_USE_HEURISTIC_MODE_B",
+    "TORCH_CUDNN_V8_API_DISABLED",
+)
+
+_CODE = Path(__file__).parents[1]
+
+
+def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str, Any]:
+    """Make torch deterministic in this process and describe what it runs on.
+
+    Args:
+        threads: Threads of torch's operators, however many cores there are. On a CPU, another
+            count gives other bits.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+        workers: Loader processes, for the record.
+
+    Returns:
+        JSON values in two tables. `decides`: what decides bits. `beside`: what cannot.
+
+    Raises:
+        InputError: CUDA was asked for and there is none.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_WORKSPACE)
+    from importlib.metadata import distribution
+
+    import torch
+
+    from twinrun.errors import InputError
+    from twinrun.repro.ranks import current_rank, deciding
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "run.device is 'cuda', but torch sees no CUDA device",
+            fix="Set run.device to 'auto' or 'cpu', or fix the driver.",
+        )
+    use_cuda = device != "cpu" and torch.cuda.is_available()
+    if use_cuda and (ranks := current_rank()).count > 1:
+        if ranks.local >= torch.cuda.device_count():
+            raise InputError(
+                f"rank {ranks.rank} is number {ranks.local + 1} on its machine, which has "
+                f"{torch.cuda.device_count()} CUDA devices",
+                fix="Start at most as many ranks on a machine as it has GPUs.",
+            )
+        torch.cuda.set_device(ranks.local)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True)
+    # Else each new tensor is filled before it is written: a twentieth of a step, and a read of
+    # memory that nothing was written to would be hidden from the twins.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    _pin_precision()
+    capabilities = torch.cpu.get_capabilities()
+    names = (*_VARIABLES, *_CUDA_VARIABLES) if use_cuda else _VARIABLES
+    decides: dict[str, Any] = {
+        "device": "cuda" if use_cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "cpu_features": sorted(name for name, value in capabilities.items() if value is True),
+        "variables": {name: os.environ[name] for name in names if os.environ.get(name)},
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: distribution(name).version for name in _PACKAGES},
+        "cublas_workspace": os.environ["CUBLAS_WORKSPACE_CONFIG"] if use_cuda else None,
+    }
+    if use_cuda:
+        gpu = torch.cuda.get_device_properties()
+        decides |= {
+            "gpu": gpu.name,
+            "compute_capability": f"{gpu.major}.{gpu.minor}",
+            "multiprocessors": gpu.multi_processor_count,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        }
+    decides |= deciding(cuda=use_cuda)
+    beside = {
+        "code": code_digest(),
+        "hash_seed": os.environ.get("PYTHONHASHSEED", "random"),
+        "processor": platform.processor(),
+        "cores": os.cpu_count(),
+        "workers": workers,
+        "platform": platform.platform(),
+    }
+    if use_cuda and (driver := _driver()):
+        beside["driver"] = driver
+    return {"decides": decides, "beside": beside}
+
+
+def code_digest() -> str:
+    """SHA-256 over the names and digests of the engine's Python files."""
+    from twinrun.files import sha256_file, sha256_json
+
+    files = sorted(_CODE.rglob("*.py"))
+    return sha256_json([[path.relative_to(_CODE).as_posix(), sha256_file(path)] for path in files])
+
+
+def _pin_precision() -> None:
+    """Fix what torch computes float32 with: its own defaults, whatever was set before.
+
+    That is float32 itself, and TF32 for convolutions and recurrent layers on a GPU that has it.
+    """
+    import torch
+
+    # Not matmul.fp32_precision: only this call sets torch's older flag for the same thing as well,
+    # and torch raises an error where the two differ.
+    torch.set_float32_matmul_precision("highest")
+    for backend, precision in ((torch.backends.cudnn, "tf32"), (torch.backends.mkldnn, "ieee")):
+        for operation in (backend.conv, backend.rnn):
+            operation.fp32_precision = precision
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, None where it cannot be told."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.partition("\n")[0].strip() or None

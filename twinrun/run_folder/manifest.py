@@ -1,0 +1,185 @@
+"""manifest.json: what a run was made from, on what, and what came out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError
+from twinrun.files import sha256_file
+from twinrun.repro.environment import code_digest
+
+# How a run is carried out; no bit depends on it.
+_NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds", "cache", "tracking"}
+
+# Of a run's folder: the blend that its submission is.
+BLEND = "blend.json"
+
+_CODE = Path(__file__).parents[1]
+
+
+def manifest(
+    settings: Settings,
+    data: str,
+    environment: dict[str, Any],
+    members: dict[str, dict[str, Any]],
+    *,
+    submission: Path | None,
+    seconds: float,
+    blend: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The content of manifest.json, as JSON values in two tables.
+
+    `content` is the same in every run with the same bits: settings, digests of data, code and
+    results, and the part of the environment that decides bits, of a member that was trained in
+    another one also of that. `beside` is not compared: clock, durations in seconds, paths, host,
+    which member ran on which node of a cluster.
+
+    Args:
+        settings: Of the run.
+        data: From `data_digest`.
+        environment: From `set_up`.
+        members: The content of member.json by name.
+        submission: The submission, None when there is none yet.
+        seconds: Wall time of the command that writes the manifest.
+        blend: From `recorded_blend`.
+    """
+    return {
+        "content": {
+            "settings": settings.model_dump(
+                mode="json", exclude={"run": _NOT_COMPARED, "data": {"folder"}, "cluster": True}
+            ),
+            "data": data,
+            "code": code_digest(),
+            "environment": environment["decides"],
+            "members": {
+                name: {
+                    "files": record["files"],
+                    "scores": record["scores"],
+                    **_other_environment(record, environment["decides"]),
+                }
+                for name, record in members.items()
+            },
+            "submission": sha256_file(submission) if submission else None,
+            "blend": blend,
+        },
+        "beside": {
+            "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": {
+                "command": round(seconds, 3),
+                "members": {name: record["seconds"] for name, record in members.items()},
+            },
+            "nodes": {name: record["node"] for name, record in members.items() if "node" in record},
+            "data_folder": str(settings.data_folder),
+            "config": str(settings.config),
+            "cache": settings.run.cache,
+            "commit": _commit(),
+            "environment": environment["beside"],
+        },
+    }
+
+
+def _other_environment(record: dict[str, Any], decides: dict[str, Any]) -> dict[str, Any]:
+    """What a member, or by fold some of its folds, was trained in, where the run says otherwise."""
+    own = record["identity"]["environment"]
+    found = {} if own == decides else {"environment": own}
+    return found | ({"environments": record["environments"]} if "environments" in record else {})
+
+
+def recorded_blend(run: Path) -> dict[str, Any] | None:
+    """What decides a run's submission besides its members' predictions, as blend.json says it.
+
+    Returns:
+        Method, weights by member, temperature, and the number of images that they were judged on;
+        None where no submission was blended.
+
+    Raises:
+        InputError: blend.json is damaged.
+    """
+    path = run / BLEND
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: content[name] for name in ("method", "weights", "temperature", "images")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: {error}", fix="Make it again with twinrun blend."
+        ) from None
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The content of a run's manifest.json.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    path = run / "manifest.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(
+            f"{run} is not a run: it has no manifest.json",
+            fix="Name the folder of a run, such as runs/full.",
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    return content
+
+
+def recorded_settings(run: Path, data: Path | None) -> Settings:
+    """The settings that a run was made with.
+
+    Args:
+        run: runs/<run>.
+        data: The data folder; None for the one that is recorded.
+
+    Raises:
+        InputError: As `read_manifest`, or an older version wrote other settings.
+    """
+    recorded = read_manifest(run)
+    content, beside = recorded["content"], recorded["beside"]
+    settings = dict(content["settings"])
+    folder = data.absolute() if data else Path(beside["data_folder"])
+    # Before there was an audit, copies were left alone.
+    settings["data"] = {"duplicates": "keep"} | settings["data"] | {"folder": str(folder)}
+    # Where there is no GPU now, "auto" lets the difference be told instead of refused.
+    device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
+    # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
+    cache = Path(beside["config"]).parent / (beside.get("cache") or "?")
+    if not cache.is_dir():
+        cache = run.absolute().parent / "cache"
+    settings["run"] = settings["run"] | {"device": device, "cache": str(cache)}
+    try:
+        return Settings.model_validate(settings | {"config": Path(beside["config"])})
+    except ValidationError as error:
+        raise InputError(
+            f"{run / 'manifest.json'}: settings of another version: {error}",
+            fix="Use the version that made the run; its commit is in that file.",
+        ) from None
+
+
+def _commit() -> str | None:
+    """The commit of the work tree, with "+changes" when it is not clean; None outside git."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(_CODE), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,81 @@
+"""A data folder read once: its listing, its tables, and what the user named in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twinrun.errors import InputError, nearest
+from twinrun.scaffold.folders import Folder, data_root, scan
+from twinrun.scaffold.tables import CsvTable, csv_paths, read_table, sample_paths
+
+
+@dataclass
+class DataFolder:
+    """A data folder, its tables, and the user's choices where it leaves several.
+
+    Attributes:
+        given: The folder that the user named; `root` is the one in it that holds the data.
+        unreadable: What is wrong with the CSV files that could not be read, by path.
+        samples: The paths of the files that may be the sample submission.
+    """
+
+    given: Path
+    sample: str | None = None
+    labels: str | None = None
+    root: Path = field(init=False)
+    listing: Folder = field(init=False)
+    tables: dict[str, CsvTable] = field(default_factory=dict)
+    unreadable: dict[str, InputError] = field(default_factory=dict)
+    samples: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root = data_root(self.given)
+        self.listing = scan(self.root)
+        paths = csv_paths(self.listing)
+        self.sample, self.labels = self._inside(self.sample), self._inside(self.labels)
+        for path in dict.fromkeys([*paths, *filter(None, (self.sample, self.labels))]):
+            try:
+                self.tables[path] = read_table(self.root, path)
+            except InputError as error:
+                self.unreadable[path] = error
+        self.samples = [self.sample] if self.sample else sample_paths(paths)
+
+    def _inside(self, path: str | None) -> str | None:
+        """A path that the user named, relative to the folder that holds the data."""
+        if path is None:
+            return None
+        for base in (self.root, self.given):
+            there, root = (base / path).absolute(), self.root.absolute()
+            if there.exists() and there.is_relative_to(root):
+                return there.relative_to(root).as_posix()
+        return path
+
+    def folder(self, path: str, option: str) -> Folder:
+        """The folder that the user named with an option.
+
+        Raises:
+            InputError: It is not below the data folder.
+        """
+        folders = {folder.path: folder for folder in self.listing.walk() if folder.path}
+        found = folders.get(self._inside(path) or "")
+        if found is None:
+            raise InputError(
+                f"{option} {path}: no such folder in {self.root}. "
+                f"{nearest(path, folders)}".rstrip(),
+                fix="Name a folder below it, as a relative path.",
+            )
+        return found
+
+
+def all_of(folder: Path, problems: Sequence[InputError]) -> InputError:
+    """One error that says all of them."""
+    if len(problems) == 1:
+        return problems[0]
+    lines: list[str] = []
+    for problem in problems:
+        lines.append(problem.what)
+        lines += [f"  {line}" for detail in problem.details for line in detail.splitlines()]
+        lines += [f"  {line}" for line in problem.fix.splitlines()]
+    return InputError(f"{folder}: {len(problems)} things to fix:", details=lines)

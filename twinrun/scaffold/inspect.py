@@ -1,0 +1,227 @@
+"""What a data folder says about its competition: the answers to a new project's questions."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from twinrun.data.decoding import UNREADABLE
+from twinrun.errors import InputError, shorten
+from twinrun.names import one_spelling
+from twinrun.scaffold.checks import (
+    agreed_ids,
+    refuse_classes,
+    refuse_mixed,
+    refuse_shared_ids,
+)
+from twinrun.scaffold.data_folder import DataFolder, all_of
+from twinrun.scaffold.labels import TrainingImages, choose_training
+from twinrun.scaffold.notes import notes_on
+from twinrun.scaffold.sample import (
+    Asked,
+    Columns,
+    choose_asked,
+    refuse_strangers,
+    what_is_asked,
+)
+from twinrun.scaffold.tables import Ids
+
+# So many images are opened to see how large they are.
+LOOKED_AT = 200
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A data folder, in the words of competition.toml; paths are relative to `folder`.
+
+    Attributes:
+        folder: The folder that holds the data: the one that was named, or the one in it that an
+            archive put everything into.
+        layout: As data.layout.
+        train, test: The folders of images.
+        classes: In the sample submission's order where its columns are the classes; otherwise
+            sorted, by number if all are whole numbers. Of a single probability, the class that its
+            column is named after comes last.
+        labels: The table of labels, or None for class folders.
+        id_column: The table's column of ids, or the sample submission's for class folders.
+        label_column: The table's column of labels; for class folders the sample submission's only
+            column, or "label".
+        ids: Whether ids are file names without ("stem") or with ("name") extension.
+        sample_submission: The file.
+        columns: What the sample asks for: a probability per class ("classes"), a class's name
+            ("label") or a single probability ("probability").
+        train_images, test_images: How many there are.
+        counts: Training images of each class, in the order of `classes`.
+        width, height: Medians in pixels, as the files' headers say, not turned upright.
+        smallest, largest: The smallest and the largest side, in pixels.
+        image_size: A side to train at, in pixels: a multiple of 32 that is at most 224 and not
+            above the median shorter side, but at least 32.
+        notes: What a user should know, a line each.
+        questions: What the folder leaves open, a phrase each; not what no folder shows, such as the
+            competition's name or its metric.
+    """
+
+    folder: Path
+    layout: Literal["folders", "table"]
+    train: str
+    test: str
+    classes: list[str]
+    labels: str | None
+    id_column: str
+    label_column: str
+    ids: Ids
+    sample_submission: str
+    columns: Columns
+    train_images: int
+    test_images: int
+    counts: dict[str, int]
+    width: int
+    height: int
+    smallest: int
+    largest: int
+    image_size: int
+    notes: list[str]
+    questions: list[str]
+
+
+def inspect(
+    folder: Path,
+    *,
+    train: str | None = None,
+    test: str | None = None,
+    labels: str | None = None,
+    sample: str | None = None,
+    label_column: str | None = None,
+) -> Findings:
+    """Look at a data folder: names first, and content where names leave several possibilities.
+
+    Of at most 200 images the header is read; none is decoded.
+
+    Args:
+        folder: The data folder.
+        train: The folder of training images, relative to the data folder, where several may be it.
+        test: The folder of test images, likewise.
+        labels: The table of labels, likewise; it is used even where there are class folders.
+        sample: The sample submission, likewise.
+        label_column: The table's column of labels, where several may be it.
+
+    Raises:
+        InputError: The engine could not train on this, or what is meant cannot be decided; all of
+            it in one message, with what to do about each.
+    """
+    data = DataFolder(folder, sample, labels)
+    problems: list[InputError] = []
+    questions: list[str] = []
+    asked, training = Asked(None, None), None
+    try:
+        asked = choose_asked(data, test, problems)
+    except InputError as problem:
+        problems.append(problem)
+    try:
+        training = choose_training(data, asked.columns, train, label_column)
+    except InputError as problem:
+        problems.append(problem)
+    if problems or training is None or asked.sample is None or asked.test is None:
+        raise all_of(data.root, problems)
+    table, images = asked.sample, asked.test
+    refuse_mixed(data, training, table, images)
+
+    counts, paths = training.counts(), training.images()
+    classes = _in_order(list(counts), asked.columns)
+    ids: Ids = "stem"
+    columns: Columns = "classes"
+    sides: list[tuple[int, int]] = []
+    broken: list[str] = []
+    try:
+        refuse_classes(data, training, classes)
+        columns = what_is_asked(data, table, classes, questions)
+    except InputError as problem:
+        problems.append(problem)
+    try:
+        refuse_strangers(data, table, images)
+        ids = agreed_ids(data, training, table, images)
+        refuse_shared_ids(data, training, images, ids)
+    except InputError as problem:
+        problems.append(problem)
+    try:
+        sides, broken = _sizes(data.root, paths)
+    except InputError as problem:
+        problems.append(problem)
+    if problems:
+        raise all_of(data.root, problems)
+
+    notes = notes_on(data, training, table, images, ids)
+    if broken:
+        notes.insert(
+            0,
+            f"of {len(sides) + len(broken)} images looked at {len(broken)} cannot be read: "
+            f"{', '.join(shorten(broken, 3))}; a run refuses this until it is fixed",
+        )
+    shorter = int(statistics.median(min(size) for size in sides))
+    return Findings(
+        folder=data.root,
+        layout=training.layout,
+        train=training.folder.path,
+        test=images.path,
+        classes=classes,
+        labels=training.table.path if training.table else None,
+        id_column=training.id_column or table.columns[0],
+        label_column=_label_column(training, asked),
+        ids=ids,
+        sample_submission=table.path,
+        columns=columns,
+        train_images=len(paths),
+        test_images=len(images.images),
+        counts={name: counts[name] for name in classes},
+        width=int(statistics.median(width for width, _ in sides)),
+        height=int(statistics.median(height for _, height in sides)),
+        smallest=min(min(size) for size in sides),
+        largest=max(max(size) for size in sides),
+        image_size=max(32, min(224, shorter // 32 * 32)),
+        notes=notes,
+        questions=questions,
+    )
+
+
+def _label_column(training: TrainingImages, asked: Asked) -> str:
+    if training.table is None and len(asked.columns) == 1:
+        return asked.columns[0]
+    return training.label_column
+
+
+def _in_order(classes: list[str], asked: Sequence[str]) -> list[str]:
+    columns = [one_spelling(name) for name in asked]
+    if len(columns) > 1 and sorted(columns) == sorted(classes):
+        return columns
+    try:
+        ordered = sorted(classes, key=lambda name: (int(name), name))
+    except ValueError:
+        ordered = sorted(classes)
+    if len(columns) == 1 and len(ordered) == 2:
+        ordered.sort(key=lambda name: name.lower() == columns[0].lower())
+    return ordered
+
+
+def _sizes(root: Path, images: Sequence[str]) -> tuple[list[tuple[int, int]], list[str]]:
+    """(width, height) in pixels of evenly spaced images, and the paths of the unreadable ones."""
+    some = min(LOOKED_AT, len(images))
+    sizes: list[tuple[int, int]] = []
+    broken: list[str] = []
+    for path in (images[number * len(images) // some] for number in range(some)):
+        try:
+            with Image.open(root / path) as file:
+                sizes.append(file.size)
+        except UNREADABLE:
+            broken.append(path)
+    if not sizes:
+        raise InputError(
+            f"{root}: none of the {some} training images looked at can be read",
+            details=shorten(broken),
+            fix="Fetch these files again.",
+        )
+    return sizes, broken

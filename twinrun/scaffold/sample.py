@@ -1,0 +1,211 @@
+"""What the host asks for: the sample submission, and the test images that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from twinrun.errors import InputError, nearest, shorten
+from twinrun.names import one_spelling
+from twinrun.scaffold.data_folder import DataFolder
+from twinrun.scaffold.folders import Folder
+from twinrun.scaffold.tables import CsvTable, Names, match_values, why_none_match
+
+Columns = Literal["classes", "label", "probability"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The sample submission and the folder of test images, or None where one is not there."""
+
+    sample: CsvTable | None
+    test: Folder | None
+
+    @property
+    def columns(self) -> list[str]:
+        """The sample's columns after its ids."""
+        return self.sample.columns[1:] if self.sample else []
+
+
+def choose_asked(data: DataFolder, test: str | None, problems: list[InputError]) -> Asked:
+    """Find the sample submission and the test images; add to `problems` what stands in the way.
+
+    Args:
+        data: The data folder.
+        test: The folder that the user named.
+        problems: Gets an error for each thing that is missing or unclear.
+    """
+    samples = _samples(data, problems)
+    tests = _tests(data, samples, test, problems)
+    pairs = [(sample, folder) for sample in samples for folder in tests if _fits(sample, folder)]
+    fitting = {sample.path for sample, _ in pairs} or {sample.path for sample in samples}
+    there = {folder.path for _, folder in pairs} or {folder.path for folder in tests}
+    if len(there) > 1:
+        problems.append(_unclear(data, "the test images", [f"{path}/" for path in there], "--test"))
+    if len(fitting) > 1:
+        problems.append(_unclear(data, "the sample submission", list(fitting), "--sample"))
+    return Asked(
+        next((sample for sample in samples if {sample.path} == fitting), None),
+        next((folder for folder in tests if {folder.path} == there), None),
+    )
+
+
+def _unclear(data: DataFolder, what: str, names: Sequence[str], option: str) -> InputError:
+    return InputError(
+        f"{data.root}: {what} may be {' or '.join(sorted(names))}", fix=f"Name it with {option}."
+    )
+
+
+def _samples(data: DataFolder, problems: list[InputError]) -> list[CsvTable]:
+    problems += [data.unreadable[path] for path in data.samples if path in data.unreadable]
+    samples: list[CsvTable] = []
+    for path in data.samples:
+        table = data.tables.get(path)
+        # A second download of one file is no second candidate.
+        if table and not any(table.frame.equals(other.frame) for other in samples):
+            samples.append(table)
+    if not data.samples:
+        others = list(data.tables)
+        problems.append(
+            InputError(
+                f"no sample submission in {data.root}; its CSV files: "
+                f"{', '.join(shorten(others)) or 'none'}",
+                fix="Put the host's sample_submission.csv there, or name the file with --sample.",
+            )
+        )
+    return samples
+
+
+def _tests(
+    data: DataFolder, samples: Sequence[CsvTable], test: str | None, problems: list[InputError]
+) -> list[Folder]:
+    if test is not None:
+        candidates = [data.folder(test, "--test")]
+    else:
+        candidates = list(data.listing.named("test")) or [
+            folder
+            for folder in data.listing.walk()
+            if folder.path and any(_fits(sample, folder) for sample in samples)
+        ]
+    if not candidates:
+        problems.append(
+            InputError(
+                f"no folder of test images in {data.root}",
+                fix="Put them into a folder test/ there, or name the folder with --test.",
+            )
+        )
+    filled = [folder.unwrapped() for folder in candidates if folder.total]
+    tests = [folder for folder in filled if folder.images]
+    if candidates and not filled:
+        places = ", ".join(str(data.root / folder.path) for folder in candidates)
+        problems.append(
+            InputError(f"no image in the test folder {places}", fix="Put the test images there.")
+        )
+    elif filled and not tests:
+        places = ", ".join(str(data.root / folder.path) for folder in filled)
+        problems.append(
+            InputError(
+                f"the images of the test folder {places} stand in folders below it",
+                fix="Move them into the test folder itself, or name their folder with --test.",
+            )
+        )
+    return tests
+
+
+def _fits(sample: CsvTable, folder: Folder) -> bool:
+    """Whether half of the sample's ids are images of this folder, or half of its images asked."""
+    found = match_values(sample.ids, Names.of(folder.images))[1]
+    return found > 0 and 2 * found >= min(len(sample.ids), len(folder.images))
+
+
+def refuse_strangers(data: DataFolder, sample: CsvTable, test: Folder) -> None:
+    """Raise InputError when no id of the sample is a test image's."""
+    ids, names = sample.ids, Names.of(test.images)
+    if match_values(ids, names)[1]:
+        return
+    raise InputError(
+        f"{data.root / sample.path}: none of its {len(ids):,} ids is an image of "
+        f"{data.root / test.path} (an id: {min(ids, default='')!r}, an image: {test.images[0]!r})",
+        fix=why_none_match(ids, names)
+        or "Name the right file with --sample, or the right folder with --test.",
+    )
+
+
+def what_is_asked(
+    data: DataFolder, sample: CsvTable, classes: Sequence[str], questions: list[str]
+) -> Columns:
+    """What the sample submission's columns hold.
+
+    Args:
+        data: The data folder.
+        sample: The sample submission.
+        classes: The classes of the training images.
+        questions: Gets what the sample leaves open.
+
+    Returns:
+        "classes" for a column per class; of a single column, "label" for a class's name, and
+        "probability" for a number between two classes.
+
+    Raises:
+        InputError: Its columns are neither the classes nor a single one.
+    """
+    where = data.root / sample.path
+    columns = sample.columns[1:]
+    if not columns:
+        raise InputError(
+            f"{where} has no column but {sample.columns[0]!r}",
+            fix="Fetch the host's file again, or name another with --sample.",
+        )
+    if len(columns) > 1:
+        _refuse_other_classes(str(where), [one_spelling(name) for name in columns], classes)
+        return "classes"
+    column = columns[0]
+    values = {one_spelling(value) for value in sample.values(column)}
+    two = len(classes) == 2
+    named = two and one_spelling(column).lower() in (name.lower() for name in classes)
+    no_classes = not values or not values <= set(classes)
+    if two and no_classes and _are_numbers(values) and (values or named):
+        if not named:
+            questions.append(
+                f"which class's probability column {column!r} of {sample.path} asks for: taken as "
+                f"that of {classes[-1]!r}, the last class"
+            )
+        return "probability"
+    if no_classes:
+        questions.append(
+            f"whether column {column!r} of {sample.path} asks for a class's name, as it is taken: "
+            f"its values are no classes ({', '.join(shorten(sorted(values), 3)) or 'empty'})"
+        )
+    elif two and _are_numbers(values):
+        questions.append(
+            f"whether column {column!r} of {sample.path} asks for a class, as it is taken, or for "
+            f"a probability: its values ({', '.join(sorted(values))}) may be either"
+        )
+    return "label"
+
+
+def _are_numbers(values: set[str]) -> bool:
+    try:
+        return all(0 <= float(value) <= 1 for value in values)
+    except ValueError:
+        return False
+
+
+def _refuse_other_classes(where: str, columns: Sequence[str], classes: Sequence[str]) -> None:
+    problems = [
+        f"{name}: a class of the training images without a column, {nearest(name, columns)}"
+        for name in classes
+        if name not in columns
+    ]
+    problems += [
+        f"{name}: a column, but no such class of training images, {nearest(name, classes)}"
+        for name in columns
+        if name not in classes
+    ]
+    if problems:
+        raise InputError(
+            f"the columns of {where} are not the classes of the training images:",
+            details=shorten(problem.rstrip(", ") for problem in problems),
+            fix="Give the class folders, or the labels in the table, the names of its columns.",
+        )

@@ -1,0 +1,281 @@
+"""From prediction files to a submission: blended, checked, recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from twinrun.blend.average import blend
+from twinrun.blend.held_out import held_out, read_held_out
+from twinrun.blend.probabilities import read_probabilities, row_sum_problems
+from twinrun.blend.select import Chosen, choose, fixed
+from twinrun.blend.submission import (
+    answers,
+    bind_to_sample,
+    read_sample,
+    read_submission,
+    submission_problems,
+)
+from twinrun.blend.temperature import tempered
+from twinrun.config.settings import Settings
+from twinrun.data.index import GROUP
+from twinrun.errors import InputError, NegativeVerdict, shorten
+from twinrun.files import sha256_file, write_csv, write_json
+from twinrun.run_folder.manifest import BLEND, recorded_blend
+
+
+def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[str]]:
+    """The members of a run that its blend is made of, and those that it is made without.
+
+    Both sorted by name: a mean is added up in this order, and a manifest knows no other.
+
+    Raises:
+        InputError: A member that has a weight is not complete, and the settings do not allow that,
+            or no other is.
+    """
+    weighted = [name for name in sorted(settings.members) if settings.weight(name)]
+    there = [n for n in weighted if (folder / "members" / n / "member.json").is_file()]
+    missing = [name for name in weighted if name not in there]
+    if missing and not (there and settings.blend.allow_missing):
+        without = "" if settings.blend.allow_missing else ", set blend.allow_missing = true"
+        raise InputError(
+            f"not complete in {folder}: {', '.join(missing)}",
+            fix=f"Train them first (twinrun train --help){without}, or name another run with "
+            "--run.",
+        )
+    return there, missing
+
+
+def copies_to_join(folder: Path, settings: Settings) -> list[list[str]]:
+    """The test images of a run that are to get one answer: those with the same decoded pixels.
+
+    Args:
+        folder: runs/<run>.
+        settings: submission.copies says whether any are to.
+
+    Returns:
+        Their ids: a list for each set of two and more.
+
+    Raises:
+        InputError: The run has no index.
+    """
+    if settings.submission.copies == "keep":
+        return []
+    path = folder / "index.parquet"
+    if not path.is_file():
+        raise InputError(
+            f'submission.copies = "mean" needs {path}, which says what are copies',
+            fix="Train the run's members first, or set submission.copies to 'keep'.",
+        )
+    index = pd.read_parquet(path, use_threads=False)
+    test = index[index["part"] == "test"]
+    names = [str(name) for name in index.columns]
+    sizes = [int(name.removeprefix("pixels_")) for name in names if name.startswith("pixels_")]
+    groups = test.groupby(f"pixels_{max(sizes)}", sort=False)["id"]
+    return [ids.tolist() for _, ids in groups if len(ids) > 1]
+
+
+def joined(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """A table of probabilities in which copies have one answer: the mean of theirs.
+
+    Args:
+        table: Ids in the first column, a column of probabilities per class.
+        copies: From `copies_to_join`.
+    """
+    id_column, *classes = table.columns
+    rows = {image: row for row, image in enumerate(table[id_column])}
+    values = table[classes].to_numpy(copy=True)
+    for ids in copies:
+        # In the order of ids: the order in which files are named must not change a bit.
+        some = [rows[image] for image in sorted(ids) if image in rows]
+        if some:
+            values[some] = values[some].mean(axis=0)
+    return pd.DataFrame({id_column: table[id_column], **dict(zip(classes, values.T, strict=True))})
+
+
+def chosen_blend(
+    folder: Path, settings: Settings, tables: Mapping[str, pd.DataFrame] | None = None
+) -> Chosen:
+    """The blend of a run's members that the settings ask for, fitted where they ask for a fit.
+
+    It is judged on the images that every one of them held out; duplicates, as the run's index
+    groups them, stay together. Nothing is written.
+
+    Args:
+        folder: runs/<run>.
+        settings: Of the blend.
+        tables: The members' held-out predictions, from `held_out_tables`; what is not among them
+            is read.
+
+    Raises:
+        InputError: As `members_to_blend`, a valid.csv is damaged, or a fit is asked for and there
+            is no image that all of them held out.
+    """
+    names, missing = members_to_blend(folder, settings)
+    given = tables or {}
+    held = held_out(
+        {
+            name: given[name]
+            if name in given
+            else read_held_out(folder / "members" / name / "valid.csv", settings.classes)
+            for name in names
+        },
+        _groups(folder),
+        settings,
+    )
+    chosen = choose(held, settings, names) if held.ids else fixed(settings, names)
+    return chosen.lacking(missing)
+
+
+def _groups(folder: Path) -> dict[str, str]:
+    """By id the group of a training image, where the run's index has groups."""
+    path = folder / "index.parquet"
+    index = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    if GROUP not in index:
+        return {}
+    train = index[index["part"] == "train"]
+    return dict(zip(train["id"], train[GROUP], strict=True))
+
+
+def blend_run(
+    folder: Path,
+    settings: Settings,
+    sample_path: Path | None,
+    output: Path,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> Chosen:
+    """Blend a run's members into a submission; of the run's own, write blend.json beside it.
+
+    Args:
+        folder: runs/<run>.
+        settings: Of the blend and the submission.
+        sample_path: As for `blend_files`.
+        output: The file to write.
+        tables: As for `chosen_blend`.
+
+    Raises:
+        NegativeVerdict: As `blend_files`.
+        InputError: As `chosen_blend` and `blend_files`.
+    """
+    chosen = chosen_blend(folder, settings, tables)
+    # What was fitted are the weights; the mean that takes them is an arithmetic one.
+    mean = "geometric" if chosen.method == "geometric" else "arithmetic"
+    taken = {"method": mean, "calibrate": False}
+    blend_files(
+        [(folder / "members" / name / "test.csv", w) for name, w in chosen.weights.items()],
+        settings.model_copy(update={"blend": settings.blend.model_copy(update=taken)}),
+        sample_path,
+        output,
+        temperature=chosen.temperature,
+        copies=copies_to_join(folder, settings),
+    )
+    if output == folder / "submission.csv":
+        write_json(folder / BLEND, chosen.content())
+    return chosen
+
+
+def blend_files(
+    files: Sequence[tuple[Path, float]],
+    settings: Settings,
+    sample_path: Path | None,
+    output: Path,
+    *,
+    temperature: float = 1.0,
+    copies: Sequence[Sequence[str]] = (),
+) -> None:
+    """Blend prediction files and write what a submission asks for, in the order of the sample.
+
+    Args:
+        files: Prediction files and their weights; the mean is taken in this order.
+        settings: Method, clamp and renormalise; and what is asked of a submission. A label or one
+            probability is taken from the finished blend.
+        sample_path: The host's sample submission; the first file decides ids and order when None.
+        output: The file to write.
+        temperature: Of the finished blend; 1 leaves it as it is.
+        copies: From `copies_to_join`: their answers become one.
+
+    Raises:
+        NegativeVerdict: The blend is not a valid submission; it is not written.
+        InputError: A file cannot be read, the files do not fit together, or the settings ask for
+            a blend that has to be fitted: these files come with weights, and without labels.
+    """
+    if settings.blend.fitted:
+        calibrated = ", blend.calibrate = true" if settings.blend.calibrate else ""
+        raise InputError(
+            f'blend.method = "{settings.blend.method}"{calibrated} is fitted to predictions of '
+            "images whose labels are known; files with weights (FILE=WEIGHT) have none",
+            fix="Blend a run's members (twinrun blend --run NAME), or choose "
+            "--method arithmetic or geometric (and --set blend.calibrate=false).",
+        )
+    tables = [read_probabilities(path) for path, _ in files]
+    names = [str(path) for path, _ in files]
+    blended = blend(tables, [weight for _, weight in files], settings.blend, names)
+    if temperature != 1.0:
+        names = list(blended.columns[1:])
+        blended[names] = tempered(blended[names].to_numpy(), temperature)
+    if copies:
+        blended = joined(blended, copies)
+    columns, problems = settings.submission.columns, list[str]()
+    if columns == "probability" and settings.submission.rows_sum_to_one:
+        # Of the one that is handed in there is no sum any more.
+        problems = row_sum_problems(blended)
+    if sample_path is not None:
+        sample = read_sample(sample_path, settings.classes, columns)
+        blended = bind_to_sample(answers(blended, settings.classes, columns), sample)
+    else:
+        if columns != "classes":
+            blended = answers(blended, settings.classes, columns)
+        sample = blended
+    problems += _problems(blended, sample, settings)
+    _refuse("the blend, which was not written,", problems)
+    write_csv(output, blended)
+
+
+def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
+    """Check a submission against the sample; the number of its rows.
+
+    Raises:
+        NegativeVerdict: It is not valid; everything that is wrong is listed.
+        InputError: A file is missing or cannot be read as a table.
+    """
+    columns = settings.submission.columns
+    sample = read_sample(sample_path, settings.classes, columns)
+    submission = read_submission(path, columns)
+    _refuse(str(path), _problems(submission, sample, settings))
+    return len(submission)
+
+
+def _problems(submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings) -> list[str]:
+    asked = settings.submission
+    return submission_problems(
+        submission,
+        sample,
+        # One of two probabilities has no sum to check.
+        rows_sum_to_one=asked.rows_sum_to_one and asked.columns == "classes",
+        labels=settings.classes if asked.columns == "label" else (),
+    )
+
+
+def _refuse(what: str, problems: Sequence[str]) -> None:
+    if problems:
+        sums = any("row's sum" in problem for problem in problems)
+        raise NegativeVerdict(
+            f"{what} is not a valid submission:",
+            details=shorten(problems, most=20),
+            fix="Set blend.renormalise = true to bring the rows to a sum of 1." if sums else "",
+        )
+
+
+def record_blend(folder: Path, settings: Settings) -> None:
+    """Bring manifest.json up to date with a submission that was blended anew."""
+    path = folder / "manifest.json"
+    if path.is_file():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("blend", "submission"):
+            content["content"]["settings"][part] = getattr(settings, part).model_dump(mode="json")
+        content["content"]["submission"] = sha256_file(folder / "submission.csv")
+        content["content"]["blend"] = recorded_blend(folder)
+        write_json(path, content)

@@ -1,0 +1,194 @@
+"""Trains a learner: two one-cycle phases, first the head, then all layers; from a checkpoint on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
+from fastai.learner import Learner
+
+from twinrun.config.recipe import Member
+from twinrun.console import progress_bars, say
+from twinrun.distributed.collectives import any_rank, broadcast
+from twinrun.errors import InputError, Stopped
+from twinrun.train.callbacks import Bars, ExtraMetric, History, OwnFit, ShowProgress
+from twinrun.train.checkpoints import Checkpoint, Checkpoints
+from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
+from twinrun.train.resume import (
+    Progress,
+    RestoreCallbacks,
+    Resume,
+    SaveCheckpoints,
+    progress_of,
+    restore_callbacks,
+    restore_optimizer,
+    restore_weights,
+)
+from twinrun.train.signals import StopRequest, met_between_steps, place_of
+from twinrun.train.tracking import Tell, Tracking
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One of the two one-cycle phases: its name, epochs, learning rates of first and last group."""
+
+    name: str
+    first_epoch: int
+    epochs: int
+    rates: list[float]
+
+
+def fit(
+    learner: Learner,
+    member: Member,
+    *,
+    name: str,
+    folder: Path | None,
+    recorder: Recorder,
+    checkpoints: Checkpoints,
+    seconds: float,
+    metric: ExtraMetric | None = None,
+    tracking: Tracking | None = None,
+    bars: Bars | None = None,
+) -> dict[str, float]:
+    """Train a learner as its recipe says, or go on where its last checkpoint was made.
+
+    Args:
+        learner: From `build_learner`.
+        member: The recipe.
+        name: The training's title, for the progress bar.
+        folder: Of the training; history.csv and ledger.parquet are kept up to date there, and
+            checkpoints written. None for another rank than the first, which is told of the
+            checkpoint that the first resumes from.
+        recorder: Its ledger is replaced by the checkpoint's, where there is one.
+        checkpoints: Of the member.
+        seconds: Between two checkpoints within an epoch.
+        metric: The competition's, where it is no other column of history.csv.
+        tracking: Who else is told the rows of history.csv.
+        bars: Where progress is shown; on the terminal when None.
+
+    Returns:
+        The last epoch's train_loss, valid_loss (mean log loss, nats), accuracy, error_rate, and the
+        metric where it is defined.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM came; a checkpoint was written.
+        InputError: The folder cannot be written, its checkpoint is of something else, or a
+            loader's process was killed.
+    """
+    epochs, steps = member.epochs.frozen + member.epochs.unfrozen, len(learner.dls.train)
+    checkpoint = broadcast(None if folder is None else checkpoints.latest())
+    progress = Progress(0, 0, [], recorder.ledger)
+    if checkpoint is not None:
+        progress = progress_of(checkpoint)
+        recorder.ledger = progress.ledger
+        place = place_of(progress.epoch, progress.step, epochs, steps)
+        say(f"[bold]{name}[/] resumes from its checkpoint: {place}")
+    stop = StopRequest(name, epochs, steps)
+    files = [None if folder is None else folder / f for f in ("history.csv", "ledger.parquet")]
+    save = SaveCheckpoints(checkpoints, progress, stop, seconds, files[1])
+    batches = steps + len(learner.dls.valid)
+    trackers = nullcontext() if tracking is None else tracking.told(progress.history)
+    with met_between_steps(stop), trackers as telling, bars or progress_bars() as shown:
+        task = shown.add_task(name, total=epochs * batches, note="")
+        shown.advance(task, progress.epoch * batches + progress.step)
+
+        def own(phase: Phase, start: int) -> list[OwnFit]:
+            at = (phase.first_epoch, start)
+            history = History(files[0], phase.name, progress.history, metric, *at)
+            tell = [] if telling is None else [Tell(telling, progress.history, *at)]
+            return [history, *tell, ShowProgress(shown, task, *at), save.within(*at)]
+
+        try:
+            fit_phases(learner, member, recorder, checkpoint, own)
+        except RuntimeError as error:
+            # A signal may have reached the loader's processes too, and torch says here that it has
+            # lost one, wherever it is by then. Between two steps the learner's state is whole.
+            if not stop.asked:
+                if "deterministic implementation" in str(error):
+                    raise InputError(
+                        f"{name} has a step that torch does not do twice to the same bits: "
+                        f"{str(error).splitlines()[-1].strip().partition(',')[0]}",
+                        fix="Choose another network, or train it on the CPU.",
+                    ) from error
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise InputError(
+                    f"{name} has lost a loader's process: {str(error).splitlines()[-1].strip()}",
+                    fix="If memory was short, lower run.workers. Type the same command to go on.",
+                ) from error
+            if stop.in_step:
+                raise Stopped(
+                    f"stopped {name} within a step; it resumes from its last checkpoint"
+                ) from None
+            save.end()
+    if any_rank(stop.asked)[0]:
+        # After the last epoch's checkpoint: it is no longer this loop that would meet it.
+        stop.raise_stopped(progress.epoch, progress.step)
+    names = ("train_loss", "valid_loss", "accuracy", "error_rate")
+    row = progress.history[-1]
+    extra = {name: value for name, value in row[-1].items() if not math.isnan(value)}
+    return dict(zip(names, row[2:6], strict=True)) | extra
+
+
+def fit_phases(
+    learner: Learner,
+    member: Member,
+    recorder: Recorder,
+    checkpoint: Checkpoint | None,
+    own: Callable[[Phase, int], list[OwnFit]],
+) -> None:
+    """Live through the phases from a checkpoint on, or from the beginning.
+
+    The one-cycle schedule is Smith's ("Super-convergence", 2018) as fastai has it: learning rates
+    spread over the layer groups from the first to the second number of the recipe. The last epoch's
+    weights are the result.
+
+    Args:
+        learner: From `build_learner`.
+        member: The recipe.
+        recorder: Where the stages of each step go.
+        checkpoint: Of this member.
+        own: More callbacks for a phase, given the first epoch that is lived through.
+    """
+    start = checkpoint.epoch if checkpoint else 0
+    # `lr_find` and its like leave gradients of zero, also where the first phase is frozen; and
+    # fastai's optimizer decays every weight that has a gradient.
+    learner.model.zero_grad(set_to_none=True)
+    if checkpoint is not None:
+        restore_weights(learner, checkpoint)
+        restore_callbacks(learner, checkpoint)
+    for phase in _phases(member):
+        first = phase.first_epoch
+        if start >= first + phase.epochs:
+            continue
+        if phase.name == "frozen":
+            learner.freeze()
+        else:
+            learner.unfreeze()
+        learner.keyed_steps.first_epoch = first
+        batch = RecordBatch(recorder, first, start)
+        callbacks = [batch, RecordStep(recorder, batch, first, start), *own(phase, start)]
+        if checkpoint is not None and (start, checkpoint.step) > (first, 0):
+            restore_optimizer(learner, checkpoint)
+            callbacks += [Resume(checkpoint, first), RestoreCallbacks(checkpoint, first)]
+        lowest, highest = phase.rates
+        with learner.no_logging():
+            learner.fit_one_cycle(
+                phase.epochs,
+                lr_max=slice(lowest, highest),
+                start_epoch=max(0, start - first),
+                cbs=callbacks,
+            )
+
+
+def _phases(member: Member) -> list[Phase]:
+    frozen, unfrozen = member.epochs.frozen, member.epochs.unfrozen
+    return [
+        Phase("frozen", 0, frozen, member.frozen_rates),
+        Phase("unfrozen", frozen, unfrozen, member.unfrozen_rates),
+    ]

@@ -1,0 +1,306 @@
+"""One training, of a member or of a fold of it, from recipe to files: predicted, written down."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+import torch
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+
+from twinrun.config.recipe import Member
+from twinrun.config.settings import Settings
+from twinrun.config.trainings import Training
+from twinrun.data.folds import fold_ids
+from twinrun.data.index import GROUP, data_digest
+from twinrun.data.keyed_loader import KeyedLoader
+from twinrun.data.loaders import member_loaders, prediction_loader
+from twinrun.data.pixels import Pixels
+from twinrun.data.splits import validation_ids
+from twinrun.data.tta import tta_views
+from twinrun.distributed.collectives import broadcast, refuse_different
+from twinrun.files import sha256_file, whole_file, write_csv, write_json
+from twinrun.repro.digests import digest_tensors, settled
+from twinrun.repro.keys import Key
+from twinrun.repro.ledger import Ledger
+from twinrun.repro.ranks import ALONE, current_rank
+from twinrun.train.callbacks import Bars, ExtraMetric
+from twinrun.train.checkpoints import Checkpoints
+from twinrun.train.fit import fit
+from twinrun.train.learner import build_learner
+from twinrun.train.predict import predict, scores_of
+from twinrun.train.pretrained import fetch_weights
+from twinrun.train.record_start import note_beginnings
+from twinrun.train.recorder import Recorder
+from twinrun.train.records import RESULT_FILES, member_identity
+from twinrun.train.timm_backbones import pixel_statistics
+from twinrun.train.tracking import tracking_of
+
+
+@dataclass
+class TrainingSetup:
+    """All that a training needs, ready to begin.
+
+    Attributes:
+        training: Which one it is.
+        member: The recipe.
+        labels: Class by id, of the training images.
+        test: The index's test rows.
+        pixels: The cache of the member's size.
+        learner: Untrained.
+        identity: What decides the bits.
+        ledger: With the rows of what comes before the first step.
+        pretrained: Name and SHA-256 of the file of timm's weights that it began with; empty: none.
+    """
+
+    settings: Settings
+    training: Training
+    member: Member
+    labels: dict[str, str]
+    test: pd.DataFrame
+    pixels: Pixels
+    loaders: DataLoaders
+    learner: Learner
+    identity: dict[str, Any]
+    ledger: Ledger
+    pretrained: dict[str, str]
+
+    def predictions(self) -> dict[str, pd.DataFrame]:
+        """valid.csv and test.csv as the learner's weights give them, by file name.
+
+        Raises:
+            InputError: The training has diverged.
+        """
+        valid = self._predicted(self.loaders.valid)
+        valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
+        unlabelled = prediction_loader(self.loaders, self.test, self.pixels)
+        return {
+            "valid.csv": valid,
+            "test.csv": self._predicted(unlabelled),
+        }
+
+    def _predicted(self, loader: KeyedLoader) -> pd.DataFrame:
+        passes, mean = tta_views(self.member), self.member.test_time.mean
+        return predict(self.learner.model, loader, self.settings.classes, passes, mean)
+
+
+def set_up_training(
+    name: str,
+    settings: Settings,
+    index: pd.DataFrame,
+    pixels: Mapping[int, Pixels],
+    environment: dict[str, Any],
+) -> TrainingSetup:
+    """Split the data, build loaders and learner of a training, and begin its ledger.
+
+    Args:
+        name: The training's name: a member's in the settings, or one of its folds.
+        settings: Of the run.
+        index: From `with_pixels`, as the audit's policy leaves it.
+        pixels: From `cached_pixels`, by size.
+        environment: From `set_up`.
+
+    Raises:
+        InputError: Too few images, or ImageNet weights that cannot be had.
+    """
+    training = settings.training(name)
+    member = settings.members[training.member]
+    own = pixels[member.cached_size]
+    classes = settings.classes
+    key = Key((settings.run.seed, *training.key))
+    train = index[index["part"] == "train"].reset_index(drop=True)
+    held_out = _held_out(train, training, member, settings.run.seed)
+    statistics = pixel_statistics(member.network)
+    ranks = current_rank() if "ranks" in environment["decides"] else ALONE
+    loaders = member_loaders(
+        train,
+        held_out=held_out,
+        pixels=own,
+        classes=classes,
+        member=member,
+        key=key,
+        workers=settings.run.workers,
+        statistics=statistics,
+        device=torch.device(environment["decides"]["device"]),
+        ranks=ranks,
+    )
+    labels = dict(zip(train["id"], train["label"], strict=True))
+    found = Counter(labels[image] for image in loaders.train.ids)
+    counts = {name: found[name] for name in classes}
+    learner = build_learner(member, loaders, classes=len(classes), key=key, counts=counts)
+    if ranks.count > 1:
+        from twinrun.distributed.ddp import ShareSteps
+
+        learner.add_cb(ShareSteps(loaders.device))
+    identity = member_identity(name, settings, data_digest(index, own.column), environment)
+    ledger = Ledger(
+        {
+            **identity,
+            "level": settings.run.ledger,
+            "code": environment["beside"]["code"],
+            "epochs": member.epochs.frozen + member.epochs.unfrozen,
+            "steps": len(loaders.train),
+        }
+    )
+    decides = {**identity["environment"], "precision": member.precision}
+    if statistics is not None:
+        decides["pixels"] = {"mean": statistics[0], "deviation": statistics[1]}
+    note_beginnings(ledger, decides, index, own.column, loaders, labels, learner.model)
+    return TrainingSetup(
+        settings=settings,
+        training=training,
+        member=member,
+        labels=labels,
+        test=index[index["part"] == "test"].reset_index(drop=True),
+        pixels=own,
+        loaders=loaders,
+        learner=learner,
+        identity=identity,
+        ledger=ledger,
+        pretrained=_weights_file(member),
+    )
+
+
+def _held_out(train: pd.DataFrame, training: Training, member: Member, seed: int) -> list[str]:
+    """The ids that a training validates with."""
+    if training.fold:
+        return fold_ids(train, folds=training.folds, seed=seed)[training.fold - 1]
+    assert member.validation.share is not None
+    return validation_ids(
+        train["id"].tolist(),
+        share=member.validation.share,
+        seed=seed,
+        # A run of before there was an audit has none.
+        groups=train[GROUP].tolist() if GROUP in train.columns else None,
+    )
+
+
+def _weights_file(member: Member) -> dict[str, str]:
+    file = fetch_weights(member.network) if member.pretrained else None
+    return {} if file is None else {"file": file.name, "sha256": sha256_file(file)}
+
+
+@dataclass(frozen=True)
+class RemoteRun:
+    """What the run that a training belongs to hears of it, when another machine trains it.
+
+    Attributes:
+        node: What that machine is called; beside what decides bits, in member.json.
+        saved: Called when a checkpoint has been written into the folder.
+        bars: Are told of its progress, in place of those of this process's terminal.
+    """
+
+    node: str
+    saved: Callable[[], None]
+    bars: Bars
+
+
+def train_member(
+    name: str,
+    settings: Settings,
+    index: pd.DataFrame,
+    pixels: Mapping[int, Pixels],
+    environment: dict[str, Any],
+    folder: Path,
+    *,
+    metric: ExtraMetric | None = None,
+    tracking: Path | None = None,
+    elsewhere: RemoteRun | None = None,
+) -> dict[str, Any]:
+    """Train a member, or a fold of it, and write its files.
+
+    The last of them is member.json, which says that the training is complete.
+
+    A training that was interrupted resumes from its last checkpoint. Of several ranks the first
+    alone writes; all return what it has written.
+
+    Args:
+        name: The training's name: a member's in the settings, or one of its folds.
+        settings: Of the run.
+        index: From `with_pixels`, as the audit's policy leaves it.
+        pixels: From `cached_pixels`, by size.
+        environment: From `set_up`.
+        folder: runs/<run>/members/<name>.
+        metric: The competition's, where it is no other column of history.csv.
+        tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.
+        elsewhere: For a training on another machine than its run's.
+
+    Returns:
+        The content of member.json: what decided the bits, the last epoch's scores (with test-time
+        augmentation: those of valid.csv), the files' digests, the seconds that this process took.
+
+    Raises:
+        InputError: As the stages say, or the folder cannot be written.
+        Stopped: Ctrl-C or SIGTERM came.
+    """
+    started = time.perf_counter()
+    workshop = set_up_training(name, settings, index, pixels, environment)
+    saved = None if elsewhere is None else elsewhere.saved
+    checkpoints = Checkpoints(folder / "checkpoint", workshop.identity, saved)
+    recorder = Recorder(workshop.ledger, settings.run.ledger)
+    first = not workshop.loaders.train.ranks.rank
+    scores = fit(
+        workshop.learner,
+        workshop.member,
+        name=workshop.training.title,
+        folder=folder if first else None,
+        recorder=recorder,
+        checkpoints=checkpoints,
+        seconds=settings.run.checkpoint_seconds,
+        metric=metric,
+        tracking=tracking_of(settings, name, tracking if first else None),
+        bars=None if elsewhere is None else elsewhere.bars,
+    )
+    ledger = recorder.ledger
+    last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
+    ranks = workshop.loaders.train.ranks
+    if ranks.count > 1:
+        weights = digest_tensors(list(workshop.learner.model.state_dict().values()))
+        refuse_different("result", {"weights": settled([weights])[0]})
+    predictions = workshop.predictions()
+    if ranks.rank:
+        return broadcast(dict[str, Any]())
+    if tta_views(workshop.member):
+        # The last epoch's are of one look at every image.
+        scores |= scores_of(predictions["valid.csv"], metric)
+    for file, table in predictions.items():
+        write_csv(folder / file, table)
+        probabilities = torch.from_numpy(table[settings.classes].to_numpy(copy=True))
+        digest = digest_tensors([probabilities])
+        ledger.add("prediction", digest, epoch=last[0], step=last[1], what=file)
+    ledger.write(folder / "ledger.parquet")
+    with whole_file(folder / "weights.safetensors") as temporary:
+        # Not save_file: on a full disk it raises an error that is no OSError.
+        weights = workshop.learner.model.state_dict()
+        temporary.write_bytes(
+            safetensors.torch.save({name: each.contiguous() for name, each in weights.items()})
+        )
+    record = {
+        "identity": workshop.identity,
+        "images": {
+            "train": len(workshop.loaders.train.ids),
+            "valid": len(predictions["valid.csv"]),
+            "test": len(predictions["test.csv"]),
+        },
+        "scores": scores,
+        "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    if workshop.pretrained:
+        record["pretrained"] = workshop.pretrained
+    if elsewhere is not None:
+        record["node"] = elsewhere.node
+    write_json(folder / "member.json", record)
+    checkpoints.clear()
+    # Ten networks in a row must not add up in memory.
+    del workshop, recorder, ledger
+    gc.collect()
+    return broadcast(record)

@@ -1,0 +1,132 @@
+"""member.json: what a member was made from, and whether it is complete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError, differences
+from twinrun.files import sha256_file
+
+# The files of a member whose bytes are the same in every run with the same bits.
+RESULT_FILES = ("valid.csv", "test.csv", "weights.safetensors")
+
+
+def member_identity(
+    name: str, settings: Settings, data: str, environment: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything that decides a training's bits, as JSON values; equal identities, equal bits.
+
+    Args:
+        name: Of a training, or of a member with folds: of all of them together.
+        settings: Of the run.
+        data: From `data_digest`, with the member's pixels; seconds for 100,000 images, so it is not
+            computed here.
+        environment: From `set_up`.
+    """
+    return {
+        "settings": settings.training_content(name),
+        "data": data,
+        "environment": environment["decides"],
+    }
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The content of a member's member.json; None when the member is not complete.
+
+    Raises:
+        InputError: The file is there and is not what was written.
+    """
+    path = folder / "member.json"
+    if not path.is_file():
+        return None
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged: {error}", fix=f"Remove {folder} to train the member again."
+        ) from None
+    return record
+
+
+def same_origin(recorded: dict[str, Any], identity: dict[str, Any], *, mixed: bool) -> bool:
+    """Whether a member was made from these things; `mixed`: in whatever environment."""
+    return recorded == (identity | {"environment": recorded["environment"]} if mixed else identity)
+
+
+def completed_member(
+    folder: Path, identity: dict[str, Any], *, mixed: bool = False
+) -> dict[str, Any] | None:
+    """The record of a member that is already there, whole and made from the same things.
+
+    Args:
+        folder: Of the member.
+        identity: From `member_identity`.
+        mixed: It may have been trained in another environment.
+
+    Returns:
+        The content of member.json; None when the member is not complete.
+
+    Raises:
+        InputError: A complete member is there, but was made from something else, or its files
+            were changed since. It is never overwritten.
+    """
+    record = read_record(folder)
+    if record is None:
+        return None
+    found = []
+    if not same_origin(record["identity"], identity, mixed=mixed):
+        found = differences(record["identity"], identity)
+    elif not mixed:
+        # A member's own identity says nothing of a fold that was trained elsewhere.
+        for fold, own in record.get("environments", {}).items():
+            found += [f"{fold}: {line}" for line in differences(own, identity["environment"])]
+    if found:
+        raise InputError(
+            f"{folder} holds a member that was trained from something else:",
+            details=found,
+            fix="Start another run with --run NAME, or remove that folder.",
+        )
+    refuse_changed_files(
+        folder,
+        record["files"],
+        fix="Put it back, or remove that folder to train the member again.",
+    )
+    return record
+
+
+def refuse_other_kind(folder: Path, *, folds: bool) -> None:
+    """Check that a member's folder holds no beginning of the other kind of validation.
+
+    Args:
+        folder: runs/<run>/members/<member>.
+        folds: Whether the member has folds, each with a folder of its own.
+
+    Raises:
+        InputError: It has folds and a training without any was begun there, or the other way round.
+    """
+    begun = ("checkpoint", "ledger.parquet", "weights.safetensors") if folds else ("fold-*/[!.]*",)
+    if any(found for pattern in begun for found in folder.glob(pattern)):
+        other = "without folds" if folds else "with folds"
+        raise InputError(
+            f"{folder} holds the beginning of a training {other}, which the settings do not ask "
+            "for",
+            fix="Start another run with --run NAME, or remove that folder.",
+        )
+
+
+def refuse_changed_files(folder: Path, digests: Mapping[str, str], *, fix: str) -> None:
+    """Check the files of a member against the digests that were recorded of them.
+
+    Raises:
+        InputError: One is missing or is not what was written.
+    """
+    for file, digest in digests.items():
+        if not (folder / file).is_file() or sha256_file(folder / file) != digest:
+            raise InputError(
+                f"{folder / file} is not the file that was written when the member was trained",
+                fix=fix,
+            )

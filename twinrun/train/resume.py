@@ -1,0 +1,295 @@
+"""A learner's state in the middle of a training: taken down, and put back to the same bits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+from fastai.torch_core import get_model
+from torch import Tensor
+
+from twinrun.distributed.collectives import any_rank
+from twinrun.files import whole_file
+from twinrun.repro.ledger import Ledger
+from twinrun.train.callbacks import OwnFit
+from twinrun.train.checkpoints import Checkpoint, Checkpoints
+from twinrun.train.signals import StopRequest
+
+_WEIGHT, _OPTIMIZER, _GRADIENT = "weight/", "optimizer/", "gradient/"
+# Where callbacks come from that are none of the user's: each fit sets them up anew.
+_NOT_USERS = ("twinrun.", "fastai.learner", "fastai.callback.core", "fastai.callback.schedule")
+
+
+@dataclass
+class Progress:
+    """How far a training has come, beside the learner.
+
+    Attributes:
+        epoch: Epochs that are complete.
+        step: Steps that are complete in the epoch after them.
+        history: The rows of history.csv.
+        ledger: What was written down so far.
+        smooth: What fastai smooths the training loss with: count and mean. None: nothing yet.
+    """
+
+    epoch: int
+    step: int
+    history: list[list[Any]]
+    ledger: Ledger
+    smooth: tuple[int, Tensor] | None = None
+
+
+def capture(learner: Learner, progress: Progress) -> Checkpoint:
+    """The state of a learner between two steps, or between two epochs.
+
+    Keyed randomness needs no state of a generator. What is needed: weights and buffers, the
+    optimizer's averages and hyperparameters, which parameters have gradients (zero by then, but
+    what is added to a zero is not what stands alone: -0.0), the place in the schedule, what fastai
+    smooths the training loss with, and the numbers and texts that a user's callback keeps.
+    """
+    model = get_model(learner.model)
+    tensors = {_WEIGHT + name: value for name, value in model.state_dict().items()}
+    scalars: dict[str, dict[str, Any]] = {}
+    for number, (_, _, state, _) in enumerate(learner.opt.all_params()):
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"{_OPTIMIZER}{number}/{name}"] = value
+            else:
+                scalars.setdefault(str(number), {})[name] = value
+    gradients = []
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            gradients.append(name)
+            if bool(parameter.grad.any()):
+                # A user's callback adds gradients up over several steps.
+                tensors[_GRADIENT + name] = parameter.grad
+    count = 0
+    if progress.smooth is not None:
+        count, tensors["smooth_loss"] = progress.smooth
+    tensors["ledger"] = torch.frombuffer(bytearray(progress.ledger.to_bytes()), dtype=torch.uint8)
+    facts = {
+        "optimizer": scalars,
+        "hyperparameters": [dict(hypers) for hypers in learner.opt.hypers],
+        "gradients": gradients,
+        "schedule": {"pct_train": float(learner.pct_train), "train_iter": int(learner.train_iter)},
+        "smooth_count": count,
+        "callbacks": [
+            [type(callback).__name__, {k: v for k, v in vars(callback).items() if _is_plain(v)}]
+            for callback in _users_callbacks(learner)
+        ],
+        "history": progress.history,
+    }
+    return Checkpoint(progress.epoch, progress.step, tensors, facts)
+
+
+def progress_of(checkpoint: Checkpoint) -> Progress:
+    """How far the training had come at a checkpoint."""
+    ledger = Ledger.from_bytes(_ledger_of(checkpoint))
+    mean = checkpoint.tensors.get("smooth_loss")
+    smooth = None if mean is None else (checkpoint.facts["smooth_count"], mean)
+    return Progress(checkpoint.epoch, checkpoint.step, checkpoint.facts["history"], ledger, smooth)
+
+
+def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put weights, buffers and gradients back."""
+    tensors = checkpoint.tensors
+    learner.model.load_state_dict(
+        {k.removeprefix(_WEIGHT): v for k, v in tensors.items() if k.startswith(_WEIGHT)}
+    )
+    named = dict(learner.model.named_parameters())
+    for name in checkpoint.facts["gradients"]:
+        parameter = named[name]
+        parameter.grad = torch.zeros_like(parameter)
+        if _GRADIENT + name in tensors:
+            parameter.grad.copy_(tensors[_GRADIENT + name])
+
+
+def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put the optimizer's averages back; after freezing or unfreezing, which clears them."""
+    parameters = [parameter for parameter, *_ in learner.opt.all_params()]
+    for number, scalars in checkpoint.facts["optimizer"].items():
+        learner.opt.state[parameters[int(number)]].update(scalars)
+    for key, value in checkpoint.tensors.items():
+        if key.startswith(_OPTIMIZER):
+            number, name = key.removeprefix(_OPTIMIZER).split("/")
+            parameter = parameters[int(number)]
+            like = parameter if value.shape == parameter.shape else value.to(parameter.device)
+            # In the parameter's order in memory, which a file does not keep.
+            learner.opt.state[parameter][name] = torch.empty_like(like).copy_(value)
+
+
+def restore_callbacks(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put back what the user's callbacks keep in attributes that are numbers or texts."""
+    saved = checkpoint.facts["callbacks"]
+    for callback, (name, values) in zip(_users_callbacks(learner), saved, strict=False):
+        if type(callback).__name__ == name:
+            vars(callback).update(values)
+
+
+class RestoreCallbacks(OwnFit):
+    """Restores them in the middle of a fit, when they have heard what they heard before it."""
+
+    order = -10_000
+
+    def __init__(self, checkpoint: Checkpoint, first_epoch: int) -> None:
+        super().__init__(first_epoch, checkpoint.epoch)
+        self.checkpoint, self.waiting = checkpoint, True
+
+    def before_epoch(self) -> None:
+        if not self.checkpoint.step:
+            self._restore()
+
+    def before_batch(self) -> None:
+        self._restore()
+
+    def after_train(self) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self.waiting:
+            restore_callbacks(self.learn, self.checkpoint)
+            self.waiting = False
+
+
+class Resume(OwnFit):
+    """Lets fastai's loop begin where the checkpoint was made."""
+
+    order = 65  # what fastai, its schedule and its recorder reset at a start is reset by then
+
+    def __init__(self, checkpoint: Checkpoint, first_epoch: int) -> None:
+        super().__init__(first_epoch, checkpoint.epoch)
+        self.checkpoint = checkpoint
+
+    def before_train(self) -> None:
+        if self.at != self.checkpoint.epoch:
+            return
+        facts = self.checkpoint.facts
+        self.dls.train.first_step = self.checkpoint.step
+        if self.checkpoint.step:
+            self.learn.pct_train = facts["schedule"]["pct_train"]
+        self.learn.train_iter = facts["schedule"]["train_iter"]
+        for hypers, saved in zip(self.opt.hypers, facts["hyperparameters"], strict=True):
+            hypers.update(saved)
+
+    def after_train(self) -> None:
+        self.dls.train.first_step = 0
+
+
+class SaveCheckpoints:
+    """Writes a checkpoint at every epoch, every N seconds within one, and when asked to stop.
+
+    Args:
+        checkpoints: Where they go.
+        progress: Kept up to date.
+        stop: The user's request.
+        seconds: Between two checkpoints within an epoch.
+        ledger: ledger.parquet, written with every checkpoint; None where another rank writes both.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        stop: StopRequest,
+        seconds: float,
+        ledger: Path | None,
+    ) -> None:
+        self.checkpoints, self.progress, self.stop = checkpoints, progress, stop
+        self.seconds, self.ledger = seconds, ledger
+        self.written = time.monotonic()
+        self.rows = len(progress.ledger)
+        self.learner: Learner | None = None
+
+    def within(self, first_epoch: int, start: int) -> OwnFit:
+        """The callback that does it in one fit."""
+        return _Saving(self, first_epoch, start)
+
+    def save(self) -> None:
+        """Write the learner's state as the last checkpoint."""
+        if self.ledger is not None:
+            checkpoint = capture(self.learner, self.progress)
+            self.checkpoints.save(checkpoint)
+            with whole_file(self.ledger) as temporary:
+                temporary.write_bytes(_ledger_of(checkpoint))
+        self.written = time.monotonic()
+
+    def end(self, *, together: bool = False) -> None:
+        """Write a checkpoint of the last step that is complete, and leave the training.
+
+        Args:
+            together: All ranks are here, and wait until it is written.
+
+        Raises:
+            Stopped: Always.
+        """
+        # The next step's batch may have arrived.
+        self.progress.ledger.cut(self.rows)
+        self.save()
+        if together:
+            any_rank(together)
+        self.stop.raise_stopped(self.progress.epoch, self.progress.step)
+
+
+class _Saving(OwnFit):
+    order = 3000
+
+    def __init__(self, saver: SaveCheckpoints, first_epoch: int, start: int) -> None:
+        super().__init__(first_epoch, start)
+        self.saver = saver
+
+    def before_fit(self) -> None:
+        self.saver.learner = self.learn
+        progress = self.saver.progress
+        if (progress.epoch, progress.step) == (self.first_epoch, 0):
+            progress.smooth = None
+
+    def before_train(self) -> None:
+        # A resumed fit has begun anew, and so has fastai's mean at a `validate` of the user's.
+        if self.saver.progress.smooth is not None:
+            smooth = self.recorder.smooth_loss
+            smooth.count, smooth.val = self.saver.progress.smooth
+
+    def before_batch(self) -> None:
+        if self.training:
+            # From here to the end of the step the learner is in no state to be kept.
+            self.saver.stop.in_step = True
+
+    def after_batch(self) -> None:
+        saver = self.saver
+        due = bool(self.training) and time.monotonic() - saver.written >= saver.seconds
+        # Should another rank be gone, the step has not come to its end.
+        stop, due = any_rank(saver.stop.asked, due)
+        if self.training:
+            saver.stop.in_step = False
+            saver.progress.step, saver.rows = self.iter + 1, len(saver.progress.ledger)
+            smooth = self.recorder.smooth_loss
+            saver.progress.smooth = (smooth.count, smooth.val)
+            if due:
+                saver.save()
+        if stop:
+            saver.end(together=True)
+
+    def after_epoch(self) -> None:
+        saver = self.saver
+        saver.progress.epoch, saver.progress.step = self.at + 1, 0
+        saver.rows = len(saver.progress.ledger)
+        saver.save()
+        if any_rank(saver.stop.asked)[0]:
+            saver.stop.raise_stopped(saver.progress.epoch, 0)
+
+
+def _ledger_of(checkpoint: Checkpoint) -> bytes:
+    return checkpoint.tensors["ledger"].numpy().tobytes()
+
+
+def _users_callbacks(learner: Learner) -> list[Callback]:
+    return [each for each in learner.cbs if not type(each).__module__.startswith(_NOT_USERS)]
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))

@@ -1,0 +1,83 @@
+"""Ctrl-C and SIGTERM within a training: a request that is met between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from twinrun.errors import Stopped
+from twinrun.repro.ranks import current_rank
+
+
+class StopRequest:
+    """Whether the user asked to stop, and where the training is.
+
+    Attributes:
+        asked: A signal came.
+        in_step: The learner is within a training step, in no state to be kept.
+    """
+
+    def __init__(self, name: str, epochs: int, steps: int) -> None:
+        self.asked = self.in_step = False
+        self._name, self._epochs, self._steps = name, epochs, steps
+
+    def raise_stopped(self, epoch: int, step: int) -> None:
+        """Leave the training; the checkpoint is written.
+
+        Args:
+            epoch: Epochs that are complete.
+            step: Steps that are complete in the epoch after them.
+        """
+        place = place_of(epoch, step, self._epochs, self._steps)
+        raise Stopped(f"stopped {self._name} {place}; its checkpoint is written")
+
+
+def place_of(epoch: int, step: int, epochs: int, steps: int) -> str:
+    """Where a training is, in words.
+
+    Args:
+        epoch: Epochs that are complete.
+        step: Steps that are complete in the epoch after them.
+        epochs: Of the training.
+        steps: Of an epoch.
+    """
+    if step:
+        return f"in epoch {epoch + 1} of {epochs}, after step {step} of {steps}"
+    return f"after epoch {epoch} of {epochs}"
+
+
+@contextmanager
+def met_between_steps(request: StopRequest) -> Iterator[None]:
+    """Within the block, the first Ctrl-C or SIGTERM is a request; the second one acts as before.
+
+    Of several ranks' it does not: a Ctrl-C reaches them twice, the second time from torchrun, which
+    ends by itself what does not end within half a minute.
+
+    Signals can be handled in the main thread only; elsewhere the block runs as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    ]
+    alone = current_rank().count == 1
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        request.asked = True
+        for each in numbers if alone else ():
+            signal.signal(each, before[each])
+
+    try:
+        for number in numbers:
+            signal.signal(number, ask)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])

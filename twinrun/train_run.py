@@ -1,0 +1,257 @@
+"""A run's trainings: what is complete, the rest trained, the folds of a member put together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twinrun.blend.out_of_fold import put_together
+from twinrun.config.trainings import Training
+from twinrun.console import clock, say
+from twinrun.data.folds import check_folds
+from twinrun.distributed.collectives import broadcast, refuse_different
+from twinrun.distributed.process_group import wait_for_all
+from twinrun.files import whole_file, write_json
+from twinrun.locks import LOCK, lock_record, lock_trainings
+from twinrun.metrics import ALWAYS_KEPT, METRICS, score
+from twinrun.prepare import Prepared, keep_record
+from twinrun.repro.ranks import current_rank, refuse_uneven
+from twinrun.train.records import completed_member, refuse_other_kind
+
+if TYPE_CHECKING:
+    from twinrun.train.callbacks import ExtraMetric
+
+
+@dataclass(frozen=True)
+class Work:
+    """The trainings that were asked for, and what is complete of their members.
+
+    Attributes:
+        run: The run.
+        trainings: In the settings' order.
+        records: The content of member.json by name: of the members that are complete, and of the
+            complete folds of the others.
+    """
+
+    run: Prepared
+    trainings: list[Training]
+    records: dict[str, dict[str, Any]]
+
+    @property
+    def members(self) -> list[str]:
+        """The members of the trainings, in their order."""
+        return list(dict.fromkeys(each.member for each in self.trainings))
+
+    @property
+    def left(self) -> list[Training]:
+        """The trainings that are not complete."""
+        return [
+            each
+            for each in self.trainings
+            if each.member not in self.records and each.name not in self.records
+        ]
+
+    def label(self, training: Training) -> str:
+        """How it is told of: its title, and its member's place among those asked for."""
+        return f"[bold]{training.title}[/] {self._place(training)}"
+
+    def say_complete(self) -> None:
+        """Tell of each member, or of its folds, that they are complete already."""
+        for member in self.members:
+            own = [each for each in self.trainings if each.member == member]
+            if member in self.records:
+                title = f"[bold]{member}[/] {self._place(own[0])}"
+                say(f"{title} is complete already, {told_scores(self.records[member])}")
+                continue
+            for each in own:
+                if each.name in self.records:
+                    scores = told_scores(self.records[each.name])
+                    say(f"{self.label(each)} is complete already, {scores}")
+
+    def keep(self, training: Training, record: dict[str, Any]) -> None:
+        """Take a training as complete, tell of it, and put its member's folds together.
+
+        That is done by whoever completes the last of them: processes may share a member.
+
+        Args:
+            training: One of those that were left.
+            record: The content of its member.json.
+
+        Raises:
+            InputError: Its folds do not fit together, or the folder cannot be written.
+        """
+        self.records[training.name] = record
+        network = self.run.settings.members[training.member].network
+        scores, took = told_scores(record), clock(record["seconds"])
+        say(f"{self.label(training)} {network}, {scores}, {took}")
+        self._join(training)
+
+    def _join(self, training: Training) -> None:
+        """Put the folds of a training's member together, if it has any and all are complete."""
+        run, member = self.run, training.member
+        if member in self.records or current_rank().rank:
+            return
+        folder = run.member_folder(member)
+        with lock_record(folder):
+            # Another process may have completed its fold at the same moment, and been first.
+            record = _completed(run, member) or self._put_together(training)
+        if record is None:
+            return
+        self.records[member] = record
+        place, scores = self._place(training), told_scores(self.records[member])
+        say(f"[bold]{member}[/] {place} out of fold: {scores}")
+
+    def _put_together(self, training: Training) -> dict[str, Any] | None:
+        """The record of a training's member, whose folds are put together; None: one is missing."""
+        run, member = self.run, training.member
+        folds = {}
+        for each in run.settings.trainings(member):
+            record = self.records.get(each.name) or _completed(run, each.name)
+            if record is None:
+                return None
+            folds[each.folder] = record
+        return put_together(
+            run.member_folder(member), run.identity(member), folds, run.train["id"].tolist()
+        )
+
+    def _place(self, training: Training) -> str:
+        members = self.members
+        return f"({members.index(training.member) + 1}/{len(members)})"
+
+
+@contextmanager
+def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Iterator[Work]:
+    """Hold the folders of trainings, see what is complete, and keep the run's record.
+
+    Args:
+        run: The run.
+        trainings: Of its members.
+        started: time.perf_counter() at the command's start.
+
+    Raises:
+        InputError: Pretrained weights that cannot be had, a folder that cannot be written, that
+            another process is training in, or that holds something else; images that cannot be
+            dealt out to folds; checked for all before the first is trained.
+    """
+    settings = run.settings
+    members = list(dict.fromkeys(each.member for each in trainings))
+    refuse_uneven({name: settings.members[name].batch_size for name in members}, current_rank())
+    wait_for_all()
+    code = {"code": run.environment["beside"]["code"]}
+    refuse_different("beginning", {each: run.identity(each) for each in members} | code)
+    if current_rank().rank:
+        # The first rank holds the folders, looks at them and says what is complete.
+        wait_for_all()
+        yield Work(run, list(trainings), broadcast(dict[str, dict[str, Any]]()))
+        return
+    check_folds(settings, run.train, members)
+    for name in members:
+        # Before folders of folds are made in a folder that has none.
+        _completed(run, name)
+        refuse_other_kind(run.member_folder(name), folds=bool(settings.trainings(name)[0].fold))
+    with lock_trainings([run.member_folder(each.name) for each in trainings]):
+        work = Work(run, list(trainings), _complete(run, trainings))
+        with lock_record(run.folder):
+            with whole_file(run.folder / "index.parquet") as temporary:
+                run.index.to_parquet(temporary, index=False)
+            write_json(run.folder / "audit.json", run.audit.content())
+        recipes = [settings.members[each.member] for each in work.left]
+        if recipes:
+            # fastai takes seconds to import; a run that has nothing to train does without.
+            from twinrun.train.pretrained import fetch_weights
+            from twinrun.train.tracking import refuse_missing_trackers
+
+            refuse_missing_trackers(settings.run.tracking)
+            for network in sorted({recipe.network for recipe in recipes if recipe.pretrained}):
+                fetch_weights(network)
+        # Also before the end: what an interrupted run was made from can be asked for.
+        keep_record(run, started)
+        for each in trainings:
+            # A kill may have come between a member's last fold and putting them together.
+            if each.name in work.records:
+                work._join(each)
+        wait_for_all()
+        broadcast(work.records)
+        yield work
+        keep_record(run, started)
+
+
+def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
+    """Train what is not complete, one after the other, and keep the run's record.
+
+    Args:
+        run: The run.
+        names: Of members, or of trainings.
+        started: time.perf_counter() at the command's start.
+
+    Returns:
+        The content of member.json by name, of the members that are complete.
+
+    Raises:
+        InputError: As `begun`.
+        Stopped: Ctrl-C or SIGTERM came.
+    """
+    with begun(run, run.settings.asked(names), started) as work:
+        work.say_complete()
+        for training in work.left:
+            from twinrun.train.members import train_member
+
+            record = train_member(
+                training.name,
+                run.settings,
+                run.index,
+                run.pixels,
+                run.environment,
+                run.member_folder(training.name),
+                metric=extra_metric(run.settings.competition.metric),
+                tracking=run.folder / "tracking",
+            )
+            work.keep(training, record)
+    return {name: work.records[name] for name in work.members if name in work.records}
+
+
+def extra_metric(metric: str) -> ExtraMetric | None:
+    """The settings' metric, where it is no column of history.csv anyway."""
+    from twinrun.train.callbacks import ExtraMetric
+
+    if metric in ALWAYS_KEPT:
+        return None
+    return ExtraMetric(metric, partial(score, metric=metric))
+
+
+def told_scores(record: dict[str, Any]) -> str:
+    """The scores, but for the losses and rates that say the same in other words."""
+    scores = record["scores"]
+    others = [
+        f"{METRICS[name].name} {value:.3f}" for name, value in scores.items() if name in METRICS
+    ]
+    return ", ".join([f"valid loss {scores['valid_loss']:.4f}", *others])
+
+
+def _complete(run: Prepared, trainings: Sequence[Training]) -> dict[str, dict[str, Any]]:
+    """The records of the members that are complete, and of the folds of the others that are."""
+    records: dict[str, dict[str, Any]] = {}
+    for each in trainings:
+        for name in dict.fromkeys((each.member, each.name)):
+            folder = run.member_folder(name)
+            # A member's record holds the digests of its folds' files too.
+            if each.member not in records and name not in records:
+                record = _completed(run, name)
+                if record is not None:
+                    records[name] = record
+            if name in records or each.member in records:
+                # What a kill left between the record and their removal.
+                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        folder = run.member_folder(each.member)
+        if each.fold and each.member in records and (folder / LOCK).exists():
+            with lock_record(folder):
+                pass  # likewise the lock under which its folds were put together
+    return records
+
+
+def _completed(run: Prepared, name: str) -> dict[str, Any] | None:
+    return completed_member(run.member_folder(name), run.identity(name), mixed=run.mixed)

@@ -1,0 +1,117 @@
+"""Trainings as processes of their own: side by side, and one of them killed on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twinrun.console import say
+from twinrun.errors import InputError
+from twinrun.process import engine_environment
+
+_WATCH_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class TwinProcess:
+    """One `twinrun train` in a process of its own.
+
+    Attributes:
+        run: runs/<run>.
+        arguments: Members and options.
+        environment: Variables on top of this process's.
+        working_folder: A temporary one when None.
+        kill: The folder of the run's members, when the process is to be killed by SIGKILL in the
+            middle of an epoch of one of them and started again.
+    """
+
+    run: Path
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_folder: Path | None = None
+    kill: Path | None = None
+
+
+def train_all(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
+    """Run the trainings, at most so many at once; end them all when one fails.
+
+    Returns:
+        Whether a training was killed that was to be killed.
+
+    Raises:
+        InputError: A process failed; it has said why.
+    """
+    waiting, running, killed = (
+        list(trainings),
+        list[tuple[TwinProcess, subprocess.Popen[bytes]]](),
+        [],
+    )
+    with ExitStack() as stack:
+        elsewhere = stack.enter_context(TemporaryDirectory(prefix="twin-"))
+
+        def start(training: TwinProcess, *, again: bool = False) -> None:
+            process = _start(training, elsewhere, again=again)
+            stack.callback(_end, process)
+            running.append((training, process))
+
+        while waiting or running:
+            while waiting and len(running) < side_by_side:
+                start(waiting.pop(0))
+            for training, process in list(running):
+                if process.poll() is not None:
+                    running.remove((training, process))
+                    _check(training, process.returncode)
+                elif training not in killed and _in_mid_epoch(training):
+                    process.kill()
+                    process.wait()
+                    running.remove((training, process))
+                    killed.append(training)
+                    start(training, again=True)
+            time.sleep(_WATCH_SECONDS)
+    return bool(killed)
+
+
+def _start(training: TwinProcess, elsewhere: str, *, again: bool) -> subprocess.Popen[bytes]:
+    name = f"[bold]{training.run.name}[/]"
+    told = ", ".join(f"{key}={value}" for key, value in training.environment.items())
+    say(f"{name} was killed in the middle of an epoch, and resumes" if again else f"{name} {told}")
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "twinrun", "train", *training.arguments]
+    command += ["--out", str(training.run.parent), "--run", training.run.name]
+    if training.kill and not again:
+        # A checkpoint after every step, so that there is one in the middle of an epoch.
+        command += ["--set", "run.checkpoint_seconds=0.001"]
+    folder = training.working_folder or elsewhere
+    environment = {**engine_environment(), **training.environment}
+    return subprocess.Popen(command, cwd=folder, env=environment)
+
+
+def _in_mid_epoch(training: TwinProcess) -> bool:
+    """Whether the training is to be killed and has written a checkpoint within an epoch."""
+    if training.kill is None:
+        return False
+    name = "checkpoint/epoch-*-step-*-*.safetensors"
+    found = [*training.kill.glob(f"*/{name}"), *training.kill.glob(f"*/fold-*/{name}")]
+    return any(path.name.split("-")[3] != "000000" for path in found)
+
+
+def _check(training: TwinProcess, code: int) -> None:
+    if code:
+        raise InputError(
+            f"the training {training.run.name!r} ended with exit code {code} before there was "
+            "anything to compare",
+            fix="Fix what it says above.",
+        )
+    say(f"[bold]{training.run.name}[/] is done")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        process.wait()

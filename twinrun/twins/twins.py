@@ -1,0 +1,173 @@
+"""Trains members twice in fresh processes, the second time under hostile conditions, and compares.
+
+A third training with another seed is the control: the check must be able to see a difference.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twinrun.compare.member_files import FileComparison, compare_members
+from twinrun.compare.runs import Report, compare_runs
+from twinrun.config.settings import Settings
+from twinrun.console import say
+from twinrun.files import write_json
+from twinrun.twins.perturbations import copy_of_data, other_workers
+from twinrun.twins.processes import TwinProcess, train_all
+
+
+@dataclass(frozen=True)
+class TwinsVerdict:
+    """What the twins showed.
+
+    Attributes:
+        comparisons: The two twins, per member and file.
+        report: Their ledgers, compared.
+        control: The first twin's first member against the same member with another seed.
+        hostilities: What was done to the second twin.
+    """
+
+    comparisons: list[FileComparison]
+    report: Report
+    control: list[FileComparison]
+    hostilities: list[str] = field(default_factory=list)
+
+    @property
+    def same(self) -> bool:
+        """Whether each file of the twins has the same bytes, and each digest of their ledgers."""
+        members = self.report.members
+        return all(comparison.same for comparison in self.comparisons) and all(
+            member.comparison.same for member in members
+        )
+
+    @property
+    def control_differs(self) -> bool:
+        """Whether another seed gave other bytes in each file: the check is able to see."""
+        return not any(comparison.same for comparison in self.control)
+
+
+def one_member_of_each_network(settings: Settings) -> list[str]:
+    """The first member of each network, in the order of the settings."""
+    first: dict[str, str] = {}
+    for name, member in settings.members.items():
+        first.setdefault(member.network, name)
+    return list(first.values())
+
+
+def run_twins(
+    settings: Settings,
+    names: Sequence[str],
+    options: Sequence[str],
+    folder: Path,
+    hostilities: Sequence[str],
+) -> TwinsVerdict:
+    """Train the members in two processes and compare; the second has a harder life.
+
+    The processes run side by side where each has its threads' cores to itself; only the first one's
+    progress is shown.
+
+    Args:
+        settings: As the options give them.
+        names: Members of the settings.
+        options: The command-line options, with absolute paths, that give the settings.
+        folder: Where the runs are kept: first/, second/ and other-seed/, and twins.json with the
+            verdict. What an earlier check left there is removed.
+        hostilities: Of `HOSTILITIES`: what the second twin suffers.
+
+    Raises:
+        InputError: A process did not come to its end; it has said why.
+    """
+    first, second, other = (folder / name for name in ("first", "second", "other-seed"))
+    for run in (first, second, other):
+        shutil.rmtree(run, ignore_errors=True)
+    (folder / "twins.json").unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    other_seed = ["--set", f"run.seed={settings.run.seed + 1}"]
+    # The twins' folder is not the one that other runs keep their decoded images beside.
+    options = [*options, "--set", f"run.cache={settings.cache_folder(folder.parent)}"]
+    with ExitStack() as stack:
+        harder = _harder(settings, [*names, *options], second, hostilities, folder, stack)
+        killed = train_all(
+            [
+                TwinProcess(first, [*names, *options], {"PYTHONHASHSEED": "1"}),
+                harder,
+                TwinProcess(
+                    other, [names[0], *options, *other_seed, "--quiet"], {"PYTHONHASHSEED": "1"}
+                ),
+            ],
+            side_by_side=_side_by_side(settings),
+        )
+    done = [name for name in hostilities if name != "kill" or killed]
+    if "kill" in hostilities and not killed:
+        say("[yellow]second ended before it could be killed[/]: it was not resumed")
+    verdict = TwinsVerdict(
+        comparisons=compare_members(first, second, names),
+        report=compare_runs(first, second, list(names)),
+        control=compare_members(first, other, names[:1]),
+        hostilities=done,
+    )
+    write_json(
+        folder / "twins.json",
+        {
+            "same": verdict.same,
+            "control_differs": verdict.control_differs,
+            "hostilities": done,
+            "comparisons": [asdict(comparison) for comparison in verdict.comparisons],
+            "ledgers": {
+                member.name: asdict(member.comparison) for member in verdict.report.members
+            },
+            "control": [asdict(comparison) for comparison in verdict.control],
+        },
+    )
+    return verdict
+
+
+def _harder(
+    settings: Settings,
+    arguments: Sequence[str],
+    run: Path,
+    hostilities: Sequence[str],
+    folder: Path,
+    stack: ExitStack,
+) -> TwinProcess:
+    """The second twin; what it needs is removed when the stack ends."""
+    environment = {"PYTHONHASHSEED": "1"}
+    arguments = [*arguments, "--quiet"]
+    working_folder: Path | None = None
+    if "hash-seed" in hostilities:
+        environment["PYTHONHASHSEED"] = "2"
+    if "workers" in hostilities:
+        arguments += ["--set", f"run.workers={other_workers(settings)}"]
+    if "folder" in hostilities:
+        working_folder = Path(stack.enter_context(TemporaryDirectory(prefix="twin-")))
+        (working_folder / "tmp").mkdir()
+        environment["TMPDIR"] = str(working_folder / "tmp")
+    if "locale" in hostilities:
+        environment |= {"LC_ALL": "C", "LANG": "C", "TZ": "Pacific/Kiritimati"}
+        environment |= {"USER": "twin", "LOGNAME": "twin"}
+    if "data" in hostilities:
+        copies = Path(stack.enter_context(TemporaryDirectory(prefix=".data-", dir=folder)))
+        say("copying the data for the second twin")
+        copy_of_data(settings.data_folder, copies / "copy")
+        arguments += ["--data", str(copies / "copy")]
+    if "cache" in hostilities:
+        cold = stack.enter_context(TemporaryDirectory(prefix=".cache-", dir=folder))
+        arguments += ["--set", f"run.cache={cold}"]
+    kill = run / "members" if "kill" in hostilities else None
+    return TwinProcess(run, arguments, environment, working_folder, kill)
+
+
+def _side_by_side(settings: Settings) -> int:
+    """How many trainings fit on this machine at once: by cores, and one on a GPU."""
+    if settings.run.device != "cpu":
+        import torch
+
+        if torch.cuda.is_available():
+            return 1
+    return max(1, (os.cpu_count() or 1) // settings.run.threads)

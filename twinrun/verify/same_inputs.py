@@ -1,0 +1,89 @@
+"""What a recorded run was made from: the images and settings of now are the same, or named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from twinrun.config.settings import Settings
+from twinrun.data.index import build_index
+from twinrun.errors import InputError, NegativeVerdict, gaps, shorten
+from twinrun.train.records import read_record
+
+
+def refuse_other_data(run: Path, settings: Settings) -> None:
+    """Check the images of the data folder against the run's index, before anything is computed.
+
+    An image is the same when part, id, label and bytes are; its file may have another extension.
+
+    Raises:
+        NegativeVerdict: Images are missing, changed or new; they are named.
+        InputError: The data folder cannot be read, or the run has no index.
+    """
+    path = run / "index.parquet"
+    try:
+        recorded = pd.read_parquet(path, use_threads=False)
+        then = _images(recorded)
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"{path} is missing or damaged") from None
+    now = _images(build_index(settings))
+    dropped = {f"train/{image}" for image in _dropped(run)}
+    problems = [f"{image}: missing" for image in sorted(then.keys() - now.keys())]
+    for image in sorted(then.keys() & now.keys()):
+        (label, digest), (other, another) = then[image], now[image]
+        if digest != another:
+            problems.append(f"{image}: changed")
+        elif label != other:
+            problems.append(f"{image}: was {label}, is {other}")
+    problems += [f"{image}: new" for image in sorted(now.keys() - then.keys() - dropped)]
+    if problems:
+        raise NegativeVerdict(
+            f"{settings.data_folder} is not the data that the run was made with; "
+            f"{len(problems)} of {len(then)} images:",
+            details=shorten(problems, most=30),
+            fix="Fetch the competition's data again.",
+        )
+
+
+def _images(index: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """(label, SHA-256) by "part/id"."""
+    names = index["part"] + "/" + index["id"]
+    return dict(zip(names, zip(index["label"], index["sha256"], strict=True), strict=True))
+
+
+def _dropped(run: Path) -> list[str]:
+    """The ids of training images that the audit's policy left out of the index."""
+    try:
+        audit = json.loads((run / "audit.json").read_text(encoding="utf-8"))
+        return list(audit["policy"]["dropped"])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{run / 'audit.json'} is damaged") from None
+
+
+def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -> None:
+    """Check that the manifest's settings are those that each member was trained with.
+
+    Weights alone do not show most of them.
+
+    Raises:
+        NegativeVerdict: Some are not; they are named.
+    """
+    found = []
+    for name in names:
+        record = read_record(run / "members" / name)
+        trained = record["identity"]["settings"] if record else {}
+        found += [
+            f"{name}, {where}: {then!r} then, {now!r} in the manifest"
+            for where, then, now in gaps(trained, settings.training_content(name))
+            if then is not None  # a setting that there was not yet has its old meaning
+        ]
+    if found:
+        raise NegativeVerdict(
+            f"{run / 'manifest.json'} has other settings than the members were trained with:",
+            details=shorten(found, most=20),
+        )

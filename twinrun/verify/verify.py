@@ -1,0 +1,234 @@
+"""A recorded run, made again from its manifest and compared."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twinrun import prepare, submit, train_run
+from twinrun.blend.out_of_fold import together
+from twinrun.compare.member_files import FileComparison, compare_files, compare_members
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError, gaps
+from twinrun.files import sha256_file, write_csv, write_json
+from twinrun.run_folder.manifest import read_manifest
+from twinrun.train.records import refuse_changed_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+PREDICTIONS = ("valid.csv", "test.csv")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What making a run again showed.
+
+    Attributes:
+        comparisons: The recorded files against those made again, per member and file.
+        submission: Whether the submission came out the same; None when there was none, or not all
+            of its members were made again.
+        blend: Whether the blend, fitted again to the predictions that were made again, has the
+            recorded weights and temperature; None as for the submission, or nothing was recorded.
+        again: Folder of the new run; None when only predictions were made again.
+    """
+
+    comparisons: list[FileComparison]
+    submission: bool | None
+    blend: bool | None
+    again: Path | None
+
+    @property
+    def same(self) -> bool:
+        """Whether everything came out with the same bits."""
+        return all(row.same for row in self.comparisons) and False not in (
+            self.submission,
+            self.blend,
+        )
+
+
+def environment_gaps(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
+    """(what, then, now) for what differs in the environment, driver and source of the engine.
+
+    Of a member that was trained on a node of another environment, also that, under its name.
+    """
+    from twinrun.repro.environment import set_up
+
+    recorded = read_manifest(run)
+    now = set_up(threads=settings.run.threads, device=settings.run.device)
+    found = list(gaps(recorded["content"]["environment"], now["decides"]))
+    beside = recorded["beside"]["environment"]
+    for name in ("driver", "code"):
+        if beside.get(name) != now["beside"].get(name):
+            found.append((name, beside.get(name), now["beside"].get(name)))
+    for name, member in recorded["content"]["members"].items():
+        others = {name: member["environment"]} if "environment" in member else {}
+        others |= {f"{name}/{fold}": own for fold, own in member.get("environments", {}).items()}
+        for training, own in others.items():
+            found += [
+                (f"{training}: {what}", then, here)
+                for what, then, here in gaps(own, now["decides"])
+            ]
+    return found
+
+
+def members_of(run: Path, names: Sequence[str]) -> list[str]:
+    """The complete members of a run, or those of them that are named.
+
+    Raises:
+        InputError: There is none, or no such one; or a file is not the one that was recorded.
+    """
+    members = read_manifest(run)["content"]["members"]
+    unknown = [name for name in names if name not in members]
+    if unknown or not members:
+        what = f"no complete member {', '.join(unknown)}" if unknown else "no complete member"
+        raise InputError(
+            f"{run} has {what}", fix=f"There are: {', '.join(members)}." if members else ""
+        )
+    chosen = [name for name in members if not names or name in names]
+    for name in chosen:
+        refuse_changed_files(
+            run / "members" / name,
+            members[name]["files"],
+            fix="Put it back; what was changed since cannot be verified.",
+        )
+    return chosen
+
+
+def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> Verification:
+    """Train the members of a recorded run again and compare every file.
+
+    Args:
+        run: runs/<run>, as it was recorded.
+        settings: Those of its manifest.
+        names: From `members_of`.
+        again: Folder of the new run. A verification that was interrupted there resumes; what a
+            finished one left is removed.
+
+    Raises:
+        InputError: The data is not there or cannot be used.
+    """
+    started = time.perf_counter()
+    if (again / "verify.json").is_file():
+        shutil.rmtree(again)
+    prepared = prepare.prepare(settings, again)
+    train_run.train(prepared, names, started)
+    comparisons = compare_members(run, again, names)
+    blended = _blended(run, again, settings, names, prepared.sample_path, again)
+    prepare.keep_record(prepared, started)
+    found = Verification(comparisons, *blended, again)
+    keep(found, again / "verify.json")
+    return found
+
+
+def verify_predictions(
+    run: Path, settings: Settings, names: Sequence[str], again: Path
+) -> Verification:
+    """Predict with the recorded weights again, blend, and compare.
+
+    Args:
+        run: As for `verify`.
+        settings: As for `verify`.
+        names: As for `verify`.
+        again: Folder of the new predictions. What an earlier verification left there is removed.
+
+    Raises:
+        InputError: As `verify`, or the weights are foreign or do not fit.
+    """
+    from twinrun.train.members import set_up_training
+
+    shutil.rmtree(again, ignore_errors=True)
+    prepared = prepare.prepare(settings, run)
+    comparisons = []
+
+    def compare(title: str, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
+        place = Path("members") / name
+        for file, table in tables.items():
+            write_csv(again / place / file, table)
+        comparisons.extend(compare_files(title, run / place, again / place, PREDICTIONS))
+
+    for name in names:
+        untrained = settings.model_copy(
+            update={
+                "members": {
+                    **settings.members,
+                    # The recorded weights replace them all: none is to be fetched.
+                    name: settings.members[name].model_copy(update={"pretrained": False}),
+                }
+            }
+        )
+        trainings, predicted = settings.trainings(name), []
+        for each in trainings:
+            workshop = set_up_training(
+                each.name, untrained, prepared.index, prepared.pixels, prepared.environment
+            )
+            weights = run / "members" / each.name / "weights.safetensors"
+            load_weights(workshop.learner.model, weights)
+            predicted.append(workshop.predictions())
+            compare(each.title, each.name, predicted[-1])
+        if trainings[0].fold:
+            compare(name, name, together(predicted, name))
+    # `members_of` has checked that the recorded predictions are those of the manifest.
+    blended = _blended(run, run, settings, names, prepared.sample_path, again)
+    return Verification(comparisons, *blended, None)
+
+
+def _blended(
+    run: Path, source: Path, settings: Settings, names: Sequence[str], sample: Path, again: Path
+) -> tuple[bool | None, bool | None]:
+    """Blend the members of `source`; whether the submission, and the blend, are those of `run`."""
+    recorded = read_manifest(run)["content"]
+    # The members that took part: others may have been missing then, and complete by now.
+    weighted = [name for name in settings.members if settings.weight(name)]
+    part = (recorded.get("blend") or {}).get("weights", weighted)
+    if not recorded["submission"] or not set(part) <= set(names):
+        return None, None
+    weights = {name: settings.weight(name) for name in weighted if name in part}
+    settings = settings.model_copy(
+        update={"blend": settings.blend.model_copy(update={"weights": weights})}
+    )
+    chosen = submit.blend_run(source, settings, sample, again / "submission.csv")
+    same = sha256_file(again / "submission.csv") == recorded["submission"]
+    return same, chosen.record() == recorded["blend"] if recorded.get("blend") else None
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put recorded weights into a model; only the format safetensors is read.
+
+    Raises:
+        InputError: They are in another format, which might run code, or of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a file of the format safetensors, and is not read: {error}",
+            fix="Another format may run code when it is read. Put the recorded file back.",
+        ) from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} holds the weights of another network:", details=str(error).splitlines()[1:6]
+        ) from None
+
+
+def keep(found: Verification, path: Path) -> None:
+    """Write down what a verification showed."""
+    write_json(
+        path,
+        {
+            "same": found.same,
+            "submission": found.submission,
+            "blend": found.blend,
+            "comparisons": [asdict(row) for row in found.comparisons],
+        },
+    )
