@@ -21,9 +21,9 @@ from twinrun.locks import LOCK, lock_record, lock_trainings, wait_for_lock
 HOLD = """
 import sys, time
 from pathlib import Path
-from twinrun.locks import held
+from twinrun.locks import lock_trainings
 
-with held([Path(name) for name in sys.argv[1:]]):
+with lock_trainings([Path(name) for name in sys.argv[1:]]):
     try:
         print("held", flush=True)
         time.sleep(600)
@@ -266,9 +266,9 @@ def test_a_worker_that_ends_does_not_let_go(tmp_path: Path) -> None:
     script = """
 import multiprocessing, sys
 from pathlib import Path
-from twinrun.locks import held
+from twinrun.locks import lock_trainings
 
-with held([Path(sys.argv[1])]):
+with lock_trainings([Path(sys.argv[1])]):
     worker = multiprocessing.get_context("fork").Process(target=list)
     worker.start()
     worker.join()

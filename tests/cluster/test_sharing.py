@@ -491,7 +491,7 @@ def test_a_removed_file_is_named(
     with pytest.raises(InputError) as caught:
         shared.here(tmp_path / "node")
     assert name in caught.value.what
-    assert "again" in caught.value.fix
+    assert "Rerun the command" in caught.value.fix
 
 
 @pytest.mark.parametrize("kind", [FOLDER])

@@ -429,7 +429,7 @@ def test_a_file_where_a_folder_should_be_holds_no_files(
         (errno.EDQUOT, "Free some space"),
         (errno.EACCES, "Choose a folder"),
         (errno.EROFS, "Choose a folder"),
-        (errno.EIO, "again"),
+        (errno.EIO, "rerun the command"),
     ],
 )
 def test_a_folder_that_cannot_be_written_is_said(

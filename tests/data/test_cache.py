@@ -351,7 +351,7 @@ from pathlib import Path
 from twinrun.data import cache
 from twinrun.data import cache_files
 from twinrun.data.index import build_index
-from twinrun.locks import queued
+from twinrun.locks import wait_for_lock
 from twinrun.config.reading import read_settings
 cache._SECONDS, cache_files.BLOCK = 0.0, 8
 config, data, folder = map(Path, sys.argv[1:4])

@@ -122,7 +122,7 @@ def test_no_name_is_written_outside(tmp_path_factory: pytest.TempPathFactory, na
         packed(folder / "package.zip", {name: b"x"})
     except (ValueError, UnicodeError, IndexError):
         return  # not to be had in a zip
-    with suppress(InputError):
+    with suppress(TwinrunError):
         unpack_into(folder / "package.zip", folder / "unpacked")
     assert {path.name for path in folder.iterdir()} <= {"package.zip", "unpacked"}
 
@@ -207,7 +207,7 @@ def test_a_flipped_byte_is_never_taken_silently(
     path.write_bytes(data)
     try:
         found = unpack_into(path, folder / "unpacked")
-    except InputError:
+    except TwinrunError:
         return
     # Times, modes and the listing's words to people do not count; what is unpacked does.
     assert {p.relative_to(found).as_posix(): p.read_bytes() for p in found.rglob("*.*")} == GOOD
@@ -216,7 +216,7 @@ def test_a_flipped_byte_is_never_taken_silently(
 @pytest.mark.parametrize("name", ["nothing.zip", "folder"])
 def test_what_is_no_file_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError), opened(tmp_path / name):
+    with pytest.raises(TwinrunError), opened(tmp_path / name):
         pass
 
 
