@@ -294,7 +294,7 @@ def test_twins_with_folds_have_the_same_bits(twinrun: Command, tmp_path: Path) -
     verdict = json.loads((tmp_path / "runs" / "twins" / "twins.json").read_text())
     assert verdict["same"]
     assert verdict["control_differs"]
-    assert "kill" in verdict["hostilities"]
+    assert "kill" in verdict["perturbations"]
     assert list(verdict["ledgers"]) == list(FOLDS)
 
 

@@ -321,7 +321,7 @@ def test_only_verdicts_of_this_run_go_in(package: Package, tmp_path: Path, run: 
     twins.parent.mkdir()
     row = {"member": "a", "file": "test.csv", "second": "x", "difference": ""}
     digest = sha256_file(run / "members" / "a" / "test.csv")
-    verdict = {"same": True, "control_differs": True, "hostilities": ["kill", "data"]}
+    verdict = {"same": True, "control_differs": True, "perturbations": ["kill", "data"]}
     twins.write_text(json.dumps({**verdict, "comparisons": [{**row, "first": digest}]}))
     assert package().left_out == ()
     files = files_of(tmp_path / "package.zip")

@@ -255,7 +255,7 @@ def write_twins(run: Path, **changes: Any) -> None:
     content = {
         "same": True,
         "control_differs": True,
-        "hostilities": ["hash-seed", "kill"],
+        "perturbations": ["hash-seed", "kill"],
         "comparisons": rows,
         "ledgers": {},
         "control": [],

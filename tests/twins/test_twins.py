@@ -15,12 +15,19 @@ from safetensors.numpy import load_file, save_file
 from tests.conftest import FIXTURE, Command
 from twinrun.compare.member_files import compare_members
 from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.repro.ledger import Ledger
 from twinrun.twins import twins as twins_module
-from twinrun.twins.perturbations import PERTURBATIONS, copy_of_data
+from twinrun.twins.perturbations import (
+    PERTURBATIONS,
+    Perturbation,
+    SecondTwin,
+    choose_perturbations,
+    copy_data,
+)
 from twinrun.twins.processes import TwinProcess
-from twinrun.twins.twins import one_member_of_each_network, run_twins
+from twinrun.twins.twins import TwinsVerdict, one_member_of_each_network, run_twins
 
 # Python imports this file when it starts: the engine's generators are then seeded by the clock.
 UNSEEDED = """
@@ -37,19 +44,20 @@ keys.Key.seed_generators = unseeded
 
 
 @pytest.mark.slow  # `nox -s reproducibility` does it for the fixture's three networks
-def test_twins_have_the_same_bits_under_every_hostility_and_another_seed_has_not(
+def test_twins_have_the_same_bits_under_every_perturbation_and_another_seed_has_not(
     twinrun: Command, small_toml: Path, tmp_path: Path
 ) -> None:
     answer = twinrun("twins", "a", "--config", small_toml)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""
     assert "same bits" in answer.stdout.splitlines()[-1]
-    assert "second was killed in the middle of an epoch, and resumes" in answer.stdout
+    assert "second killed mid-epoch (SIGKILL), resumes" in answer.stdout
+    assert "second run: killed mid-epoch (SIGKILL), then resumed" in answer.stdout
     folder = tmp_path / "runs" / "twins"
     verdict = json.loads((folder / "twins.json").read_text())
     assert verdict["same"]
     assert verdict["control_differs"]
-    assert verdict["hostilities"] == list(PERTURBATIONS)
+    assert verdict["perturbations"] == PERTURBATIONS.names
     assert [row["file"] for row in verdict["comparisons"]] == [
         "valid.csv",
         "test.csv",
@@ -76,7 +84,7 @@ def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(UNSEEDED)
     answer = twinrun(
-        "twins", "a", "--config", small_toml, "--hostility", "none", PYTHONPATH=str(tmp_path)
+        "twins", "a", "--config", small_toml, "--perturb", "none", PYTHONPATH=str(tmp_path)
     )
     assert answer.returncode == 1
     assert "the twins differ" in answer.stderr
@@ -89,16 +97,17 @@ def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
     assert "0.0.weight: 9,408 of 9,408 values differ" in printed
 
 
-def test_an_unknown_hostility_is_refused_with_the_nearest_name(
+def test_an_unknown_perturbation_is_refused_with_the_nearest_name(
     twinrun: Command, small_toml: Path
 ) -> None:
-    answer = twinrun("twins", "a", "--config", small_toml, "--hostility", "worker")
+    answer = twinrun("twins", "a", "--config", small_toml, "--perturb", "worker")
     assert answer.returncode == 2
-    assert "did you mean 'workers'?" in answer.stderr
+    assert "--perturb: there is no perturbation 'worker'; did you mean 'workers'?" in answer.stderr
+    assert ", ".join(PERTURBATIONS.names) in answer.stderr
 
 
 def test_the_copy_of_the_data_has_the_same_files_with_other_times(tmp_path: Path) -> None:
-    copy_of_data(FIXTURE, tmp_path / "copy")
+    copy_data(FIXTURE, tmp_path / "copy")
     for path in FIXTURE.rglob("*"):
         twin = tmp_path / "copy" / path.relative_to(FIXTURE)
         if path.is_file():
@@ -112,7 +121,7 @@ def test_a_copy_of_the_data_that_does_not_fit_is_refused(
     full = SimpleNamespace(free=1 << 20)
     monkeypatch.setattr("twinrun.twins.perturbations.shutil.disk_usage", lambda _: full)
     with pytest.raises(InputError, match="no space for a copy of the data"):
-        copy_of_data(FIXTURE, tmp_path / "copy")
+        copy_data(FIXTURE, tmp_path / "copy")
 
 
 @pytest.fixture
@@ -182,39 +191,124 @@ def test_the_control_fails_when_another_seed_changes_nothing(
     assert not verdict.control_differs
 
 
-def test_chosen_hostilities_and_no_others_are_applied(
-    trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[TwinProcess] = []
+class Nothing(Perturbation):
+    name = "nothing"
+    words = "a change that nobody makes"
 
-    def copies(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
-        started.extend(trainings)
+    def apply(self, twin: SecondTwin) -> None:
+        """Leave the twin as it is."""
+
+
+class Again(Perturbation):
+    name = "again"
+    words = "the number of workers once more"
+
+    def apply(self, twin: SecondTwin) -> None:
+        twin.set_setting("run.workers", 1)
+
+
+class Killed(Perturbation):
+    name = "killed"
+    words = "a SIGKILL from outside"
+
+    def apply(self, twin: SecondTwin) -> None:
+        twin.kill_mid_epoch()
+
+
+class Twins:
+    """`run_twins` with trainings that are copied in place of trained.
+
+    Attributes:
+        started: What was to be trained.
+        killed: Whether the second twin is said to have been killed.
+    """
+
+    def __init__(self, trained: Path, settings: Settings, folder: Path) -> None:
+        self.trained, self.settings, self.folder = trained, settings, folder
+        self.started: list[TwinProcess] = []
+        self.killed = False
+
+    def train(self, trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
+        self.started = list(trainings)
         for training in trainings:
-            shutil.copytree(trained, training.run, dirs_exist_ok=True)
-        return False
+            shutil.copytree(self.trained, training.run, dirs_exist_ok=True)
+        return self.killed
 
-    monkeypatch.setattr(twins_module, "train_all", copies)
-    settings, folder = read_settings(small_toml), tmp_path / "twins"
-    verdict = run_twins(settings, ["a"], [], folder, ["hash-seed", "workers", "cache", "kill"])
-    # Nobody was killed, and that is said.
-    assert verdict.hostilities == ["hash-seed", "workers", "cache"]
-    plain = run_twins(settings, ["a"], [], folder, [])
-    assert plain.hostilities == []
-    first, second, _, _, untouched, _ = started
+    def verdict(self, *chosen: Perturbation) -> TwinsVerdict:
+        return run_twins(self.settings, ["a"], [], self.folder, chosen)
+
+    def recorded(self) -> list[str]:
+        names: list[str] = json.loads((self.folder / "twins.json").read_text())["perturbations"]
+        return names
+
+
+@pytest.fixture
+def twins(
+    trained: Path, small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Twins:
+    made = Twins(trained, read_settings(small_toml), tmp_path / "twins")
+    monkeypatch.setattr(twins_module, "train_all", made.train)
+    return made
+
+
+def test_chosen_perturbations_and_no_others_are_applied(twins: Twins, tmp_path: Path) -> None:
+    verdict = twins.verdict(*choose_perturbations(["kill", "workers", "cache", "hash-seed"]))
+    # Nobody was killed, and that is reported.
+    assert verdict.perturbations == ["hash-seed", "workers", "cache"] == twins.recorded()
+    first, second, _ = twins.started
     assert (first.environment, second.environment) == (
         {"PYTHONHASHSEED": "1"},
         {"PYTHONHASHSEED": "2"},
     )
-    # One cache for all of them, beside the runs: a warm one is no hostility.
+    # One cache for all of them, beside the runs: a warm one is no perturbation.
     warm = ["a", "--set", f"run.cache={tmp_path / 'cache'}", "--quiet"]
     *others, cold = second.arguments
     assert others == [*warm, "--set", "run.workers=2", "--set"]
-    assert cold.startswith(f"run.cache={folder / '.cache-'}")
+    assert cold.startswith(f"run.cache={twins.folder / '.cache-'}")
     assert second.working_folder is None
-    assert second.kill == folder / "second" / "members"
+    assert second.kill == twins.folder / "second" / "members"
+
+    assert twins.verdict(*choose_perturbations(["none"])).perturbations == []
+    first, untouched, _ = twins.started
     assert untouched.environment == first.environment
-    assert untouched.arguments == warm
+    assert list(untouched.arguments) == warm
     assert untouched.kill is None
+
+
+@pytest.mark.parametrize("entry", PERTURBATIONS, ids=lambda entry: entry.name)
+def test_each_perturbation_changes_the_second_twin_and_is_recorded(
+    twins: Twins, entry: Perturbation
+) -> None:
+    twins.killed = True
+    assert twins.verdict(entry).perturbations == [entry.name] == twins.recorded()
+    first, second, _ = twins.started
+    plain = TwinProcess(second.run, (*first.arguments, "--quiet"), first.environment)
+    assert second != plain
+
+
+def test_what_nothing_carries_out_is_refused_and_not_recorded(twins: Twins) -> None:
+    with (
+        PERTURBATIONS.including(Nothing()) as entry,
+        pytest.raises(InputError, match="perturbation 'nothing' changes nothing"),
+    ):
+        twins.verdict(*choose_perturbations(["workers", entry.name]))
+    assert not twins.started
+    assert not (twins.folder / "twins.json").exists()
+
+
+def test_two_that_change_the_same_thing_are_refused(twins: Twins) -> None:
+    with pytest.raises(InputError, match=r"two perturbations change run\.workers"):
+        twins.verdict(PERTURBATIONS.get("workers"), Again())
+    assert not twins.started
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_whoever_asks_for_the_kill_is_recorded_when_there_was_one(
+    twins: Twins, killed: bool
+) -> None:
+    twins.killed = killed
+    recorded = ["workers", "killed"] if killed else ["workers"]
+    assert twins.verdict(PERTURBATIONS.get("workers"), Killed()).perturbations == recorded
 
 
 def test_twins_without_data_are_refused_before_anything_starts(

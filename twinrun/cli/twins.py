@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -23,16 +23,14 @@ from twinrun.cli.options import (
 )
 from twinrun.console import clock, console, say
 from twinrun.errors import NegativeVerdict
-
-if TYPE_CHECKING:
-    pass
+from twinrun.twins.perturbations import PERTURBATIONS, choose_perturbations
 
 app = typer.Typer()
 
 
 @app.command(
     epilog="Examples:\n\ntwinrun twins --profile fixture\n\n"
-    "twinrun twins M26c --hostility kill --hostility workers --device cuda"
+    "twinrun twins M26c --perturb kill --perturb workers --device cuda"
 )
 @answered
 def twins(
@@ -49,27 +47,26 @@ def twins(
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu or cuda, in place of the settings'.")
     ] = None,
-    hostilities: Annotated[
+    perturbed: Annotated[
         list[str] | None,
         typer.Option(
-            "--hostility",
+            "--perturb",
             metavar="NAME",
-            help="What the second twin suffers: hash-seed, workers, folder, locale, data, "
-            "cache, kill, or none. Repeatable. Default: all of them.",
+            help="What is different for the second run: "
+            f"{', '.join(PERTURBATIONS.names)}, or none. Repeatable. Default: all of them.",
         ),
     ] = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train members twice, the second time under hostile conditions, and compare every bit."""
+    """Train members twice, the second time under perturbations, and compare every bit."""
     from twinrun.cli import tables
-    from twinrun.twins.perturbations import PERTURBATIONS, chosen_perturbations
     from twinrun.twins.twins import one_member_of_each_network, run_twins
 
     started = time.perf_counter()
     changes = [*(changes or []), *([f"run.device={device}"] if device else [])]
     settings = settings_of(config, profile, data, changes)
-    suffered = chosen_perturbations(hostilities)
+    perturbations = choose_perturbations(perturbed)
     settings.refuse_unknown_members(members or [])
     chosen = members or (list(settings.members) if every else one_member_of_each_network(settings))
     options = ["--config", str(settings.config)]
@@ -78,11 +75,11 @@ def twins(
     options += [part for change in changes for part in ("--set", change)]
     options += ["--quiet"] if quiet else []
     folder = out.absolute() / "twins"
-    verdict = run_twins(settings, chosen, options, folder, suffered)
+    verdict = run_twins(settings, chosen, options, folder, perturbations)
     console.quiet = False
     console.print(tables.twins(verdict))
-    for name in verdict.hostilities:
-        say(f"the second was trained with {PERTURBATIONS[name]}")
+    for name in verdict.perturbations:
+        say(f"second run: {PERTURBATIONS.get(name).words}")
     took = clock(time.perf_counter() - started)
     say(f"runs and verdict: {escape(str(folder))}, {took}")
     if not verdict.same:

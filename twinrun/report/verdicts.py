@@ -77,7 +77,7 @@ def _twins(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
     content = source.content
     state = _state(rows, files, same=content["same"] and content["control_differs"])
     names = ", ".join(shorten(_members(rows), 12))
-    done = ", ".join(content["hostilities"]) or "none"
+    done = ", ".join(content["perturbations"]) or "none"
     if state == "other":
         text = (
             f"The last twins ({names}) were not trained as this run was: other bits to begin with."
@@ -94,7 +94,7 @@ def _twins(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
         state=state,
         text=text,
         details=(
-            f"Hostile conditions of the second training: {done}.",
+            f"Perturbations of the second training: {done}.",
             f"Control: another seed gives {control} bits.",
         ),
         rows=rows,

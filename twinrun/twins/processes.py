@@ -45,7 +45,7 @@ def train_all(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
         Whether a training was killed that was to be killed.
 
     Raises:
-        InputError: A process failed; it has said why.
+        InputError: A process failed; it has reported why.
     """
     waiting, running, killed = (
         list(trainings),
@@ -79,8 +79,11 @@ def train_all(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
 
 def _start(training: TwinProcess, elsewhere: str, *, again: bool) -> subprocess.Popen[bytes]:
     name = f"[bold]{training.run.name}[/]"
-    told = ", ".join(f"{key}={value}" for key, value in training.environment.items())
-    say(f"{name} was killed in the middle of an epoch, and resumes" if again else f"{name} {told}")
+    if again:
+        say(f"{name} killed mid-epoch (SIGKILL), resumes")
+    else:
+        variables = (f"{key}={value}" for key, value in training.environment.items())
+        say(f"{name} {', '.join(variables)}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "twinrun", "train", *training.arguments]
     command += ["--out", str(training.run.parent), "--run", training.run.name]
@@ -106,7 +109,7 @@ def _check(training: TwinProcess, code: int) -> None:
         raise InputError(
             f"the training {training.run.name!r} ended with exit code {code} before there was "
             "anything to compare",
-            fix="Fix what it says above.",
+            fix="Fix what it reports above.",
         )
     say(f"[bold]{training.run.name}[/] is done")
 

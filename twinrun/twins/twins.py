@@ -1,4 +1,4 @@
-"""Trains members twice in fresh processes, the second time under hostile conditions, and compares.
+"""Trains members twice in fresh processes, the second time under perturbations, and compares.
 
 A third training with another seed is the control: the check must be able to see a difference.
 """
@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from twinrun.compare.member_files import FileComparison, compare_members
 from twinrun.compare.runs import Report, compare_runs
 from twinrun.config.settings import Settings
 from twinrun.console import say
 from twinrun.files import write_json
-from twinrun.twins.perturbations import copy_of_data, other_workers
+from twinrun.twins.perturbations import HASH_SEED, Perturbation, SecondTwin, perturb
 from twinrun.twins.processes import TwinProcess, train_all
 
 
@@ -30,13 +29,13 @@ class TwinsVerdict:
         comparisons: The two twins, per member and file.
         report: Their ledgers, compared.
         control: The first twin's first member against the same member with another seed.
-        hostilities: What was done to the second twin.
+        perturbations: Names of those that were carried out on the second twin.
     """
 
     comparisons: list[FileComparison]
     report: Report
     control: list[FileComparison]
-    hostilities: list[str] = field(default_factory=list)
+    perturbations: list[str] = field(default_factory=list)
 
     @property
     def same(self) -> bool:
@@ -65,9 +64,9 @@ def run_twins(
     names: Sequence[str],
     options: Sequence[str],
     folder: Path,
-    hostilities: Sequence[str],
+    perturbations: Sequence[Perturbation],
 ) -> TwinsVerdict:
-    """Train the members in two processes and compare; the second has a harder life.
+    """Train the members in two processes and compare; the second one is perturbed.
 
     The processes run side by side where each has its threads' cores to itself; only the first one's
     progress is shown.
@@ -78,10 +77,11 @@ def run_twins(
         options: The command-line options, with absolute paths, that give the settings.
         folder: Where the runs are kept: first/, second/ and other-seed/, and twins.json with the
             verdict. What an earlier check left there is removed.
-        hostilities: Of `HOSTILITIES`: what the second twin suffers.
+        perturbations: Carried out on the second twin; the verdict names those that were.
 
     Raises:
-        InputError: A process did not come to its end; it has said why.
+        InputError: A perturbation changes nothing, or a process did not come to its end and has
+            reported why.
     """
     first, second, other = (folder / name for name in ("first", "second", "other-seed"))
     for run in (first, second, other):
@@ -92,32 +92,31 @@ def run_twins(
     # The twins' folder is not the one that other runs keep their decoded images beside.
     options = [*options, "--set", f"run.cache={settings.cache_folder(folder.parent)}"]
     with ExitStack() as stack:
-        harder = _harder(settings, [*names, *options], second, hostilities, folder, stack)
+        twin = SecondTwin(settings, [*names, *options, "--quiet"], second, stack)
+        kills = perturb(twin, perturbations)
         killed = train_all(
             [
-                TwinProcess(first, [*names, *options], {"PYTHONHASHSEED": "1"}),
-                harder,
-                TwinProcess(
-                    other, [names[0], *options, *other_seed, "--quiet"], {"PYTHONHASHSEED": "1"}
-                ),
+                TwinProcess(first, [*names, *options], HASH_SEED),
+                twin.process(),
+                TwinProcess(other, [names[0], *options, *other_seed, "--quiet"], HASH_SEED),
             ],
             side_by_side=_side_by_side(settings),
         )
-    done = [name for name in hostilities if name != "kill" or killed]
-    if "kill" in hostilities and not killed:
+    if kills and not killed:
         say("[yellow]second ended before it could be killed[/]: it was not resumed")
+    done = [each.name for each in perturbations if killed or each.name not in kills]
     verdict = TwinsVerdict(
         comparisons=compare_members(first, second, names),
         report=compare_runs(first, second, list(names)),
         control=compare_members(first, other, names[:1]),
-        hostilities=done,
+        perturbations=done,
     )
     write_json(
         folder / "twins.json",
         {
             "same": verdict.same,
             "control_differs": verdict.control_differs,
-            "hostilities": done,
+            "perturbations": done,
             "comparisons": [asdict(comparison) for comparison in verdict.comparisons],
             "ledgers": {
                 member.name: asdict(member.comparison) for member in verdict.report.members
@@ -126,41 +125,6 @@ def run_twins(
         },
     )
     return verdict
-
-
-def _harder(
-    settings: Settings,
-    arguments: Sequence[str],
-    run: Path,
-    hostilities: Sequence[str],
-    folder: Path,
-    stack: ExitStack,
-) -> TwinProcess:
-    """The second twin; what it needs is removed when the stack ends."""
-    environment = {"PYTHONHASHSEED": "1"}
-    arguments = [*arguments, "--quiet"]
-    working_folder: Path | None = None
-    if "hash-seed" in hostilities:
-        environment["PYTHONHASHSEED"] = "2"
-    if "workers" in hostilities:
-        arguments += ["--set", f"run.workers={other_workers(settings)}"]
-    if "folder" in hostilities:
-        working_folder = Path(stack.enter_context(TemporaryDirectory(prefix="twin-")))
-        (working_folder / "tmp").mkdir()
-        environment["TMPDIR"] = str(working_folder / "tmp")
-    if "locale" in hostilities:
-        environment |= {"LC_ALL": "C", "LANG": "C", "TZ": "Pacific/Kiritimati"}
-        environment |= {"USER": "twin", "LOGNAME": "twin"}
-    if "data" in hostilities:
-        copies = Path(stack.enter_context(TemporaryDirectory(prefix=".data-", dir=folder)))
-        say("copying the data for the second twin")
-        copy_of_data(settings.data_folder, copies / "copy")
-        arguments += ["--data", str(copies / "copy")]
-    if "cache" in hostilities:
-        cold = stack.enter_context(TemporaryDirectory(prefix=".cache-", dir=folder))
-        arguments += ["--set", f"run.cache={cold}"]
-    kill = run / "members" if "kill" in hostilities else None
-    return TwinProcess(run, arguments, environment, working_folder, kill)
 
 
 def _side_by_side(settings: Settings) -> int:
