@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twinrun.blend.probabilities import read_probabilities
 from twinrun.files import read_csv
-from twinrun.metrics import log_loss
+from twinrun.metrics import score as score_of
 
 SOLUTION = Path(__file__).with_name("fixture") / "solution.csv"
 
@@ -19,7 +19,7 @@ def main() -> None:
     predictions = read_probabilities(parser.parse_args().submission)
     solution = read_csv(SOLUTION, text=("ID", "label"))
     labels = dict(zip(solution["ID"], solution["label"], strict=True))
-    score = log_loss(predictions, [labels[image] for image in predictions.iloc[:, 0]])
+    score = score_of(predictions, [labels[image] for image in predictions.iloc[:, 0]], "log_loss")
     print(f"log loss on {len(predictions)} test images: {score:.4f}")
 
 

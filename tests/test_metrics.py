@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from typing import get_args
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +15,8 @@ import pytest
 from sklearn.metrics import log_loss as scikit_learns_log_loss
 from sklearn.metrics import roc_auc_score
 
-from twinrun.config.sections import Competition
-from twinrun.metrics import METRICS, compared_score, log_loss, score, score_values
+from twinrun.errors import InputError
+from twinrun.metrics import METRICS, compared_score, score, score_values
 
 # In the alphabetical order that scikit-learn takes columns to be in.
 CLASSES = ["healthy", "leaf", "stem"]
@@ -24,6 +26,10 @@ def predictions(values: npt.ArrayLike) -> pd.DataFrame:
     table = pd.DataFrame(np.asarray(values), columns=CLASSES)
     table.insert(0, "id", [f"{number:06d}" for number in range(len(table))])
     return table
+
+
+def log_loss(table: pd.DataFrame, labels: Iterable[str]) -> float:
+    return score(table, labels, "log_loss")
 
 
 def test_log_loss_is_as_computed_by_hand() -> None:
@@ -82,11 +88,41 @@ def two(*positive: float) -> pd.DataFrame:
     return table
 
 
-def test_every_metric_of_the_settings_is_known_and_has_a_name_and_a_direction() -> None:
-    assert list(METRICS) == list(get_args(Competition.model_fields["metric"].annotation))
-    assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["log_loss"]
-    names = [metric.name for metric in METRICS.values()]
-    assert names == ["log loss", "accuracy", "macro F1", "quadratic kappa", "AUC"]
+def test_every_metric_has_words_and_a_direction() -> None:
+    assert METRICS.names == ["log_loss", "accuracy", "macro_f1", "quadratic_kappa", "auc"]
+    assert [each.name for each in METRICS if not each.higher_is_better] == ["log_loss"]
+    words = [each.words for each in METRICS]
+    assert words == ["log loss", "accuracy", "macro F1", "quadratic kappa", "AUC"]
+
+
+def test_the_template_asks_for_a_metric_by_the_words_of_the_table() -> None:
+    template = Path(__file__).parents[1] / "template"
+    question = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))["metric"]
+    assert question == [each.words for each in METRICS]
+    (settings,) = template.glob("*/competition/competition.toml")
+    (line,) = [
+        line for line in settings.read_text(encoding="utf-8").splitlines() if "metric = " in line
+    ]
+    for each in METRICS:
+        assert line.replace(" ", "").count(f'"{each.words}":"{each.name}"'.replace(" ", "")) == 1
+
+
+def test_settings_name_every_metric_in_their_comment() -> None:
+    path = Path(__file__).parents[1] / "competition" / "competition.toml"
+    (line,) = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("metric")
+    ]
+    assert re.findall(r'"(\w+)"', line) == METRICS.names
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "kappa", ""])
+def test_an_unknown_metric_is_refused_and_not_scored_as_another(name: str) -> None:
+    rows, truth = np.eye(3)[[0, 1, 2, 2]], np.array([0, 1, 1, 2])
+    assert score_values(rows, truth, "quadratic_kappa") == pytest.approx(0.8)
+    with pytest.raises(InputError, match=f"there is no metric {name!r}"):
+        score_values(rows, truth, name)
+    with pytest.raises(InputError, match=f"there is no metric {name!r}"):
+        compared_score(predictions(rows), ["healthy", "leaf", "leaf", "stem"], name)
 
 
 def test_score_of_the_log_loss_is_the_log_loss_of_rows_as_they_are() -> None:
@@ -207,7 +243,7 @@ def test_a_score_is_compared_with_a_simple_answer(metric: str, simple: str, valu
     table = guesses("leaf", "leaf", "stem", "stem")
     truth = ["leaf", "leaf", "leaf", "stem"]
     found = compared_score(table, truth, metric)
-    assert found.simple == simple
+    assert found.metric.simple.words == simple
     assert found.simple_value == pytest.approx(value)
     assert found.absent == ("healthy",)
     assert found.images == 4

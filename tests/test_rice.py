@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Command
 from twinrun.blend.probabilities import read_probabilities
 from twinrun.files import read_csv
-from twinrun.metrics import log_loss
+from twinrun.metrics import score
 from twinrun.train.records import RESULT_FILES
 
 RICE = """
@@ -75,6 +75,7 @@ def test_both_layouts_train_to_the_same_valid_submission(
     solution = read_csv(shared_data / "rice" / "solution.csv", text=("ID", "label"))
     predictions = read_probabilities(runs[0] / "submission.csv")
     by_id = dict(zip(solution["ID"], solution["label"], strict=True))
-    score = log_loss(predictions, [by_id[image] for image in predictions["ID"]])
-    print(f"\nrice, resnet18 from nothing, 64 px, 10 epochs: test log loss {score:.4f}")
-    assert score < 1.0986, "worse than uniform guessing"
+    labels = [by_id[image] for image in predictions["ID"]]
+    loss = score(predictions, labels, "log_loss")
+    print(f"\nrice, resnet18 from nothing, 64 px, 10 epochs: test log loss {loss:.4f}")
+    assert loss < 1.0986, "worse than uniform guessing"

@@ -1,14 +1,20 @@
-"""How good probabilities are, given the truth: the metric of the competition."""
+"""How good probabilities are, given the truth: every metric of a competition, in one table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from twinrun.registry import Registry
+
+Values = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+ScoreFunction = Callable[[Values, Numbers], float]
 
 # As scikit-learn: a probability of 0 for the truth costs much, not infinitely much.
 SMALLEST = float(np.finfo(np.float64).eps)
@@ -16,16 +22,40 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What to know of a metric.
+class SimpleAnswer:
+    """An answer without any network, to compare a score with.
 
     Attributes:
-        name: For a reader.
+        words: For a reader.
+        score: What it scores: from the metric's score function, the true class numbers of the
+            images, and how many classes there are.
+    """
+
+    words: str
+    score: Callable[[ScoreFunction, Numbers, int], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric, and everything that any room asks of it.
+
+    Attributes:
+        name: In the settings, and of its column in history.csv and member.json.
+        words: For a reader, and in the template's question.
         higher_is_better: Otherwise the lower one of two values is the better one.
+        score: Of probabilities (float64, a row per image, a column per class, not always of sum 1)
+            and of each row the column of its true class; nan where it is not defined.
+        simple: What to compare a score with.
+        kept_as: Its column in every training's history.csv and member.json; None for a metric that
+            is kept, by its name, where it is the competition's.
     """
 
     name: str
-    higher_is_better: bool = True
+    words: str
+    higher_is_better: bool
+    score: ScoreFunction
+    simple: SimpleAnswer
+    kept_as: str | None
 
     def better(self, value: float, than: float) -> bool:
         """Whether a value is the better one; anything is better than one that is not defined.
@@ -34,22 +64,11 @@ class Metric:
         """
         if math.isnan(value) or math.isnan(than):
             return math.isnan(than) and not math.isnan(value)
-        gain = value - than if self.higher_is_better else than - value
-        return gain > _ROUNDING
+        return self.gain(value, than) > _ROUNDING
 
-
-# By `competition.metric` of the settings.
-METRICS = {
-    "log_loss": Metric("log loss", higher_is_better=False),
-    "accuracy": Metric("accuracy"),
-    "macro_f1": Metric("macro F1"),
-    "quadratic_kappa": Metric("quadratic kappa"),
-    "auc": Metric("AUC"),
-}
-
-
-# What every training's history.csv and member.json hold, whatever the settings' metric is.
-ALWAYS_KEPT = ("log_loss", "accuracy")
+    def gain(self, value: float, than: float) -> float:
+        """By how much a value is better than a different one; below 0: worse."""
+        return value - than if self.higher_is_better else than - value
 
 
 @dataclass(frozen=True)
@@ -57,129 +76,130 @@ class Score:
     """A score and what it is worth.
 
     Attributes:
-        metric: Of METRICS.
+        metric: Which.
         value: nan where the metric is not defined.
         images: How many were scored.
-        simple: What a simple answer to every image is called.
-        simple_value: Its score on the same images.
+        simple_value: The score of the metric's simple answer on the same images.
         absent: The classes of which there is no image.
     """
 
-    metric: str
+    metric: Metric
     value: float
     images: int
-    simple: str
     simple_value: float
     absent: tuple[str, ...]
 
 
 def score(predictions: pd.DataFrame, labels: Iterable[str], metric: str) -> float:
-    """Score predictions with one of METRICS; nan where it is not defined.
-
-    A row's guess is its likeliest class, the first of equals. The metrics are scikit-learn's, but
-    for the log loss:
-
-    - macro F1: the mean over the classes that stand among the labels or the guesses.
-    - quadratic kappa: the classes are grades, in the order of the columns; not defined where all
-      labels and guesses are one class.
-    - AUC: of two classes, the last is the positive one, ranked by its probability; of more, the
-      mean over each class against the others, rows divided by their sum first. Not defined where a
-      class is missing from the labels.
+    """Score predictions; nan where the metric is not defined.
 
     Args:
         predictions: An id column, then a column of probabilities per class, in the classes' order.
         labels: The true class of each row.
-        metric: A key of METRICS.
+        metric: A name in METRICS.
+
+    Raises:
+        InputError: There is no such metric.
     """
-    classes = list(predictions.columns[1:])
-    probabilities = predictions[classes].to_numpy(dtype=np.float64)
-    return score_values(probabilities, _numbers(labels, classes), metric)
+    return score_values(*_values_and_numbers(predictions, labels), metric)
 
 
-def score_values(
-    probabilities: npt.NDArray[np.float64], numbers: npt.NDArray[np.int64], metric: str
-) -> float:
+def score_values(probabilities: Values, truth: Numbers, metric: str) -> float:
     """Score predictions as `score` does.
 
     Args:
         probabilities: A row per image, a column per class, in the classes' order.
-        numbers: Of each row the column of its true class.
-        metric: A key of METRICS.
+        truth: Of each row the column of its true class.
+        metric: A name in METRICS.
+
+    Raises:
+        InputError: There is no such metric.
     """
-    if metric == "log_loss":
-        return loss_of_truth(probabilities[np.arange(len(numbers)), numbers])
-    if metric == "auc":
-        return _auc(probabilities, numbers)
-    return _score_of_guesses(probabilities.argmax(axis=1), numbers, probabilities.shape[1], metric)
+    return METRICS.get(metric).score(probabilities, truth)
 
 
 def compared_score(predictions: pd.DataFrame, labels: Iterable[str], metric: str) -> Score:
-    """Score predictions as `score` does, beside a simple answer to the same images.
-
-    That is uniform guessing, and for accuracy and macro F1 always the class with the most labels,
-    the first of equals.
-    """
-    truth = list(labels)
+    """Score predictions as `score` does, beside the metric's simple answer to the same images."""
+    found = METRICS.get(metric)
+    probabilities, truth = _values_and_numbers(predictions, labels)
     classes = list(predictions.columns[1:])
-    numbers = _numbers(truth, classes)
-    counts = np.bincount(numbers, minlength=len(classes))
-    simple = "uniform guessing"
-    if metric in ("accuracy", "macro_f1"):
-        simple = "always the largest class"
-        largest = np.full_like(numbers, counts.argmax())
-        simple_value = _score_of_guesses(largest, numbers, len(classes), metric)
-    else:
-        simple_value = {"log_loss": float(np.log(len(classes))), "auc": 0.5}.get(metric, 0.0)
+    counts = np.bincount(truth, minlength=len(classes))
     return Score(
-        metric=metric,
-        value=score(predictions, truth, metric),
+        metric=found,
+        value=found.score(probabilities, truth),
         images=len(truth),
-        simple=simple,
-        simple_value=simple_value,
+        simple_value=found.simple.score(found.score, truth, len(classes)),
         absent=tuple(name for name, count in zip(classes, counts, strict=True) if not count),
     )
 
 
-def log_loss(predictions: pd.DataFrame, labels: Iterable[str]) -> float:
-    """Mean of -log p(true class), in nats; rows are taken as they are, not renormalised.
-
-    scikit-learn's log_loss divides each row by its sum, which would hide what the 13th place's
-    blend, whose rows do not sum to 1, is worth to the host.
+def member_scores(held_out: pd.DataFrame, metric: str) -> dict[str, float]:
+    """The scores that a member's record holds.
 
     Args:
-        predictions: An id column, then a column of probabilities per class.
-        labels: The true class of each row.
+        held_out: id, label, a column of probabilities per class, as in valid.csv.
+        metric: The competition's, a name in METRICS.
+
+    Returns:
+        By column of history.csv: what is always kept, the error rate, and the competition's metric
+        where it has a column of its own and is defined.
     """
-    return score(predictions, labels, "log_loss")
+    predictions, labels = held_out.drop(columns="label"), held_out["label"]
+    probabilities, truth = _values_and_numbers(predictions, labels)
+    scores = {each.kept_as: each.score(probabilities, truth) for each in METRICS if each.kept_as}
+    scores["error_rate"] = 1 - scores["accuracy"]
+    own = additional_metric(metric)
+    if own is not None and not math.isnan(value := own.score(probabilities, truth)):
+        scores[own.name] = value
+    return scores
 
 
-def loss_of_truth(probabilities: npt.NDArray[np.float64]) -> float:
-    """Mean of -log p, in nats, of the probabilities that each row gives its true class."""
-    return float(-np.log(np.clip(probabilities, SMALLEST, 1.0)).mean())
+def additional_metric(metric: str) -> Metric | None:
+    """The metric of a name, where its value is no column of every training's history anyway."""
+    found = METRICS.get(metric)
+    return None if found.kept_as else found
 
 
-def _numbers(labels: Iterable[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+def losses_of_truth(probabilities: Values) -> Values:
+    """-log p, in nats, of the probability p that each image's true class was given."""
+    return np.asarray(-np.log(np.clip(probabilities, SMALLEST, 1.0)))
+
+
+def _values_and_numbers(predictions: pd.DataFrame, labels: Iterable[str]) -> tuple[Values, Numbers]:
+    classes: Sequence[str] = list(predictions.columns[1:])
     number = {name: position for position, name in enumerate(classes)}
-    return np.array([number[label] for label in labels], dtype=np.int64)
+    truth = np.array([number[label] for label in labels], dtype=np.int64)
+    return predictions[classes].to_numpy(dtype=np.float64), truth
 
 
-def _score_of_guesses(
-    guesses: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], classes: int, metric: str
-) -> float:
-    # scikit-learn takes a second to import, which a run of another metric can do without.
-    from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
+def _log_loss(probabilities: Values, truth: Numbers) -> float:
+    return float(losses_of_truth(probabilities[np.arange(len(truth)), truth]).mean())
 
-    if metric == "accuracy":
-        return float(accuracy_score(truth, guesses))
-    if metric == "macro_f1":
-        return float(f1_score(truth, guesses, average="macro"))
+
+def _accuracy(probabilities: Values, truth: Numbers) -> float:
+    return float((probabilities.argmax(axis=1) == truth).mean())
+
+
+# scikit-learn takes a second to import, which a run of a different metric can do without.
+
+
+def _macro_f1(probabilities: Values, truth: Numbers) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, probabilities.argmax(axis=1), average="macro"))
+
+
+def _quadratic_kappa(probabilities: Values, truth: Numbers) -> float:
+    from sklearn.metrics import cohen_kappa_score
+
+    guesses = probabilities.argmax(axis=1)
     if len({*truth.tolist(), *guesses.tolist()}) < 2:
         return float("nan")  # the agreement that chance would give is complete: 0 / 0
-    grades = list(range(classes))
+    grades = list(range(probabilities.shape[1]))
     return float(cohen_kappa_score(truth, guesses, labels=grades, weights="quadratic"))
 
 
-def _auc(probabilities: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> float:
+def _auc(probabilities: Values, truth: Numbers) -> float:
     # scikit-learn's is the same number; it takes thirty times as long, and selection asks often.
     from scipy.stats import rankdata
 
@@ -199,3 +219,86 @@ def _auc(probabilities: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -
     own = np.where(truth[:, None] == np.arange(probabilities.shape[1]), ranks, 0.0).sum(axis=0)
     right = own - counts * (counts + 1) / 2
     return float((right / (counts * (len(truth) - counts))).mean())
+
+
+def uniform_guessing(score: Callable[[int], float]) -> SimpleAnswer:
+    """The same probability for every class.
+
+    Args:
+        score: What it scores in the mean, given the number of classes.
+    """
+    return SimpleAnswer("uniform guessing", lambda _score, _truth, classes: score(classes))
+
+
+def _score_largest_class(score: ScoreFunction, truth: Numbers, classes: int) -> float:
+    largest = np.bincount(truth, minlength=classes).argmax()
+    return score(np.eye(classes)[np.full_like(truth, largest)], truth)
+
+
+LARGEST_CLASS = SimpleAnswer("always the largest class", _score_largest_class)
+"""Always the class with the most labels, the first of equals."""
+
+METRICS: Registry[Metric] = Registry("metric", Metric, setting="competition.metric")
+"""What `competition.metric` may name. A row's guess is its likeliest class, the first of equals.
+
+- log loss: the mean of -log p(true class), in nats; rows are taken as they are. scikit-learn's
+  divides each by its sum, which would hide what the 13th place's blend, whose rows do not sum to 1,
+  is worth to the host.
+- macro F1: scikit-learn's; the mean over the classes that stand among the labels or the guesses.
+- quadratic kappa: scikit-learn's; the classes are grades, in the order of the columns; not defined
+  where all labels and guesses are one class.
+- AUC: of two classes, the last is the positive one, ranked by its probability; of more, the mean
+  over each class against the others, rows divided by their sum first. Not defined where a class is
+  missing from the labels.
+"""
+
+METRICS.add(
+    Metric(
+        name="log_loss",
+        words="log loss",
+        higher_is_better=False,
+        score=_log_loss,
+        simple=uniform_guessing(math.log),
+        kept_as="valid_loss",
+    )
+)
+METRICS.add(
+    Metric(
+        name="accuracy",
+        words="accuracy",
+        higher_is_better=True,
+        score=_accuracy,
+        simple=LARGEST_CLASS,
+        kept_as="accuracy",
+    )
+)
+METRICS.add(
+    Metric(
+        name="macro_f1",
+        words="macro F1",
+        higher_is_better=True,
+        score=_macro_f1,
+        simple=LARGEST_CLASS,
+        kept_as=None,
+    )
+)
+METRICS.add(
+    Metric(
+        name="quadratic_kappa",
+        words="quadratic kappa",
+        higher_is_better=True,
+        score=_quadratic_kappa,
+        simple=uniform_guessing(lambda _: 0.0),
+        kept_as=None,
+    )
+)
+METRICS.add(
+    Metric(
+        name="auc",
+        words="AUC",
+        higher_is_better=True,
+        score=_auc,
+        simple=uniform_guessing(lambda _: 0.5),
+        kept_as=None,
+    )
+)

@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twinrun.blend.out_of_fold import put_together
 from twinrun.config.trainings import Training
@@ -17,13 +16,10 @@ from twinrun.distributed.collectives import broadcast, refuse_different
 from twinrun.distributed.process_group import wait_for_all
 from twinrun.files import whole_file, write_json
 from twinrun.locks import LOCK, lock_record, lock_trainings
-from twinrun.metrics import ALWAYS_KEPT, METRICS, score
+from twinrun.metrics import METRICS
 from twinrun.prepare import Prepared, keep_record
 from twinrun.repro.ranks import current_rank, refuse_uneven
 from twinrun.train.records import completed_member, refuse_other_kind
-
-if TYPE_CHECKING:
-    from twinrun.train.callbacks import ExtraMetric
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,11 @@ class Work:
                 return None
             folds[each.folder] = record
         return put_together(
-            run.member_folder(member), run.identity(member), folds, run.train["id"].tolist()
+            run.member_folder(member),
+            run.identity(member),
+            folds,
+            run.train["id"].tolist(),
+            run.settings.competition.metric,
         )
 
     def _place(self, training: Training) -> str:
@@ -207,27 +207,19 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 run.pixels,
                 run.environment,
                 run.member_folder(training.name),
-                metric=extra_metric(run.settings.competition.metric),
                 tracking=run.folder / "tracking",
             )
             work.keep(training, record)
     return {name: work.records[name] for name in work.members if name in work.records}
 
 
-def extra_metric(metric: str) -> ExtraMetric | None:
-    """The settings' metric, where it is no column of history.csv anyway."""
-    from twinrun.train.callbacks import ExtraMetric
-
-    if metric in ALWAYS_KEPT:
-        return None
-    return ExtraMetric(metric, partial(score, metric=metric))
-
-
 def told_scores(record: dict[str, Any]) -> str:
     """The scores, but for the losses and rates that say the same in other words."""
     scores = record["scores"]
     others = [
-        f"{METRICS[name].name} {value:.3f}" for name, value in scores.items() if name in METRICS
+        f"{METRICS.get(name).words} {value:.3f}"
+        for name, value in scores.items()
+        if name in METRICS
     ]
     return ", ".join([f"valid loss {scores['valid_loss']:.4f}", *others])
 

@@ -74,9 +74,10 @@ def written(folder: Path) -> dict[str, Any]:
 
 
 def test_what_is_written_reads_back_to_the_same_float32(tmp_path: Path) -> None:
-    record = put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2"])
+    record = put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2"], "macro_f1")
     assert record["scores"]["accuracy"] == record["scores"]["error_rate"] == 0.5
     assert record["scores"]["valid_loss"] == pytest.approx(-(np.log(0.1) + np.log(0.7)) / 2)
+    assert 0 <= record["scores"]["macro_f1"] < 1
     assert record["seconds"] == 4.0
     assert set(record["files"]) == {"valid.csv", "test.csv", "fold-1/valid.csv", "fold-2/valid.csv"}
     again = read_predictions(tmp_path)
@@ -88,16 +89,16 @@ def test_what_is_written_reads_back_to_the_same_float32(tmp_path: Path) -> None:
 def test_environments_and_nodes_of_folds_are_kept(tmp_path: Path) -> None:
     folds = written(tmp_path)
     assert {"environments", "node"}.isdisjoint(
-        put_together(tmp_path, IDENTITY, folds, ["a1", "a2"])
+        put_together(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
     )
     other = {"machine": "riscv"}
     folds["fold-2"] |= {"identity": {"environment": other}, "node": "host-2"}
-    record = put_together(tmp_path, IDENTITY, folds, ["a1", "a2"])
+    record = put_together(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
     assert record["environments"] == {"fold-2": other}
     assert record["node"] == {"fold-2": "host-2"}
 
 
 def test_an_image_that_no_fold_has_held_out_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has held out these images"):
-        put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2", "a3"])
+        put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2", "a3"], "log_loss")
     assert not (tmp_path / "member.json").exists()

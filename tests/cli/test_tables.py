@@ -11,7 +11,7 @@ from twinrun import submit
 from twinrun.blend.held_out import held_out_tables, own_scores
 from twinrun.cli import tables
 from twinrun.config.reading import read_settings
-from twinrun.metrics import Score
+from twinrun.metrics import METRICS, Score
 
 NOTHING = float("nan")
 RECORD = {"scores": {"valid_loss": 0.5403, "accuracy": 0.75}, "seconds": 12.0}
@@ -25,21 +25,21 @@ def told(score: Score) -> str:
 
 
 def test_the_log_loss_of_a_blend_is_told_beside_uniform_guessing() -> None:
-    assert told(Score("log_loss", 0.74019, 24, "uniform guessing", 1.098612, ())) == (
+    assert told(Score(METRICS.get("log_loss"), 0.74019, 24, 1.098612, ())) == (
         "blend's log loss on the 24 images that every member held out: 0.7402 "
         "(uniform guessing: 1.0986)"
     )
 
 
 def test_another_metric_is_told_by_its_name_beside_its_simple_answer() -> None:
-    assert told(Score("macro_f1", 0.5, 7, "always the largest class", 0.2, ())) == (
+    assert told(Score(METRICS.get("macro_f1"), 0.5, 7, 0.2, ())) == (
         "blend's macro F1 on the 7 images that every member held out: 0.5000 "
         "(always the largest class: 0.2000)"
     )
 
 
 def test_a_score_that_is_not_defined_says_which_class_is_missing() -> None:
-    assert told(Score("auc", NOTHING, 7, "uniform guessing", 0.5, ("rust [early]", "b"))) == (
+    assert told(Score(METRICS.get("auc"), NOTHING, 7, 0.5, ("rust [early]", "b"))) == (
         "blend's AUC on the 7 images that every member held out: not defined: "
         "no held-out image of class rust [early], b (uniform guessing: 0.5000)"
     )
@@ -88,7 +88,7 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
     )
     blend = submit.chosen_blend(tmp_path, settings).score
     assert blend is not None
-    assert blend.metric == "quadratic_kappa"
+    assert blend.metric.name == "quadratic_kappa"
     assert blend.images == 3
     assert scores["a"] == pytest.approx(1 - 1 / 3)
     assert blend.value == pytest.approx(scores["a"])

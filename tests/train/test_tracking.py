@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,8 @@ from twinrun.data.cache import cached_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
-from twinrun.metrics import score
 from twinrun.repro.environment import set_up
 from twinrun.train import tracking
-from twinrun.train.callbacks import ExtraMetric
 from twinrun.train.members import train_member
 from twinrun.train.tracking import Tracking, refuse_missing_trackers, tell_afterwards
 
@@ -47,7 +44,9 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     environment = set_up(threads=1, device="cpu")
 
     def run(name: str, *trackers: str) -> Path:
-        settings = read_settings(config, changes=[f"run.tracking={list(trackers)}"])
+        settings = read_settings(
+            config, changes=["competition.metric=macro_f1", f"run.tracking={list(trackers)}"]
+        )
         train_member(
             "a",
             settings,
@@ -55,7 +54,6 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
             pixels,
             environment,
             base / name / "members" / "a",
-            metric=ExtraMetric("macro_f1", partial(score, metric="macro_f1")),
             tracking=base / name / "tracking",
         )
         return base / name

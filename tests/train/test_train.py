@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from twinrun.data.cache import cached_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
-from twinrun.metrics import score
+from twinrun.metrics import METRICS, score
 from twinrun.repro.environment import set_up
 from twinrun.train import members as members_module
-from twinrun.train.callbacks import HISTORY_COLUMNS, ExtraMetric, history_table
+from twinrun.train.callbacks import HISTORY_COLUMNS, history_table
 from twinrun.train.learner import build_learner
 from twinrun.train.members import train_member
 from twinrun.train.records import RESULT_FILES, completed_member, member_identity
@@ -183,12 +182,12 @@ def test_the_competitions_metric_has_a_column_where_it_has_no_other(
     index: pd.DataFrame,
     pixels: dict[int, Pixels],
     environment: dict[str, Any],
-    settings: Settings,
+    small_toml: Path,
     tmp_path: Path,
 ) -> None:
-    metric = ExtraMetric("macro_f1", partial(score, metric="macro_f1"))
+    settings = read_settings(small_toml, changes=["competition.metric=macro_f1"])
     folder = tmp_path / "a"
-    record = train_member("a", settings, index, pixels, environment, folder, metric=metric)
+    record = train_member("a", settings, index, pixels, environment, folder)
     history = pd.read_csv(folder / "history.csv")
     assert list(history.columns) == [*HISTORY_COLUMNS[:6], "macro_f1", *HISTORY_COLUMNS[6:]]
     valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
@@ -201,7 +200,7 @@ def test_a_training_goes_on_though_the_settings_name_another_metric_by_now() -> 
         [1, "frozen", 1, 1, 0, 1, 0.1, 1.0, {}],
         [2, "unfrozen", 1, 1, 0, 1, 0.1, 1.0, {"auc": 0.5}],
     ]
-    table = history_table(rows, ExtraMetric("auc", lambda *_: 0.5))
+    table = history_table(rows, METRICS.get("auc"))
     assert table["auc"].isna().tolist() == [True, False]
     assert list(history_table(rows, None).columns) == HISTORY_COLUMNS
 

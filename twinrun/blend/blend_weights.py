@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinrun.blend.average import Values
-from twinrun.metrics import METRICS, SMALLEST, Metric, loss_of_truth, score_values
+from twinrun.metrics import METRICS, SMALLEST, Metric, losses_of_truth
 from twinrun.repro.keys import Key
 
 # How far from the optimum the log loss may be, in nats.
@@ -30,7 +30,8 @@ def optimised_weights(truth: Values) -> Values:
     vertex exchange (Böhning, "A vertex-exchange-method in D-optimal design theory", Metrika 1986;
     for mixtures: Böhning, Schlattmann and Lindsay, Biometrics 1992): again and again the member
     that would help least gives weight, all it has or as much as is best, to the one that would help
-    most, until `optimality_gap` is at most GAP. A member that adds nothing ends at exactly 0.
+    most, until the distance to the
+    optimum is at most GAP nats. A member that adds nothing ends at exactly 0.
 
     SciPy's SLSQP finds the same optimum, but its last bits change with the number of BLAS's
     threads. Here all sums are numpy's, which one thread takes in one order.
@@ -81,21 +82,6 @@ def _exchanged(truth: Values, weights: Values, giver: int, taker: int) -> float:
     return float(brentq(slope, 0.0, most, xtol=1e-14, rtol=1e-12))
 
 
-def optimality_gap(truth: Values, weights: Values) -> float:
-    """By how much, in nats, the log loss of a mixture is at most above the optimum.
-
-    With g = the mean over the images of (a member's probability / the mixture's), the largest g
-    less 1 bounds it, and is 0 at the optimum: Karush, Kuhn and Tucker's conditions (Cover, "An
-    algorithm for maximizing expected log investment return", IEEE Transactions on Information
-    Theory 1984).
-
-    Args:
-        truth: As for `optimised_weights`.
-        weights: None negative, sum 1.
-    """
-    return float(_gains(np.clip(truth, SMALLEST, 1.0), weights).max() - 1)
-
-
 def selected_weights(
     values: Values,
     labels: npt.NDArray[np.int64],
@@ -116,7 +102,7 @@ def selected_weights(
     Args:
         values: Probabilities, members by images by classes.
         labels: Of each image the number of its class.
-        metric: A key of METRICS. Of members that it finds equal, the log loss decides, then the
+        metric: A name in METRICS. Of members that it finds equal, the log loss decides, then the
             order of names.
         names: The members', sorted.
         key: Draws the bags: each member is ranked by its own draw.
@@ -130,16 +116,18 @@ def selected_weights(
 
     def loss(mean: Values) -> float:
         sums = np.where(mean[:, 1] > 0, mean[:, 1], 1.0)
-        return loss_of_truth(mean[:, 0] / sums if renormalise else mean[:, 0])
+        asked = mean[:, 0] / sums if renormalise else mean[:, 0]
+        return float(losses_of_truth(asked).mean())
 
     def score(mean: Values) -> float:
         sums = mean.sum(axis=1, keepdims=True)
         rows = mean / np.where(sums > 0, sums, 1.0) if renormalise else mean
-        return score_values(rows, labels, metric)
+        return judge.score(rows, labels)
 
-    scores = [(METRICS["log_loss"], truth, loss)]
-    if metric != "log_loss":
-        scores.insert(0, (METRICS[metric], values, score))
+    log_loss, judge = METRICS.get("log_loss"), METRICS.get(metric)
+    scores = [(log_loss, truth, loss)]
+    if judge is not log_loss:
+        scores.insert(0, (judge, values, score))
     bags = _bags(names, key)
     weights = np.zeros(len(names))
     for bag in bags:

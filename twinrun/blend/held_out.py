@@ -110,7 +110,7 @@ def own_scores(tables: Mapping[str, pd.DataFrame], metric: str) -> dict[str, flo
 
     Args:
         tables: From `held_out_tables`.
-        metric: Of METRICS.
+        metric: A name in METRICS.
     """
     return {
         name: score(table.drop(columns="label"), table["label"], metric)

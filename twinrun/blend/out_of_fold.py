@@ -11,7 +11,7 @@ import pandas as pd
 
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv, sha256_file, write_csv, write_json
-from twinrun.metrics import score
+from twinrun.metrics import member_scores
 
 # What a member with folds has in its own folder besides member.json; read as any member's.
 TOGETHER = ("valid.csv", "test.csv")
@@ -76,6 +76,7 @@ def put_together(
     identity: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
     train_ids: Sequence[str],
+    metric: str,
 ) -> dict[str, Any]:
     """Write a member's own files, when all of its folds are complete; member.json is the last.
 
@@ -85,6 +86,7 @@ def put_together(
         records: The content of the folds' member.json, by the names of their folders below
             `folder`, in order.
         train_ids: The images of which each must have been held out once.
+        metric: The competition's.
 
     Returns:
         The content of member.json: as of a training, the scores those of the out-of-fold
@@ -104,19 +106,13 @@ def put_together(
         )
     for file, table in tables.items():
         write_csv(folder / file, table)
-    predictions = valid.drop(columns="label")
-    accuracy = score(predictions, valid["label"], "accuracy")
     files = {file: sha256_file(folder / file) for file in TOGETHER}
     for name, record in records.items():
         files |= {f"{name}/{file}": digest for file, digest in record["files"].items()}
     content = {
         "identity": dict(identity),
         "images": {"train": len(valid), "valid": len(valid), "test": len(test)},
-        "scores": {
-            "valid_loss": score(predictions, valid["label"], "log_loss"),
-            "accuracy": accuracy,
-            "error_rate": 1 - accuracy,
-        },
+        "scores": member_scores(valid, metric),
         "folds": [dict(record["scores"]) for record in records.values()],
         "files": files,
         "seconds": round(sum(record["seconds"] for record in records.values()), 3),

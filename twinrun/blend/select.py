@@ -30,7 +30,7 @@ class Chosen:
         taken: The one that is taken; None where nothing could be judged and nothing was to be.
         reason: Why, in a sentence.
         warnings: What a user must not overlook, a sentence each.
-        metric: Of METRICS.
+        metric: A name in METRICS.
         images: How many were held out by every member.
         method: Of the blend that is taken.
         weights: By member, sorted.
@@ -187,7 +187,7 @@ def _taken(
 ) -> tuple[Judged, str, list[str]]:
     """The candidate that is taken, why, and warnings."""
     asked = settings.blend.method
-    metric = METRICS[settings.competition.metric]
+    metric = METRICS.get(settings.competition.metric)
     few = f"only {images} {'image was' if images == 1 else 'images were'} held out by every member"
     if asked == "auto":
         best = _best(candidates, settings)
@@ -198,12 +198,12 @@ def _taken(
                 [],
             )
         if math.isnan(best.nested):
-            return best, f"{metric.name} is not defined on the images that were held out.", []
+            return best, f"{metric.words} is not defined on the images that were held out.", []
         rest = [each for each in candidates if each is not best]
         second = _best(rest, settings)
         return (
             best,
-            f"Best nested {metric.name} of {len(candidates)} candidates: {told(best.way)}, "
+            f"Best nested {metric.words} of {len(candidates)} candidates: {told(best.way)}, "
             f"{best.nested:.4f}; next: {told(second.way)}, {second.nested:.4f}.",
             [],
         )
@@ -220,7 +220,7 @@ def _taken(
 
 
 def _best(candidates: Sequence[Judged], settings: Settings) -> Judged:
-    metric = METRICS[settings.competition.metric]
+    metric = METRICS.get(settings.competition.metric)
     best = candidates[0]
     for each in candidates[1:]:
         if metric.better(each.nested, best.nested):
@@ -232,11 +232,11 @@ def _worse(
     taken: Judged, candidates: Sequence[Judged], alone: Mapping[str, float], settings: Settings
 ) -> list[str]:
     """What is better than the blend that is taken: a member alone, or the fixed mean."""
-    metric = METRICS[settings.competition.metric]
+    metric = METRICS.get(settings.competition.metric)
     lines = []
     if math.isnan(taken.nested) and taken.way.fits:
         lines.append(
-            f"It has no nested {metric.name}: what was held out cannot be split, or lacks a class."
+            f"It has no nested {metric.words}: what was held out cannot be split, or lacks a class."
         )
     best = ""
     for name, value in alone.items():
@@ -244,13 +244,13 @@ def _worse(
             best = name
     if not math.isnan(taken.nested) and metric.better(alone[best], taken.nested):
         lines.append(
-            f"The blend is WORSE than its best member: nested {metric.name} {taken.nested:.4f}, "
+            f"The blend is WORSE than its best member: nested {metric.words} {taken.nested:.4f}, "
             f"{best} alone {alone[best]:.4f}."
         )
     mean = candidates[0]
     if taken.way.fits and metric.better(mean.nested, taken.nested):
         lines.append(
-            f"The {told(mean.way)} without any fit is better: nested {metric.name} "
+            f"The {told(mean.way)} without any fit is better: nested {metric.words} "
             f"{mean.nested:.4f}."
         )
     return lines

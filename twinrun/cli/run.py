@@ -174,7 +174,7 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     from twinrun.blend.held_out import held_out_tables, own_scores
     from twinrun.cli import tables as printed
     from twinrun.locks import lock_record
-    from twinrun.metrics import ALWAYS_KEPT
+    from twinrun.metrics import additional_metric
     from twinrun.train.records import read_record
 
     settings, submission = run.settings, run.folder / "submission.csv"
@@ -186,7 +186,7 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     prepare.keep_record(run, started)
     say("")
     metric = settings.competition.metric
-    scores = {} if metric in ALWAYS_KEPT else own_scores(tables, metric)
+    scores = own_scores(tables, metric) if additional_metric(metric) else {}
     folds = prepare.fold_scores(run, list(members))
     console.print(printed.members(settings, members, scores, chosen.weights, folds))
     tell_blend(chosen)

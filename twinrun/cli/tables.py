@@ -15,7 +15,7 @@ from twinrun.blend.select import Chosen, told
 from twinrun.config.settings import Settings
 from twinrun.console import clock, megabytes
 from twinrun.errors import shorten
-from twinrun.metrics import ALWAYS_KEPT, METRICS, Score
+from twinrun.metrics import METRICS, Score, additional_metric
 
 if TYPE_CHECKING:
     from twinrun.audit.checks import Finding
@@ -47,9 +47,9 @@ def members(
     table = Table(title="Members", title_justify="left")
     table.add_column("member")
     table.add_column("network")
-    metric = settings.competition.metric
-    more = [] if metric in ALWAYS_KEPT else [METRICS[metric].name]
-    spread = [f"{METRICS[metric].name} over folds"] if folds else []
+    metric = METRICS.get(settings.competition.metric)
+    more = [metric.words] if additional_metric(metric.name) else []
+    spread = [f"{metric.words} over folds"] if folds else []
     for column in ("valid loss", "accuracy", *more, *spread, "public score", "weight", "time"):
         table.add_column(column, justify="right")
     for name, record in records.items():
@@ -70,9 +70,9 @@ def members(
 
 def blends(chosen: Chosen) -> Table:
     """One row per way to blend: its nested and its fitted score; the one that is taken is bold."""
-    metric = METRICS[chosen.metric]
+    metric = METRICS.get(chosen.metric)
     best = "higher" if metric.higher_is_better else "lower"
-    title = f"Blends, by {metric.name} on {chosen.images} held-out images ({best} is better)"
+    title = f"Blends, by {metric.words} on {chosen.images} held-out images ({best} is better)"
     table = Table(title=title, title_justify="left")
     table.add_column("blend", no_wrap=True)
     for column in ("nested", "fitted", "temperature"):
@@ -93,8 +93,8 @@ def blends(chosen: Chosen) -> Table:
 
 def blended_members(chosen: Chosen) -> Table:
     """One row per member: its weight, its score on the same images, and what it adds."""
-    metric = METRICS[chosen.metric]
-    title = f"What each member adds, by {metric.name} on the same images"
+    metric = METRICS.get(chosen.metric)
+    title = f"What each member adds, by {metric.words} on the same images"
     table = Table(title=title, title_justify="left")
     table.add_column("member", no_wrap=True)
     for column in ("weight", "alone", "blend without it", "it adds"):
@@ -103,7 +103,7 @@ def blended_members(chosen: Chosen) -> Table:
     for name, weight in chosen.weights.items():
         without = chosen.without[name]
         # Of what it adds, a gain is positive whichever way the metric goes.
-        gain = nested - without if metric.higher_is_better else without - nested
+        gain = metric.gain(nested, without)
         table.add_row(
             name,
             f"{weight:.4g}",
@@ -131,8 +131,8 @@ def blend_score(score: Score) -> str:
     if math.isnan(score.value):
         value += f": no held-out image of class {escape(', '.join(shorten(score.absent, 5)))}"
     return (
-        f"blend's {METRICS[score.metric].name} on the {score.images} images that every member held "
-        f"out: [bold]{value}[/] ({score.simple}: {_defined(score.simple_value)})"
+        f"blend's {score.metric.words} on the {score.images} images that every member held "
+        f"out: [bold]{value}[/] ({score.metric.simple.words}: {_defined(score.simple_value)})"
     )
 
 

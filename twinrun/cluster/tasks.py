@@ -148,7 +148,6 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     from twinrun.console import ignore_known_warnings
     from twinrun.train.members import RemoteRun, train_member
     from twinrun.train.pretrained import weights_file
-    from twinrun.train_run import extra_metric
 
     ignore_known_warnings()
     settings = order.settings
@@ -179,7 +178,6 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
             pixels,
             environment,
             folder,
-            metric=extra_metric(settings.competition.metric),
             elsewhere=elsewhere,
         )
     except KeyboardInterrupt:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from twinrun.config.recipe import Table, ascending_or_off
-from twinrun.names import Classes
+from twinrun.metrics import METRICS
+from twinrun.names import Classes, named_in
 
 
 def _once(names: list[Any]) -> list[Any]:
@@ -27,7 +28,7 @@ class Competition(Table):
     name: str
     address: str = Field("", description="where the data is to be had")
     classes: Classes = Field(description='names, or "auto": what the data folder holds')
-    metric: Literal["log_loss", "accuracy", "macro_f1", "quadratic_kappa", "auc"] = "log_loss"
+    metric: Annotated[str, named_in(METRICS)] = "log_loss"
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

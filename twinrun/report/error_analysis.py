@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from twinrun.metrics import losses_of_truth
+
 # What a page can hold and a reader can take in; what is left out is counted.
 MOST_CLASSES = 12
 MOST_PAIRS = 12
@@ -17,8 +19,6 @@ MOST_ROWS = 40
 MOST_IMAGES = 16
 BINS = 10
 _GUESSES = 3
-# As the score counts a label that was given no probability at all.
-_SMALLEST = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def judge(held_out: HeldOut) -> dict[str, Any]:
         of these names.
     """
     own = held_out.probabilities[np.arange(len(held_out.labels)), held_out.truth]
-    losses = -np.log(np.clip(own, _SMALLEST, 1.0)) + 0.0  # no image loses -0
+    losses = losses_of_truth(own) + 0.0  # no image loses -0
     guesses = held_out.probabilities.argmax(axis=1)
     return {
         "images": len(losses),

@@ -84,9 +84,9 @@ def added(
 
     A score that is None is not defined, and nothing is said of the member.
     """
-    sign = 1 if METRICS[metric].higher_is_better else -1
+    gain = METRICS.get(metric).gain
     return {
-        name: sign * (with_all - value)
+        name: gain(with_all, value)
         for name, value in without.items()
         if with_all is not None and value is not None
     }

@@ -15,7 +15,7 @@ from twinrun.console import clock
 from twinrun.errors import InputError
 from twinrun.files import write_text
 from twinrun.locks import lock_record
-from twinrun.metrics import METRICS, compared_score
+from twinrun.metrics import METRICS, additional_metric, compared_score
 from twinrun.report.error_analysis import HeldOut, judge
 from twinrun.report.figures import calibration_curve
 from twinrun.report.member_contributions import Tables, added, blended, without_each
@@ -93,7 +93,8 @@ def gather(run: Path, data: Path | None = None, tables: Tables | None = None) ->
     return {
         "run": run.resolve().name,
         "settings": settings,
-        "metric": METRICS[settings.competition.metric].name,
+        "metric": METRICS.get(settings.competition.metric).words,
+        "own_metric": additional_metric(settings.competition.metric) is not None,
         "manifest": manifest,
         "verdicts": verdicts,
         "overall": overall(verdicts),
@@ -144,7 +145,7 @@ def _computed(
         compared = compared_score(held_out.predictions, held_out.labels, metric)
         computed["score"] = {
             "value": compared.value,
-            "simple": compared.simple,
+            "simple": compared.metric.simple.words,
             "simple_value": compared.simple_value,
         }
         if blend is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.files import write_csv
+from twinrun.metrics import Metric, additional_metric
 from twinrun.repro.keys import Key
 
 HISTORY_COLUMNS = [
@@ -30,20 +30,6 @@ HISTORY_COLUMNS = [
     "learning_rate",
     "seconds",
 ]
-
-
-@dataclass(frozen=True)
-class ExtraMetric:
-    """The competition's metric, where it is none that history.csv has anyway.
-
-    Attributes:
-        name: Of its column.
-        score: From a table (id, then a column of probabilities per class) and the true class of
-            each row; nan where it is not defined.
-    """
-
-    name: str
-    score: Callable[[pd.DataFrame, Sequence[str]], float]
 
 
 class KeyedSteps(Callback):
@@ -151,7 +137,8 @@ class History(OwnFit):
         phase: "frozen" or "unfrozen".
         rows: Those of the epochs before; this fit's are added. Each has a value for each of
             HISTORY_COLUMNS, and after them a table of the extra metric's values by name.
-        metric: Has a column of its own, after the others' scores; on the validation part.
+        metric: The competition's, a name in METRICS: where it is not kept anyway, it has a column
+            of its own, after the others' scores; on the validation part.
         first_epoch: As for OwnFit.
         start: As for OwnFit.
     """
@@ -163,12 +150,13 @@ class History(OwnFit):
         path: Path | None,
         phase: str,
         rows: list[list[Any]],
-        metric: ExtraMetric | None,
+        metric: str,
         first_epoch: int,
         start: int,
     ) -> None:
         super().__init__(first_epoch, start)
-        self.path, self.phase, self.rows, self.metric = path, phase, rows, metric
+        self.path, self.phase, self.rows = path, phase, rows
+        self.metric = additional_metric(metric)
 
     def before_validate(self) -> None:
         self.logits: list[Tensor] = []
@@ -192,16 +180,12 @@ class History(OwnFit):
         if self.path is not None:
             write_csv(self.path, history_table(self.rows, self.metric))
 
-    def _score(self, metric: ExtraMetric) -> float:
-        classes = list(self.dls.vocab)
-        probabilities = torch.cat(self.logits).cpu().softmax(1)
-        table = pd.DataFrame(probabilities.numpy(), columns=classes)
-        table.insert(0, "id", self.dls.valid.ids)
-        labels = [classes[number] for number in self.dls.valid.numbers.tolist()]
-        return metric.score(table, labels)
+    def _score(self, metric: Metric) -> float:
+        probabilities = torch.cat(self.logits).cpu().softmax(1).double()
+        return metric.score(probabilities.numpy(), self.dls.valid.numbers.numpy())
 
 
-def history_table(rows: Sequence[list[Any]], metric: ExtraMetric | None) -> pd.DataFrame:
+def history_table(rows: Sequence[list[Any]], metric: Metric | None) -> pd.DataFrame:
     """history.csv of the rows that `History` keeps."""
     width = len(HISTORY_COLUMNS)
     table = pd.DataFrame([row[:width] for row in rows], columns=HISTORY_COLUMNS)

@@ -15,7 +15,7 @@ from twinrun.config.recipe import Member
 from twinrun.console import progress_bars, say
 from twinrun.distributed.collectives import any_rank, broadcast
 from twinrun.errors import InputError, Stopped
-from twinrun.train.callbacks import Bars, ExtraMetric, History, OwnFit, ShowProgress
+from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
 from twinrun.train.resume import (
@@ -51,7 +51,7 @@ def fit(
     recorder: Recorder,
     checkpoints: Checkpoints,
     seconds: float,
-    metric: ExtraMetric | None = None,
+    metric: str,
     tracking: Tracking | None = None,
     bars: Bars | None = None,
 ) -> dict[str, float]:
@@ -67,7 +67,7 @@ def fit(
         recorder: Its ledger is replaced by the checkpoint's, where there is one.
         checkpoints: Of the member.
         seconds: Between two checkpoints within an epoch.
-        metric: The competition's, where it is no other column of history.csv.
+        metric: The competition's, a name in METRICS.
         tracking: Who else is told the rows of history.csv.
         bars: Where progress is shown; on the terminal when None.
 

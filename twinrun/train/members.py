@@ -28,15 +28,16 @@ from twinrun.data.splits import validation_ids
 from twinrun.data.tta import tta_views
 from twinrun.distributed.collectives import broadcast, refuse_different
 from twinrun.files import sha256_file, whole_file, write_csv, write_json
+from twinrun.metrics import member_scores
 from twinrun.repro.digests import digest_tensors, settled
 from twinrun.repro.keys import Key
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
-from twinrun.train.callbacks import Bars, ExtraMetric
+from twinrun.train.callbacks import Bars
 from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
 from twinrun.train.learner import build_learner
-from twinrun.train.predict import predict, scores_of
+from twinrun.train.predict import predict
 from twinrun.train.pretrained import fetch_weights
 from twinrun.train.record_start import note_beginnings
 from twinrun.train.recorder import Recorder
@@ -211,7 +212,6 @@ def train_member(
     environment: dict[str, Any],
     folder: Path,
     *,
-    metric: ExtraMetric | None = None,
     tracking: Path | None = None,
     elsewhere: RemoteRun | None = None,
 ) -> dict[str, Any]:
@@ -229,7 +229,6 @@ def train_member(
         pixels: From `cached_pixels`, by size.
         environment: From `set_up`.
         folder: runs/<run>/members/<name>.
-        metric: The competition's, where it is no other column of history.csv.
         tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.
         elsewhere: For a training on another machine than its run's.
 
@@ -255,7 +254,7 @@ def train_member(
         recorder=recorder,
         checkpoints=checkpoints,
         seconds=settings.run.checkpoint_seconds,
-        metric=metric,
+        metric=settings.competition.metric,
         tracking=tracking_of(settings, name, tracking if first else None),
         bars=None if elsewhere is None else elsewhere.bars,
     )
@@ -270,7 +269,7 @@ def train_member(
         return broadcast(dict[str, Any]())
     if tta_views(workshop.member):
         # The last epoch's are of one look at every image.
-        scores |= scores_of(predictions["valid.csv"], metric)
+        scores |= member_scores(predictions["valid.csv"], settings.competition.metric)
     for file, table in predictions.items():
         write_csv(folder / file, table)
         probabilities = torch.from_numpy(table[settings.classes].to_numpy(copy=True))

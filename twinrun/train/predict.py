@@ -13,7 +13,6 @@ from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.tta import View
 from twinrun.distributed.collectives import gather_batch
 from twinrun.errors import InputError
-from twinrun.train.callbacks import ExtraMetric
 
 
 def predict(
@@ -53,29 +52,6 @@ def predict(
     table = pd.DataFrame(probabilities, columns=list(classes))
     table.insert(0, "id", loader.ids)
     return table
-
-
-def scores_of(predictions: pd.DataFrame, metric: ExtraMetric | None) -> dict[str, float]:
-    """The scores of a valid.csv, by their names in history.csv.
-
-    Args:
-        predictions: id, label, a column of probabilities per class.
-        metric: The competition's, where it is no other column of history.csv.
-    """
-    classes = list(predictions.columns[2:])
-    numbers = [classes.index(label) for label in predictions["label"]]
-    probabilities = predictions[classes].to_numpy(np.float64)
-    truth = probabilities[np.arange(len(numbers)), numbers]
-    accuracy = float((probabilities.argmax(1) == numbers).mean())
-    scores = {
-        "valid_loss": float(-np.log(truth.clip(np.finfo(np.float64).eps, 1)).mean()),
-        "accuracy": accuracy,
-        "error_rate": 1 - accuracy,
-    }
-    if metric is not None:
-        value = metric.score(predictions.drop(columns="label"), predictions["label"].tolist())
-        scores |= {} if np.isnan(value) else {metric.name: value}
-    return scores
 
 
 def _mean_over(passes: Sequence[View], model: nn.Module, loader: KeyedLoader, mean: str) -> Tensor:
