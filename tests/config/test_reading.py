@@ -222,6 +222,18 @@ def test_fixture_profile_shrinks_every_member_and_points_at_the_fixture() -> Non
             ("profiles.spare.members.a.zoon", "17.0", "did you mean 'zoom'", "network, batch_size"),
             id="member of a profile that was not asked for",
         ),
+        pytest.param(
+            "mixup = 0.0",
+            "transforms = { rotate = 17.0 }",
+            ("members.b.transforms", "network, batch_size", "rotate, warp, zoom"),
+            id="what a member calls its transforms",
+        ),
+        pytest.param(
+            "mixup = 0.0",
+            '"[transforms]" = { rotate = 17.0 }',
+            ("members.b.transforms", "network, batch_size"),
+            id="and what pydantic calls them",
+        ),
         # The settings' own record of where they were read is no key of the file.
         pytest.param(
             "[competition]\n", 'config = "x"\n[competition]\n', ("config", "'x'"), id="config"
@@ -529,7 +541,8 @@ dropout = 0.35
 
 def mild(settings: Settings, name: str) -> tuple[float, ...]:
     member = settings.members[name]
-    return (member.mixup, member.zoom, member.lighting, member.rotate, member.warp, member.dropout)
+    own = [member.transforms[name] for name in ("zoom", "lighting", "rotate", "warp")]
+    return (member.mixup, *own, member.dropout)
 
 
 @pytest.fixture
@@ -726,7 +739,7 @@ def test_what_decides_a_members_bits_is_in_its_training_content(
 
 
 def test_every_value_of_a_recipe_is_tried_above() -> None:
-    assert OTHER_RECIPE.keys() == Member.model_fields.keys() - {"public_score"}
+    assert OTHER_RECIPE.keys() == Member.known_keys().keys() - {"public_score"}
 
 
 def test_two_members_of_one_recipe_have_different_training_contents(small_toml: Path) -> None:
@@ -791,7 +804,7 @@ def test_a_share_is_recorded_as_it_was_before_there_were_folds(small_toml: Path)
 def test_a_member_may_be_called_validation(small_toml: Path) -> None:
     changes = ["members.validation.mixup=0.1", "members.validation.rotate=3.0"]
     member = read_settings(small_toml, changes=changes).members["validation"]
-    assert (member.mixup, member.rotate) == (0.1, 3.0)
+    assert (member.mixup, member.transforms["rotate"]) == (0.1, 3.0)
 
 
 # What a class may be called

@@ -11,14 +11,12 @@ from fastai.torch_core import TensorImage
 from fastai.vision import augment as fastai_augment
 from torch import Tensor
 
-from twinrun.config.recipe import Epochs, Member, Validation
-from twinrun.data.augment import (
-    Augmentation,
-    brightness_contrast_tables,
-    warp_matrices,
-)
+from twinrun.config.recipe import Member
+from twinrun.data.augment import Augmentation, batch_changes, draw
 from twinrun.data.warp import warp_and_light
 from twinrun.repro.keys import Key
+from twinrun.transforms.table import TRANSFORMS
+from twinrun.transforms.transform import NEVER_NEUTRAL
 
 SIZE, BATCH = 48, 16
 PLAIN = np.tile(np.arange(256, dtype=np.float32) / 255, (BATCH, 1))
@@ -27,13 +25,16 @@ PLAIN = np.tile(np.arange(256, dtype=np.float32) / 255, (BATCH, 1))
 def member(**changes: Any) -> Member:
     """A recipe; without changes nothing is drawn that changes an image."""
     plain = {"warp": 0.0, "rotate": 0.0, "zoom": 1.0, "zoom_crop": [], "lighting": 0.0}
-    return Member(
-        network="resnet18",
-        batch_size=2,
-        epochs=Epochs(frozen=1, unfrozen=0),
-        validation=Validation(share=0.1),
-        image_size=SIZE,
-        **{**plain, **changes},
+    return Member.model_validate(
+        {
+            "network": "resnet18",
+            "batch_size": 2,
+            "epochs": {"frozen": 1, "unfrozen": 0},
+            "validation": {"share": 0.1},
+            "image_size": SIZE,
+            **plain,
+            **changes,
+        }
     )
 
 
@@ -60,8 +61,8 @@ def keys(count: int = BATCH, epoch: int = 0) -> list[Key]:
     return [Key((0, "a", "augment", epoch, f"image{number}")) for number in range(count)]
 
 
-def draws_of(count: int = BATCH) -> np.ndarray:
-    return np.stack([key.uniforms(Augmentation.DRAWS) for key in keys(count)], 1)
+def matrices_of(recipe: Member, count: int = BATCH) -> np.ndarray:
+    return batch_changes(recipe, keys(count)).matrices
 
 
 def by_fastai(images: Tensor, *transforms: Any) -> Tensor:
@@ -80,8 +81,13 @@ def given(gate: np.ndarray, values: np.ndarray, probability: float, neutral: flo
 
 
 def test_each_geometry_is_fastais_with_the_same_draws(images: Tensor) -> None:
-    recipe, draws = member(**ALL), draws_of()
-    g, which, gx, x, gy, y, gr, r, gz, z, zx, zy, c, cx, cy, *_ = draws
+    recipe = member(**ALL)
+    draws = draw(recipe, keys())
+    g, which = draws["flip_vertical"]
+    gx, x, gy, y = draws["warp"]
+    gr, r = draws["rotate"]
+    gz, z, zx, zy = draws["zoom"]
+    c, cx, cy = draws["zoom_crop"]
     numbers = [int(8 * w) if gate < 0.5 else 0 for gate, w in zip(g, which, strict=True)]
     transforms = [
         fastai_augment.Dihedral(p=1.0, draw=numbers),
@@ -102,15 +108,15 @@ def test_each_geometry_is_fastais_with_the_same_draws(images: Tensor) -> None:
         ),
     ]
     theirs = by_fastai(images, *transforms)
-    ours = warp_and_light(images, warp_matrices(recipe, draws), PLAIN, SIZE)
+    ours = warp_and_light(images, matrices_of(recipe), PLAIN, SIZE)
     # Bytes are rounded: half a step, and a little for places in between.
     assert (ours - theirs).abs().max() < 0.7 / 255
     assert (ours - images.float().div(255)).abs().max() > 0.1
 
 
 def test_light_is_fastais_with_the_same_draws(images: Tensor) -> None:
-    recipe, draws = member(lighting=0.4), draws_of()
-    gate, brightness, other, contrast = draws[-4:]
+    recipe = member(lighting=0.4)
+    gate, brightness, other, contrast = draw(recipe, keys())["lighting"]
     theirs = by_fastai(
         images,
         fastai_augment.Brightness(
@@ -122,13 +128,12 @@ def test_light_is_fastais_with_the_same_draws(images: Tensor) -> None:
         ),
     )
     whole = np.broadcast_to(np.eye(3), (BATCH, 3, 3))
-    ours = warp_and_light(images, whole, brightness_contrast_tables(recipe, draws), SIZE)
+    ours = warp_and_light(images, whole, batch_changes(recipe, keys()).tables, SIZE)
     assert (ours - theirs).abs().max() < 1e-5
 
 
 def test_the_draws_are_spread_as_fastais_are() -> None:
-    draws = draws_of(4000)
-    matrices = warp_matrices(member(rotate=10.0), draws)
+    matrices = matrices_of(member(rotate=10.0), 4000)
     degrees = np.degrees(np.arctan2(matrices[:, 0, 1], np.abs(matrices[:, 0, 0])))
     assert np.abs(degrees).max() <= 10.0001
     # Three quarters are turned, evenly to both sides.
@@ -136,7 +141,7 @@ def test_the_draws_are_spread_as_fastais_are() -> None:
     assert abs(degrees.mean()) < 0.4
     flipped = (matrices[:, 0, 0] < 0).mean()
     assert abs(flipped - 0.5) < 0.03
-    symmetries = warp_matrices(member(flip_vertical=True), draws).round().reshape(-1, 9)
+    symmetries = matrices_of(member(flip_vertical=True), 4000).round().reshape(-1, 9)
     found, counts = np.unique(symmetries, axis=0, return_counts=True)
     assert len(found) == 8
     # The gate is closed for half of them, and of the open ones an eighth stays as it is.
@@ -173,17 +178,37 @@ def test_epochs_and_images_differ(images: Tensor) -> None:
 
 @pytest.mark.parametrize("name", ["flip_vertical", "warp", "rotate", "zoom", "zoom_crop"])
 def test_each_geometry_of_the_recipe_counts(images: Tensor, name: str) -> None:
-    changes = {**ALL, name: getattr(member(), name)}
+    changes = {**ALL, name: member().transforms[name]}
     assert not torch.equal(
         Augmentation(member(**ALL))(images, keys()), Augmentation(member(**changes))(images, keys())
     )
 
 
-def test_one_change_more_leaves_the_draws_of_the_others_as_they_are() -> None:
-    draws = draws_of()
-    turned = warp_matrices(member(rotate=10.0), draws)
-    lit = warp_matrices(member(rotate=10.0, lighting=0.4), draws)
-    assert np.array_equal(turned, lit)
+@pytest.mark.parametrize("name", list(ALL))
+def test_each_transform_draws_its_own_numbers_whatever_else_is_asked_for(name: str) -> None:
+    alone = draw(member(**{name: ALL[name]}), keys())
+    together = draw(member(**ALL), keys())
+    assert np.array_equal(alone[name], together[name])
+    # Each from a key of its own, so no two share a number.
+    assert np.array_equal(
+        together[name],
+        np.stack([key.of(name).uniforms(TRANSFORMS.get(name).draws) for key in keys()], 1),
+    )
+    others = [draws for other, draws in together.items() if other != name]
+    assert not np.isin(together[name], np.concatenate(others)).any()
+
+
+def test_at_its_neutral_value_no_transform_is_drawn_or_applied() -> None:
+    assert set(draw(member(), keys())) == {"flip_vertical"}
+    for transform in TRANSFORMS:
+        if transform.neutral is not NEVER_NEUTRAL:
+            neutral = member(**{**ALL, transform.name: transform.neutral})
+            assert set(draw(neutral, keys())) == ALL.keys() - {transform.name}
+
+
+def test_the_order_is_the_transforms_own_and_not_that_of_the_recipe() -> None:
+    backwards = dict(reversed(ALL.items()))
+    assert np.array_equal(matrices_of(member(**ALL)), matrices_of(member(**backwards)))
 
 
 def test_values_stay_between_0_and_1_and_channels_last(images: Tensor) -> None:

@@ -12,7 +12,7 @@ import torch
 from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 
-from twinrun.config.recipe import Epochs, Member, TestTime, Validation
+from twinrun.config.recipe import Member
 from twinrun.data.augment import Augmentation
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.loaders import member_loaders, prediction_loader
@@ -50,14 +50,16 @@ def pixels(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pix
 
 
 def recipe(method: str, times: int = 4, **values: bool) -> Member:
-    return Member(
-        network="resnet18",
-        batch_size=2,
-        image_size=32,
-        epochs=Epochs(frozen=1, unfrozen=0),
-        validation=Validation(share=0.5),
-        test_time=TestTime.model_validate({"method": method, "times": times}),
-        **values,  # type: ignore[arg-type]
+    return Member.model_validate(
+        {
+            "network": "resnet18",
+            "batch_size": 2,
+            "image_size": 32,
+            "epochs": {"frozen": 1, "unfrozen": 0},
+            "validation": {"share": 0.5},
+            "test_time": {"method": method, "times": times},
+            **values,
+        }
     )
 
 

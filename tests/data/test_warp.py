@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.config.recipe import Member
 from twinrun.data import warp
-from twinrun.data.augment import Augmentation, brightness_contrast_tables, warp_matrices
+from twinrun.data.augment import batch_changes
 from twinrun.repro.keys import Key
 
 BATCH, CACHED, SIZE = 8, 72, 48
@@ -23,21 +23,22 @@ WAYS: list[Callable[..., Tensor]] = [warp._by_opencv, warp._by_torch]
 @pytest.fixture
 def batch() -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Smooth pictures, with maps and tables of a recipe that uses everything."""
-    recipe = Member(
-        network="resnet18",
-        batch_size=2,
-        epochs=Epochs(frozen=1, unfrozen=0),
-        validation=Validation(share=0.1),
-        flip_vertical=True,
-        zoom_crop=[0.75, 1.5],
-        rotate=30.0,
+    recipe = Member.model_validate(
+        {
+            "network": "resnet18",
+            "batch_size": 2,
+            "epochs": {"frozen": 1, "unfrozen": 0},
+            "validation": {"share": 0.1},
+            "flip_vertical": True,
+            "zoom_crop": [0.75, 1.5],
+            "rotate": 30.0,
+        }
     )
-    keys = [Key((0, "a", number)) for number in range(BATCH)]
-    draws = np.stack([key.uniforms(Augmentation.DRAWS) for key in keys], 1)
+    changes = batch_changes(recipe, [Key((0, "a", number)) for number in range(BATCH)])
     coarse = torch.rand(BATCH, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     smooth = torch.nn.functional.interpolate(coarse, size=CACHED, mode="bicubic").clamp(0, 1)
     images = (smooth * 255).to(torch.uint8).contiguous(memory_format=torch.channels_last)
-    return images, warp_matrices(recipe, draws), brightness_contrast_tables(recipe, draws)
+    return images, changes.matrices, changes.tables
 
 
 def test_both_ways_show_the_same(batch: Any) -> None:

@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from twinrun.repro import keys as module
-from twinrun.repro.keys import Key
+from twinrun.repro.keys import Key, child_uniforms
 
 unhurried = settings(deadline=None)  # a busy machine is no failure
 parts = st.integers() | st.text(max_size=8)
@@ -290,3 +290,18 @@ def test_draws_are_what_they_always_were() -> None:
     assert random.getrandbits(32) == 2886799392
     assert np.random.randint(0, 2**31) == 737633973
     assert int(torch.randint(0, 2**31, ())) == 1489371508
+
+
+@unhurried
+@given(
+    some=st.lists(keys, min_size=1, max_size=4),
+    counts=st.dictionaries(st.text(max_size=4), st.integers(1, 5), max_size=4),
+)
+def test_children_drawn_together_are_those_drawn_alone(
+    some: list[Key], counts: dict[str, int]
+) -> None:
+    found = child_uniforms(some, counts)
+    assert list(found) == list(counts)
+    for name, count in counts.items():
+        alone = np.stack([key.of(name).uniforms(count) for key in some], 1)
+        assert np.array_equal(found[name], alone)

@@ -23,8 +23,9 @@ Location = tuple[str | int, ...]
 _AUTO = 'found by "auto":'
 # To hold images out; a table names one of them.
 _WAYS = frozenset(Validation.model_fields)
-# What pydantic adds to a place: a key itself, and the kinds of `Classes` and `ClassWeights`.
-_NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]")
+# What stands in pydantic's places beside the file's keys: a key itself, the kinds of `Classes` and
+# `ClassWeights`, a member's transforms.
+_NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]", "[transforms]")
 # Keys that take a text or a table: a table takes the place of the text.
 _TEXT_OR_TABLE = ("class_weights",)
 
@@ -274,9 +275,9 @@ def _known_keys(location: Location) -> list[str]:
         elif model is Mapping:
             model = Member
         else:
-            field = model.model_fields[str(part)].annotation
+            field = model.known_keys()[str(part)].annotation
             model = next((kind for kind in (field, *get_args(field)) if _is_model(kind)), Settings)
-    known = [name for name in model.model_fields if name != "config"]
+    known = [name for name in model.known_keys() if name != "config"]
     return [*known, "recipe", "profiles"] if model is Settings else known
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -10,37 +12,42 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     SerializerFunctionWrapHandler,
+    create_model,
     model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
+from twinrun.intervals import ascending
 from twinrun.names import ClassWeights
 from twinrun.networks import NetworkName
+from twinrun.transforms.table import TRANSFORMS
+from twinrun.transforms.transform import Transform
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-def _ascending(pair: list[float]) -> list[float]:
-    if len(pair) != 2 or pair[0] > pair[1]:
-        raise ValueError("two numbers, the smaller one first")
-    return pair
-
-
-def ascending_or_off(pair: list[float]) -> list[float]:
-    """An empty list, or two numbers, the smaller one first; raises ValueError."""
-    return _ascending(pair) if pair else pair
-
-
-Rates = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(_ascending)]
-Scales = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(ascending_or_off)]
+Rates = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(ascending)]
+# Under which a member holds the settings of its transforms; no key of the file can be meant by it.
+_TRANSFORMS = "[transforms]"
 
 
 class Table(BaseModel):
     """A table of competition.toml: no unknown key, no silent conversion, no later change."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def known_keys(cls) -> dict[str, FieldInfo]:
+        """The keys that it may hold, in their order."""
+        return cls.model_fields
+
+    def value(self, key: str) -> Any:
+        """The value of one of `known_keys`."""
+        return getattr(self, key)
 
 
 class Epochs(Table):
@@ -97,8 +104,34 @@ class TestTime(Table):
     mean: Literal["arithmetic", "geometric"] = "arithmetic"
 
 
+@cache
+def _transforms_table(transforms: tuple[Transform, ...]) -> type[Table]:
+    """The settings of these transforms, as a table of their own."""
+    taken = [each.name for each in transforms if each.name in Member.model_fields]
+    if taken:
+        raise TypeError(f"a recipe has settings of its own called {', '.join(taken)}")
+    fields: dict[str, Any] = {
+        each.name: (each.annotation, Field(each.default, description=each.help))
+        for each in transforms
+    }
+    return create_model("Transforms", __base__=Table, **fields)
+
+
+def _transforms() -> type[Table]:
+    return _transforms_table(tuple(TRANSFORMS))
+
+
+def _checked_transforms(given: Any) -> dict[str, Any]:
+    return dict(_transforms().model_validate(given))
+
+
 class Member(Table):
-    """One trained model of the ensemble: the shared recipe with the member's own values."""
+    """One trained model of the ensemble: the shared recipe with the member's own values.
+
+    Attributes:
+        transforms: The settings of the random changes of its training images, by name. In the file,
+            in messages and in what is written they stand among the others.
+    """
 
     network: NetworkName
     batch_size: Annotated[int, Field(ge=2)]
@@ -107,12 +140,9 @@ class Member(Table):
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
     pretrained: bool = True
     mixup: Annotated[float, Field(ge=0)] = 0.4
-    flip_vertical: bool = False
-    lighting: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    rotate: Annotated[float, Field(ge=0, le=180)] = 10.0
-    warp: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    zoom: Annotated[float, Field(ge=1)] = 1.1
-    zoom_crop: Scales = []
+    transforms: Annotated[dict[str, Any], PlainValidator(_checked_transforms)] = Field(
+        default_factory=dict, alias="[transforms]"
+    )
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     class_weights: ClassWeights = "none"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -123,6 +153,34 @@ class Member(Table):
     test_time: TestTime = TestTime()
     public_score: Annotated[float, Field(ge=0)] | None = None
 
+    @classmethod
+    def known_keys(cls) -> dict[str, FieldInfo]:
+        found: dict[str, FieldInfo] = {}
+        for name, field in cls.model_fields.items():
+            found |= _transforms().model_fields if name == "transforms" else {name: field}
+        return found
+
+    def value(self, key: str) -> Any:
+        return self.transforms[key] if key in self.transforms else getattr(self, key)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_transforms(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        own = {key: value for key, value in given.items() if key in TRANSFORMS}
+        rest = {key: value for key, value in given.items() if key not in TRANSFORMS}
+        if _TRANSFORMS in rest:  # someone's own: an unknown key
+            rest["transforms"] = rest[_TRANSFORMS]
+        return rest | {_TRANSFORMS: own}
+
+    @model_serializer(mode="wrap")
+    def _among_the_others(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in serialise(self).items():
+            found |= value if name == "transforms" else {name: value}
+        return found
+
     @property
     def cached_size(self) -> int:
         """Pixels of the shorter side that images are decoded to for this member.
@@ -131,5 +189,7 @@ class Member(Table):
         More where the recipe zooms in further, but at most twice as many: where nothing is zoomed,
         the bilinear warp would pass over pixels in between.
         """
-        largest = self.zoom * max(self.zoom_crop, default=1.0)
+        largest = math.prod(
+            TRANSFORMS.get(name).magnification(value) for name, value in self.transforms.items()
+        )
         return math.ceil(self.image_size * min(max(largest, 1.5), 2.0))

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from twinrun.config.recipe import Table, ascending_or_off
+from twinrun.config.recipe import Table
+from twinrun.intervals import ascending_or_off
 from twinrun.metrics import METRICS
 from twinrun.names import Classes, named_in
 

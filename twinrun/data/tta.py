@@ -85,7 +85,7 @@ def tta_views(member: Member) -> list[View]:
     """
     count = {
         "none": 0,
-        "flips": 8 if member.flip_vertical else 2,
+        "flips": 8 if member.transforms["flip_vertical"] else 2,
         "crops": len(_PLACES),
         "train": member.test_time.times,
     }

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Key:
     def uniforms(self, count: int) -> np.ndarray:
         """Numbers uniform over [0, 1), float64, with 53 random bits each."""
         drawn = hashlib.shake_256(b"".join(map(_encoded, self.parts))).digest(8 * count)
-        return (np.frombuffer(drawn, "<u8") >> np.uint64(11)) * 2.0**-53
+        return _uniforms(drawn)
 
     def order(self, ids: Sequence[str]) -> list[int]:
         """A random order of distinct ids, as positions in `ids`.
@@ -65,6 +66,34 @@ class Key:
         # later, which takes forty times as long as the rest; there are three seeds in a step.
         seed_torch = torch.manual_seed if _on_gpu() else torch.default_generator.manual_seed
         seed_torch(self.of("torch").integer(63))
+
+
+def child_uniforms(keys: Sequence[Key], counts: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """What `key.of(name).uniforms(count)` gives, for each of the keys and each name.
+
+    The part that a key's children have in common is hashed once.
+
+    Args:
+        keys: One or more.
+        counts: How many numbers each child gives, by its name.
+
+    Returns:
+        float64 in [0, 1), count x keys, by name.
+    """
+    endings = [(_encoded(name), 8 * count) for name, count in counts.items()]
+    drawn = []
+    for key in keys:
+        above = hashlib.shake_256(b"".join(map(_encoded, key.parts)))
+        for ending, size in endings:
+            child = above.copy()
+            child.update(ending)
+            drawn.append(child.digest(size))
+    rows = iter(_uniforms(b"".join(drawn)).reshape(len(keys), -1).T)
+    return {name: np.stack(list(islice(rows, count))) for name, count in counts.items()}
+
+
+def _uniforms(drawn: bytes) -> np.ndarray:
+    return (np.frombuffer(drawn, "<u8") >> np.uint64(11)) * 2.0**-53
 
 
 @cache

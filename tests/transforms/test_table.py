@@ -1,0 +1,46 @@
+"""The table of transforms, and the page that tells of each."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from tests.conftest import ROOT
+from twinrun.transforms.table import TRANSFORMS
+from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
+
+PAGE = ROOT / "docs" / "recipes.md"
+
+
+def rows(page: Path) -> dict[str, list[str]]:
+    """The cells of the table of random changes, by the setting."""
+    section = page.read_text(encoding="utf-8").split("## Random changes")[1].split("\n## ")[0]
+    found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:2] == "| "]
+    return {cells[0].strip("`"): cells[1:] for cells in found[2:]}
+
+
+def test_the_page_tells_of_every_transform_in_the_tables_order() -> None:
+    assert list(rows(PAGE)) == TRANSFORMS.names
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: each.name)
+def test_the_page_says_what_the_entry_says(transform: Transform) -> None:
+    default, neutral, meaning = rows(PAGE)[transform.name]
+    assert default == f"`{json.dumps(transform.default)}`"
+    if transform.neutral is NEVER_NEUTRAL:
+        assert re.match("never: ", neutral)
+    else:
+        assert neutral == f"`{json.dumps(transform.neutral)}`"
+    assert meaning == transform.help
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: each.name)
+def test_default_and_neutral_value_are_values_of_the_setting(transform: Transform) -> None:
+    setting = TypeAdapter[object](transform.annotation)
+    assert setting.validate_python(transform.default, strict=True) == transform.default
+    if transform.neutral is not NEVER_NEUTRAL:
+        assert setting.validate_python(transform.neutral, strict=True) == transform.neutral
