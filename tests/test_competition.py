@@ -14,7 +14,7 @@ from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import build_index
 from twinrun.files import sha256_file
-from twinrun.train.records import RESULT_FILES
+from twinrun.run_folder.paths import RESULT_FILES
 
 # The smallest network on the smallest images: a second or two an epoch.
 TINY = (

@@ -25,7 +25,7 @@ from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.manifest import recorded_settings
-from twinrun.train.records import RESULT_FILES
+from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.verify.verify import members_of, verify, verify_predictions
 
 CHANGES = ("members.a.validation.folds=2", "recipe.epochs.unfrozen=0")

@@ -11,7 +11,7 @@ from tests.conftest import Command
 from twinrun.blend.probabilities import read_probabilities
 from twinrun.files import read_csv
 from twinrun.metrics import score
-from twinrun.train.records import RESULT_FILES
+from twinrun.run_folder.paths import RESULT_FILES
 
 RICE = """
 [competition]

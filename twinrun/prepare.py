@@ -17,6 +17,7 @@ from twinrun.audit.validation_warnings import validation_warnings
 from twinrun.blend.held_out import held_out_tables, own_scores
 from twinrun.blend.submission import read_sample, refuse_other_images
 from twinrun.config.settings import Settings
+from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.data.cache import cached_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
@@ -27,7 +28,8 @@ from twinrun.locks import lock_record
 from twinrun.networks import timm_name
 from twinrun.repro.environment import set_up
 from twinrun.run_folder.manifest import manifest, recorded_blend
-from twinrun.train.records import member_identity, read_record, same_origin
+from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.records import member_identity, read_record, same_origin
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Prepared:
 
     def identity(self, name: str) -> dict[str, Any]:
         """What decides the bits of a training, or of all trainings of a member with folds."""
-        size = self.settings.members[name.partition("/")[0]].cached_size
+        size = self.settings.members[member_of(name)].cached_size
         if size not in self._digests:
             self._digests[size] = data_digest(self.index, self.pixels[size].column)
         return member_identity(name, self.settings, self._digests[size], self.environment)
 
     def member_folder(self, name: str) -> Path:
         """The folder of a member or of one of its trainings."""
-        return self.folder / "members" / name
+        return RunFolder(self.folder).training(name).path
 
 
 def prepare(
@@ -163,7 +165,7 @@ def keep_record(run: Prepared, started: float) -> None:
             own = run.identity(name)
             if record is not None and same_origin(record["identity"], own, mixed=run.mixed):
                 members[name] = record
-        submission = run.folder / "submission.csv"
+        submission = RunFolder(run.folder).submission
         content = manifest(
             run.settings,
             run.data,
@@ -173,4 +175,4 @@ def keep_record(run: Prepared, started: float) -> None:
             seconds=time.perf_counter() - started,
             blend=recorded_blend(run.folder),
         )
-        write_json(run.folder / "manifest.json", content)
+        write_json(RunFolder(run.folder).manifest, content)

@@ -24,7 +24,8 @@ from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import sha256_file, write_csv, write_json
-from twinrun.run_folder.manifest import BLEND, recorded_blend
+from twinrun.run_folder.manifest import recorded_blend
+from twinrun.run_folder.paths import RunFolder
 
 
 def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[str]]:
@@ -37,7 +38,7 @@ def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[
             or no other is.
     """
     weighted = [name for name in sorted(settings.members) if settings.weight(name)]
-    there = [n for n in weighted if (folder / "members" / n / "member.json").is_file()]
+    there = [n for n in weighted if RunFolder(folder).training(n).record.is_file()]
     missing = [name for name in weighted if name not in there]
     if missing and not (there and settings.blend.allow_missing):
         without = "" if settings.blend.allow_missing else ", set blend.allow_missing = true"
@@ -64,7 +65,7 @@ def copies_to_join(folder: Path, settings: Settings) -> list[list[str]]:
     """
     if settings.submission.copies == "keep":
         return []
-    path = folder / "index.parquet"
+    path = RunFolder(folder).index
     if not path.is_file():
         raise InputError(
             f'submission.copies = "mean" needs {path}, which says what are copies',
@@ -120,7 +121,7 @@ def chosen_blend(
         {
             name: given[name]
             if name in given
-            else read_held_out(folder / "members" / name / "valid.csv", settings.classes)
+            else read_held_out(RunFolder(folder).training(name).valid, settings.classes)
             for name in names
         },
         _groups(folder),
@@ -132,7 +133,7 @@ def chosen_blend(
 
 def _groups(folder: Path) -> dict[str, str]:
     """By id the group of a training image, where the run's index has groups."""
-    path = folder / "index.parquet"
+    path = RunFolder(folder).index
     index = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
     if GROUP not in index:
         return {}
@@ -165,15 +166,15 @@ def blend_run(
     mean = "geometric" if chosen.method == "geometric" else "arithmetic"
     taken = {"method": mean, "calibrate": False}
     blend_files(
-        [(folder / "members" / name / "test.csv", w) for name, w in chosen.weights.items()],
+        [(RunFolder(folder).training(name).test, w) for name, w in chosen.weights.items()],
         settings.model_copy(update={"blend": settings.blend.model_copy(update=taken)}),
         sample_path,
         output,
         temperature=chosen.temperature,
         copies=copies_to_join(folder, settings),
     )
-    if output == folder / "submission.csv":
-        write_json(folder / BLEND, chosen.content())
+    if output == RunFolder(folder).submission:
+        write_json(RunFolder(folder).blend, chosen.content())
     return chosen
 
 
@@ -271,11 +272,11 @@ def _refuse(what: str, problems: Sequence[str]) -> None:
 
 def record_blend(folder: Path, settings: Settings) -> None:
     """Bring manifest.json up to date with a submission that was blended anew."""
-    path = folder / "manifest.json"
+    path = RunFolder(folder).manifest
     if path.is_file():
         content = json.loads(path.read_text(encoding="utf-8"))
         for part in ("blend", "submission"):
             content["content"]["settings"][part] = getattr(settings, part).model_dump(mode="json")
-        content["content"]["submission"] = sha256_file(folder / "submission.csv")
+        content["content"]["submission"] = sha256_file(RunFolder(folder).submission)
         content["content"]["blend"] = recorded_blend(folder)
         write_json(path, content)

@@ -19,7 +19,8 @@ from twinrun.locks import LOCK, lock_record, lock_trainings
 from twinrun.metrics import METRICS
 from twinrun.prepare import Prepared, keep_record
 from twinrun.repro.ranks import current_rank, refuse_uneven
-from twinrun.train.records import completed_member, refuse_other_kind
+from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.records import completed_member, refuse_other_kind
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,9 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
     with lock_trainings([run.member_folder(each.name) for each in trainings]):
         work = Work(run, list(trainings), _complete(run, trainings))
         with lock_record(run.folder):
-            with whole_file(run.folder / "index.parquet") as temporary:
+            with whole_file(RunFolder(run.folder).index) as temporary:
                 run.index.to_parquet(temporary, index=False)
-            write_json(run.folder / "audit.json", run.audit.content())
+            write_json(RunFolder(run.folder).audit, run.audit.content())
         recipes = [settings.members[each.member] for each in work.left]
         if recipes:
             # fastai takes seconds to import; a run that has nothing to train does without.
@@ -207,7 +208,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
                 run.pixels,
                 run.environment,
                 run.member_folder(training.name),
-                tracking=run.folder / "tracking",
+                tracking=RunFolder(run.folder).tracking,
             )
             work.keep(training, record)
     return {name: work.records[name] for name in work.members if name in work.records}
@@ -237,7 +238,7 @@ def _complete(run: Prepared, trainings: Sequence[Training]) -> dict[str, dict[st
                     records[name] = record
             if name in records or each.member in records:
                 # What a kill left between the record and their removal.
-                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+                shutil.rmtree(TrainingFolder(folder).checkpoint, ignore_errors=True)
         folder = run.member_folder(each.member)
         if each.fold and each.member in records and (folder / LOCK).exists():
             with lock_record(folder):

@@ -355,6 +355,7 @@ def test_other_settings_or_environments_are_the_likelier_cause() -> None:
 
 def write_run(folder: Path, members: dict[str, Ledger], **content: Any) -> Path:
     for name, made in members.items():
+        made.about["settings"]["member"] |= {"name": name}
         made.write(folder / "members" / name / "ledger.parquet")
     if content:
         (folder / "manifest.json").write_text(json.dumps({"content": content}))

@@ -8,15 +8,11 @@ import pytest
 
 from twinrun.compare.runs import compare_runs
 from twinrun.config.reading import read_settings
-from twinrun.config.trainings import (
-    Training,
-    recorded_training,
-    run_of,
-    trainings_in,
-    trainings_of,
-)
+from twinrun.config.trainings import Training, trainings_of
 from twinrun.errors import InputError
 from twinrun.repro.ledger import Ledger
+from twinrun.run_folder.paths import checkpoint_name
+from twinrun.run_folder.trainings import run_of, training_of, trainings_in
 from twinrun.twins.processes import TwinProcess as Process
 from twinrun.twins.processes import _in_mid_epoch
 
@@ -42,7 +38,7 @@ def test_the_settings_know_the_trainings_by_name(small_toml: Path) -> None:
     contents = [settings.training_content(name) for name in ("a", "a/fold-1", "a/fold-2")]
     assert [content.get("fold") for content in contents] == [None, 1, 2]
     assert all(content["member"] == contents[0]["member"] for content in contents)
-    found = [recorded_training(content, Path("x")) for content in contents]
+    found = [training_of(content) for content in contents]
     assert found == [Training("a"), Training("a", 1, 3), Training("a", 2, 3)]
 
 
@@ -95,10 +91,10 @@ def test_a_twin_is_killed_within_a_fold_too(tmp_path: Path) -> None:
     for place, found in (("a", True), ("a/fold-2", True), ("a/fold-2/other", False)):
         folder = tmp_path / "members" / place / "checkpoint"
         folder.mkdir(parents=True)
-        whole = folder / "epoch-0001-step-000000-0123.safetensors"
+        whole = folder / checkpoint_name(1, 0, "0" * 32)
         whole.touch()
         assert not _in_mid_epoch(process)
-        within = folder / "epoch-0001-step-000002-0123.safetensors"
+        within = folder / checkpoint_name(1, 2, "0" * 32)
         within.touch()
         assert _in_mid_epoch(process) == found
         within.unlink()

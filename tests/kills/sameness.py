@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.repro.ledger import Ledger
-from twinrun.train.records import RESULT_FILES
+from twinrun.run_folder.paths import RESULT_FILES
 
 
 def differing(first: Path, second: Path) -> list[str]:

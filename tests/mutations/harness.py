@@ -30,9 +30,9 @@ from twinrun.compare.runs import MemberReport, compare_runs
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.console import say
+from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.train import members as members_module
 from twinrun.train.checkpoints import Checkpoints
-from twinrun.train.records import RESULT_FILES
 from twinrun.twins import twins as twins_module
 from twinrun.twins.processes import TwinProcess, train_all
 from twinrun.twins.twins import TwinsVerdict, run_twins

@@ -92,14 +92,14 @@ def test_folds_audit_blend_report_and_verdicts_go_in_where_they_are(
     package: Package, tmp_path: Path, run: Path
 ) -> None:
     shutil.copytree(run / "members" / "a", run / "members" / "a" / "fold-1")
-    for name in ("audit.json", "blend.json", "verdict.json"):
+    for name in ("audit.json", "blend.json"):
         (run / name).write_text("{}")
     (run / "report.html").write_text("<html>")
     (run / "stranger.pkl").touch()
     files = files_of(tmp_path / "package.zip") if package() else {}
     for name in (
         *("members/a/fold-1/weights.safetensors", "members/a/fold-1/member.json"),
-        *("audit.json", "blend.json", "verdict.json", "report.html"),
+        *("audit.json", "blend.json", "report.html"),
     ):
         assert f"run/{name}" in files
     assert "run/stranger.pkl" not in files

@@ -17,7 +17,7 @@ from twinrun.data.index import data_digest
 from twinrun.files import sha256_file, write_csv, write_json
 from twinrun.repro.keys import Key
 from twinrun.run_folder.manifest import manifest
-from twinrun.train.records import RESULT_FILES
+from twinrun.run_folder.paths import RESULT_FILES
 
 ENVIRONMENT = {
     "decides": {

@@ -23,10 +23,10 @@ from twinrun.errors import InputError
 from twinrun.files import read_csv
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
+from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.train import learner
 from twinrun.train.learner import Network, SmoothLoss
 from twinrun.train.members import set_up_training, train_member
-from twinrun.train.records import RESULT_FILES
 
 
 @pytest.fixture(scope="module")

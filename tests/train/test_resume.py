@@ -37,11 +37,11 @@ from twinrun.data.pixels import Pixels
 from twinrun.errors import Stopped
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
+from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.train import members, resume
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.learner import build_learner
 from twinrun.train.members import set_up_training, train_member
-from twinrun.train.records import RESULT_FILES
 
 
 class Place(NamedTuple):

@@ -23,11 +23,12 @@ from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
 from twinrun.metrics import METRICS, score
 from twinrun.repro.environment import set_up
+from twinrun.run_folder.paths import RESULT_FILES
+from twinrun.run_folder.records import completed_member, member_identity
 from twinrun.train import members as members_module
 from twinrun.train.callbacks import HISTORY_COLUMNS, history_table
 from twinrun.train.learner import build_learner
 from twinrun.train.members import train_member
-from twinrun.train.records import RESULT_FILES, completed_member, member_identity
 
 
 @pytest.fixture(scope="module")

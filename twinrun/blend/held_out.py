@@ -16,6 +16,7 @@ from twinrun.config.settings import Settings
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv
 from twinrun.metrics import score
+from twinrun.run_folder.paths import RunFolder
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def held_out_tables(
     Raises:
         InputError: As `read_held_out`.
     """
-    paths = {name: run / "members" / name / "valid.csv" for name in names}
+    paths = {name: RunFolder(run).training(name).valid for name in names}
     tables = {name: read_held_out(path, classes) for name, path in paths.items() if path.is_file()}
     return {name: table for name, table in tables.items() if len(table)}
 

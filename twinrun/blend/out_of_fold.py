@@ -12,9 +12,7 @@ import pandas as pd
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv, sha256_file, write_csv, write_json
 from twinrun.metrics import member_scores
-
-# What a member with folds has in its own folder besides member.json; read as any member's.
-TOGETHER = ("valid.csv", "test.csv")
+from twinrun.run_folder.paths import PREDICTION_FILES, TrainingFolder
 
 
 def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
@@ -24,7 +22,7 @@ def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
         InputError: One is missing or is no table.
     """
     tables = {}
-    for file in TOGETHER:
+    for file in PREDICTION_FILES:
         table = read_csv(folder / file, text=("id", "label"))
         classes = [name for name in table.columns if name not in ("id", "label")]
         tables[file] = table.astype(dict.fromkeys(classes, "float32"))
@@ -97,7 +95,7 @@ def put_together(
         InputError: The folds do not fit together, or the folder cannot be written.
     """
     tables = together([read_predictions(folder / name) for name in records], str(folder))
-    valid, test = (tables[file] for file in TOGETHER)
+    valid, test = (tables[file] for file in PREDICTION_FILES)
     if lacking := sorted(set(train_ids) - set(valid["id"])):
         raise InputError(
             f"no fold of {folder} has held out these images:",
@@ -106,7 +104,7 @@ def put_together(
         )
     for file, table in tables.items():
         write_csv(folder / file, table)
-    files = {file: sha256_file(folder / file) for file in TOGETHER}
+    files = {file: sha256_file(folder / file) for file in PREDICTION_FILES}
     for name, record in records.items():
         files |= {f"{name}/{file}": digest for file, digest in record["files"].items()}
     content = {
@@ -125,5 +123,5 @@ def put_together(
     nodes = {name: record["node"] for name, record in records.items() if "node" in record}
     content |= {"environments": others} if others else {}
     content |= {"node": nodes} if nodes else {}
-    write_json(folder / "member.json", content)
+    write_json(TrainingFolder(folder).record, content)
     return content

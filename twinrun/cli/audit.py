@@ -50,13 +50,14 @@ def audit(
     from twinrun.cli import tables
     from twinrun.files import write_json
     from twinrun.locks import lock_record
+    from twinrun.run_folder.paths import RunFolder
 
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)
     folder = out / run_name(run, profile)
     audited = audit_folder(settings, settings.cache_folder(out))
     content = audited.content()
-    path = folder / "audit.json"
+    path = RunFolder(folder).audit
     with lock_record(folder):
         write_json(path, content)
     console.quiet = False

@@ -77,6 +77,7 @@ def blend(
     from twinrun import submit
     from twinrun.cli import tables
     from twinrun.locks import lock_record
+    from twinrun.run_folder.paths import RunFolder
 
     changes = [*(changes or []), *([f"blend.method={method}"] if method else [])]
     settings = settings_of(config, profile, data, changes)
@@ -88,9 +89,9 @@ def blend(
         text = f"{len(pairs)} files, {settings.blend.method} mean"
     else:
         folder = out / run_name(run, profile)
-        output = output or folder / "submission.csv"
+        output = output or RunFolder(folder).submission
         sample = sample or settings.data_folder / settings.data.sample_submission
-        own = output == folder / "submission.csv"
+        own = output == RunFolder(folder).submission
         with lock_record(folder) if own else nullcontext():
             chosen = submit.blend_run(folder, settings, sample, output)
             if own:

@@ -175,9 +175,10 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     from twinrun.cli import tables as printed
     from twinrun.locks import lock_record
     from twinrun.metrics import additional_metric
-    from twinrun.train.records import read_record
+    from twinrun.run_folder.paths import RunFolder
+    from twinrun.run_folder.records import read_record
 
-    settings, submission = run.settings, run.folder / "submission.csv"
+    settings, submission = run.settings, RunFolder(run.folder).submission
     found = {name: read_record(run.member_folder(name)) for name in settings.members}
     members = {name: record for name, record in found.items() if record is not None}
     tables = held_out_tables(run.folder, list(members), settings.classes)
@@ -191,7 +192,7 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     console.print(printed.members(settings, members, scores, chosen.weights, folds))
     tell_blend(chosen)
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
-    say(f"record     {escape(str(run.folder / 'manifest.json'))}")
+    say(f"record     {escape(str(RunFolder(run.folder).manifest))}")
     say(reported(run.folder, tables))
 
 

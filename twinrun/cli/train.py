@@ -53,6 +53,7 @@ def train(
 ) -> None:
     """Train members; those that are complete are skipped."""
     from twinrun import prepare, train_run
+    from twinrun.run_folder.paths import RunFolder
 
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)
@@ -62,4 +63,4 @@ def train(
     prepare.warn_of_validation(prepared, asked)
     train_run.train(prepared, names, started)
     took = clock(time.perf_counter() - started)
-    say(f"done in {took}: {escape(str(prepared.folder / 'members'))}")
+    say(f"done in {took}: {escape(str(RunFolder(prepared.folder).members))}")

@@ -61,6 +61,7 @@ def twins(
 ) -> None:
     """Train members twice, the second time under perturbations, and compare every bit."""
     from twinrun.cli import tables
+    from twinrun.run_folder.paths import RunsFolder
     from twinrun.twins.twins import one_member_of_each_network, run_twins
 
     started = time.perf_counter()
@@ -74,7 +75,7 @@ def twins(
     options += ["--data", str(data.absolute())] if data else []
     options += [part for change in changes for part in ("--set", change)]
     options += ["--quiet"] if quiet else []
-    folder = out.absolute() / "twins"
+    folder = RunsFolder(out.absolute()).twins.path
     verdict = run_twins(settings, chosen, options, folder, perturbations)
     console.quiet = False
     console.print(tables.twins(verdict))

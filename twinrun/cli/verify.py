@@ -80,6 +80,7 @@ def verify(
     from twinrun.cli import tables
     from twinrun.compare.runs import compare_runs
     from twinrun.run_folder.manifest import recorded_settings
+    from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import same_inputs
     from twinrun.verify import verify as proof
 
@@ -93,13 +94,13 @@ def verify(
     else:
         say("[bold]environment[/] as recorded")
     same_inputs.refuse_other_data(run, settings)
-    again = out / "verify" / run.resolve().name
+    again = RunsFolder(out).verification(run.resolve().name)
     if predict_only:
         same_inputs.refuse_other_settings(run, settings, names)
-        found = proof.verify_predictions(run, settings, names, again / "predictions")
-        proof.keep(found, again / "predictions.json")
+        found = proof.verify_predictions(run, settings, names, again.predictions)
+        proof.keep(found, again.predictions_verdict)
     else:
-        found = proof.verify(run, settings, names, again)
+        found = proof.verify(run, settings, names, again.path)
     console.quiet = False
     console.print(tables.verification(found))
     say(f"took {clock(time.perf_counter() - started)}")
@@ -125,6 +126,7 @@ def _verify_package(
 
     from twinrun.files import sha256_file
     from twinrun.package.contents import LOCK
+    from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import packages
 
     started = time.perf_counter()
@@ -156,7 +158,7 @@ def _verify_package(
             python,
             members,
             data=data,
-            out=out / "verify" / package.stem,
+            out=RunsFolder(out).verification(package.stem).path,
             retrain=retrain,
             quiet=console.quiet,
         )

@@ -19,7 +19,6 @@ from rich.markup import escape
 
 from twinrun.cluster.nodes import Needs, nodes_for
 from twinrun.cluster.progress import Board, Key, Progress, progress_table
-from twinrun.cluster.publish import FILES
 from twinrun.cluster.storage import Storage, fetch_files
 from twinrun.cluster.tasks import Outcome, train_here
 from twinrun.config.trainings import Training
@@ -27,7 +26,8 @@ from twinrun.console import console, say
 from twinrun.errors import InputError, Stopped
 from twinrun.files import write_text
 from twinrun.prepare import Prepared
-from twinrun.train.records import read_record
+from twinrun.run_folder.paths import TRAINING_FILES, RunFolder, TrainingFolder
+from twinrun.run_folder.records import read_record
 from twinrun.train_run import Work
 
 # A training whose process is lost so often, without a new checkpoint in between, has failed.
@@ -97,10 +97,10 @@ def fetch_complete(run: Prepared, trainings: Sequence[Training], storage: Storag
     """
     if _is_here(run, storage):
         return
-    there = set(storage.names(f"{run.folder.name}/members"))
+    there = set(storage.names(RunFolder(Path(run.folder.name)).members.as_posix()))
     for each in trainings:
         folder = run.member_folder(each.name)
-        if read_record(folder) is None and f"{_place(run, each)}/member.json" in there:
+        if read_record(folder) is None and _stored(run, each).record.as_posix() in there:
             _fetch(run, each, storage)
 
 
@@ -183,7 +183,7 @@ class _Driver:
         self.jobs[self.task.remote(job.order, job.training.name, self.board)] = job
 
     def _last_checkpoint(self, job: _Job) -> str:
-        names = self.storage.names(f"{_place(job.work.run, job.training)}/checkpoint")
+        names = self.storage.names(_stored(job.work.run, job.training).checkpoint.as_posix())
         return max(names, default="")
 
     def _ended(self, job: _Job, reference: Any) -> None:
@@ -220,14 +220,15 @@ class _Driver:
         run = job.work.run
         if not _is_here(run, self.storage):
             _fetch(run, job.training, self.storage)
-        shutil.rmtree(run.member_folder(job.training.name) / "checkpoint", ignore_errors=True)
+        folder = TrainingFolder(run.member_folder(job.training.name))
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
         _tell_trackers(run, job.training)
         self.done += 1
         job.work.keep(job.training, outcome.record)
 
     def _failed(self, job: _Job, outcome: Outcome) -> None:
         run, title = job.work.run, job.training.title
-        path = run.member_folder(job.training.name) / "log.txt"
+        path = TrainingFolder(run.member_folder(job.training.name)).log
         write_text(path, f"{outcome.log}\n{outcome.problem}\n".lstrip())
         self.done += 1
         self.failures.append(Failure(run.folder.name, title, outcome.problem, path))
@@ -276,8 +277,9 @@ class _Driver:
             ray.wait(references, num_returns=len(references), timeout=_LEAVE)
 
 
-def _place(run: Prepared, training: Training) -> str:
-    return f"{run.folder.name}/members/{training.name}"
+def _stored(run: Prepared, training: Training) -> TrainingFolder:
+    """Where a training's files are in the storage, relative to it."""
+    return RunFolder(Path(run.folder.name)).training(training.name)
 
 
 def _is_here(run: Prepared, storage: Storage) -> bool:
@@ -286,7 +288,8 @@ def _is_here(run: Prepared, storage: Storage) -> bool:
 
 
 def _fetch(run: Prepared, training: Training, storage: Storage) -> None:
-    fetch_files(storage, FILES, run.member_folder(training.name), _place(run, training))
+    stored = _stored(run, training).path.as_posix()
+    fetch_files(storage, TRAINING_FILES, run.member_folder(training.name), stored)
 
 
 def _tell_trackers(run: Prepared, training: Training) -> None:
@@ -295,9 +298,9 @@ def _tell_trackers(run: Prepared, training: Training) -> None:
         return  # without importing fastai, which takes seconds
     from twinrun.train.tracking import tell_afterwards, tracking_of
 
-    tracking = tracking_of(run.settings, training.name, run.folder / "tracking")
+    tracking = tracking_of(run.settings, training.name, RunFolder(run.folder).tracking)
     assert tracking is not None
-    tell_afterwards(tracking, run.member_folder(training.name) / "history.csv")
+    tell_afterwards(tracking, TrainingFolder(run.member_folder(training.name)).history)
 
 
 def _in_short(error: Exception) -> str:

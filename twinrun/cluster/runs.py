@@ -18,18 +18,9 @@ from twinrun.cluster.tasks import Order
 from twinrun.config.settings import Settings
 from twinrun.console import say
 from twinrun.prepare import Prepared
+from twinrun.run_folder.paths import RUN_FILES
 from twinrun.train.pretrained import weights_file
 from twinrun.train_run import begun
-
-# Of a run's folder, besides its members.
-_OF_A_RUN = (
-    "index.parquet",
-    "audit.json",
-    "blend.json",
-    "submission.csv",
-    "report.html",
-    "manifest.json",
-)
 
 
 @dataclass(frozen=True)
@@ -115,7 +106,7 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
 
 def publish_run(site: Site, run: Prepared) -> None:
     """Leave in the storage what was made of the trainings, if that is not the run's own folder."""
-    there = [name for name in _OF_A_RUN if (run.folder / name).is_file()]
+    there = [name for name in RUN_FILES if (run.folder / name).is_file()]
     publish_files(site.storage, run.folder, there, run.folder.name)
 
 

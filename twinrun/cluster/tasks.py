@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, TwinrunError
 from twinrun.process import prepare_started
 from twinrun.repro.environment import set_up
+from twinrun.run_folder.paths import RunFolder
 
 if TYPE_CHECKING:
     from twinrun.cluster.share import SharedImages
@@ -162,11 +164,11 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
         )
     index = index_here(order.storage, order.index, scratch)
     pixels = order.images.here(scratch)
-    member = settings.members[training.partition("/")[0]]
+    member = settings.members[member_of(training)]
     if member.pretrained and not (file := weights_file(member.network)).exists():
         order.storage.fetch(f"{SHARED}/weights/{file.name}", file)
-    folder = attempt / order.run / "members" / training
-    publisher = Publisher(order.storage, f"{order.run}/members/{training}", folder)
+    folder = RunFolder(attempt / order.run).training(training).path
+    publisher = Publisher(order.storage, folder.relative_to(attempt).as_posix(), folder)
     publisher.fetch_checkpoints()
     publisher.seconds = own.checkpoint_seconds
     elsewhere = RemoteRun(node_name(), publisher.saved, bars)

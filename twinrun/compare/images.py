@@ -9,6 +9,7 @@ import numpy as np
 
 from twinrun.compare.bits import largest_gap, unequal_bits
 from twinrun.errors import shorten
+from twinrun.run_folder.paths import RunFolder
 
 # (part, id)
 _Key = tuple[str, str]
@@ -30,7 +31,7 @@ def changed_images(first: Path, second: Path, column: str) -> list[str]:
     import pyarrow as pa
 
     try:
-        ours, theirs = (_index(run / "index.parquet") for run in (first, second))
+        ours, theirs = (_index(RunFolder(run).index) for run in (first, second))
     except (OSError, pa.ArrowException, KeyError):
         return ["which images it is cannot be told: index.parquet is missing or damaged"]
     lines = [

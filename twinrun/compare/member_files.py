@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from twinrun.blend.out_of_fold import TOGETHER
 from twinrun.compare.bits import largest_gap, unequal_bits
-from twinrun.config.trainings import trainings_in
 from twinrun.files import read_csv, sha256_file
-from twinrun.train.records import RESULT_FILES
+from twinrun.run_folder.paths import PREDICTION_FILES, RESULT_FILES, RunFolder
+from twinrun.run_folder.trainings import trainings_in
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,15 @@ def compare_members(first: Path, second: Path, names: Sequence[str]) -> list[Fil
     """
     comparisons = []
     for name in names:
-        ours, theirs = (run / "members" for run in (first, second))
-        trainings = trainings_in(ours / name)
-        for each in trainings:
-            pair = (ours / each.name, theirs / each.name)
-            comparisons += compare_files(each.title, *pair, RESULT_FILES)
+        ours, theirs = RunFolder(first), RunFolder(second)
+        trainings = trainings_in(ours.training(name).path)
+        asked: list[tuple[str, str, Sequence[str]]]
+        asked = [(each.title, each.name, RESULT_FILES) for each in trainings]
         if trainings[0].fold:
-            comparisons += compare_files(name, ours / name, theirs / name, TOGETHER)
+            asked.append((name, name, PREDICTION_FILES))
+        for title, training, files in asked:
+            pair = (ours.training(training).path, theirs.training(training).path)
+            comparisons += compare_files(title, *pair, files)
     return comparisons
 
 

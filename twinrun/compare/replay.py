@@ -11,11 +11,12 @@ from tempfile import TemporaryDirectory
 
 from twinrun.compare.bits import largest_gap, unequal_bits
 from twinrun.compare.first_difference import Difference, LedgerComparison, compare_ledgers
-from twinrun.config.trainings import recorded_training
 from twinrun.console import KNOWN_WARNINGS, say
 from twinrun.errors import InputError
 from twinrun.process import engine_environment
 from twinrun.repro.ledger import STAGES, Ledger
+from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.trainings import training_of
 
 # Stages before these are known as exactly as they can be without training.
 REPLAYED = STAGES[STAGES.index("init") :]
@@ -55,9 +56,9 @@ def replay_both(
     Raises:
         InputError: A step cannot be made again; the process has said why.
     """
-    recorded = [Ledger.read(run / "members" / name / "ledger.parquet") for run in runs]
+    recorded = [Ledger.read(RunFolder(run).training(name).ledger) for run in runs]
     _refuse_ranks(runs, recorded)
-    title = recorded_training(recorded[0].about["settings"], runs[0] / "members" / name).title
+    title = training_of(recorded[0].about["settings"]).title
     where = f"epoch {found.epoch}, step {found.step}" if found.epoch else "the first weights"
     say(f"making {title} again up to {where}, for both runs; this takes as long as it took then")
     with TemporaryDirectory(prefix="replay-") as temporary:
@@ -65,7 +66,7 @@ def replay_both(
         for folder in folders:
             folder.mkdir()
         _replay(runs, name, found, folders, data, None)
-        ledgers = [Ledger.read(folder / "ledger.parquet") for folder in folders]
+        ledgers = [Ledger.read(TrainingFolder(folder).ledger) for folder in folders]
         comparison = compare_ledgers(ledgers[0], ledgers[1])
         difference = comparison.result
         values = ""

@@ -21,13 +21,14 @@ from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.manifest import recorded_settings
+from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.train.callbacks import OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.fit import Phase, fit_phases
 from twinrun.train.members import TrainingSetup, set_up_training
 from twinrun.train.recorder import Recorder
 
-LEDGER, VALUES = "ledger.parquet", "values.safetensors"
+VALUES = "values.safetensors"
 
 
 def replay(
@@ -60,7 +61,7 @@ def replay(
     """
     settings = recorded_settings(run, data)
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
-    index = pd.read_parquet(run / "index.parquet", use_threads=False)
+    index = pd.read_parquet(RunFolder(run).index, use_threads=False)
     training = settings.training(name)
     sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)
@@ -87,7 +88,7 @@ def replay(
             with suppress(_Reached):
                 fit_phases(workshop.learner, workshop.member, recorder, checkpoint, own)
         kept = recorder.kept
-    recorder.ledger.write(output / LEDGER)
+    recorder.ledger.write(TrainingFolder(output).ledger)
     if kept is not None:
         safetensors.torch.save_file({"value": kept.contiguous().cpu()}, output / VALUES)
 
@@ -98,7 +99,7 @@ def _nearest(
     """The latest checkpoint that was made before the moment's step."""
     found: list[Checkpoint] = []
     for run in runs:
-        folder = run / "members" / name / "checkpoint"
+        folder = RunFolder(run).training(name).checkpoint
         try:
             checkpoint = Checkpoints(folder, workshop.identity).latest(
                 before=(moment[0] - 1, moment[1] - 1)

@@ -13,9 +13,11 @@ from typing import Any
 
 from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
 from twinrun.compare.images import changed_images, changed_predictions
-from twinrun.config.trainings import recorded_training, run_of
+from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
 from twinrun.repro.ledger import Ledger
+from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.trainings import run_of, training_of
 
 # In which table of the manifest a member's own settings stand.
 _HOMES = {"classes": "competition.", "seed": "run.", "threads": "run."}
@@ -103,9 +105,9 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     environment: list[Gap] = []
     reports, code_differs = [], False
     for label, mine, other in pairs:
-        ledgers = [Ledger.read(path / "ledger.parquet") for path in (mine, other)]
+        ledgers = [Ledger.read(TrainingFolder(path).ledger) for path in (mine, other)]
         one, two = (ledger.about for ledger in ledgers)
-        trained = [recorded_training(about["settings"], mine) for about in (one, two)]
+        trained = [training_of(about["settings"]) for about in (one, two)]
         own = [
             Gap(_home(gap[0], trained[0].member), *gap[1:])
             for gap in gaps(one["settings"], two["settings"])
@@ -120,7 +122,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         names = tuple(gap.name for gap in own)
         reports.append(MemberReport(label, title, comparison, names, tuple(evidence)))
     contents = [_content(run) for run in (run_a, run_b)]
-    compared = {run_of(path)[1].partition("/")[0] for pair in pairs for path in pair[1:]}
+    compared = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
     settings += _other_settings(contents, compared, {gap.name for gap in settings})
     whole = members is None and run_a == first and run_b == second
     submissions = {content.get("submission") for content in contents} - {None}
@@ -139,23 +141,16 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
 
 def _members(path: Path) -> tuple[Path, dict[str, Path]]:
     """The run's folder, and by name the folders of the trainings that `path` stands for."""
-    if (path / "ledger.parquet").is_file():
+    if TrainingFolder(path).ledger.is_file():
         run, name = run_of(path)
         return run, {name: path}
-    below = ("fold-*", "members/*", "members/*/fold-*")
-    found = [ledger.parent for each in below for ledger in path.glob(f"{each}/ledger.parquet")]
-    if found:
-        run = path if found[0].parent != path else run_of(path)[0]
-        named = {run_of(folder)[1]: folder for folder in found}
-        return run, {name: named[name] for name in sorted(named, key=_in_order)}
+    folds = TrainingFolder(path).folds()
+    run = run_of(path)[0] if folds else path
+    begun = [each.path for each in folds or RunFolder(path).trainings() if each.ledger.is_file()]
+    if begun:
+        return run, {run_of(folder)[1]: folder for folder in begun}
     what = f"{path} has no ledger of a member" if path.is_dir() else f"no such folder: {path}"
     raise InputError(what, fix="Name the folders of two runs, for example runs/full.")
-
-
-def _in_order(name: str) -> tuple[str, int]:
-    """A member's folds by their number: fold-10 comes after fold-9."""
-    member, _, fold = name.partition("/fold-")
-    return member, int(fold or 0)
 
 
 def _paired(
@@ -165,7 +160,7 @@ def _paired(
     for run in (ours, theirs):
         for name in members or ():
             if not any(_is_of(each, name) for each in run):
-                place = run_of(next(iter(run.values())))[0] / "members"
+                place = RunFolder(run_of(next(iter(run.values())))[0]).members
                 raise InputError(
                     f"{place}: no member {name!r} with a ledger. {nearest(name, run)}".rstrip(),
                     fix=f"Members there: {', '.join(run)}.",
@@ -189,7 +184,7 @@ def _paired(
 
 def _is_of(training: str, name: str) -> bool:
     """Whether a training is the one of that name, or a fold of the member of that name."""
-    return name in (training, training.partition("/")[0])
+    return name in (training, member_of(training))
 
 
 def _home(name: str, member: str) -> str:
@@ -200,7 +195,7 @@ def _home(name: str, member: str) -> str:
 
 def _content(run: Path) -> dict[str, Any]:
     """The part of a run's manifest that can be compared; empty when the run was not finished."""
-    path = run / "manifest.json"
+    path = RunFolder(run).manifest
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["content"]
     except FileNotFoundError:

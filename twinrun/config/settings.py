@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
-from twinrun.config.trainings import Training, trainings_of
+from twinrun.config.trainings import Training, member_of, trainings_of
 from twinrun.errors import InputError, nearest
 from twinrun.names import FileName
 
@@ -130,13 +130,13 @@ class Settings(Table):
         Raises:
             InputError: There is no such member, or it has no such fold.
         """
-        self.refuse_unknown_members([name.partition("/")[0] for name in names])
+        self.refuse_unknown_members([member_of(name) for name in names])
         every = [each for member in self.members for each in self.trainings(member)]
         known = {name for each in every for name in (each.member, each.name)}
         unknown = list(dict.fromkeys(name for name in names if name not in known))
         if unknown:
             ways = []
-            for member in dict.fromkeys(name.partition("/")[0] for name in unknown):
+            for member in dict.fromkeys(member_of(name) for name in unknown):
                 own = [each.name for each in self.trainings(member)]
                 ways.append(
                     f"{member} is trained as {own[0]}"
@@ -157,8 +157,7 @@ class Settings(Table):
         Raises:
             KeyError: The settings have no such training.
         """
-        member = name.partition("/")[0]
-        for training in self.trainings(member):
+        for training in self.trainings(member_of(name)):
             if training.name == name:
                 return training
         raise KeyError(name)

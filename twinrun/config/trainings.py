@@ -1,15 +1,12 @@
-"""What a member is trained as: once, or once for each of its folds; names, folders, keys of these.
+"""What a member is trained as: once, or once for each of its folds; names and keys of these.
 
-The only place that knows how the trainings of a member are called and where their files are.
+Where their files lie is `run_folder`'s to know.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 _FOLD = re.compile(r"fold-([1-9][0-9]*)")
 
@@ -31,7 +28,7 @@ class Training:
     @property
     def name(self) -> str:
         """What commands and paths call it, below members/: `M27g` or `M27g/fold-1`."""
-        return f"{self.member}/fold-{self.fold}" if self.fold else self.member
+        return f"{self.member}/{self.folder}" if self.fold else self.member
 
     @property
     def folder(self) -> str:
@@ -61,41 +58,12 @@ def trainings_of(member: str, folds: int | None) -> list[Training]:
     return [Training(member, fold, folds) for fold in range(1, folds + 1)]
 
 
-def trainings_in(folder: Path) -> list[Training]:
-    """The trainings of which a member's folder holds folders, in their order.
-
-    Args:
-        folder: runs/<run>/members/<member>. Of an interrupted member it holds the first ones only.
-    """
-    begun = {path.parent.name for path in folder.glob("fold-*/[!.]*")}
-    found = map(_FOLD.fullmatch, begun)
-    folds = sorted(int(match[1]) for match in found if match)
-    if not folds:
-        return [Training(folder.name)]
-    return [Training(folder.name, fold, len(folds)) for fold in folds]
+def member_of(name: str) -> str:
+    """The member that a training's name is of: `M27g` of `M27g/fold-1` and of `M27g`."""
+    return name.partition("/")[0]
 
 
-def recorded_training(settings: Mapping[str, Any], folder: Path) -> Training:
-    """Which training a ledger is of.
-
-    Args:
-        settings: What decided its bits, as `Settings.training_content` wrote it.
-        folder: Where the ledger lies, for one that says nothing of its member.
-    """
-    member = settings.get("member", {})
-    fold = settings.get("fold", 0)
-    folds = member.get("validation", {}).get("folds", 0)
-    return Training(member.get("name", folder.name), fold, folds if fold else 0)
-
-
-def run_of(folder: Path) -> tuple[Path, str]:
-    """The run that a training's folder belongs to, and the training's name.
-
-    Args:
-        folder: runs/<run>/members/<member>, or its fold-<number>.
-    """
-    folder = folder.absolute()
-    above = folder.parent
-    if _FOLD.fullmatch(folder.name) and above.parent.name == "members":
-        return above.parent.parent, f"{above.name}/{folder.name}"
-    return above.parent, folder.name
+def fold_number(folder: str) -> int:
+    """Which fold, from 1, a folder of this name within a member's is of; 0 for none."""
+    found = _FOLD.fullmatch(folder)
+    return int(found[1]) if found else 0

@@ -31,24 +31,8 @@ from twinrun.package.page_facts import facts_of
 from twinrun.package.preflight import faults_of, refuse_foreign_weights
 from twinrun.package.worktree import WorkTree, work_tree
 from twinrun.run_folder.manifest import read_manifest
+from twinrun.run_folder.paths import RUN_FILES, TRAINING_FILES, RunFolder
 
-_RUN_FILES = (
-    "manifest.json",
-    "index.parquet",
-    "audit.json",
-    "blend.json",
-    "verdict.json",
-    "report.html",
-    "submission.csv",
-)
-_MEMBER_FILES = (
-    "history.csv",
-    "valid.csv",
-    "test.csv",
-    "weights.safetensors",
-    "ledger.parquet",
-    "member.json",
-)
 # The first moment that a zip can name: the clock is no part of a package.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _BLOCK = 1 << 20
@@ -159,11 +143,10 @@ def _source(tree: WorkTree, run: Path, manifest: Mapping[str, Any]) -> Iterator[
 
 def _of_run(run: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     """The files of a run by their name in it: no checkpoint, no lock, nothing unknown."""
-    found = [run / name for name in _RUN_FILES]
+    found = [run / name for name in RUN_FILES]
     for member in content["settings"]["members"]:
-        for pattern in (member, f"{member}/fold-*"):
-            for folder in sorted((run / "members").glob(pattern)):
-                found += [folder / name for name in _MEMBER_FILES]
+        for training in RunFolder(run).training(member).all_trainings():
+            found += [training.path / name for name in TRAINING_FILES]
     return {path.relative_to(run).as_posix(): path for path in found if path.is_file()}
 
 
@@ -173,15 +156,9 @@ def _verdicts(run: Path, content: Mapping[str, Any]) -> tuple[dict[str, Path], l
     Raises:
         InputError: One is damaged.
     """
-    beside = run.resolve().parent
-    again = beside / "verify" / run.resolve().name
     known = {digest for each in content["members"].values() for digest in each["files"].values()}
     taken, left_out = {}, []
-    for path in (
-        beside / "twins" / "twins.json",
-        again / "verify.json",
-        again / "predictions.json",
-    ):
+    for path in RunFolder(run).verdicts:
         if not path.is_file():
             continue
         try:

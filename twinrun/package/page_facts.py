@@ -10,6 +10,7 @@ from typing import Any
 from twinrun.console import clock
 from twinrun.files import read_csv
 from twinrun.package.worktree import WorkTree
+from twinrun.run_folder.paths import RunFolder, TrainingFolder
 
 
 def facts_of(
@@ -39,11 +40,11 @@ def facts_of(
         "commit": tree.commit,
         "faults": list(faults),
         "images": _counts(run),
-        "dropped": len(_read(run / "audit.json").get("policy", {}).get("dropped", [])),
+        "dropped": len(_read(RunFolder(run).audit).get("policy", {}).get("dropped", [])),
         "data_digest": content["data"],
         "submission": content["submission"],
         "blend": settings["blend"],
-        "blended": _read(run / "blend.json"),
+        "blended": _read(RunFolder(run).blend),
         "environment": content["environment"],
         "hardware": beside["environment"],
         "members": list(_members(run, manifest)),
@@ -59,13 +60,13 @@ def facts_of(
 def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     content = manifest["content"]
     weights = content["settings"]["blend"]["weights"]
-    fitted = _read(run / "blend.json").get("weights") or weights
+    fitted = _read(RunFolder(run).blend).get("weights") or weights
     for name, recipe in content["settings"]["members"].items():
         if name not in content["members"]:
             continue
         scores = content["members"][name]["scores"]
         seconds = manifest["beside"]["seconds"]["members"][name]
-        epochs = _epoch_seconds(run / "members" / name)
+        epochs = _epoch_seconds(RunFolder(run).training(name))
         rest = seconds - sum(epochs)
         yield {
             "name": name,
@@ -83,9 +84,9 @@ def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]
         }
 
 
-def _epoch_seconds(folder: Path) -> list[float]:
+def _epoch_seconds(member: TrainingFolder) -> list[float]:
     """The seconds of each epoch of a member, and of its folds, as history.csv has them."""
-    tables = [folder / "history.csv", *sorted(folder.glob("fold-*/history.csv"))]
+    tables = [each.history for each in member.all_trainings()]
     return [
         float(seconds)
         for path in tables
@@ -99,7 +100,7 @@ def _counts(run: Path) -> dict[str, int]:
     import pandas as pd
 
     try:
-        index = pd.read_parquet(run / "index.parquet", columns=["part"], use_threads=False)
+        index = pd.read_parquet(RunFolder(run).index, columns=["part"], use_threads=False)
     except (OSError, ValueError, KeyError):
         return {}
     return {str(part): int(count) for part, count in index["part"].value_counts().items()}

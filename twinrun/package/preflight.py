@@ -11,7 +11,8 @@ from twinrun.errors import InputError, shorten
 from twinrun.files import sha256_file
 from twinrun.package.contents import is_safetensors
 from twinrun.package.worktree import WorkTree
-from twinrun.train.records import read_record
+from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.records import read_record
 
 
 def faults_of(run: Path, content: Mapping[str, Any], tree: WorkTree) -> list[str]:
@@ -61,14 +62,14 @@ def _missing(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _member_faults(run: Path, name: str, digests: Mapping[str, str]) -> Iterator[str]:
-    folder = run / "members" / name
-    records = {path.parent: read_record(path.parent) for path in folder.rglob("member.json")}
-    own = records.get(folder)
+    folder = RunFolder(run).training(name)
+    records = {each.path: read_record(each.path) for each in folder.all_trainings()}
+    own = records[folder.path]
     if own is None:
         yield f"members/{name}/member.json: missing"
     elif own["files"] != digests:
         yield f"members/{name}/member.json: not what the manifest records"
-    expected = {folder / file: digest for file, digest in digests.items()}
+    expected = {folder.path / file: digest for file, digest in digests.items()}
     for place, record in records.items():
         files = record["files"] if record else {}
         expected |= {place / file: digest for file, digest in files.items()}
@@ -83,7 +84,7 @@ def _member_faults(run: Path, name: str, digests: Mapping[str, str]) -> Iterator
 
 
 def _submission_faults(run: Path, digest: str | None) -> Iterator[str]:
-    path = run / "submission.csv"
+    path = RunFolder(run).submission
     if digest and not path.is_file():
         yield "submission.csv: missing"
     elif digest and sha256_file(path) != digest:
@@ -94,7 +95,7 @@ def _index_faults(run: Path, digest: str) -> Iterator[str]:
     import pandas as pd
 
     try:
-        index = pd.read_parquet(run / "index.parquet", use_threads=False)
+        index = pd.read_parquet(RunFolder(run).index, use_threads=False)
         found = data_digest(index)
     except (OSError, ValueError, KeyError):
         yield "index.parquet: missing or damaged"

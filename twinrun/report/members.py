@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from twinrun.files import read_csv
 from twinrun.report.figures import learning_curves
-from twinrun.report.sourced_value import Shown, Source, read_source
+from twinrun.report.sourced_value import Shown, Source, read_source, source_name
+from twinrun.run_folder.paths import RunFolder
 
 _COLUMNS = ("epoch", "phase", "train_loss", "valid_loss")
 
@@ -63,25 +64,21 @@ def portrait(run: Path, name: str, number: int) -> Portrait:
     Raises:
         InputError: A file is damaged.
     """
-    folder = f"members/{name}"
-    record = read_source(run, f"{folder}/member.json")
-    folds = sorted(
-        (path.parent.name for path in (run / folder).glob("fold-*/history.csv")),
-        key=lambda fold: (len(fold), fold),
-    )
-    places = {fold: f"{folder}/{fold}/history.csv" for fold in folds}
-    places = places or {"": f"{folder}/history.csv"}
+    folder = RunFolder(run).training(name)
+    record = read_source(run, folder.record)
+    paths = {each.path.name: each.history for each in folder.folds() if each.history.is_file()}
+    paths = paths or {"": folder.history}
     tables = {
-        fold: read_csv(run / place, text=("phase",))
-        for fold, place in places.items()
-        if (run / place).is_file()
+        fold: read_csv(path, text=("phase",)) for fold, path in paths.items() if path.is_file()
     }
     tables = {
         fold: table
         for fold, table in tables.items()
         if len(table) and set(_COLUMNS) <= set(table.columns)
     }
-    courses = tuple(_course(fold, places[fold], table) for fold, table in tables.items())
+    courses = tuple(
+        _course(fold, source_name(run, paths[fold]), table) for fold, table in tables.items()
+    )
     curves = None
     if courses:
         title = f"Learning curves of {name}. " + " ".join(_told(course) for course in courses)
@@ -89,8 +86,8 @@ def portrait(run: Path, name: str, number: int) -> Portrait:
     return Portrait(name, record, courses, curves)
 
 
-def _course(fold: str, place: str, table: pd.DataFrame) -> Course:
-    source = Source(place, table.to_dict("records"))
+def _course(fold: str, name: str, table: pd.DataFrame) -> Course:
+    source = Source(name, table.to_dict("records"))
     last = len(table) - 1
     losses = table["valid_loss"]
     lowest = int(losses.argmin()) if losses.notna().any() else last

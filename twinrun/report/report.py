@@ -20,10 +20,11 @@ from twinrun.report.error_analysis import HeldOut, judge
 from twinrun.report.figures import calibration_curve
 from twinrun.report.member_contributions import Tables, added, blended, without_each
 from twinrun.report.members import portrait
-from twinrun.report.sourced_value import Shown, Source, read_source
+from twinrun.report.sourced_value import Shown, Source, read_source, source_name
 from twinrun.report.thumbnails import Thumbnails
 from twinrun.report.verdicts import overall, read_verdicts
 from twinrun.run_folder.manifest import read_manifest, recorded_settings
+from twinrun.run_folder.paths import RunFolder
 
 # What a page can hold of the audit; what is left out is counted.
 MOST_GROUPS = 30
@@ -50,7 +51,7 @@ def write_report(run: Path, data: Path | None = None, tables: Tables | None = No
     Raises:
         InputError: It is no run, one of its files is damaged, or the page cannot be written.
     """
-    path, text = run / "report.html", render(run, data, tables)
+    path, text = RunFolder(run).report, render(run, data, tables)
     # Whoever takes a turn removes what looks unfinished in the run's folder.
     with lock_record(run):
         write_text(path, text)
@@ -75,8 +76,8 @@ def render(run: Path, data: Path | None = None, tables: Tables | None = None) ->
 def gather(run: Path, data: Path | None = None, tables: Tables | None = None) -> dict[str, Any]:
     """All that the page shows; arguments and errors as for `write_report`."""
     settings = recorded_settings(run, data)
-    manifest = Source("manifest.json", read_manifest(run))
-    audit, blend = (read_source(run, name) for name in ("audit.json", "blend.json"))
+    manifest = Source(source_name(run, RunFolder(run).manifest), read_manifest(run))
+    audit, blend = (read_source(run, path) for path in (RunFolder(run).audit, RunFolder(run).blend))
     verdicts = read_verdicts(run, _digests(manifest))
     names = _by_weight(settings, blend)
     portraits = [portrait(run, name, number) for number, name in enumerate(names, 1)]
@@ -223,7 +224,7 @@ def _digests(manifest: Source) -> dict[str, dict[str, str]]:
 
 
 def _index(run: Path) -> pd.DataFrame | None:
-    path = run / "index.parquet"
+    path = RunFolder(run).index
     if not path.is_file():
         return None
     try:

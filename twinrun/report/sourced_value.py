@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,21 +86,25 @@ class Source:
         return Shown(value, self.name, pointer(*path), _text(value, form))
 
 
-def read_source(run: Path, name: str) -> Source | None:
+def source_name(run: Path, path: Path) -> str:
+    """What the page calls a file: its path from the run's folder, with slashes."""
+    return Path(os.path.relpath(path, run)).as_posix()
+
+
+def read_source(run: Path, path: Path) -> Source | None:
     """A JSON file of a run; None where there is none.
 
     Args:
         run: runs/<run>.
-        name: The file, relative to it.
+        path: The file, in it or beside it.
 
     Raises:
         InputError: The file is damaged.
     """
-    path = run / name
     if not path.is_file():
         return None
     try:
-        return Source(name, json.loads(path.read_text(encoding="utf-8")))
+        return Source(source_name(run, path), json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}") from None
 

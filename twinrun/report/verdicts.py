@@ -9,6 +9,7 @@ from typing import Literal
 
 from twinrun.errors import shorten
 from twinrun.report.sourced_value import Shown, Source, read_source
+from twinrun.run_folder.paths import RunFolder
 
 State = Literal["same", "differ", "other"]
 
@@ -63,12 +64,8 @@ def read_verdicts(run: Path, files: Mapping[str, Mapping[str, str]]) -> list[Ver
         InputError: A verdict is damaged.
     """
     run = run.resolve()
-    places = (
-        ("../twins/twins.json", _twins),
-        (f"../verify/{run.name}/verify.json", _verify),
-        (f"../verify/{run.name}/predictions.json", _predictions),
-    )
-    found = ((told, read_source(run, place)) for place, told in places)
+    checks = zip((_twins, _verify, _predictions), RunFolder(run).verdicts, strict=True)
+    found = ((told, read_source(run, path)) for told, path in checks)
     return [told(source, files) for told, source in found if source is not None]
 
 

@@ -15,12 +15,10 @@ from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.repro.environment import code_digest
+from twinrun.run_folder.paths import RunFolder
 
 # How a run is carried out; no bit depends on it.
 _NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds", "cache", "tracking"}
-
-# Of a run's folder: the blend that its submission is.
-BLEND = "blend.json"
 
 _CODE = Path(__file__).parents[1]
 
@@ -103,7 +101,7 @@ def recorded_blend(run: Path) -> dict[str, Any] | None:
     Raises:
         InputError: blend.json is damaged.
     """
-    path = run / BLEND
+    path = RunFolder(run).blend
     if not path.is_file():
         return None
     try:
@@ -121,7 +119,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
     Raises:
         InputError: There is none, or it is damaged.
     """
-    path = run / "manifest.json"
+    path = RunFolder(run).manifest
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
@@ -161,7 +159,7 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
         return Settings.model_validate(settings | {"config": Path(beside["config"])})
     except ValidationError as error:
         raise InputError(
-            f"{run / 'manifest.json'}: settings of another version: {error}",
+            f"{RunFolder(run).manifest}: settings of another version: {error}",
             fix="Use the version that made the run; its commit is in that file.",
         ) from None
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from twinrun.console import say
 from twinrun.errors import InputError, differences
 from twinrun.files import whole_file
+from twinrun.run_folder.paths import checkpoint_name, checkpoint_place, checkpoints_in
 
 _KEPT = 2
-_NAME = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{32})\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ class Checkpoints:
             "step": checkpoint.step,
             "facts": checkpoint.facts,
         }
-        label = f"epoch-{checkpoint.epoch:04d}-step-{checkpoint.step:06d}"
+        place = (checkpoint.epoch, checkpoint.step)
+        unnamed = self.folder / checkpoint_name(*place)
         tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
-        with whole_file(self.folder / f"{label}.safetensors") as temporary:
+        with whole_file(unnamed) as temporary:
             try:
                 safetensors.torch.save_file(tensors, temporary, {"facts": json.dumps(facts)})
             except SafetensorError as error:
@@ -82,11 +83,10 @@ class Checkpoints:
                     raise OSError(f"{error}") from error
                 raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
             digest = _digest(temporary)
-        path = self.folder / f"{label}-{digest}.safetensors"
-        (self.folder / f"{label}.safetensors").replace(path)
+        path = self.folder / checkpoint_name(*place, digest)
+        unnamed.replace(path)
         # What is further on than this one was damaged, and must not take its place.
-        place = (checkpoint.epoch, checkpoint.step)
-        before = [other for other in self._paths() if _place(other) < place]
+        before = [each for each in checkpoints_in(self.folder) if checkpoint_place(each) < place]
         self._remove_all_but([path, *before[: _KEPT - 1]])
         if self._saved is not None:
             self._saved()
@@ -100,7 +100,8 @@ class Checkpoints:
         Raises:
             InputError: It was made from something else: settings, data or environment.
         """
-        paths = [path for path in self._paths() if before is None or _place(path) <= before]
+        paths = checkpoints_in(self.folder)
+        paths = [path for path in paths if before is None or checkpoint_place(path) <= before]
         for number, path in enumerate(paths, 1):
             checkpoint = self._read(path)
             if checkpoint is not None:
@@ -121,13 +122,6 @@ class Checkpoints:
             if path not in kept:
                 path.unlink(missing_ok=True)
 
-    def _paths(self) -> list[Path]:
-        """The checkpoints' files, the last one first."""
-        if not self.folder.is_dir():
-            return []
-        paths = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
-        return sorted(paths, key=_place, reverse=True)
-
     def _read(self, path: Path) -> Checkpoint | None:
         if _digest(path) != path.stem.rpartition("-")[2]:
             return None
@@ -147,11 +141,6 @@ class Checkpoints:
                 fix=f"Start another run with --run NAME, or remove {self.folder}.",
             )
         return checkpoint
-
-
-def _place(path: Path) -> tuple[int, int]:
-    _, epoch, _, step, _ = path.stem.split("-")
-    return int(epoch), int(step)
 
 
 def _digest(path: Path) -> str:

@@ -15,6 +15,7 @@ from twinrun.config.recipe import Member
 from twinrun.console import progress_bars, say
 from twinrun.distributed.collectives import any_rank, broadcast
 from twinrun.errors import InputError, Stopped
+from twinrun.run_folder.paths import TrainingFolder
 from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
@@ -89,8 +90,8 @@ def fit(
         place = place_of(progress.epoch, progress.step, epochs, steps)
         say(f"[bold]{name}[/] resumes from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps)
-    files = [None if folder is None else folder / f for f in ("history.csv", "ledger.parquet")]
-    save = SaveCheckpoints(checkpoints, progress, stop, seconds, files[1])
+    files = TrainingFolder(folder) if folder else None
+    save = SaveCheckpoints(checkpoints, progress, stop, seconds, files.ledger if files else None)
     batches = steps + len(learner.dls.valid)
     trackers = nullcontext() if tracking is None else tracking.told(progress.history)
     with met_between_steps(stop), trackers as telling, bars or progress_bars() as shown:
@@ -99,7 +100,9 @@ def fit(
 
         def own(phase: Phase, start: int) -> list[OwnFit]:
             at = (phase.first_epoch, start)
-            history = History(files[0], phase.name, progress.history, metric, *at)
+            history = History(
+                files.history if files else None, phase.name, progress.history, metric, *at
+            )
             tell = [] if telling is None else [Tell(telling, progress.history, *at)]
             return [history, *tell, ShowProgress(shown, task, *at), save.within(*at)]
 

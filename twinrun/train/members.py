@@ -33,6 +33,8 @@ from twinrun.repro.digests import digest_tensors, settled
 from twinrun.repro.keys import Key
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
+from twinrun.run_folder.paths import RESULT_FILES, TrainingFolder
+from twinrun.run_folder.records import member_identity
 from twinrun.train.callbacks import Bars
 from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
@@ -41,7 +43,6 @@ from twinrun.train.predict import predict
 from twinrun.train.pretrained import fetch_weights
 from twinrun.train.record_start import note_beginnings
 from twinrun.train.recorder import Recorder
-from twinrun.train.records import RESULT_FILES, member_identity
 from twinrun.train.timm_backbones import pixel_statistics
 from twinrun.train.tracking import tracking_of
 
@@ -243,7 +244,8 @@ def train_member(
     started = time.perf_counter()
     workshop = set_up_training(name, settings, index, pixels, environment)
     saved = None if elsewhere is None else elsewhere.saved
-    checkpoints = Checkpoints(folder / "checkpoint", workshop.identity, saved)
+    place = TrainingFolder(folder)
+    checkpoints = Checkpoints(place.checkpoint, workshop.identity, saved)
     recorder = Recorder(workshop.ledger, settings.run.ledger)
     first = not workshop.loaders.train.ranks.rank
     scores = fit(
@@ -275,8 +277,8 @@ def train_member(
         probabilities = torch.from_numpy(table[settings.classes].to_numpy(copy=True))
         digest = digest_tensors([probabilities])
         ledger.add("prediction", digest, epoch=last[0], step=last[1], what=file)
-    ledger.write(folder / "ledger.parquet")
-    with whole_file(folder / "weights.safetensors") as temporary:
+    ledger.write(place.ledger)
+    with whole_file(place.weights) as temporary:
         # Not save_file: on a full disk it raises an error that is no OSError.
         weights = workshop.learner.model.state_dict()
         temporary.write_bytes(
@@ -297,7 +299,7 @@ def train_member(
         record["pretrained"] = workshop.pretrained
     if elsewhere is not None:
         record["node"] = elsewhere.node
-    write_json(folder / "member.json", record)
+    write_json(place.record, record)
     checkpoints.clear()
     # Ten networks in a row must not add up in memory.
     del workshop, recorder, ledger

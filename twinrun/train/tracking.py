@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from rich.markup import escape
 
 from twinrun.config.settings import Settings
+from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.errors import InputError
 from twinrun.files import read_csv
@@ -102,7 +103,7 @@ def tracking_of(settings: Settings, training: str, folder: Path | None) -> Track
     """
     if folder is None or not settings.run.tracking:
         return None
-    recipe = settings.members[training.partition("/")[0]].model_dump(mode="json")
+    recipe = settings.members[member_of(training)].model_dump(mode="json")
     return Tracking(settings.run.tracking, folder, training, recipe)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from twinrun.console import say
 from twinrun.errors import InputError
 from twinrun.registry import Registry
+from twinrun.run_folder.paths import RunFolder
 from twinrun.twins.processes import TwinProcess
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class SecondTwin:
 
     def process(self) -> TwinProcess:
         """The training as it is to be started."""
-        kill = self.run / "members" if self._kill else None
+        kill = RunFolder(self.run).members if self._kill else None
         return TwinProcess(
             self.run, tuple(self._arguments), dict(self._variables), self._working_folder, kill
         )

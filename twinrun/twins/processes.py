@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from twinrun.console import say
 from twinrun.errors import InputError
 from twinrun.process import engine_environment
+from twinrun.run_folder.paths import RunFolder, checkpoint_place, checkpoints_in
 
 _WATCH_SECONDS = 0.02
 
@@ -99,9 +100,9 @@ def _in_mid_epoch(training: TwinProcess) -> bool:
     """Whether the training is to be killed and has written a checkpoint within an epoch."""
     if training.kill is None:
         return False
-    name = "checkpoint/epoch-*-step-*-*.safetensors"
-    found = [*training.kill.glob(f"*/{name}"), *training.kill.glob(f"*/fold-*/{name}")]
-    return any(path.name.split("-")[3] != "000000" for path in found)
+    trainings = RunFolder(training.kill.parent).trainings()
+    checkpoints = [path for each in trainings for path in checkpoints_in(each.checkpoint)]
+    return any(checkpoint_place(path)[1] for path in checkpoints)
 
 
 def _check(training: TwinProcess, code: int) -> None:

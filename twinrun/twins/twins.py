@@ -17,6 +17,7 @@ from twinrun.compare.runs import Report, compare_runs
 from twinrun.config.settings import Settings
 from twinrun.console import say
 from twinrun.files import write_json
+from twinrun.run_folder.paths import TwinsFolder
 from twinrun.twins.perturbations import HASH_SEED, Perturbation, SecondTwin, perturb
 from twinrun.twins.processes import TwinProcess, train_all
 
@@ -83,10 +84,10 @@ def run_twins(
         InputError: A perturbation changes nothing, or a process did not come to its end and has
             reported why.
     """
-    first, second, other = (folder / name for name in ("first", "second", "other-seed"))
+    first, second, other = TwinsFolder(folder).runs
     for run in (first, second, other):
         shutil.rmtree(run, ignore_errors=True)
-    (folder / "twins.json").unlink(missing_ok=True)
+    TwinsFolder(folder).verdict.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     other_seed = ["--set", f"run.seed={settings.run.seed + 1}"]
     # The twins' folder is not the one that other runs keep their decoded images beside.
@@ -112,7 +113,7 @@ def run_twins(
         perturbations=done,
     )
     write_json(
-        folder / "twins.json",
+        TwinsFolder(folder).verdict,
         {
             "same": verdict.same,
             "control_differs": verdict.control_differs,

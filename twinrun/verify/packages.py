@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.package.contents import CODE, LOCK, RUN, RUN_SUFFIXES, Contents
 from twinrun.package.preflight import refuse_foreign_weights
+from twinrun.run_folder.paths import RunFolder
 from twinrun.verify.unpack import contents_of, opened, unpack
 
 # What would bring other code or another environment into the package's processes.
@@ -58,7 +59,7 @@ def unpacked(package: Path) -> Iterator[Unpacked]:
 
 def _refuse_unfit(contents: Contents, package: Path, folder: Path) -> None:
     recorded = [name for name in contents.files if name.startswith(f"{RUN}/")]
-    needed = (f"{CODE}/twinrun/__main__.py", LOCK, f"{RUN}/manifest.json")
+    needed = (f"{CODE}/twinrun/__main__.py", LOCK, RunFolder(Path(RUN)).manifest.as_posix())
     problems = [f"{name}: missing" for name in needed if name not in contents.files]
     problems += [
         f"{name}: a kind of file that no run writes"

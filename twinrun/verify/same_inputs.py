@@ -11,7 +11,8 @@ import pandas as pd
 from twinrun.config.settings import Settings
 from twinrun.data.index import build_index
 from twinrun.errors import InputError, NegativeVerdict, gaps, shorten
-from twinrun.train.records import read_record
+from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.records import read_record
 
 
 def refuse_other_data(run: Path, settings: Settings) -> None:
@@ -23,7 +24,7 @@ def refuse_other_data(run: Path, settings: Settings) -> None:
         NegativeVerdict: Images are missing, changed or new; they are named.
         InputError: The data folder cannot be read, or the run has no index.
     """
-    path = run / "index.parquet"
+    path = RunFolder(run).index
     try:
         recorded = pd.read_parquet(path, use_threads=False)
         then = _images(recorded)
@@ -57,12 +58,12 @@ def _images(index: pd.DataFrame) -> dict[str, tuple[str, str]]:
 def _dropped(run: Path) -> list[str]:
     """The ids of training images that the audit's policy left out of the index."""
     try:
-        audit = json.loads((run / "audit.json").read_text(encoding="utf-8"))
+        audit = json.loads(RunFolder(run).audit.read_text(encoding="utf-8"))
         return list(audit["policy"]["dropped"])
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{run / 'audit.json'} is damaged") from None
+        raise InputError(f"{RunFolder(run).audit} is damaged") from None
 
 
 def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -> None:
@@ -75,7 +76,7 @@ def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -
     """
     found = []
     for name in names:
-        record = read_record(run / "members" / name)
+        record = read_record(RunFolder(run).training(name).path)
         trained = record["identity"]["settings"] if record else {}
         found += [
             f"{name}, {where}: {then!r} then, {now!r} in the manifest"
@@ -84,6 +85,6 @@ def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -
         ]
     if found:
         raise NegativeVerdict(
-            f"{run / 'manifest.json'} has other settings than the members were trained with:",
+            f"{RunFolder(run).manifest} has other settings than the members were trained with:",
             details=shorten(found, most=20),
         )

@@ -16,13 +16,12 @@ from twinrun.config.settings import Settings
 from twinrun.errors import InputError, gaps
 from twinrun.files import sha256_file, write_csv, write_json
 from twinrun.run_folder.manifest import read_manifest
-from twinrun.train.records import refuse_changed_files
+from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder, VerificationFolder
+from twinrun.run_folder.records import refuse_changed_files
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
-
-PREDICTIONS = ("valid.csv", "test.csv")
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def members_of(run: Path, names: Sequence[str]) -> list[str]:
     chosen = [name for name in members if not names or name in names]
     for name in chosen:
         refuse_changed_files(
-            run / "members" / name,
+            RunFolder(run).training(name).path,
             members[name]["files"],
             fix="Put it back; what was changed since cannot be verified.",
         )
@@ -114,7 +113,7 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
         InputError: The data is not there or cannot be used.
     """
     started = time.perf_counter()
-    if (again / "verify.json").is_file():
+    if VerificationFolder(again).verdict.is_file():
         shutil.rmtree(again)
     prepared = prepare.prepare(settings, again)
     train_run.train(prepared, names, started)
@@ -122,7 +121,7 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     blended = _blended(run, again, settings, names, prepared.sample_path, again)
     prepare.keep_record(prepared, started)
     found = Verification(comparisons, *blended, again)
-    keep(found, again / "verify.json")
+    keep(found, VerificationFolder(again).verdict)
     return found
 
 
@@ -147,10 +146,10 @@ def verify_predictions(
     comparisons = []
 
     def compare(title: str, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
-        place = Path("members") / name
+        recorded, made = (RunFolder(folder).training(name).path for folder in (run, again))
         for file, table in tables.items():
-            write_csv(again / place / file, table)
-        comparisons.extend(compare_files(title, run / place, again / place, PREDICTIONS))
+            write_csv(made / file, table)
+        comparisons.extend(compare_files(title, recorded, made, PREDICTION_FILES))
 
     for name in names:
         untrained = settings.model_copy(
@@ -167,8 +166,7 @@ def verify_predictions(
             workshop = set_up_training(
                 each.name, untrained, prepared.index, prepared.pixels, prepared.environment
             )
-            weights = run / "members" / each.name / "weights.safetensors"
-            load_weights(workshop.learner.model, weights)
+            load_weights(workshop.learner.model, RunFolder(run).training(each.name).weights)
             predicted.append(workshop.predictions())
             compare(each.title, each.name, predicted[-1])
         if trainings[0].fold:
@@ -192,8 +190,8 @@ def _blended(
     settings = settings.model_copy(
         update={"blend": settings.blend.model_copy(update={"weights": weights})}
     )
-    chosen = submit.blend_run(source, settings, sample, again / "submission.csv")
-    same = sha256_file(again / "submission.csv") == recorded["submission"]
+    chosen = submit.blend_run(source, settings, sample, RunFolder(again).submission)
+    same = sha256_file(RunFolder(again).submission) == recorded["submission"]
     return same, chosen.record() == recorded["blend"] if recorded.get("blend") else None
 
 

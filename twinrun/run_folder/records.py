@@ -10,9 +10,7 @@ from typing import Any
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, differences
 from twinrun.files import sha256_file
-
-# The files of a member whose bytes are the same in every run with the same bits.
-RESULT_FILES = ("valid.csv", "test.csv", "weights.safetensors")
+from twinrun.run_folder.paths import TrainingFolder
 
 
 def member_identity(
@@ -40,7 +38,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         InputError: The file is there and is not what was written.
     """
-    path = folder / "member.json"
+    path = TrainingFolder(folder).record
     if not path.is_file():
         return None
     try:
@@ -108,8 +106,9 @@ def refuse_other_kind(folder: Path, *, folds: bool) -> None:
     Raises:
         InputError: It has folds and a training without any was begun there, or the other way round.
     """
-    begun = ("checkpoint", "ledger.parquet", "weights.safetensors") if folds else ("fold-*/[!.]*",)
-    if any(found for pattern in begun for found in folder.glob(pattern)):
+    place = TrainingFolder(folder)
+    begun = (place.checkpoint, place.ledger, place.weights)
+    if any(path.exists() for path in begun) if folds else place.folds():
         other = "without folds" if folds else "with folds"
         raise InputError(
             f"{folder} holds the beginning of a training {other}, which the settings do not ask "
