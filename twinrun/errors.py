@@ -69,7 +69,9 @@ def differences(before: Any, now: Any) -> list[str]:
 
 def gaps(before: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(key with dots, value before, value now) where two nested tables differ; None for none."""
-    if isinstance(before, dict) and isinstance(now, dict):
+    tables = isinstance(before, dict) or isinstance(now, dict)
+    if tables and isinstance(before or {}, dict) and isinstance(now or {}, dict):
+        before, now = before or {}, now or {}
         for key in sorted(before.keys() | now.keys()):
             yield from gaps(before.get(key), now.get(key), f"{where}.{key}" if where else key)
     elif isinstance(before, list) and isinstance(now, list) and set(before) != set(now):

@@ -20,6 +20,7 @@ from twinrun.blend.submission import (
     submission_problems,
 )
 from twinrun.blend.temperature import tempered
+from twinrun.config.identity import deciding_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
 from twinrun.errors import InputError, NegativeVerdict, shorten
@@ -276,7 +277,7 @@ def record_blend(folder: Path, settings: Settings) -> None:
     if path.is_file():
         content = json.loads(path.read_text(encoding="utf-8"))
         for part in ("blend", "submission"):
-            content["content"]["settings"][part] = getattr(settings, part).model_dump(mode="json")
+            content["content"]["settings"][part] = deciding_settings(getattr(settings, part))
         content["content"]["submission"] = sha256_file(RunFolder(folder).submission)
         content["content"]["blend"] = recorded_blend(folder)
         write_json(path, content)

@@ -91,7 +91,7 @@ def test_only_several_ranks_are_named_among_what_decides_bits(
     of_four(monkeypatch)
     now = set_up(threads=1, device="cpu")["decides"]
     assert now == before | {"ranks": 4, "ranks_backend": "gloo"}
-    assert deciding(cuda=False) == {"ranks": 4, "ranks_backend": "gloo"}
+    assert deciding(cuda=False) == {"ranks": 4, "ranks_backend": "gloo", "ranks_nccl": None}
 
 
 def test_a_process_that_is_alone_waits_for_nobody() -> None:

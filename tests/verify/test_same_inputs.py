@@ -95,9 +95,12 @@ def test_settings_that_no_prediction_shows_are_named(
     assert "a, seed: 0 then, 4 in the manifest" in str(caught.value)
 
 
-def test_a_setting_of_a_later_version_is_no_difference(run: Path, settings: Settings) -> None:
+def test_a_setting_that_is_not_recorded_did_nothing(run: Path, small_toml: Path) -> None:
     path = run / "members" / "a" / "member.json"
     record = json.loads(path.read_text())
-    del record["identity"]["settings"]["member"]["dropout"]
+    record["identity"]["settings"]["member"].pop("dropout", None)
     path.write_text(json.dumps(record))
-    refuse_other_settings(run, settings, ["a"])
+    refuse_other_settings(run, read_settings(small_toml, changes=["recipe.dropout=0.0"]), ["a"])
+    other = read_settings(small_toml, changes=["recipe.dropout=0.1"])
+    with pytest.raises(NegativeVerdict, match=r"member\.dropout: 0\.0 then, 0\.1 in the manifest"):
+        refuse_other_settings(run, other, ["a"])

@@ -13,6 +13,8 @@ from typing import Any
 
 from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
 from twinrun.compare.images import changed_images, changed_predictions
+from twinrun.config.identity import as_shown
+from twinrun.config.settings import Settings, shown_content
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
 from twinrun.repro.ledger import Ledger
@@ -110,7 +112,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         trained = [training_of(about["settings"]) for about in (one, two)]
         own = [
             Gap(_home(gap[0], trained[0].member), *gap[1:])
-            for gap in gaps(one["settings"], two["settings"])
+            for gap in gaps(shown_content(one["settings"]), shown_content(two["settings"]))
         ]
         settings += [gap for gap in own if gap not in settings]
         found = [Gap(*gap) for gap in gaps(one["environment"], two["environment"])]
@@ -212,7 +214,8 @@ def _other_settings(
 ) -> Iterator[Gap]:
     """What differs in the manifests' settings and is neither known nor of another member."""
     if all(contents):
-        for name, first, second in gaps(*(content["settings"] for content in contents)):
+        before, now = (as_shown(Settings, content["settings"]) for content in contents)
+        for name, first, second in gaps(before, now):
             table, _, rest = name.partition(".")
             if name not in known and (table != "members" or rest.split(".")[0] in compared):
                 yield Gap(name, first, second)

@@ -23,8 +23,9 @@ from pydantic.fields import FieldInfo
 from twinrun.intervals import ascending
 from twinrun.names import ClassWeights
 from twinrun.networks import NetworkName
+from twinrun.neutral import Beside, Neutral
 from twinrun.transforms.table import TRANSFORMS
-from twinrun.transforms.transform import Transform
+from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -64,14 +65,10 @@ class Epochs(Table):
 
 
 class Validation(Table):
-    """What is held out of the training images: a share of them, or each of so many folds in turn.
+    """What is held out of the training images: a share, or each of so many folds in turn."""
 
-    Only the one that is given is written down, so that what was recorded of a member before there
-    were folds stays equal.
-    """
-
-    share: Share | None = None
-    folds: Annotated[int, Field(ge=2)] | None = None
+    share: Annotated[Share | None, Neutral(None)] = None
+    folds: Annotated[Annotated[int, Field(ge=2)] | None, Neutral(None)] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -80,10 +77,6 @@ class Validation(Table):
                 "either a share or a number of folds, { share = 0.1 } or { folds = 5 }"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {way: value for way, value in serialise(self).items() if value is not None}
 
 
 class TestTime(Table):
@@ -111,10 +104,16 @@ def _transforms_table(transforms: tuple[Transform, ...]) -> type[Table]:
     if taken:
         raise TypeError(f"a recipe has settings of its own called {', '.join(taken)}")
     fields: dict[str, Any] = {
-        each.name: (each.annotation, Field(each.default, description=each.help))
+        each.name: (_declared(each), Field(each.default, description=each.help))
         for each in transforms
     }
     return create_model("Transforms", __base__=Table, **fields)
+
+
+def _declared(transform: Transform) -> Any:
+    if transform.neutral is NEVER_NEUTRAL:
+        return transform.annotation
+    return Annotated[transform.annotation, Neutral(transform.neutral)]
 
 
 def _transforms() -> type[Table]:
@@ -139,19 +138,19 @@ class Member(Table):
     validation: Validation
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
     pretrained: bool = True
-    mixup: Annotated[float, Field(ge=0)] = 0.4
+    mixup: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.4
     transforms: Annotated[dict[str, Any], PlainValidator(_checked_transforms)] = Field(
         default_factory=dict, alias="[transforms]"
     )
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    class_weights: ClassWeights = "none"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.5
+    class_weights: Annotated[ClassWeights, Neutral("none")] = "none"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
     frozen_rates: Rates = [1e-3, 1e-2]
     unfrozen_rates: Rates = [1e-6, 1e-5]
     prediction_batch_size: Count = 64
-    test_time: TestTime = TestTime()
-    public_score: Annotated[float, Field(ge=0)] | None = None
+    test_time: Annotated[TestTime, Neutral({"method": "none"})] = TestTime()
+    public_score: Annotated[Annotated[float, Field(ge=0)] | None, Beside()] = None
 
     @classmethod
     def known_keys(cls) -> dict[str, FieldInfo]:

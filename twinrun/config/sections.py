@@ -10,6 +10,7 @@ from twinrun.config.recipe import Table
 from twinrun.intervals import ascending_or_off
 from twinrun.metrics import METRICS
 from twinrun.names import Classes, named_in
+from twinrun.neutral import Beside, Neutral
 
 
 def _once(names: list[Any]) -> list[Any]:
@@ -42,7 +43,7 @@ class Competition(Table):
 class Data(Table):
     """Where the images are and how they carry their labels."""
 
-    folder: str
+    folder: Annotated[str, Beside()]
     layout: Literal["folders", "table"] = "folders"
     train: str = "train"
     test: str = "test"
@@ -53,10 +54,10 @@ class Data(Table):
     ids: Literal["stem", "name"] = Field(
         "stem", description="an image's id is its file name without (stem) or with (name) extension"
     )
-    duplicates: Literal["group", "drop", "keep"] = Field(
+    duplicates: Annotated[Literal["group", "drop", "keep"], Neutral("keep")] = Field(
         "group", description="images that are copies: held out together, dropped, or left alone"
     )
-    conflicts: Literal["keep", "drop", "error"] = Field(
+    conflicts: Annotated[Literal["keep", "drop", "error"], Neutral("keep")] = Field(
         "keep", description="copies with different labels: kept, dropped, or no training at all"
     )
 
@@ -66,20 +67,20 @@ class Run(Table):
 
     seed: Annotated[int, Field(ge=0)]
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
-    workers: Annotated[int, Field(ge=0, le=256)] = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    ledger: Literal["epoch", "step", "tensor"] = Field(
+    workers: Annotated[int, Field(ge=0, le=256), Beside()] = 0
+    device: Annotated[Literal["auto", "cpu", "cuda"], Beside()] = "auto"
+    ledger: Annotated[Literal["epoch", "step", "tensor"], Beside()] = Field(
         "step", description="how finely a training writes down its digests"
     )
-    cache: str = Field(
+    cache: Annotated[str, Beside()] = Field(
         "", description="folder of decoded images; cache/ beside the runs when empty"
     )
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
+    checkpoint_seconds: Annotated[float, Field(gt=0), Beside()] = Field(
         300.0, description="between two checkpoints within an epoch; each epoch ends with one"
     )
-    tracking: Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], AfterValidator(_once)] = (
-        Field([], description="who is told each epoch's row of history.csv; no bit depends on it")
-    )
+    tracking: Annotated[
+        list[Literal["tensorboard", "mlflow", "wandb"]], AfterValidator(_once), Beside()
+    ] = Field([], description="who is told each epoch's row of history.csv; no bit depends on it")
 
 
 class Cluster(Table):
@@ -106,16 +107,21 @@ class Blend(Table):
     method: Literal["arithmetic", "geometric", "optimised", "selection", "auto"] = "arithmetic"
     calibrate: Annotated[
         bool,
+        Neutral(False),
         Field(
             description="a temperature, where that helps on held-out images; auto always tries it"
         ),
     ] = False
     allow_missing: Annotated[
-        bool, Field(description="a blend of the members that are complete, without the others")
+        bool,
+        Neutral(False),
+        Field(description="a blend of the members that are complete, without the others"),
     ] = False
-    clamp: Probabilities = Field(default_factory=list)
-    renormalise: bool = True
-    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    clamp: Annotated[Probabilities, Neutral([])] = Field(default_factory=list)
+    renormalise: Annotated[bool, Neutral(False)] = True
+    weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], Neutral({})] = Field(
+        default_factory=dict
+    )
 
     @property
     def fitted(self) -> bool:
@@ -139,8 +145,9 @@ class Submission(Table):
             "classes, the probability of the last one"
         ),
     ] = "classes"
-    rows_sum_to_one: bool = True
+    rows_sum_to_one: Annotated[bool, Neutral(False)] = True
     copies: Annotated[
         Literal["keep", "mean"],
+        Neutral("keep"),
         Field(description="test images with the same pixels: each its own answer, or their mean"),
     ] = "keep"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from twinrun.config.identity import as_shown, deciding_settings
 from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
 from twinrun.config.trainings import Training, member_of, trainings_of
 from twinrun.errors import InputError, nearest
 from twinrun.names import FileName
+from twinrun.neutral import Beside
 
 
 class Settings(Table):
@@ -25,7 +27,7 @@ class Settings(Table):
     data: Data
     run: Run
     members: Annotated[dict[FileName, Member], Field(min_length=1)]
-    cluster: Cluster = Cluster()
+    cluster: Annotated[Cluster, Beside()] = Cluster()
     blend: Blend = Blend()
     submission: Submission = Submission()
     config: Path = Field(exclude=True)
@@ -166,7 +168,8 @@ class Settings(Table):
         """Everything in the settings that decides the bits of a training, as JSON values.
 
         Paths, worker counts, scores and blend weights are left out: they cannot change a bit of
-        the member, so changing them does not make its training stale.
+        the member, so changing them does not make its training stale. So is a setting at its
+        neutral value, where it does nothing.
 
         Args:
             name: Of a training, or of a member with folds: of all of them together.
@@ -178,7 +181,16 @@ class Settings(Table):
             "threads": self.run.threads,
             "member": {
                 "name": member,
-                **self.members[member].model_dump(mode="json", exclude={"public_score"}),
+                **deciding_settings(self.members[member]),
             },
             **({"fold": self.training(name).fold} if fold else {}),
         }
+
+
+def shown_content(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A training's content for a reader to compare: with what does nothing written out.
+
+    Args:
+        content: From `Settings.training_content`, of this version or an earlier one.
+    """
+    return {**content, "member": as_shown(Member, content.get("member", {}))}

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from twinrun.config.identity import as_shown
+from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.files import read_csv
 from twinrun.package.worktree import WorkTree
@@ -30,7 +32,7 @@ def facts_of(
         verdicts: Files with the verdicts of checks of this run, by name.
     """
     content, beside = manifest["content"], manifest["beside"]
-    settings = content["settings"]
+    settings = as_shown(Settings, content["settings"])
     return {
         "competition": settings["competition"],
         "data": settings["data"],
@@ -59,7 +61,7 @@ def facts_of(
 
 def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     content = manifest["content"]
-    weights = content["settings"]["blend"]["weights"]
+    weights = content["settings"]["blend"].get("weights", {})
     fitted = _read(RunFolder(run).blend).get("weights") or weights
     for name, recipe in content["settings"]["members"].items():
         if name not in content["members"]:

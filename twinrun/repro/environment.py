@@ -8,6 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from twinrun.neutral import without_neutral
+from twinrun.repro.ranks import NEUTRAL_RANKS
+
 # Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
 _CUBLAS_WORKSPACE = ":4096:8"
 
@@ -50,6 +53,9 @@ _CUDA_VARIABLES = (
     "TORCH_CUDNN_V8_API_DISABLED",
 )
 
+# At these values a fact does nothing and is left out of what decides bits.
+NEUTRAL_FACTS: dict[str, Any] = {"variables": {}, "cublas_workspace": None, **NEUTRAL_RANKS}
+
 _CODE = Path(__file__).parents[1]
 
 
@@ -63,7 +69,8 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         workers: Loader processes, for the record.
 
     Returns:
-        JSON values in two tables. `decides`: what decides bits. `beside`: what cannot.
+        JSON values in two tables. `decides`: what decides bits, without what is at its neutral
+        value. `beside`: what cannot.
 
     Raises:
         InputError: CUDA was asked for and there is none.
@@ -132,7 +139,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     }
     if use_cuda and (driver := _driver()):
         beside["driver"] = driver
-    return {"decides": decides, "beside": beside}
+    return {"decides": without_neutral(decides, NEUTRAL_FACTS), "beside": beside}
 
 
 def code_digest() -> str:

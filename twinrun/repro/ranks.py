@@ -33,6 +33,9 @@ _NCCL_VARIABLES = (
     "NCCL_SHM_DISABLE",
 )
 
+# What these facts are in a process that is alone.
+NEUTRAL_RANKS = {"ranks": 1, "ranks_backend": None, "ranks_nccl": None}
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -116,12 +119,12 @@ def refuse_uneven(batches: Mapping[str, int], ranks: Ranks) -> None:
 
 
 def deciding(*, cuda: bool) -> dict[str, Any]:
-    """What of the ranks decides bits, for the environment; empty for a process that is alone."""
+    """What of the ranks decides bits, for the environment: each key of `NEUTRAL_RANKS`."""
     ranks = current_rank()
-    if ranks.count == 1:
-        return {}
-    found: dict[str, Any] = {"ranks": ranks.count, "ranks_backend": "nccl" if cuda else "gloo"}
-    if cuda:
+    found: dict[str, Any] = {**NEUTRAL_RANKS, "ranks": ranks.count}
+    if ranks.count > 1:
+        found["ranks_backend"] = "nccl" if cuda else "gloo"
+    if ranks.count > 1 and cuda:
         from torch.cuda import nccl
 
         # The order of a sum follows the machines' connections.

@@ -9,16 +9,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from twinrun.config.identity import deciding_settings, with_neutral
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.repro.environment import code_digest
 from twinrun.run_folder.paths import RunFolder
-
-# How a run is carried out; no bit depends on it.
-_NOT_COMPARED = {"workers", "device", "ledger", "checkpoint_seconds", "cache", "tracking"}
 
 _CODE = Path(__file__).parents[1]
 
@@ -51,9 +47,7 @@ def manifest(
     """
     return {
         "content": {
-            "settings": settings.model_dump(
-                mode="json", exclude={"run": _NOT_COMPARED, "data": {"folder"}, "cluster": True}
-            ),
+            "settings": deciding_settings(settings),
             "data": data,
             "code": code_digest(),
             "environment": environment["decides"],
@@ -144,20 +138,19 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
     """
     recorded = read_manifest(run)
     content, beside = recorded["content"], recorded["beside"]
-    settings = dict(content["settings"])
     folder = data.absolute() if data else Path(beside["data_folder"])
-    # Before there was an audit, copies were left alone.
-    settings["data"] = {"duplicates": "keep"} | settings["data"] | {"folder": str(folder)}
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
     cache = Path(beside["config"]).parent / (beside.get("cache") or "?")
     if not cache.is_dir():
         cache = run.absolute().parent / "cache"
-    settings["run"] = settings["run"] | {"device": device, "cache": str(cache)}
     try:
+        settings = with_neutral(Settings, content["settings"])
+        settings["data"] |= {"folder": str(folder)}
+        settings["run"] |= {"device": device, "cache": str(cache)}
         return Settings.model_validate(settings | {"config": Path(beside["config"])})
-    except ValidationError as error:
+    except ValueError as error:
         raise InputError(
             f"{RunFolder(run).manifest}: settings of another version: {error}",
             fix="Use the version that made the run; its commit is in that file.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twinrun.config.settings import Settings
+from twinrun.config.settings import Settings, shown_content
 from twinrun.errors import InputError, differences
 from twinrun.files import sha256_file
 from twinrun.run_folder.paths import TrainingFolder
@@ -77,7 +77,7 @@ def completed_member(
         return None
     found = []
     if not same_origin(record["identity"], identity, mixed=mixed):
-        found = differences(record["identity"], identity)
+        found = _differences(record["identity"], identity)
     elif not mixed:
         # A member's own identity says nothing of a fold that was trained elsewhere.
         for fold, own in record.get("environments", {}).items():
@@ -94,6 +94,11 @@ def completed_member(
         fix="Put it back, or remove that folder to train the member again.",
     )
     return record
+
+
+def _differences(recorded: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    shown = [{**each, "settings": shown_content(each["settings"])} for each in (recorded, identity)]
+    return differences(*shown)
 
 
 def refuse_other_kind(folder: Path, *, folds: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from twinrun.config.settings import Settings
+from twinrun.config.settings import Settings, shown_content
 from twinrun.data.index import build_index
 from twinrun.errors import InputError, NegativeVerdict, gaps, shorten
 from twinrun.run_folder.paths import RunFolder
@@ -80,8 +80,9 @@ def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -
         trained = record["identity"]["settings"] if record else {}
         found += [
             f"{name}, {where}: {then!r} then, {now!r} in the manifest"
-            for where, then, now in gaps(trained, settings.training_content(name))
-            if then is not None  # a setting that there was not yet has its old meaning
+            for where, then, now in gaps(
+                shown_content(trained), shown_content(settings.training_content(name))
+            )
         ]
     if found:
         raise NegativeVerdict(

@@ -1,0 +1,110 @@
+"""What of the settings decides bits, as records hold it, and back from a record to settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from twinrun.config.recipe import Table
+from twinrun.neutral import Beside, Neutral
+
+
+def deciding_settings(table: Table) -> dict[str, Any]:
+    """What of a table of settings decides bits, as JSON values.
+
+    Settings that are declared to decide nothing are left out, and those at a value that is declared
+    to do nothing; all others are there, whether they are at their default or not.
+    """
+    return _deciding(table, table.model_dump(mode="json"))
+
+
+def _deciding(table: Table, content: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in table.known_keys().items():
+        value = table.value(name)
+        if name not in content or _declared(field, Beside) or _does_nothing(field, value):
+            continue
+        if isinstance(value, Table):
+            found[name] = _deciding(value, content[name])
+        elif isinstance(value, dict):
+            found[name] = {
+                key: _deciding(each, content[name][key])
+                if isinstance(each, Table)
+                else content[name][key]
+                for key, each in value.items()
+            }
+        else:
+            found[name] = content[name]
+    return found
+
+
+def with_neutral(model: type[Table], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of `deciding_settings`, with the neutral value of each setting that it leaves out.
+
+    Args:
+        model: The table of settings that was recorded.
+        recorded: JSON values. A setting that decides nothing may be there or not.
+
+    Raises:
+        ValueError: It lacks settings that have no neutral value; the message names them.
+    """
+    missing: list[str] = []
+    found = _filled(model, recorded, "", missing)
+    if missing:
+        raise ValueError(f"settings that are not recorded: {', '.join(missing)}")
+    return found
+
+
+def as_shown(model: type[Table], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """As `with_neutral`, for a reader to compare: a record that lacks settings lacks them here."""
+    return _filled(model, recorded, "", [])
+
+
+def _filled(
+    model: type[Table], recorded: Mapping[str, Any], where: str, missing: list[str]
+) -> dict[str, Any]:
+    found = dict(recorded)
+    for name, field in model.known_keys().items():
+        neutral, below = _declared(field, Neutral), _model_in(field.annotation)
+        if name in recorded:
+            value = recorded[name]
+            if below is not None and isinstance(value, Mapping):
+                place = f"{where}{name}."
+                found[name] = (
+                    _filled(below, value, place, missing)
+                    if _is_model(field.annotation)
+                    else {k: _filled(below, v, f"{place}{k}.", missing) for k, v in value.items()}
+                )
+        elif neutral is not None:
+            found[name] = neutral.value
+        elif not _declared(field, Beside) and not field.exclude:
+            missing.append(f"{where}{name}")
+    return found
+
+
+def _does_nothing(field: FieldInfo, value: Any) -> bool:
+    neutral = _declared(field, Neutral)
+    if neutral is None:
+        return False
+    if isinstance(value, Table):
+        return all(value.value(name) == nothing for name, nothing in neutral.value.items())
+    return bool(value == neutral.value)
+
+
+def _declared(field: FieldInfo, kind: type[Any]) -> Any:
+    """What is declared of a field, None if nothing of this kind."""
+    return next((each for each in field.metadata if isinstance(each, kind)), None)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Table)
+
+
+def _model_in(annotation: Any) -> type[Table] | None:
+    """The table of settings that a field holds, itself or as the values of a dictionary."""
+    if _is_model(annotation):
+        model: type[Table] = annotation
+        return model
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
