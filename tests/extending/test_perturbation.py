@@ -44,7 +44,8 @@ def write_member(folder: Path, probability: float) -> None:
     (folder / "valid.csv").write_text(f"id,label,x,y\n1,x,{text}")
     (folder / "test.csv").write_text(f"id,x,y\n2,{text}")
     save_file({"w": np.full(2, probability, np.float32)}, folder / "weights.safetensors")
-    about = {"level": "step", "settings": {}, "environment": {}, "code": "", "steps": 1}
+    settings = {"member": {"name": folder.name}}
+    about = {"level": "step", "settings": settings, "environment": {}, "code": "", "steps": 1}
     Ledger(about).write(folder / "ledger.parquet")
 
 

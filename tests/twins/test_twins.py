@@ -134,8 +134,9 @@ def trained(tmp_path: Path) -> Path:
         (member / "valid.csv").write_text("id,label,x,y\n1,x,0.25,0.75\n")
         (member / "test.csv").write_text("id,x,y\n2,0.5,0.5\n")
         save_file({"w": np.zeros((2, 2), np.float32)}, member / "weights.safetensors")
-        empty = {"level": "step", "settings": {}, "environment": {}, "code": "", "steps": 1}
-        Ledger(empty).write(member / "ledger.parquet")
+        settings = {"member": {"name": name}}
+        about = {"level": "step", "settings": settings, "environment": {}, "code": "", "steps": 1}
+        Ledger(about).write(member / "ledger.parquet")
     return folder
 
 
