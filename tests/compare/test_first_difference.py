@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,14 @@ from pyarrow import parquet
 
 from tests.conftest import ROOT, Command
 from twinrun.compare.diagnosis import advise
-from twinrun.compare.first_difference import (
-    Difference,
-    End,
-    compare_ledgers,
-    first_difference,
-)
-from twinrun.compare.format import told
+from twinrun.compare.first_difference import Difference, LedgerEnd, compare_ledgers
+from twinrun.compare.format import format_comparison
 from twinrun.compare.runs import compare_runs
 from twinrun.errors import InputError
 from twinrun.repro.digests import digest_text
-from twinrun.repro.ledger import LEVELS, STAGES, Ledger
+from twinrun.repro.ledger import Ledger
+from twinrun.repro.stage import LEVELS, Advice, Stage
+from twinrun.repro.stages import STAGES, stages_in_order
 
 STEP_STAGES = ("order", "item", "batch", "mix", "forward", "loss", "gradient", "update")
 DETAILS = {
@@ -86,6 +84,10 @@ def changed(rows: Rows, *keys: Key) -> Rows:
     return {key: digest ^ (1 if key in keys else 0) for key, digest in rows.items()}
 
 
+def first_difference(first: Ledger, second: Ledger) -> Difference | None:
+    return compare_ledgers(first, second).first
+
+
 def without(rows: Rows, gone: Callable[[Key], bool]) -> Rows:
     return {key: digest for key, digest in rows.items() if not gone(key)}
 
@@ -99,7 +101,7 @@ def test_equal_ledgers_are_the_same(level: str) -> None:
     assert comparison.agreed == len(rows) - 2  # without the environment's
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGES.names)
 def test_a_difference_in_every_stage_is_found_and_placed(stage: str) -> None:
     rows = training()
     key = [key for key in rows if key[2] == stage][-1]
@@ -108,7 +110,7 @@ def test_a_difference_in_every_stage_is_found_and_placed(stage: str) -> None:
     found = first_difference(ledger(rows), ledger(changed(rows, *later)))
     assert found is not None
     assert (found.epoch, found.step, found.stage) == key[:3]
-    assert key[3] in (*found.whats, "")
+    assert key[3] in (*found.changed, "")
 
 
 @pytest.mark.parametrize("stage", [*DETAILS, "prediction"])
@@ -122,7 +124,7 @@ def test_at_level_tensor_the_image_module_or_parameter_is_named(stage: str) -> N
     assert found is not None
     assert found.stage == stage
     expected = inner if mine[0][3] == "" else [mine[0], *inner]
-    assert found.whats == tuple(key[3] for key in expected)
+    assert found.changed == tuple(key[3] for key in expected)
     assert found.total == len([key for key in mine if key[3]])
 
 
@@ -131,7 +133,7 @@ def test_names_come_in_the_order_of_writing() -> None:
     weights = [(1, 2, "gradient", what) for what in DETAILS["gradient"]]
     found = first_difference(ledger(rows, "tensor"), ledger(changed(rows, *weights), "tensor"))
     assert found is not None
-    assert found.whats == ("1.0.weight", "0.0.weight")
+    assert found.changed == ("1.0.weight", "0.0.weight")
 
 
 @given(data=st.data(), level=st.sampled_from(LEVELS))
@@ -142,7 +144,7 @@ def test_whichever_row_is_flipped_is_the_one_that_is_reported(data: Any, level: 
         found = first_difference(ledger(first, level), ledger(second, level))
         named = (key[3],) if key[3] else ()
         assert found is not None
-        assert (found.epoch, found.step, found.stage, found.whats) == (*key[:3], named)
+        assert (found.epoch, found.step, found.stage, found.changed) == (*key[:3], named)
         assert found.only_first == found.only_second == ()
 
 
@@ -153,7 +155,7 @@ def test_of_several_differences_the_earliest_is_reported(data: Any, level: str) 
     found = compare_ledgers(ledger(rows, level), ledger(changed(rows, *keys), level))
 
     def place(key: Key) -> tuple[int, int, int]:
-        return key[0], key[1], STAGES.index(key[2])
+        return key[0], key[1], STAGES.names.index(key[2])
 
     outside = [key for key in keys if key[2] != "environment"]
     assert (found.environment is not None) == (len(outside) < len(keys))
@@ -161,9 +163,9 @@ def test_of_several_differences_the_earliest_is_reported(data: Any, level: str) 
     if found.result is not None:
         earliest = min(map(place, outside))
         assert (found.result.epoch, found.result.step) == earliest[:2]
-        assert found.result.stage == STAGES[earliest[2]]
+        assert found.result.stage == STAGES.names[earliest[2]]
         whats = {key[3] for key in outside if place(key) == earliest} - {""}
-        assert set(found.result.whats) == whats
+        assert set(found.result.changed) == whats
 
 
 @given(data=st.data(), level=st.sampled_from(LEVELS))
@@ -191,7 +193,7 @@ def test_an_interrupted_run_is_compared_as_far_as_it_goes(length: int, swap: boo
         assert comparison.end is None
     else:
         last = list(part)[-1] if part else (0, 0, "", "")
-        assert comparison.end == End(int(swap), last[2], last[0], last[1])
+        assert comparison.end == LedgerEnd(int(swap), last[2], last[0], last[1])
         assert not comparison.same
 
 
@@ -202,7 +204,7 @@ def test_a_difference_before_the_interruption_is_found() -> None:
     assert found == Difference("loss", 1, 2, (), (), (), 0)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGES.names)
 def test_a_stage_that_only_one_run_has_is_a_difference(stage: str) -> None:
     rows = training()
     rest = without(rows, lambda key: key[2] == stage)
@@ -255,7 +257,7 @@ def test_a_key_that_comes_up_twice_is_compared_in_its_turn() -> None:
     assert first_difference(ledgers[0], ledgers[0]) is None
     found = first_difference(*ledgers)
     assert found is not None
-    assert (found.stage, found.whats, found.total) == ("forward", ("twice",), 1)
+    assert (found.stage, found.changed, found.total) == ("forward", ("twice",), 1)
     ledgers[1].add("forward", 4, epoch=2, step=3, what="twice")
     found = first_difference(ledgers[0], ledgers[1])
     assert found is not None
@@ -293,14 +295,65 @@ def test_one_flipped_digest_among_ten_thousand_steps_is_found() -> None:
     assert first_difference(ours, theirs) == Difference("mix", 4, 1234, (), (), (), 0)
 
 
-# What a difference is said to come from.
+def new_stage(name: str, order: int) -> Stage:
+    return Stage(
+        name=name,
+        order=order,
+        noted=("step",),
+        from_level="step",
+        digest_of="a number",
+        words=f"the number of {name}",
+        per_rank=False,
+        replayed=False,
+        explain=lambda _: Advice(f"Something changed {name}.", "look for it"),
+    )
+
+
+@pytest.mark.parametrize("more", [0, 3, 6, 60])  # three more were 17, which 4 bits do not hold
+def test_any_number_of_stages_is_told_apart_with_epoch_and_step(more: int) -> None:
+    with ExitStack() as stack:
+        for number in range(more):
+            # Some before what was there, some between, some after.
+            stack.enter_context(STAGES.including(new_stage(f"new-{number}", number * 450 + 50)))
+        names = [stage.name for stage in stages_in_order()]
+        assert len(names) == len(STAGES) == 14 + more
+        moments = [(epoch, step) for epoch in (1, 2, 4097) for step in (1, 2, 99_999)]
+        rows = {
+            (epoch, step, name, ""): digest_text(name, str(epoch), str(step))
+            for epoch, step in moments
+            for name in names
+        }
+        results = without(rows, lambda key: key[2] == "environment")
+        for key in results:
+            if key[:2] in ((2, 2), (4097, 99_999)):
+                pair = (ledger(results), ledger(changed(results, key)))
+                found = compare_ledgers(*pair)
+                assert found.result is not None
+                assert (found.result.epoch, found.result.step, found.result.stage) == key[:3]
+                assert found.environment is None
+                assert found.agreed == len(results) - 1
+
+
+def test_a_stage_from_outside_is_compared_where_its_level_has_it() -> None:
+    key = (1, 2, "weather", "")
+    with STAGES.including(new_stage("weather", 650)) as stage:
+        details = {(1, 2, "weather", what): 7 for what in ("sun", "rain")}
+        fine = ledger({**training("tensor"), key: 1, **details}, "tensor")
+        assert compare_ledgers(fine, ledger({**training(), key: 1})).same
+        found = compare_ledgers(fine, ledger({**training(), key: 2})).first
+        assert found == Difference("weather", 1, 2, (), (), (), 0)
+        assert compare_ledgers(fine, ledger(training("epoch"), "epoch")).same
+    assert not stage.in_level("epoch")
+
+
+# What a difference is reported to come from.
 
 
 @pytest.mark.parametrize(
     ("level", "keys", "words"),
     [
         ("step", [(0, 0, "files", "")], "image file was changed"),
-        ("step", [(0, 0, "split", "classes")], "classes have other numbers"),
+        ("step", [(0, 0, "split", "classes")], "classes have different numbers"),
         ("step", [(0, 0, "split", "i2")], "held out"),
         ("step", [(0, 0, "pixels", "")], "Pillow"),
         ("step", [(0, 0, "init", "0.0.weight")], "pretrained"),
@@ -342,9 +395,9 @@ def test_other_settings_or_environments_are_the_likelier_cause() -> None:
     rows = training()
     keys = [(0, 0, "environment", "threads"), (1, 1, "gradient", "")]
     comparison = compare_ledgers(ledger(rows), ledger(changed(rows, *keys)))
-    assert "other environments (threads)" in advise(comparison, [Path("a"), Path("b")]).cause
+    assert "different environments (threads)" in advise(comparison, [Path("a"), Path("b")]).cause
     advice = advise(comparison, [Path("a"), Path("b")], settings=["run.seed"])
-    assert "other settings (run.seed)" in advice.cause
+    assert "different settings (run.seed)" in advice.cause
     alike = dataclasses.replace(comparison, environment=None, result=None)
     with pytest.raises(ValueError, match="no difference"):
         advise(alike, [])
@@ -381,7 +434,7 @@ def write_index(run: Path, images: dict[str, tuple[str, str]], **more: str) -> N
 def text_of(run_a: Path, run_b: Path, *members: str) -> str:
     from rich.text import Text
 
-    lines = told(compare_runs(run_a, run_b, members or None))
+    lines = format_comparison(compare_runs(run_a, run_b, members or None))
     return "\n".join(Text.from_markup(line).plain for line in lines)
 
 
@@ -468,7 +521,7 @@ def test_settings_and_environment_and_code_are_told_first(tmp_path: Path) -> Non
             "code differs",
             "first difference: environment: threads",
             "split, before training",
-            "other settings (members.m.mixup, run.seed, run.threads)",
+            "different settings (members.m.mixup, run.seed, run.threads)",
         )
     ]
     assert places == sorted(places)
@@ -593,7 +646,6 @@ print(answer.returncode, seconds, peak * (1 if sys.platform == "darwin" else 102
 
 
 @pytest.mark.slow  # a clock under a full suite measures its neighbours
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource usage of children")
 def test_ten_thousand_steps_take_less_than_two_seconds_and_300_mb(tmp_path: Path) -> None:
     rows = training(epochs=5, steps=2000)
     rows |= {(0, 0, "split", f"image{number}"): number for number in range(1000)}

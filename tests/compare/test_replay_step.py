@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from tests.conftest import FIXTURE, SMALL
 from twinrun import prepare, train_run
 from twinrun.compare.first_difference import Difference
-from twinrun.compare.replay import _gap, replay_both
+from twinrun.compare.replay import _count_differing, replay_both
 from twinrun.compare.replay_step import replay
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
@@ -158,7 +158,7 @@ def test_the_values_that_are_wanted_are_kept(
 def test_values_are_counted_bit_by_bit(tmp_path: Path, second: list[Any], told: str) -> None:
     for name, values in (("a", [0.0, 1.0, 2.0]), ("b", second)):
         save_file({"value": np.array(values, np.float32)}, tmp_path / name)
-    assert _gap(tmp_path / "a", tmp_path / "b") == told
+    assert _count_differing(tmp_path / "a", tmp_path / "b") == told
 
 
 def test_a_step_of_several_ranks_is_not_made_again_by_one_process(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from twinrun.compare import replay as replays
 from twinrun.compare.diagnosis import advise
 from twinrun.compare.first_difference import Difference, LedgerComparison
 from twinrun.compare.replay_step import replay
-from twinrun.compare.runs import MemberReport, compare_runs
+from twinrun.compare.runs import TrainingComparison, compare_runs
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.console import say
@@ -69,7 +69,7 @@ class Found:
         return self.folder / "first", self.folder / "second"
 
     @property
-    def report(self) -> MemberReport:
+    def report(self) -> TrainingComparison:
         (member,) = self.verdict.report.members
         return member
 
@@ -217,7 +217,7 @@ class Bench:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(twins_module, "train_all", train_here)
             verdict = run_twins(settings, [MEMBER], options, self.folder, [])
-        for line in words.told(verdict.report):
+        for line in words.format_comparison(verdict.report):
             say(line)  # pytest shows it when the test fails
         if both:
             coarse = verdict.report
@@ -226,7 +226,7 @@ class Bench:
             assert coarse.members[0].comparison.level == "step"
         return Found(verdict, coarse.members[0].comparison, self.folder)
 
-    def replayed(self, found: Found, mutation: Mutation) -> replays.Replayed:
+    def replayed(self, found: Found, mutation: Mutation) -> replays.Replay:
         """As `twinrun diff --replay`, in this process: the second run under the mutation."""
 
         def replay_here(

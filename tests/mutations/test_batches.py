@@ -108,7 +108,7 @@ def test_10_item_transform_that_draws_by_itself(
     found = bench.twins(item_mutation(noise), in_both=True)
     first = found.first()
     assert place(first) == ("item", 1, 1)
-    assert list(first.whats) == images_of(bench, 1, 1)
+    assert list(first.changed) == images_of(bench, 1, 1)
     assert "an item transform draws from a generator that the key does not set" in found.cause
 
 
@@ -165,7 +165,7 @@ def test_12_reseeded_worker_whose_generator_an_item_transform_uses(
     found = bench.twins(mutation, in_both=True, changes=["run.workers=2"])
     first = found.first()
     assert place(first) == ("item", 1, 1)
-    assert list(first.whats) == images_of(bench, 1, 1)
+    assert list(first.changed) == images_of(bench, 1, 1)
     assert "or reads the time or the process id" in found.cause
 
 
@@ -180,7 +180,7 @@ def test_13_batch_transform_with_its_own_unseeded_generator(bench: Bench) -> Non
     found = bench.twins(batch_mutation(brighter, order=50), in_both=True)
     first = found.first()
     assert place(first) == ("batch", 1, 1)
-    assert list(first.whats) == images_of(bench, 1, 1)
+    assert list(first.changed) == images_of(bench, 1, 1)
     assert "a batch transform draws from a generator of its own" in found.cause
 
 
@@ -193,7 +193,7 @@ def test_14_horizontal_flip_of_one_image(bench: Bench) -> None:
     found = bench.twins(batch_mutation(flipped, moment=(1, 3)))
     first = found.first()
     assert place(first) == ("batch", 1, 3)
-    assert list(first.whats) == images_of(bench, 1, 3)[4:5]
+    assert list(first.changed) == images_of(bench, 1, 3)[4:5]
     assert "something flipped, permuted or changed the batch" in found.cause
 
 
@@ -206,7 +206,7 @@ def test_14_permutation_within_a_batch(bench: Bench) -> None:
     found = bench.twins(batch_mutation(swapped, moment=(2, 2)))
     first = found.first()
     assert place(first) == ("batch", 2, 2)
-    assert list(first.whats) == images_of(bench, 2, 2)[2:6:3]
+    assert list(first.changed) == images_of(bench, 2, 2)[2:6:3]
     assert "something flipped, permuted or changed the batch" in found.cause
 
 
@@ -232,8 +232,8 @@ def test_15_lambda_of_mixup_unseeded(bench: Bench) -> None:
     first = found.first()
     assert place(first) == ("mix", 1, 1)
     # Not those whose partner is the image itself.
-    assert len(first.whats) > 4
-    assert set(first.whats) <= set(images_of(bench, 1, 1))
+    assert len(first.changed) > 4
+    assert set(first.changed) <= set(images_of(bench, 1, 1))
     assert "the shares or partners of MixUp or CutMix were not drawn from the key" in found.cause
 
 

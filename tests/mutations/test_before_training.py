@@ -144,7 +144,7 @@ def test_05_class_list_from_a_set_under_another_hash_seed(bench: Bench) -> None:
     first = found.first()
     assert place(first) == ("split", 0, 0)
     assert first.names[0] == "classes"
-    assert "their list has another order, as one has that was made from a set" in found.cause
+    assert "their list has a different order, as one has that was made from a set" in found.cause
 
 
 def test_06_data_loader_built_before_seeding(bench: Bench) -> None:
@@ -205,7 +205,7 @@ def test_08_head_initialised_without_the_seed(bench: Bench) -> None:
     first = found.first()
     assert place(first) == ("init", 0, 0)
     assert first.names == ("1.4.weight", "1.8.weight")
-    assert "The head began with other weights, the body did not" in found.cause
+    assert "The head began with different weights, the body did not" in found.cause
     assert len(found.differing_files) == 3
 
 
@@ -235,4 +235,4 @@ def test_09_other_pretrained_weights(bench: Bench) -> None:
     assert place(first) == ("init", 0, 0)
     assert first.names[0] == "0.0.weight"
     assert all(name.startswith("0.") for name in first.names)
-    assert "The body began with other weights, the head did not" in found.cause
+    assert "The body began with different weights, the head did not" in found.cause

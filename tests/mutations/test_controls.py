@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutations.harness import FINEST, Bench, place
-from twinrun.compare.format import told
+from twinrun.compare.format import format_comparison
 from twinrun.compare.runs import compare_runs
 
 
@@ -59,5 +59,5 @@ def test_another_seed_is_reported(bench: Bench) -> None:
     assert member.comparison.environment is None
     assert member.comparison.result is not None
     assert place(member.comparison.result) == ("split", 0, 0)
-    text = "\n".join(told(report))
-    assert "The two were trained with other settings (run.seed): reason enough." in text
+    text = "\n".join(format_comparison(report))
+    assert "The two were trained with different settings (run.seed): reason enough." in text

@@ -65,7 +65,7 @@ def test_replay_names_the_module_the_number_of_values_and_the_gap(
     differing = int(values.split("(Dropout): ")[1].split(" of 8,192 values")[0].replace(",", ""))
     assert 0 < differing < 8192
     assert float(values.rpartition(" ")[2]) > 0
-    assert "its input was equal and it dropped other values" in again
+    assert "its input was equal and it dropped different values" in again
 
 
 @pytest.mark.slow  # four processes that each import for ten seconds

@@ -149,4 +149,4 @@ def test_24_other_prediction_batch_size(bench: Bench) -> None:
     assert found.differing_files == ["valid.csv", "test.csv"]
     settings = [gap.name for gap in found.verdict.report.settings]
     assert settings == ["members.a.prediction_batch_size"]
-    assert "other settings (members.a.prediction_batch_size)" in found.cause
+    assert "different settings (members.a.prediction_batch_size)" in found.cause

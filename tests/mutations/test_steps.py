@@ -43,14 +43,14 @@ def test_16_dropout_from_an_extra_draw(bench: Bench) -> None:
     first = found.first()
     assert place(first) == ("forward", 2, 2)
     # Not the first of the two, which was before the draw, and not what came into it.
-    assert first.whats[0] == "1.7 (Dropout)"
-    assert first.whats[1:] == (
+    assert first.changed[0] == "1.7 (Dropout)"
+    assert first.changed[1:] == (
         "input of 1.8 (Linear)",
         "1.8 (Linear)",
         "1 (Sequential)",
         "model (Network)",
     )
-    assert "its input was equal and it dropped other values" in found.cause
+    assert "its input was equal and it dropped different values" in found.cause
 
 
 def test_18_threads_1_to_2(bench: Bench) -> None:
@@ -82,7 +82,7 @@ def test_19_other_instruction_set(bench: Bench) -> None:
     assert first.names == ("instruction_set", "variables.ATEN_CPU_CAPABILITY")
     gaps = {gap.name: gap.second for gap in found.verdict.report.environment}
     assert gaps["instruction_set"] == "DEFAULT"
-    assert "trained in other environments (instruction_set" in found.cause
+    assert "trained in different environments (instruction_set" in found.cause
 
 
 PARAMETER = "0.4.0.conv1.weight"
@@ -144,7 +144,7 @@ def test_21_read_of_uninitialised_memory(bench: Bench) -> None:
     first = found.first()
     assert bool(read[0].view(torch.int32).any())
     assert place(first) == ("forward", 1, 1)
-    assert first.whats[0] == "1.4 (Linear)"
+    assert first.changed[0] == "1.4 (Linear)"
     assert "It reads memory that nothing was written to" in found.cause
 
 
@@ -175,7 +175,7 @@ def test_25_an_atomic_operation(bench: Bench) -> None:
     found = bench.twins(module_mutation("1.4", added_up_by_atomics), in_both=True, both=ON_GPU)
     first = found.first()
     assert first.stage == "forward"
-    assert first.whats[0] == "1.4 (Linear)"
+    assert first.changed[0] == "1.4 (Linear)"
 
 
 @on_gpu

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from twinrun.errors import InputError
-from twinrun.repro.ledger import STAGES, Ledger
+from twinrun.repro.ledger import Ledger
+from twinrun.repro.stages import STAGES
 
 ABOUT = {"level": "step", "seed": 13, "settings": {"members": ["a", "b"], "rate": 0.1}, "ä": None}
 
 rows = st.tuples(
     st.integers(0, 2**31 - 1),
     st.integers(0, 2**31 - 1),
-    st.sampled_from(STAGES),
+    st.sampled_from(STAGES.names),
     st.text(max_size=5).filter(lambda text: text.isprintable()),
     st.integers(0, 2**64 - 1),
 )

@@ -67,7 +67,7 @@ def test_bf16_gives_the_same_bits_twice_and_others_than_fp32(
     difference = compare_ledgers(ledgers[0], ledgers[2]).first
     assert difference is not None
     assert difference.stage == "environment"
-    assert difference.whats == ("precision",)
+    assert difference.changed == ("precision",)
 
 
 def test_weights_and_probabilities_of_bf16_are_float32(

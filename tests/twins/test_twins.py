@@ -91,7 +91,7 @@ def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
     printed = " ".join(answer.stdout.split())
     assert "numbers differ, by up to" in printed
     assert "first difference: init, before training" in printed
-    assert "Body and head began with other weights" in printed
+    assert "Body and head began with different weights" in printed
     # The replay names the first parameter, and counts its values.
     assert "made again, differs first in init" in printed
     assert "0.0.weight: 9,408 of 9,408 values differ" in printed

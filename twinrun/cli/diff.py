@@ -17,7 +17,7 @@ from twinrun.console import console, say
 from twinrun.errors import NegativeVerdict
 
 if TYPE_CHECKING:
-    from twinrun.compare.runs import Report
+    from twinrun.compare.runs import RunComparison
 
 app = typer.Typer()
 
@@ -56,25 +56,28 @@ def diff(
     console.quiet = False
     print_comparison(report, replay=replay, data=data, quiet=quiet)
     if not report.same:
-        raise NegativeVerdict(words.in_short(report))
+        raise NegativeVerdict(words.summarize(report))
 
 
 def print_comparison(
-    report: Report, *, replay: bool, data: Path | None, quiet: bool = False
+    report: RunComparison, *, replay: bool, data: Path | None, quiet: bool = False
 ) -> None:
     """Print a comparison of two runs; with `replay`, name what differs in the first member."""
     from twinrun.compare import format as words
 
-    for line in words.verdicts(report) if quiet else words.told(report, replay=replay):
+    for line in (
+        words.format_verdicts(report) if quiet else words.format_comparison(report, replay=replay)
+    ):
         say(line)
     if replay:
-        from twinrun.compare.replay import REPLAYED, replay_both
+        from twinrun.compare.replay import replay_both
+        from twinrun.repro.stages import STAGES
 
         for member in report.members:
             difference = member.comparison.result
-            if difference is not None and difference.stage in REPLAYED:
+            if difference is not None and STAGES.get(difference.stage).replayed:
                 runs = (report.first, report.second)
                 replayed = replay_both(runs, member.name, difference, data)
-                for line in words.replayed(member, replayed, report):
+                for line in words.format_replay(member, replayed, report):
                     say(line)
                 return

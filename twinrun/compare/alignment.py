@@ -5,19 +5,19 @@ All rows at once, as arrays: a training of 10,000 steps writes 80,000 rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from twinrun.errors import InputError
-from twinrun.repro.ledger import LEVELS, STAGES, Ledger
+from twinrun.repro.ledger import Ledger
+from twinrun.repro.stage import LEVELS, Stage
+from twinrun.repro.stages import stages_in_order
 
-# A moment is a number that grows in the order of training: epoch, step (31 bits), stage (4 bits).
-_STEP_BITS, _STAGE_BITS = 31, 4
-_STAGE_MASK = (1 << _STAGE_BITS) - 1
-_UPDATE, _PREDICTION = STAGES.index("update"), STAGES.index("prediction")
+# Steps of an epoch are fewer: of 32 bits the ledger's schema leaves these.
+_MOST_STEPS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Rows:
     """Rows of a ledger in the order of training; within a moment in the order of writing.
 
     Attributes:
-        moments: int64, see `moment_parts`.
+        moments: int64, see `Alignment.moment_parts`.
         names: int64, the number of what the digest is of.
         digests: uint64.
     """
@@ -43,6 +43,7 @@ class Alignment:
     """Which rows of two ledgers stand for the same thing at the same moment.
 
     Attributes:
+        stages: The stages in the order of training, by their number in moments.
         names: What a digest is of, by its number in both.
         first: Rows of the first ledger.
         second: Rows of the second.
@@ -53,6 +54,7 @@ class Alignment:
             Rows after that end are in none of the lists.
     """
 
+    stages: list[Stage]
     names: list[str]
     first: Rows
     second: Rows
@@ -61,17 +63,16 @@ class Alignment:
     only_second: np.ndarray
     ends: int | None
 
+    def moment_parts(self, moment: int) -> tuple[int, int, str]:
+        """Epoch, step and stage of a moment: a number that grows in the order of training."""
+        rest, stage = divmod(int(moment), len(self.stages))
+        epoch, step = divmod(rest, _MOST_STEPS)
+        return epoch, step, self.stages[stage].name
 
-def moment_parts(moment: int) -> tuple[int, int, str]:
-    """Epoch, step and stage of a moment."""
-    rest, stage = divmod(int(moment), 1 << _STAGE_BITS)
-    epoch, step = divmod(rest, 1 << _STEP_BITS)
-    return epoch, step, STAGES[stage]
-
-
-def stage_of(moments: np.ndarray) -> np.ndarray:
-    """The place in STAGES of each moment."""
-    return moments & _STAGE_MASK
+    def is_of(self, stage: Stage, moments: np.ndarray) -> np.ndarray:
+        """Which of the moments are of a stage, as booleans."""
+        of_it: np.ndarray = moments % len(self.stages) == self.stages.index(stage)
+        return of_it
 
 
 def common_level(first: Ledger, second: Ledger) -> str:
@@ -85,34 +86,33 @@ def align(first: Ledger, second: Ledger) -> Alignment:
     Raises:
         InputError: A ledger has a stage that this version does not know.
     """
-    level, numbers = common_level(first, second), dict[str, int]()
-    one, two = (_rows(ledger, level, numbers) for ledger in (first, second))
+    level, stages, numbers = common_level(first, second), stages_in_order(), dict[str, int]()
+    one, two = (_rows(ledger, level, stages, numbers) for ledger in (first, second))
     pairs = _pairs(one, two, len(numbers))
     only_first, second_ends = _unpaired(one, two, *pairs)
     only_second, first_ends = _unpaired(two, one, *reversed(pairs))
     ends = 0 if first_ends else 1 if second_ends else None
-    return Alignment(list(numbers), one, two, pairs, only_first, only_second, ends)
+    return Alignment(stages, list(numbers), one, two, pairs, only_first, only_second, ends)
 
 
-def _rows(ledger: Ledger, level: str, numbers: dict[str, int]) -> Rows:
+def _rows(ledger: Ledger, level: str, stages: list[Stage], numbers: dict[str, int]) -> Rows:
     """The rows that a level has; names that are new get the next number in `numbers`."""
     table = ledger.rows().unify_dictionaries().combine_chunks()
+    places = {stage.name: place for place, stage in enumerate(stages)}
     epochs, steps = (_numbers(table[column]).astype(np.int64) for column in ("epoch", "step"))
-    stages = _coded(table["stage"], _place)
+    place = _coded(table["stage"], lambda stage: _place(stage, places))
     names = _coded(table["what"], lambda what: numbers.setdefault(what, len(numbers)))
-    empty = _coded(table["what"], lambda what: what == "").astype(bool)
-    image = _coded(table["what"], lambda what: what.startswith("validation/")).astype(bool)
     digests = _numbers(table["digest"])
-    moments = ((epochs << _STEP_BITS | steps) << _STAGE_BITS) | stages
+    moments = (epochs * _MOST_STEPS + steps) * len(stages) + place
 
     kept = np.ones(len(moments), bool)
     if ledger.about["level"] != level:
-        predictions = (stages == _PREDICTION) & ~image
-        if level == "step":
-            kept = (epochs == 0) | predictions | ((stages != _PREDICTION) & empty)
-        else:
-            last = (stages == _UPDATE) & empty & (steps == ledger.about["steps"])
-            kept = (epochs == 0) | predictions | last
+        for number, stage in enumerate(stages):
+            detail = _coded(table["what"], stage.is_detail).astype(bool)
+            of_level = ~detail & stage.in_level(level)
+            if stage.each_step and level == "epoch":
+                of_level &= steps == ledger.about["steps"]
+            kept &= (place != number) | of_level
     order = np.flatnonzero(kept)
     order = order[np.argsort(moments[order], kind="stable")]
     return Rows(moments[order], names[order], digests[order])
@@ -134,14 +134,13 @@ def _coded(column: Any, code: Callable[[str], int]) -> np.ndarray:
     return coded
 
 
-def _place(stage: str) -> int:
-    try:
-        return STAGES.index(stage)
-    except ValueError:
+def _place(stage: str, places: Mapping[str, int]) -> int:
+    if stage not in places:
         raise InputError(
             f"a ledger has a stage that this version does not know: {stage}",
             fix="Compare the runs with the version that made the newer one.",
-        ) from None
+        )
+    return places[stage]
 
 
 def _pairs(one: Rows, two: Rows, names: int) -> tuple[np.ndarray, np.ndarray]:

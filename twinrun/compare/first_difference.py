@@ -9,15 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twinrun.compare.alignment import (
-    Alignment,
-    Rows,
-    align,
-    common_level,
-    moment_parts,
-    stage_of,
-)
+from twinrun.compare.alignment import Alignment, Rows, align, common_level
 from twinrun.repro.ledger import Ledger
+from twinrun.repro.stages import ENVIRONMENT
 
 
 @dataclass(frozen=True)
@@ -28,7 +22,7 @@ class Difference:
         stage: Of the ledger's stages.
         epoch: From 1; 0 before the first.
         step: From 1; 0 before the first.
-        whats: What differs: ids, modules, parameters, in the order of writing.
+        changed: What differs: ids, modules, parameters, in the order of writing.
         only_first: What only the first ledger has at that moment.
         only_second: What only the second has.
         total: How many of them both ledgers have together at that moment.
@@ -39,7 +33,7 @@ class Difference:
     stage: str
     epoch: int
     step: int
-    whats: tuple[str, ...]
+    changed: tuple[str, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     total: int
@@ -48,11 +42,11 @@ class Difference:
     @property
     def names(self) -> tuple[str, ...]:
         """All that it names."""
-        return self.whats + self.only_first + self.only_second
+        return self.changed + self.only_first + self.only_second
 
 
 @dataclass(frozen=True)
-class End:
+class LedgerEnd:
     """Where the shorter of two ledgers ends.
 
     Attributes:
@@ -84,7 +78,7 @@ class LedgerComparison:
     environment: Difference | None
     result: Difference | None
     agreed: int
-    end: End | None
+    end: LedgerEnd | None
     level: str
     steps: int
 
@@ -99,22 +93,10 @@ class LedgerComparison:
         return self.first is None and self.end is None
 
 
-def first_difference(first: Ledger, second: Ledger) -> Difference | None:
-    """The first moment at which two ledgers differ, in the order of training.
-
-    Rows after the end of the shorter ledger are no difference: `compare_ledgers` tells of them.
-
-    Returns:
-        None when all rows that both should have are there and equal.
-
-    Raises:
-        InputError: A ledger has a stage that this version does not know.
-    """
-    return compare_ledgers(first, second).first
-
-
 def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
     """Compare two ledgers row by row; of a finer one only the rows that the coarser level has.
+
+    Rows after the end of the shorter ledger are no difference, but its `end`.
 
     Raises:
         InputError: A ledger has a stage that this version does not know.
@@ -122,7 +104,7 @@ def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
     aligned = align(first, second)
     ours, theirs = aligned.pairs
     unequal = aligned.first.digests[ours] != aligned.second.digests[theirs]
-    outside = stage_of(aligned.first.moments[ours]) != 0
+    outside = ~aligned.is_of(ENVIRONMENT, aligned.first.moments[ours])
     moments = np.unique(
         np.concatenate(
             [
@@ -132,8 +114,9 @@ def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
             ]
         )
     )
+    environment = aligned.is_of(ENVIRONMENT, moments)
     found = []
-    for wanted in (moments[stage_of(moments) == 0], moments[stage_of(moments) != 0]):
+    for wanted in (moments[environment], moments[~environment]):
         found.append(_difference(aligned, unequal, wanted[0]) if len(wanted) else None)
     steps = {ledger.about["steps"] for ledger in (first, second)}
     return LedgerComparison(
@@ -156,13 +139,13 @@ def _difference(aligned: Alignment, unequal: np.ndarray, moment: np.int64) -> Di
     def here(rows: Rows, positions: np.ndarray) -> tuple[str, ...]:
         return named(rows.names[positions[rows.moments[positions] == moment]])
 
-    epoch, step, stage = moment_parts(int(moment))
+    epoch, step, stage = aligned.moment_parts(int(moment))
     names = [rows.names[rows.moments == moment] for rows in (first, second)]
     return Difference(
         stage=stage,
         epoch=epoch,
         step=step,
-        whats=here(first, aligned.pairs[0][unequal]),
+        changed=here(first, aligned.pairs[0][unequal]),
         only_first=here(first, aligned.only_first),
         only_second=here(second, aligned.only_second),
         total=len(named(np.concatenate(names))),
@@ -170,9 +153,9 @@ def _difference(aligned: Alignment, unequal: np.ndarray, moment: np.int64) -> Di
     )
 
 
-def _end(aligned: Alignment) -> End | None:
+def _end(aligned: Alignment) -> LedgerEnd | None:
     if aligned.ends is None:
         return None
     rows = (aligned.first, aligned.second)[aligned.ends]
-    epoch, step, stage = moment_parts(int(rows.moments[-1])) if len(rows) else (0, 0, "")
-    return End(aligned.ends, stage, epoch, step)
+    epoch, step, stage = aligned.moment_parts(int(rows.moments[-1])) if len(rows) else (0, 0, "")
+    return LedgerEnd(aligned.ends, stage, epoch, step)

@@ -11,12 +11,13 @@ from rich.markup import escape
 
 from twinrun.compare.diagnosis import advise
 from twinrun.compare.first_difference import Difference, LedgerComparison
-from twinrun.compare.replay import Replayed
-from twinrun.compare.runs import Gap, MemberReport, Report
+from twinrun.compare.replay import Replay
+from twinrun.compare.runs import RunComparison, TrainingComparison, ValueDifference
 from twinrun.errors import shorten
+from twinrun.repro.stages import ENVIRONMENT, STAGES
 
 
-def told(report: Report, *, replay: bool = False) -> Iterator[str]:
+def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterator[str]:
     """What differs besides the ledgers, then each member's verdict with its details.
 
     Args:
@@ -25,29 +26,31 @@ def told(report: Report, *, replay: bool = False) -> Iterator[str]:
     """
     yield f"[bold]A[/] {escape(str(report.first))}"
     yield f"[bold]B[/] {escape(str(report.second))}"
-    yield from _table("settings differ", report.settings)
-    yield from _table("environment differs", report.environment)
+    yield from _format_values("settings differ", report.settings)
+    yield from _format_values("environment differs", report.environment)
     if report.code_differs:
         yield "[bold]code differs[/]: the engine's source was changed between the two"
     yield ""
     details: dict[tuple[str, ...], list[str]] = {}
     for member in report.members:
-        lines = (verdict(member.comparison), *_details(member, report, replay=replay))
+        lines = (format_verdict(member.comparison), *_format_details(member, report, replay=replay))
         details.setdefault(lines, []).append(member.title)
     for (first, *others), names in details.items():
         yield f"[bold]{escape(', '.join(names))}[/]  {first}"
         yield from others
-    yield from _missing(report)
+    yield from _format_missing(report)
 
 
-def verdicts(report: Report) -> Iterator[str]:
+def format_verdicts(report: RunComparison) -> Iterator[str]:
     """A line for each member, and for what else makes the two differ."""
     for member in report.members:
-        yield f"[bold]{escape(member.title)}[/]  {verdict(member.comparison)}"
-    yield from _missing(report)
+        yield f"[bold]{escape(member.title)}[/]  {format_verdict(member.comparison)}"
+    yield from _format_missing(report)
 
 
-def replayed(member: MemberReport, again: Replayed, report: Report) -> Iterator[str]:
+def format_replay(
+    member: TrainingComparison, again: Replay, report: RunComparison
+) -> Iterator[str]:
     """What making the step again showed: what differs, how much, and why; or that it did not."""
     yield ""
     difference = again.difference
@@ -63,11 +66,12 @@ def replayed(member: MemberReport, again: Replayed, report: Report) -> Iterator[
         )
         yield _row("cause", cause)
         return
-    place = _place(difference, again.comparison)
+    place = _format_place(difference, again.comparison)
     yield f"[bold]{escape(member.title)}[/]  [bold red]made again, differs first in[/] {place}"
-    yield from _whats(difference)
+    yield _row("stage", escape(STAGES.get(difference.stage).words))
+    yield from _format_names(difference)
     if again.values:
-        yield _row("values", f"{escape(difference.whats[0])}: {again.values}")
+        yield _row("values", f"{escape(difference.changed[0])}: {again.values}")
     names = [gap.name for gap in report.environment]
     runs = (report.first, report.second)
     advice = advise(again.comparison, runs, settings=member.settings, environment=names)
@@ -76,25 +80,29 @@ def replayed(member: MemberReport, again: Replayed, report: Report) -> Iterator[
         yield _row("next", escape(advice.next))
 
 
-def verdict(comparison: LedgerComparison) -> str:
+def format_verdict(comparison: LedgerComparison) -> str:
     """One line of markup: the same bits, or the first difference, or where one run ends."""
     agreed = f"{comparison.agreed:,} digests agree"
     if comparison.first:
-        return f"[bold red]first difference[/]: {_place(comparison.first, comparison)}"
+        return f"[bold red]first difference[/]: {_format_place(comparison.first, comparison)}"
     if comparison.end:
         end = comparison.end
-        place = _moment(end.epoch, end.step, comparison.steps) if end.epoch else ", before training"
+        place = (
+            _format_moment(end.epoch, end.step, comparison.steps)
+            if end.epoch
+            else ", before training"
+        )
         return f"[bold yellow]same bits as far as {'AB'[end.run]} goes{place}[/]: {agreed}"
     return f"[bold green]same bits[/]: {agreed}"
 
 
-def in_short(report: Report) -> str:
+def summarize(report: RunComparison) -> str:
     """One sentence without markup for two runs that are not the same."""
     differing = [member for member in report.members if member.comparison.first]
     if differing:
         comparison = differing[0].comparison
         assert comparison.first is not None
-        place = f"{differing[0].title} first in {_place(comparison.first, comparison)}"
+        place = f"{differing[0].title} first in {_format_place(comparison.first, comparison)}"
         others = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
         return f"the runs differ: {place}{others}"
     if report.submission_differs:
@@ -102,20 +110,23 @@ def in_short(report: Report) -> str:
     return "what both runs have is equal, but one of them is not complete"
 
 
-def _details(member: MemberReport, report: Report, *, replay: bool) -> Iterator[str]:
+def _format_details(
+    member: TrainingComparison, report: RunComparison, *, replay: bool
+) -> Iterator[str]:
     comparison = member.comparison
     runs = (report.first, report.second)
     if comparison.first is None:
         if comparison.end:
-            yield _row("next", _go_on(runs[comparison.end.run]))
+            yield _row("next", _advise_finishing(runs[comparison.end.run]))
         return
     difference = comparison.result
     if comparison.environment and difference:
-        yield _row("then", f"[bold red]{_place(difference, comparison)}[/]")
+        yield _row("then", f"[bold red]{_format_place(difference, comparison)}[/]")
     elif comparison.environment:
         yield _row("then", f"all else is the same: {comparison.agreed:,} digests agree")
     if difference:
-        yield from _whats(difference)
+        yield _row("stage", escape(STAGES.get(difference.stage).words))
+        yield from _format_names(difference)
         yield from (_row("", escape(line)) for line in shorten(member.evidence))
     names = [gap.name for gap in report.environment]
     advice = advise(comparison, runs, settings=member.settings, environment=names)
@@ -124,9 +135,9 @@ def _details(member: MemberReport, report: Report, *, replay: bool) -> Iterator[
         yield _row("next", escape(advice.next))
 
 
-def _whats(difference: Difference) -> Iterator[str]:
+def _format_names(difference: Difference) -> Iterator[str]:
     kinds = (
-        ("what", difference.whats),
+        ("what", difference.changed),
         ("only in A", difference.only_first),
         ("only in B", difference.only_second),
     )
@@ -138,27 +149,27 @@ def _whats(difference: Difference) -> Iterator[str]:
         yield _row(f"only in {'AB'[difference.only]}", "the whole stage at this step")
 
 
-def _place(difference: Difference, comparison: LedgerComparison) -> str:
-    if difference.stage == "environment":
+def _format_place(difference: Difference, comparison: LedgerComparison) -> str:
+    if difference.stage == ENVIRONMENT.name:
         return escape(f"environment: {', '.join(shorten(difference.names))}")
     if not difference.epoch:
         return f"{difference.stage}, before training"
-    if comparison.level == "epoch" and difference.stage == "update":
-        steps = f" of its {comparison.steps:,} steps" if comparison.steps else ""
-        return f"update, epoch {difference.epoch:,}, in one{steps or ' of its steps'}"
-    return difference.stage + _moment(difference.epoch, difference.step, comparison.steps)
+    if comparison.level == "epoch" and STAGES.get(difference.stage).each_step:
+        steps = f" of its {comparison.steps:,} steps" if comparison.steps else " of its steps"
+        return f"{difference.stage}, epoch {difference.epoch:,}, in one{steps}"
+    return difference.stage + _format_moment(difference.epoch, difference.step, comparison.steps)
 
 
-def _moment(epoch: int, step: int, steps: int) -> str:
+def _format_moment(epoch: int, step: int, steps: int) -> str:
     of = f" of {steps:,}" if steps else ""
     return f", epoch {epoch:,}, step {step:,}{of}"
 
 
-def _go_on(run: Path) -> str:
+def _advise_finishing(run: Path) -> str:
     return f"finish {escape(str(run))}: the command that began it resumes where it was stopped"
 
 
-def _missing(report: Report) -> Iterator[str]:
+def _format_missing(report: RunComparison) -> Iterator[str]:
     for letter, names in (("A", report.only_first), ("B", report.only_second)):
         if names:
             yield f"[bold yellow]only in {letter}[/]: {escape(', '.join(names))}"
@@ -170,7 +181,7 @@ def _missing(report: Report) -> Iterator[str]:
         )
 
 
-def _table(title: str, gaps: Sequence[Gap]) -> Iterator[str]:
+def _format_values(title: str, gaps: Sequence[ValueDifference]) -> Iterator[str]:
     """Three columns, each as wide as its widest text: nothing is cut or wrapped."""
     if not gaps:
         return
@@ -178,7 +189,7 @@ def _table(title: str, gaps: Sequence[Gap]) -> Iterator[str]:
     widths = [max(cell_len(row[column]) for row in rows) for column in (0, 1)]
     yield f"[bold]{title}[/]"
     for name, *values in (("", "A", "B"), *rows):
-        cells = [_wide(text, width) for text, width in zip((name, values[0]), widths, strict=True)]
+        cells = [_pad(text, width) for text, width in zip((name, values[0]), widths, strict=True)]
         yield escape("  ".join(["", *cells, values[1]]))
 
 
@@ -188,7 +199,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _wide(text: str, width: int) -> str:
+def _pad(text: str, width: int) -> str:
     return text + " " * (width - cell_len(text))
 
 

@@ -15,7 +15,7 @@ from twinrun.run_folder.paths import RunFolder
 _Key = tuple[str, str]
 
 
-def changed_images(first: Path, second: Path, column: str) -> list[str]:
+def list_changed_images(first: Path, second: Path, column: str) -> list[str]:
     """A line for each image that is not the same in the index.parquet of two runs.
 
     Args:
@@ -76,7 +76,7 @@ def _same_pixels(one: dict[str, Any], other: dict[str, Any], column: str) -> str
     return ", but decoded to the same pixels" if same else ""
 
 
-def changed_predictions(first: Path, second: Path) -> str:
+def describe_changed_predictions(first: Path, second: Path) -> str:
     """How many numbers of two prediction files differ, by how much, and of which images.
 
     Args:

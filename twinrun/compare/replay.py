@@ -14,16 +14,14 @@ from twinrun.compare.first_difference import Difference, LedgerComparison, compa
 from twinrun.console import KNOWN_WARNINGS, say
 from twinrun.errors import InputError
 from twinrun.process import engine_environment
-from twinrun.repro.ledger import STAGES, Ledger
+from twinrun.repro.ledger import Ledger
+from twinrun.repro.stages import STAGES
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.trainings import training_of
 
-# Stages before these are known as exactly as they can be without training.
-REPLAYED = STAGES[STAGES.index("init") :]
-
 
 @dataclass(frozen=True)
-class Replayed:
+class Replay:
     """What a step of two runs showed when it was made again.
 
     Attributes:
@@ -42,19 +40,17 @@ class Replayed:
         return self.comparison.result
 
 
-def replay_both(
-    runs: tuple[Path, Path], name: str, found: Difference, data: Path | None
-) -> Replayed:
+def replay_both(runs: tuple[Path, Path], name: str, found: Difference, data: Path | None) -> Replay:
     """Make the step at which two runs first differ again, for both, in full detail.
 
     Args:
         runs: Two folders runs/<run>.
         name: The training's, a member's or that of a fold.
-        found: The first difference of its ledgers, of a stage in REPLAYED.
+        found: The first difference of its ledgers, of a stage that is `replayed`.
         data: The data folder; None for the one that each run recorded.
 
     Raises:
-        InputError: A step cannot be made again; the process has said why.
+        InputError: A step cannot be made again; the process has reported why.
     """
     recorded = [Ledger.read(RunFolder(run).training(name).ledger) for run in runs]
     _refuse_ranks(runs, recorded)
@@ -70,15 +66,15 @@ def replay_both(
         comparison = compare_ledgers(ledgers[0], ledgers[1])
         difference = comparison.result
         values = ""
-        if difference is not None and difference.whats and difference.stage in REPLAYED:
-            say(f"and once more for the values of {difference.whats[0]}")
-            _replay(runs, name, difference, folders, data, difference.whats[0])
-            values = _gap(*(folder / "values.safetensors" for folder in folders))
+        if difference and difference.changed and STAGES.get(difference.stage).replayed:
+            say(f"and once more for the values of {difference.changed[0]}")
+            _replay(runs, name, difference, folders, data, difference.changed[0])
+            values = _count_differing(*(folder / "values.safetensors" for folder in folders))
     as_recorded = tuple(
-        _digests(again, found) == _digests(then, found)
+        _is_recorded(_digests(again, found), _digests(then, found))
         for again, then in zip(ledgers, recorded, strict=True)
     )
-    return Replayed(comparison, values, (as_recorded[0], as_recorded[1]))
+    return Replay(comparison, values, (as_recorded[0], as_recorded[1]))
 
 
 def _refuse_ranks(runs: Sequence[Path], recorded: Sequence[Ledger]) -> None:
@@ -127,24 +123,32 @@ def _replay(
         if code:
             raise InputError(
                 f"{run}: the step could not be made again (exit code {code})",
-                fix="Fix what it says above; a data folder that was moved is named with --data.",
+                fix="Fix what it reports above; a data folder that was moved is named with --data.",
             )
 
 
-def _digests(ledger: Ledger, found: Difference) -> list[int]:
-    """The digests of a stage at a moment, without its details."""
+def _digests(ledger: Ledger, found: Difference) -> list[tuple[str, int]]:
+    """What and digest of a stage's rows at a moment, without its details."""
     import pyarrow.compute as pc
 
-    rows = ledger.rows()
+    stage, rows = STAGES.get(found.stage), ledger.rows()
     here = pc.and_(pc.equal(rows["epoch"], found.epoch), pc.equal(rows["step"], found.step))
     return [
-        row["digest"]
+        (row["what"], row["digest"])
         for row in rows.filter(here).to_pylist()
-        if row["stage"] == found.stage and row["what"] in ("", "validation")
+        if row["stage"] == found.stage and not stage.is_detail(row["what"])
     ]
 
 
-def _gap(first: Path, second: Path) -> str:
+def _is_recorded(again: list[tuple[str, int]], then: list[tuple[str, int]]) -> bool:
+    """Whether the rows of a replay are among those that the run wrote down.
+
+    They are fewer after the last epoch: the files of predictions are not made again.
+    """
+    return bool(again) == bool(then) and set(again) <= set(then)
+
+
+def _count_differing(first: Path, second: Path) -> str:
     """How many values of two tensors differ, and the largest gap."""
     from safetensors.numpy import load_file
 

@@ -20,6 +20,7 @@ from twinrun.data.cache import cached_pixels
 from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
+from twinrun.repro.stages import STAGES
 from twinrun.run_folder.manifest import recorded_settings
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.train.callbacks import OwnFit, ShowProgress
@@ -66,18 +67,18 @@ def replay(
     sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)
     pixels = cached_pixels(index, settings.data_folder, sizes, cache)
-    workshop = set_up_training(name, settings, index, pixels, environment)
-    about = {**workshop.ledger.about, "level": "tensor"}
+    setup = set_up_training(name, settings, index, pixels, environment)
+    about = {**setup.ledger.about, "level": "tensor"}
     recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted) if wanted else None)
     kept = None
     if moment == (0, 0):
-        recorder.ledger = workshop.ledger
-        kept = workshop.learner.model.state_dict().get(wanted)
+        recorder.ledger = setup.ledger
+        kept = setup.learner.model.state_dict().get(wanted)
     else:
-        checkpoint = _nearest([run, *beside], name, workshop, moment)
+        checkpoint = _nearest([run, *beside], name, setup, moment)
         with progress_bars() as bars:
             done = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
-            per_epoch = len(workshop.loaders.train) + len(workshop.loaders.valid)
+            per_epoch = len(setup.loaders.train) + len(setup.loaders.valid)
             total = (moment[0] - 1 - done[0]) * per_epoch + moment[1] - done[1]
             task = bars.add_task(f"{training.title} again", total=total, note="")
 
@@ -86,7 +87,7 @@ def replay(
                 return [_StopAt(moment, stage, *at), ShowProgress(bars, task, *at)]
 
             with suppress(_Reached):
-                fit_phases(workshop.learner, workshop.member, recorder, checkpoint, own)
+                fit_phases(setup.learner, setup.member, recorder, checkpoint, own)
         kept = recorder.kept
     recorder.ledger.write(TrainingFolder(output).ledger)
     if kept is not None:
@@ -94,14 +95,14 @@ def replay(
 
 
 def _nearest(
-    runs: Sequence[Path], name: str, workshop: TrainingSetup, moment: tuple[int, int]
+    runs: Sequence[Path], name: str, setup: TrainingSetup, moment: tuple[int, int]
 ) -> Checkpoint | None:
     """The latest checkpoint that was made before the moment's step."""
     found: list[Checkpoint] = []
     for run in runs:
         folder = RunFolder(run).training(name).checkpoint
         try:
-            checkpoint = Checkpoints(folder, workshop.identity).latest(
+            checkpoint = Checkpoints(folder, setup.identity).latest(
                 before=(moment[0] - 1, moment[1] - 1)
             )
         except InputError:
@@ -119,7 +120,8 @@ class _StopAt(OwnFit):
 
     def __init__(self, moment: tuple[int, int], stage: str, first_epoch: int, start: int) -> None:
         super().__init__(first_epoch, start)
-        self.moment, self.after_validation = moment, stage == "prediction"
+        self.moment = moment
+        self.after_validation = "epoch" in STAGES.get(stage).noted
 
     def after_batch(self) -> None:
         reached = (self.at + 1, self.iter + 1) == self.moment

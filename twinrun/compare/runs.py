@@ -1,6 +1,6 @@
 """Two recorded runs, compared: settings, environment, code, and the ledger of each training.
 
-Light on purpose, as divergence.py is.
+Light on purpose, as first_difference.py is.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
-from twinrun.compare.images import changed_images, changed_predictions
+from twinrun.compare.images import describe_changed_predictions, list_changed_images
 from twinrun.config.identity import as_shown
 from twinrun.config.settings import Settings, shown_content
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
 from twinrun.repro.ledger import Ledger
+from twinrun.repro.stages import STAGES
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.trainings import run_of, training_of
 
@@ -26,7 +27,7 @@ _HOMES = {"classes": "competition.", "seed": "run.", "threads": "run."}
 
 
 @dataclass(frozen=True)
-class Gap:
+class ValueDifference:
     """A value that differs between two runs; None where a run has none."""
 
     name: str
@@ -35,7 +36,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class MemberReport:
+class TrainingComparison:
     """A training of both runs, compared: of a member, or of one of its folds.
 
     Attributes:
@@ -54,7 +55,7 @@ class MemberReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class RunComparison:
     """Two runs, compared.
 
     Attributes:
@@ -71,10 +72,10 @@ class Report:
 
     first: Path
     second: Path
-    settings: tuple[Gap, ...]
-    environment: tuple[Gap, ...]
+    settings: tuple[ValueDifference, ...]
+    environment: tuple[ValueDifference, ...]
     code_differs: bool
-    members: tuple[MemberReport, ...]
+    members: tuple[TrainingComparison, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     submission_differs: bool
@@ -89,7 +90,7 @@ class Report:
         )
 
 
-def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None) -> Report:
+def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None) -> RunComparison:
     """Compare the ledgers of all trainings that two runs have.
 
     Args:
@@ -103,32 +104,32 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     """
     (run_a, ours), (run_b, theirs) = (_members(path) for path in (first, second))
     pairs = _paired(ours, theirs, members)
-    settings: list[Gap] = []
-    environment: list[Gap] = []
+    settings: list[ValueDifference] = []
+    environment: list[ValueDifference] = []
     reports, code_differs = [], False
     for label, mine, other in pairs:
         ledgers = [Ledger.read(TrainingFolder(path).ledger) for path in (mine, other)]
         one, two = (ledger.about for ledger in ledgers)
         trained = [training_of(about["settings"]) for about in (one, two)]
         own = [
-            Gap(_home(gap[0], trained[0].member), *gap[1:])
+            ValueDifference(_home(gap[0], trained[0].member), *gap[1:])
             for gap in gaps(shown_content(one["settings"]), shown_content(two["settings"]))
         ]
         settings += [gap for gap in own if gap not in settings]
-        found = [Gap(*gap) for gap in gaps(one["environment"], two["environment"])]
+        found = [ValueDifference(*gap) for gap in gaps(one["environment"], two["environment"])]
         environment += [gap for gap in found if gap not in environment]
         code_differs |= one["code"] != two["code"]
         comparison = compare_ledgers(*ledgers)
         evidence = _evidence(comparison, (run_a, run_b), (mine, other))
         title = " and ".join(dict.fromkeys(each.title for each in trained))
         names = tuple(gap.name for gap in own)
-        reports.append(MemberReport(label, title, comparison, names, tuple(evidence)))
+        reports.append(TrainingComparison(label, title, comparison, names, tuple(evidence)))
     contents = [_content(run) for run in (run_a, run_b)]
     compared = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
     settings += _other_settings(contents, compared, {gap.name for gap in settings})
     whole = members is None and run_a == first and run_b == second
     submissions = {content.get("submission") for content in contents} - {None}
-    return Report(
+    return RunComparison(
         first,
         second,
         tuple(settings),
@@ -211,14 +212,14 @@ def _content(run: Path) -> dict[str, Any]:
 
 def _other_settings(
     contents: Sequence[Mapping[str, Any]], compared: set[str], known: set[str]
-) -> Iterator[Gap]:
+) -> Iterator[ValueDifference]:
     """What differs in the manifests' settings and is neither known nor of another member."""
     if all(contents):
         before, now = (as_shown(Settings, content["settings"]) for content in contents)
         for name, first, second in gaps(before, now):
             table, _, rest = name.partition(".")
             if name not in known and (table != "members" or rest.split(".")[0] in compared):
-                yield Gap(name, first, second)
+                yield ValueDifference(name, first, second)
 
 
 def _evidence(
@@ -227,7 +228,8 @@ def _evidence(
     difference = comparison.result
     if difference is None:
         return []
-    if difference.stage in ("files", "pixels"):
-        return changed_images(*runs, "sha256" if difference.stage == "files" else "pixels")
-    files = [name for name in difference.whats if name.endswith(".csv")]
-    return [changed_predictions(*(folder / file for folder in folders)) for file in files]
+    column = STAGES.get(difference.stage).index_column
+    if column:
+        return list_changed_images(*runs, column)
+    files = [name for name in difference.changed if name.endswith(".csv")]
+    return [describe_changed_predictions(*(folder / file for folder in folders)) for file in files]

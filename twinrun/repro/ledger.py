@@ -3,8 +3,8 @@
 Two ledgers are compared row by row in the order of training; the first that differs is where the
 randomness came in, because everything before it was equal.
 
-A row holds epoch and step (from 1; 0 before the first), a stage, what the digest is of ("" for
-everything of that stage at that step) and the digest. Three levels:
+A row holds epoch and step (from 1; 0 before the first), a stage (repro/stages.py), what the digest
+is of ("" for everything of that stage at that step) and the digest. Three levels:
 
 - "epoch": what comes before training; at the end of every epoch the weights and the predictions.
 - "step": beside these, every stage of every step.
@@ -21,29 +21,11 @@ from typing import TYPE_CHECKING, Any, Self
 from twinrun.errors import InputError
 from twinrun.files import whole_file
 from twinrun.repro.digests import digest_text, settled
+from twinrun.repro.stages import STAGES
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
-
-# In the order in which a training passes them, which is the order in which they are compared.
-STAGES = (
-    "environment",
-    "files",
-    "split",
-    "pixels",
-    "init",
-    "order",
-    "item",
-    "batch",
-    "mix",
-    "forward",
-    "loss",
-    "gradient",
-    "update",
-    "prediction",
-)
-LEVELS = ("epoch", "step", "tensor")
 
 _ABOUT = b"twinrun"
 _CHECKSUM = b"twinrun.checksum"

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from twinrun.distributed.collectives import gather_objects, joint_digest
 from twinrun.repro.digests import digest_tensors, digest_text
 from twinrun.repro.ledger import Ledger
+from twinrun.repro.stages import STAGES
 from twinrun.train.callbacks import OwnFit
-
-# Stages of which each rank has a part of its own; the others are the same on all.
-_SHARED_OUT = ("item", "batch", "mix", "forward", "loss")
 
 # (what, its tensors)
 Named = Iterable[tuple[str, Sequence[Tensor]]]
@@ -63,9 +61,12 @@ class Recorder:
         step: int,
         what: str = "",
     ) -> None:
-        """Write the row of a stage, and those of its details where they are wanted."""
+        """Write the row of a stage, and those of its details, where the level has them."""
+        entry = STAGES.get(stage)
+        if not entry.in_level(self.level):
+            return
         digest = whole()
-        if stage in _SHARED_OUT:
+        if entry.per_rank:
             digest = joint_digest(digest)
         self.ledger.add(stage, digest, epoch=epoch, step=step, what=what)
         if self.details(epoch, step):
@@ -77,7 +78,8 @@ class Recorder:
     ) -> None:
         """Write the row of one detail, and keep its tensor if it is the one that is wanted."""
         digest = digest_tensors(tensors)
-        found = gather_objects((what, digest)) if stage in _SHARED_OUT else [(what, digest)]
+        shared = STAGES.get(stage).per_rank
+        found = gather_objects((what, digest)) if shared else [(what, digest)]
         for rank, (name, own) in enumerate(found):
             label = f"rank {rank}: {name}" if rank else name
             self.ledger.add(stage, own, epoch=epoch, step=step, what=label)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from twinrun.compare.member_files import FileComparison, compare_members
-from twinrun.compare.runs import Report, compare_runs
+from twinrun.compare.runs import RunComparison, compare_runs
 from twinrun.config.settings import Settings
 from twinrun.console import say
 from twinrun.files import write_json
@@ -34,7 +34,7 @@ class TwinsVerdict:
     """
 
     comparisons: list[FileComparison]
-    report: Report
+    report: RunComparison
     control: list[FileComparison]
     perturbations: list[str] = field(default_factory=list)
 
