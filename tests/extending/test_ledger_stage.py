@@ -42,7 +42,8 @@ SCHEDULE = Stage(
 
 def write_run(folder: Path, level: str, rates: Sequence[float]) -> Path:
     """A run that notes loss, schedule and weights of each step, two an epoch."""
-    about: dict[str, Any] = {"level": level, "settings": {}, "environment": {}, "code": ""}
+    settings = {"member": {"name": "m"}}
+    about: dict[str, Any] = {"level": level, "settings": settings, "environment": {}, "code": ""}
     recorder = Recorder(Ledger(about | {"steps": 2}), level)
     for number, rate in enumerate(rates):
         moment: dict[str, Any] = {"epoch": number // 2 + 1, "step": number % 2 + 1}
