@@ -51,6 +51,7 @@ COMMON = (
     "tests/repro/*.py",
     "tests/blend/*.py",
     "tests/test_metrics.py",
+    "tests/test_probabilities.py",
     "tests/compare/test_first_difference.py",
     "tests/train/test_checkpoints.py",
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from twinrun.blend.probabilities import read_probabilities
 from twinrun.files import read_csv
 from twinrun.metrics import score as score_of
+from twinrun.probabilities import read_probabilities
 
 SOLUTION = Path(__file__).with_name("fixture") / "solution.csv"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command
-from twinrun.blend.probabilities import read_probabilities
 from twinrun.files import read_csv
 from twinrun.metrics import score
+from twinrun.probabilities import read_probabilities
 from twinrun.run_folder.paths import RESULT_FILES
 
 RICE = """

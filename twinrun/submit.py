@@ -10,7 +10,6 @@ import pandas as pd
 
 from twinrun.blend.average import blend
 from twinrun.blend.held_out import held_out, read_held_out
-from twinrun.blend.probabilities import read_probabilities, row_sum_problems
 from twinrun.blend.select import Chosen, choose, fixed
 from twinrun.blend.submission import (
     answers,
@@ -25,8 +24,10 @@ from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import sha256_file, write_csv, write_json
+from twinrun.probabilities import read_probabilities, row_sum_problems
 from twinrun.run_folder.manifest import recorded_blend
 from twinrun.run_folder.paths import RunFolder
+from twinrun.submission_forms import FORMS
 
 
 def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[str]]:
@@ -221,16 +222,13 @@ def blend_files(
     if copies:
         blended = joined(blended, copies)
     columns, problems = settings.submission.columns, list[str]()
-    if columns == "probability" and settings.submission.rows_sum_to_one:
-        # Of the one that is handed in there is no sum any more.
+    if FORMS.get(columns).sums_are_lost and settings.submission.rows_sum_to_one:
         problems = row_sum_problems(blended)
     if sample_path is not None:
         sample = read_sample(sample_path, settings.classes, columns)
         blended = bind_to_sample(answers(blended, settings.classes, columns), sample)
     else:
-        if columns != "classes":
-            blended = answers(blended, settings.classes, columns)
-        sample = blended
+        sample = blended = answers(blended, settings.classes, columns)
     problems += _problems(blended, sample, settings)
     _refuse("the blend, which was not written,", problems)
     write_csv(output, blended)
@@ -255,9 +253,9 @@ def _problems(submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings
     return submission_problems(
         submission,
         sample,
-        # One of two probabilities has no sum to check.
-        rows_sum_to_one=asked.rows_sum_to_one and asked.columns == "classes",
-        labels=settings.classes if asked.columns == "label" else (),
+        settings.classes,
+        asked.columns,
+        rows_sum_to_one=asked.rows_sum_to_one,
     )
 
 

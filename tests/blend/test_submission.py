@@ -34,7 +34,7 @@ def sample(tmp_path: Path) -> pd.DataFrame:
 def problems(folder: Path, sample: pd.DataFrame, *rows: str, sums: bool = False) -> list[str]:
     path = folder / "submission.csv"
     path.write_text("\n".join(["ID,leaf,stem,healthy", *rows]) + "\n", encoding="utf-8")
-    return submission_problems(read_csv(path), sample, rows_sum_to_one=sums)
+    return submission_problems(read_csv(path), sample, CLASSES, rows_sum_to_one=sums)
 
 
 def test_ids_and_columns_of_the_sample_make_a_valid_submission(
@@ -99,7 +99,7 @@ def test_sums_of_rows_are_asked_for_only_when_the_settings_say_so(
 )
 def test_columns_must_be_the_samples_in_its_order(sample: pd.DataFrame, columns: list[str]) -> None:
     submission = sample.assign(note=0.0, image=sample["ID"])[columns]
-    (problem,) = submission_problems(submission, sample, rows_sum_to_one=False)
+    (problem,) = submission_problems(submission, sample, CLASSES, rows_sum_to_one=False)
     assert ", ".join(columns) in problem
     assert "ID, leaf, stem, healthy" in problem
 
@@ -121,7 +121,7 @@ def test_predictions_take_the_samples_rows_columns_and_names(sample: pd.DataFram
         [0.125, 0.125, 0.75],
         [1, 0, 0],
     ]
-    assert submission_problems(bound, sample, rows_sum_to_one=True) == []
+    assert submission_problems(bound, sample, CLASSES, rows_sum_to_one=True) == []
 
 
 def test_what_cannot_be_bound_is_left_for_the_check_to_refuse(sample: pd.DataFrame) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be_bound_is_left_for_the_check_to_refuse(sample: pd.DataFra
         {"id": ["643083", "NA", "004217"], "leaf": 1.0, "stem": 0.0, "healthy": 0.0}
     )
     bound = bind_to_sample(predictions, sample)
-    found = submission_problems(bound, sample, rows_sum_to_one=False)
+    found = submission_problems(bound, sample, CLASSES, rows_sum_to_one=False)
     # Nothing is predicted for 008FWT, in three columns; nobody asked for 004217.
     assert [line.split(":")[0] for line in found] == [*["008FWT"] * 3, "004217"]
 
@@ -210,7 +210,7 @@ def label_problems(folder: Path, sample: pd.DataFrame, *rows: str) -> list[str]:
     path = folder / "submission.csv"
     path.write_text("\n".join(["Image,Grade", *rows]) + "\n", encoding="utf-8")
     submission = read_submission(path, "label")
-    return submission_problems(submission, sample, rows_sum_to_one=False, labels=DIGITS)
+    return submission_problems(submission, sample, DIGITS, "label", rows_sum_to_one=False)
 
 
 def test_labels_of_digits_stay_text(tmp_path: Path, label_sample: pd.DataFrame) -> None:
@@ -233,7 +233,7 @@ def test_a_label_is_the_likeliest_class_and_of_equals_the_settings_first(
     bound = bind_to_sample(answers(predictions, DIGITS, "label"), label_sample)
     assert bound.to_numpy().tolist() == [["643083", "01"], ["008FWT", "0"], ["NA", "10"]]
     assert list(bound.columns) == ["Image", "Grade"]
-    found = submission_problems(bound, label_sample, rows_sum_to_one=False, labels=DIGITS)
+    found = submission_problems(bound, label_sample, DIGITS, "label", rows_sum_to_one=False)
     assert found == []
 
 
@@ -271,7 +271,7 @@ def test_labels_under_another_header_are_told(tmp_path: Path, label_sample: pd.D
     path = tmp_path / "submission.csv"
     path.write_text("Image,grade\n643083,0\n", encoding="utf-8")
     (problem,) = submission_problems(
-        read_submission(path, "label"), label_sample, rows_sum_to_one=False, labels=DIGITS
+        read_submission(path, "label"), label_sample, DIGITS, "label", rows_sum_to_one=False
     )[:1]
     assert problem == "columns are Image, grade; must be Image, Grade"
 
@@ -285,7 +285,7 @@ def test_a_probability_is_the_last_classs(tmp_path: Path) -> None:
     bound = bind_to_sample(answers(predictions, classes, "probability"), sample)
     assert list(bound.columns) == ["ID", "target"]
     assert bound.to_numpy().tolist() == [["004217", 1.0], ["NA", 0.25]]
-    assert submission_problems(bound, sample, rows_sum_to_one=False) == []
+    assert submission_problems(bound, sample, CLASSES, rows_sum_to_one=False) == []
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_what_is_no_probability_is_told(tmp_path: Path, value: str, words: tuple
     sample = read_sample(path, ["healthy", "sick"], "probability")
     path.write_text(f"ID,target\n004217,{value}\nNA,0.5\n", encoding="utf-8")
     submission = read_submission(path, "probability")
-    (problem,) = submission_problems(submission, sample, rows_sum_to_one=False)
+    (problem,) = submission_problems(submission, sample, CLASSES, rows_sum_to_one=False)
     assert problem.startswith("004217:")
     assert all(word in problem for word in words), problem
 

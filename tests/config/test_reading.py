@@ -993,7 +993,7 @@ def test_folders_that_only_look_the_same_are_refused(small_toml: Path, tmp_path:
 def test_a_probability_is_for_two_classes_alone(small_toml: Path, tmp_path: Path) -> None:
     change = "submission.columns=probability"
     error = refusal(small_toml, changes=[change])
-    assert_names(error, "submission.columns", "exactly two classes", "holds 3", '"label"')
+    assert_names(error, "submission.columns", "exactly two classes", "holds 3", "'label'")
     two = read_settings(small_toml, changes=[change, 'competition.classes=["no", "yes"]'])
     assert two.classes == ["no", "yes"]
     assert_names(refusal(small_toml, changes=[change, AUTO]), "submission.columns", "holds 3")

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import FIXTURE
 from twinrun.errors import InputError
 from twinrun.scaffold.inspect import inspect
-from twinrun.scaffold.project import questions, seen, slug
+from twinrun.scaffold.project import answers_of, questions, slug
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_folders_name_becomes_a_slug(name: str, expected: str) -> None:
 
 
 def test_what_is_seen_answers_questions_of_the_template() -> None:
-    answers = seen(inspect(FIXTURE), Path("Wheat"))
+    answers = answers_of(inspect(FIXTURE), Path("Wheat"))
     asked = questions()
     assert set(answers) < set(asked)
     for key, answer in answers.items():
@@ -34,4 +34,4 @@ def test_what_is_seen_answers_questions_of_the_template() -> None:
 def test_a_class_with_a_comma_is_refused() -> None:
     found = replace(inspect(FIXTURE), classes=["a,b", "c"])
     with pytest.raises(InputError, match="has a comma in its name"):
-        seen(found, Path("x"))
+        answers_of(found, Path("x"))

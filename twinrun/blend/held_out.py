@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from twinrun.blend.average import Values, clamped
-from twinrun.blend.probabilities import probability_problems
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv
 from twinrun.metrics import score
+from twinrun.probabilities import probability_problems
 from twinrun.run_folder.paths import RunFolder
 
 

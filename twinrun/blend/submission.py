@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from twinrun.blend.probabilities import (
-    column_problems,
-    doubled_ids,
-    probability_problems,
-)
-from twinrun.errors import InputError, nearest, shorten
+from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv
 from twinrun.names import one_spelling
+from twinrun.submission_forms import FORMS, in_one_spelling
 
 
 def read_submission(path: Path, columns: str = "classes") -> pd.DataFrame:
@@ -27,7 +23,7 @@ def read_submission(path: Path, columns: str = "classes") -> pd.DataFrame:
     Raises:
         InputError: The file is missing or cannot be read as a table.
     """
-    return read_csv(path, all_text=columns == "label")
+    return read_csv(path, all_text=FORMS.get(columns).as_text)
 
 
 def read_sample(path: Path, classes: Sequence[str], columns: str = "classes") -> pd.DataFrame:
@@ -36,8 +32,7 @@ def read_sample(path: Path, classes: Sequence[str], columns: str = "classes") ->
     Args:
         path: The file.
         classes: Of the settings.
-        columns: `submission.columns` of the settings: "classes" for a column per class, in any
-            order; "label" or "probability" for one column of any name.
+        columns: `submission.columns` of the settings.
 
     Raises:
         InputError: It is missing, has other columns, or an id stands twice.
@@ -50,20 +45,12 @@ def read_sample(path: Path, classes: Sequence[str], columns: str = "classes") ->
         )
     sample = read_submission(path, columns)
     id_column, *names = sample.columns
-    if columns != "classes" and len(names) != 1:
-        raise InputError(
-            f"{path} has the columns {', '.join(sample.columns)}; with submission.columns "
-            f"{columns!r} it must have a column of ids and one more",
-            fix="Set submission.columns, or name the right file in data.sample_submission.",
-        )
-    if columns == "classes" and _in_one_spelling(names) != _in_one_spelling(classes):
-        one_column = len(names) == 1
-        raise InputError(
-            f"{path} has the columns {', '.join(names)}; "
-            f"the settings have the classes {', '.join(classes)}",
-            fix="Fix competition.classes, or name the right file in data.sample_submission."
-            + one_column * " For one column set submission.columns to 'label' or 'probability'.",
-        )
+    problem, fix = FORMS.get(columns).sample_problem(names, classes)
+    if problem:
+        others = [form.name for form in FORMS if not form.sample_problem(names, classes)[0]]
+        if others:
+            fix += f" Or set submission.columns to {' or '.join(map(repr, others))}."
+        raise InputError(f"{path} has the columns {', '.join(sample.columns)}; {problem}", fix=fix)
     doubled = sample[id_column][sample[id_column].duplicated()].tolist()
     if doubled:
         raise InputError(f"{path} has ids more than once:", details=shorten(doubled))
@@ -99,15 +86,13 @@ def answers(predictions: pd.DataFrame, classes: Sequence[str], columns: str) -> 
         columns: `submission.columns` of the settings.
 
     Returns:
-        The id column, then, for "classes", the probabilities in the classes' order; for "label", a
-        column of the likeliest class, in the settings' order the first of equals; for
-        "probability", a column of the last class's probability.
+        The id column, then the columns of that form of submission.
 
     Raises:
         InputError: The predictions are of other classes.
     """
     id_column, *names = predictions.columns
-    if _in_one_spelling(names) != _in_one_spelling(classes):
+    if in_one_spelling(names) != in_one_spelling(classes):
         raise InputError(
             f"the predictions are of the classes {', '.join(names)}; "
             f"the settings have the classes {', '.join(classes)}",
@@ -115,14 +100,7 @@ def answers(predictions: pd.DataFrame, classes: Sequence[str], columns: str) -> 
         )
     ordered = predictions.set_axis([id_column, *map(one_spelling, names)], axis=1)
     ordered = ordered[[id_column, *classes]]
-    if columns == "classes":
-        return ordered
-    if columns == "probability":
-        return ordered[[id_column, classes[-1]]].set_axis([id_column, "probability"], axis=1)
-    likeliest = ordered[list(classes)].to_numpy().argmax(axis=1)
-    return pd.DataFrame(
-        {id_column: ordered[id_column], "label": [classes[number] for number in likeliest]}
-    )
+    return FORMS.get(columns).answers(ordered, classes)
 
 
 def bind_to_sample(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
@@ -149,9 +127,10 @@ def bind_to_sample(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFr
 def submission_problems(
     submission: pd.DataFrame,
     sample: pd.DataFrame,
+    classes: Sequence[str],
+    columns: str = "classes",
     *,
     rows_sum_to_one: bool,
-    labels: Sequence[str] = (),
 ) -> list[str]:
     """Everything that is wrong with a submission, one line each; empty when it is valid.
 
@@ -160,44 +139,18 @@ def submission_problems(
     Args:
         submission: As it is or will be on disk, ids as text.
         sample: From `read_sample`.
-        rows_sum_to_one: Whether each row's sum must be 1, within 1e-6.
-        labels: The classes, where a row names one of them; empty where it holds probabilities.
+        classes: Of the settings.
+        columns: `submission.columns` of the settings.
+        rows_sum_to_one: Whether each row's sum must be 1, within 1e-6, where it has probabilities
+            of all classes.
     """
-    id_column, *names = sample.columns
-    if labels:
-        problems = _label_problems(submission, id_column, names[0], labels)
-    else:
-        problems = probability_problems(
-            submission, id_column, names, rows_sum_to_one=rows_sum_to_one
-        )
+    id_column = sample.columns[0]
+    problems = FORMS.get(columns).problems(
+        submission, list(sample.columns), classes, rows_sum_to_one=rows_sum_to_one
+    )
     if id_column not in submission.columns:
         return problems
     asked, there = set(sample[id_column]), set(submission[id_column].dropna())
     problems += [f"{image}: missing" for image in sorted(asked - there)]
     problems += [f"{image}: unknown to the sample" for image in sorted(there - asked)]
     return problems
-
-
-def _label_problems(
-    table: pd.DataFrame, id_column: str, column: str, classes: Sequence[str]
-) -> list[str]:
-    if problems := column_problems(table, [id_column, column]):
-        return problems
-    ids = table[id_column]
-    problems = doubled_ids(ids)
-    given = table[column].fillna("").astype(str)
-    problems += [f"{image}: nothing in column {column}" for image in ids[given == ""]]
-    spelled = given.map(one_spelling)
-    unknown = {label for label in spelled if label and label not in classes}
-    # Once for each text: a whole column may be written otherwise.
-    said = {label: f"{label!r}, no such class, {nearest(label, classes)}" for label in unknown}
-    problems += [
-        f"{image}: {column} is {said[label]}".rstrip(", ")
-        for image, label in zip(ids, spelled, strict=True)
-        if label in unknown
-    ]
-    return problems
-
-
-def _in_one_spelling(names: Iterable[str]) -> list[str]:
-    return sorted(map(one_spelling, names))

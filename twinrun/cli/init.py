@@ -13,6 +13,8 @@ from rich.prompt import Prompt
 from twinrun.cli.options import Debug, Quiet, answered
 from twinrun.console import console, say
 from twinrun.errors import InputError, nearest
+from twinrun.metrics import METRICS
+from twinrun.submission_forms import FORMS
 
 if TYPE_CHECKING:
     from twinrun.scaffold.inspect import Findings
@@ -82,10 +84,10 @@ def init(
     )
     _say_findings(found)
     given = _given(answers or [], asked)
-    known = project.seen(found, folder.resolve()) | given
+    known = project.answers_of(found, folder.resolve()) | given
     suggested = {
         "project_name": folder.resolve().name,
-        "metric": project.USUAL_METRIC[found.columns],
+        "metric": METRICS.get(FORMS.get(found.columns).usual_metric).words,
     }
     for key in ASKED:
         if key not in given:
@@ -114,12 +116,8 @@ def _say_findings(found: Findings) -> None:
     for name in found.classes:
         say(f"          {escape(name)}: {found.counts[name]:,}")
     say(f"test      {escape(found.test)}, {found.test_images:,} images")
-    asks = {
-        "classes": "a probability per class",
-        "label": "the likeliest class",
-        "probability": f"the probability of {found.classes[-1]}",
-    }
-    say(f"sample    {escape(found.sample_submission)}, asks for {escape(asks[found.columns])}")
+    asks = FORMS.get(found.columns).asks_for(found.classes)
+    say(f"sample    {escape(found.sample_submission)}, asks for {escape(asks)}")
     for note in found.notes:
         say(f"note      {escape(note)}")
     for question in found.questions:

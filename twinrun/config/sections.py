@@ -11,6 +11,7 @@ from twinrun.intervals import ascending_or_off
 from twinrun.metrics import METRICS
 from twinrun.names import Classes, named_in
 from twinrun.neutral import Beside, Neutral
+from twinrun.submission_forms import FORMS
 
 
 def _once(names: list[Any]) -> list[Any]:
@@ -139,11 +140,7 @@ class Submission(Table):
     """What the host asks of a submission besides ids and columns."""
 
     columns: Annotated[
-        Literal["classes", "label", "probability"],
-        Field(
-            description="beside the id: a probability per class; the likeliest class; or, of two "
-            "classes, the probability of the last one"
-        ),
+        str, named_in(FORMS), Field(description="what it holds for each image beside the id")
     ] = "classes"
     rows_sum_to_one: Annotated[bool, Neutral(False)] = True
     copies: Annotated[

@@ -15,6 +15,7 @@ from twinrun.config.trainings import Training, member_of, trainings_of
 from twinrun.errors import InputError, nearest
 from twinrun.names import FileName
 from twinrun.neutral import Beside
+from twinrun.submission_forms import FORMS
 
 
 class Settings(Table):
@@ -46,11 +47,14 @@ class Settings(Table):
     @model_validator(mode="after")
     def _columns_fit_the_classes(self) -> Self:
         classes = self.competition.classes
-        one_of_two = self.submission.columns == "probability"
-        if one_of_two and not isinstance(classes, str) and len(classes) != 2:
+        if isinstance(classes, str):
+            return self
+        count, name = len(classes), self.submission.columns
+        if problem := FORMS.get(name).classes_problem(count):
+            allowed = [repr(form.name) for form in FORMS if not form.classes_problem(count)]
             raise ValueError(
-                'submission.columns: "probability" is the last of exactly two classes, but '
-                f'competition.classes holds {len(classes)}; allowed: "classes" or "label"'
+                f"submission.columns: {name!r} cannot be: {problem}, but competition.classes "
+                f"holds {count}; allowed: {', '.join(allowed)}"
             )
         return self
 

@@ -24,7 +24,6 @@ from twinrun.scaffold.labels import TrainingImages, choose_training
 from twinrun.scaffold.notes import notes_on
 from twinrun.scaffold.sample import (
     Asked,
-    Columns,
     choose_asked,
     refuse_strangers,
     what_is_asked,
@@ -53,8 +52,7 @@ class Findings:
             column, or "label".
         ids: Whether ids are file names without ("stem") or with ("name") extension.
         sample_submission: The file.
-        columns: What the sample asks for: a probability per class ("classes"), a class's name
-            ("label") or a single probability ("probability").
+        columns: What the sample asks for, as submission.columns.
         train_images, test_images: How many there are.
         counts: Training images of each class, in the order of `classes`.
         width, height: Medians in pixels, as the files' headers say, not turned upright.
@@ -76,7 +74,7 @@ class Findings:
     label_column: str
     ids: Ids
     sample_submission: str
-    columns: Columns
+    columns: str
     train_images: int
     test_images: int
     counts: dict[str, int]
@@ -134,7 +132,7 @@ def inspect(
     counts, paths = training.counts(), training.images()
     classes = _in_order(list(counts), asked.columns)
     ids: Ids = "stem"
-    columns: Columns = "classes"
+    columns = "classes"
     sides: list[tuple[int, int]] = []
     broken: list[str] = []
     try:

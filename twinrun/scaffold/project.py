@@ -17,6 +17,7 @@ import tomlkit
 
 from twinrun.errors import InputError
 from twinrun.scaffold.inspect import Findings
+from twinrun.submission_forms import FORMS
 
 # The repository that this engine stands in.
 HOME = Path(__file__).resolve().parents[2]
@@ -24,12 +25,6 @@ TEMPLATE = "template"
 
 # What the template calls what the engine's settings call otherwise.
 LAYOUTS = {"folders": "folder per class", "table": "table"}
-COLUMNS = {
-    "classes": "a probability per class",
-    "label": "the likeliest class",
-    "probability": "the last class's probability",
-}
-USUAL_METRIC = {"classes": "log loss", "label": "accuracy", "probability": "AUC"}
 
 
 def questions() -> dict[str, Any]:
@@ -50,7 +45,7 @@ def questions() -> dict[str, Any]:
     return found
 
 
-def seen(found: Findings, folder: Path) -> dict[str, str]:
+def answers_of(found: Findings, folder: Path) -> dict[str, str]:
     """The answers that a data folder and the project's own folder give.
 
     Raises:
@@ -68,7 +63,7 @@ def seen(found: Findings, folder: Path) -> dict[str, str]:
         "layout": LAYOUTS[found.layout],
         "id_column": found.id_column,
         "label_column": found.label_column,
-        "submission_columns": COLUMNS[found.columns],
+        "submission_columns": FORMS.get(found.columns).answer,
         "image_size": str(found.image_size),
     }
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
 from twinrun.scaffold.data_folder import DataFolder
 from twinrun.scaffold.folders import Folder
 from twinrun.scaffold.tables import CsvTable, Names, match_values, why_none_match
-
-Columns = Literal["classes", "label", "probability"]
+from twinrun.submission_forms import SampleColumns, recognised_form
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def refuse_strangers(data: DataFolder, sample: CsvTable, test: Folder) -> None:
 
 def what_is_asked(
     data: DataFolder, sample: CsvTable, classes: Sequence[str], questions: list[str]
-) -> Columns:
+) -> str:
     """What the sample submission's columns hold.
 
     Args:
@@ -144,11 +142,10 @@ def what_is_asked(
         questions: Gets what the sample leaves open.
 
     Returns:
-        "classes" for a column per class; of a single column, "label" for a class's name, and
-        "probability" for a number between two classes.
+        The name of that form in FORMS.
 
     Raises:
-        InputError: Its columns are neither the classes nor a single one.
+        InputError: Its columns are of no form.
     """
     where = data.root / sample.path
     columns = sample.columns[1:]
@@ -157,42 +154,16 @@ def what_is_asked(
             f"{where} has no column but {sample.columns[0]!r}",
             fix="Fetch the host's file again, or name another with --sample.",
         )
-    if len(columns) > 1:
-        _refuse_other_classes(str(where), [one_spelling(name) for name in columns], classes)
-        return "classes"
-    column = columns[0]
-    values = {one_spelling(value) for value in sample.values(column)}
-    two = len(classes) == 2
-    named = two and one_spelling(column).lower() in (name.lower() for name in classes)
-    no_classes = not values or not values <= set(classes)
-    if two and no_classes and _are_numbers(values) and (values or named):
-        if not named:
-            questions.append(
-                f"which class's probability column {column!r} of {sample.path} asks for: taken as "
-                f"that of {classes[-1]!r}, the last class"
-            )
-        return "probability"
-    if no_classes:
-        questions.append(
-            f"whether column {column!r} of {sample.path} asks for a class's name, as it is taken: "
-            f"its values are no classes ({', '.join(shorten(sorted(values), 3)) or 'empty'})"
-        )
-    elif two and _are_numbers(values):
-        questions.append(
-            f"whether column {column!r} of {sample.path} asks for a class, as it is taken, or for "
-            f"a probability: its values ({', '.join(sorted(values))}) may be either"
-        )
-    return "label"
+    values = {name: frozenset(map(one_spelling, sample.values(name))) for name in columns}
+    found = recognised_form(SampleColumns(sample.path, values, classes))
+    if found is None:
+        raise _other_classes(str(where), [one_spelling(name) for name in columns], classes)
+    form, seen = found
+    questions += seen.open
+    return form.name
 
 
-def _are_numbers(values: set[str]) -> bool:
-    try:
-        return all(0 <= float(value) <= 1 for value in values)
-    except ValueError:
-        return False
-
-
-def _refuse_other_classes(where: str, columns: Sequence[str], classes: Sequence[str]) -> None:
+def _other_classes(where: str, columns: Sequence[str], classes: Sequence[str]) -> InputError:
     problems = [
         f"{name}: a class of the training images without a column, {nearest(name, columns)}"
         for name in classes
@@ -203,9 +174,8 @@ def _refuse_other_classes(where: str, columns: Sequence[str], classes: Sequence[
         for name in columns
         if name not in classes
     ]
-    if problems:
-        raise InputError(
-            f"the columns of {where} are not the classes of the training images:",
-            details=shorten(problem.rstrip(", ") for problem in problems),
-            fix="Give the class folders, or the labels in the table, the names of its columns.",
-        )
+    return InputError(
+        f"the columns of {where} are not the classes of the training images:",
+        details=shorten(problem.rstrip(", ") for problem in problems),
+        fix="Give the class folders, or the labels in the table, the names of its columns.",
+    )

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from twinrun.blend.probabilities import probability_problems, read_probabilities
 from twinrun.errors import InputError
 from twinrun.files import read_csv
+from twinrun.probabilities import probability_problems, read_probabilities
 
 HEADER = "id,leaf,stem,healthy"
 CLASSES = ["leaf", "stem", "healthy"]

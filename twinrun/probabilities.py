@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Sums of decimal fractions are rounded; this is far above the rounding and far below a slip.
 ROW_SUM_TOLERANCE = 1e-6
@@ -47,8 +49,8 @@ def probability_problems(
             for image, value in zip(ids[outside], numbers[outside], strict=True)
         ]
     if rows_sum_to_one:
-        # A row with a value that is no number has no sum, and has been told above.
-        problems += row_sum_problems(pd.DataFrame({id_column: ids, **columns}))
+        # A row with a value that is no number has no sum, and is among the problems above.
+        problems += row_sum_problems(table[[id_column]].assign(**columns))
     return problems
 
 
@@ -80,6 +82,8 @@ def doubled_ids(ids: pd.Series) -> list[str]:
 
 def _numbers(column: pd.Series) -> pd.Series:
     """The column as float64; what is not a number, a truth value included, is missing."""
+    import pandas as pd
+
     if column.dtype == bool:
         return pd.Series(float("nan"), index=column.index)
     return pd.to_numeric(column, errors="coerce").astype("float64")
