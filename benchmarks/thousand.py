@@ -139,12 +139,12 @@ def members(given: Given) -> list[Seen]:
     large.unlink()
     # What is imported for the first time is no member's.
     few = _complete_run(given, 2)
-    submit.chosen_blend(few.folder, _with_method(few.settings, "optimised"))
+    submit.choose_run_blend(few.folder, _with_method(few.settings, "optimised"))
     for count in sorted({*given.members, *given.fitted}):
         run, many = _complete_run(given, count), f"{count:,} members"
         if count in given.fitted:
             fit = _with_method(run.settings, "optimised")
-            work = partial(submit.chosen_blend, run.folder, fit)
+            work = partial(submit.choose_run_blend, run.folder, fit)
             found.append(_timed("fitted weights", many, work))
         if count in given.members:
             folders = [run.member_folder(name) for name in run.settings.members]

@@ -155,9 +155,9 @@ def test_two_that_end_at_the_same_moment_put_it_together_once(
 
     def put_together(*arguments: Any) -> dict[str, Any]:
         together.append(arguments[0])
-        return out_of_fold.put_together(*arguments)
+        return out_of_fold.write_out_of_fold(*arguments)
 
-    monkeypatch.setattr(train_run, "put_together", put_together)
+    monkeypatch.setattr(train_run, "write_out_of_fold", put_together)
     finished: list[train_run.Work] = []
 
     def end(name: str) -> None:

@@ -17,8 +17,8 @@ from rich.console import Console
 from tests.conftest import Command
 from tests.predictions import drawn_labels, seeing, settings_for
 from twinrun import submit
-from twinrun.blend.held_out import held_out_tables
-from twinrun.blend.temperature import tempered
+from twinrun.blend.held_out import read_held_out_tables
+from twinrun.blend.temperature import apply_temperature
 from twinrun.cli import tables
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
@@ -82,7 +82,7 @@ def test_the_submission_is_the_fitted_blend_and_blend_json_says_how(
     assert isinstance(mean, pd.DataFrame)
     expected = mean.div(mean.sum(axis=1), axis=0).to_numpy()
     if content["temperature"] != 1.0:
-        expected = tempered(expected, content["temperature"])
+        expected = apply_temperature(expected, content["temperature"])
     submission = by_id(run / "submission.csv")
     np.testing.assert_allclose(submission.to_numpy(), expected, atol=1e-12)
 
@@ -96,7 +96,7 @@ def test_a_fitted_temperature_reaches_the_submission(tmp_path: Path) -> None:
     assert chosen.temperature > 1.5
     plain = settings_of(tmp_path, weights=alone)
     submit.blend_run(run, plain, None, tmp_path / "plain.csv")
-    expected = tempered(by_id(tmp_path / "plain.csv").to_numpy(), chosen.temperature)
+    expected = apply_temperature(by_id(tmp_path / "plain.csv").to_numpy(), chosen.temperature)
     np.testing.assert_allclose(by_id(run / "submission.csv").to_numpy(), expected, atol=1e-12)
 
 
@@ -142,7 +142,7 @@ def test_the_seed_decides_the_parts_and_the_index_keeps_groups_together(
 ) -> None:
     def nested(**options: Any) -> list[float]:
         settings = settings_of(tmp_path, method="optimised", **options)
-        return [each.nested for each in submit.chosen_blend(run, settings).candidates]
+        return [each.nested for each in submit.choose_run_blend(run, settings).candidates]
 
     first = nested()
     assert nested() == first
@@ -159,12 +159,12 @@ def test_members_without_a_common_image_cannot_be_fitted(run: Path, tmp_path: Pa
     path = run / "members" / "good" / "valid.csv"
     path.write_text("id,label,a,b,c\nelsewhere,a,1,0,0\n")
     with pytest.raises(InputError, match="no image was held out by every member"):
-        submit.chosen_blend(run, settings_of(tmp_path, method="auto"))
+        submit.choose_run_blend(run, settings_of(tmp_path, method="auto"))
     chosen = submit.blend_run(run, settings_of(tmp_path), None, run / "submission.csv")
     assert chosen.images == 0
     # A member without a weight takes no part, and its images do not count.
     weights = {"fair": 1.0, "poor": 1.0}
-    few = submit.chosen_blend(run, settings_of(tmp_path, method="auto", weights=weights))
+    few = submit.choose_run_blend(run, settings_of(tmp_path, method="auto", weights=weights))
     assert set(few.weights) == {"fair", "poor"}
     assert few.images == 120
 
@@ -204,8 +204,8 @@ def test_a_member_that_is_missing_is_left_out_where_the_settings_allow_it_and_sa
     without = settings_of(tmp_path, members=others, method=method)
     submit.blend_run(run, without, None, tmp_path / "without.csv")
     assert (tmp_path / "without.csv").read_bytes() == (run / "submission.csv").read_bytes()
-    assert submit.chosen_blend(run, without).record() == chosen.record()
-    assert submit.chosen_blend(run, without).content()["missing"] == []
+    assert submit.choose_run_blend(run, without).record() == chosen.record()
+    assert submit.choose_run_blend(run, without).content()["missing"] == []
 
 
 def test_a_member_without_a_weight_is_not_missed_and_one_at_least_must_be_there(
@@ -215,25 +215,25 @@ def test_a_member_without_a_weight_is_not_missed_and_one_at_least_must_be_there(
         (run / "members" / name / "member.json").unlink()
     weights = {"good": 2.0, "fair": 1.0}
     allowed = settings_of(tmp_path, weights=weights, allow_missing=True)
-    chosen = submit.chosen_blend(run, allowed)
+    chosen = submit.choose_run_blend(run, allowed)
     assert (chosen.weights, chosen.missing) == ({"good": 2.0}, ("fair",))
     (run / "members" / "good" / "member.json").unlink()
     with pytest.raises(InputError, match=r"not complete in .*: fair, good") as refused:
-        submit.chosen_blend(run, allowed)
+        submit.choose_run_blend(run, allowed)
     assert "allow_missing" not in refused.value.fix
 
 
 def test_held_out_predictions_that_are_given_are_not_read_again(run: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, method="optimised")
-    tables = held_out_tables(run, [*MEMBERS, "unknown"], settings.classes)
+    tables = read_held_out_tables(run, [*MEMBERS, "unknown"], settings.classes)
     assert list(tables) == list(MEMBERS)
-    expected = submit.chosen_blend(run, settings).content()
+    expected = submit.choose_run_blend(run, settings).content()
     for name in ("good", "fair"):
         (run / "members" / name / "valid.csv").unlink()
-    assert submit.chosen_blend(run, settings, tables).content() == expected
+    assert submit.choose_run_blend(run, settings, tables).content() == expected
     del tables["fair"]
     with pytest.raises(InputError, match=r"no such file: .*fair/valid\.csv"):
-        submit.chosen_blend(run, settings, tables)
+        submit.choose_run_blend(run, settings, tables)
 
 
 def test_only_the_runs_own_submission_has_a_blend_json(run: Path, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) ->
 def test_a_warning_is_shown_and_names_in_it_are_no_markup(run: Path, tmp_path: Path) -> None:
     weights = {"poor": 1.0, "good": 1.0, "noise": 5.0}
     settings = settings_of(tmp_path, weights=weights)
-    chosen = submit.chosen_blend(run, settings)
+    chosen = submit.choose_run_blend(run, settings)
     assert "WORSE than its best member" in shown(tables.why(chosen))
 
 
@@ -333,7 +333,7 @@ from twinrun.files import sha256_json
 from tests.test_blends import settings_of
 folder = Path(sys.argv[1])
 for method in ("auto", "selection", "optimised"):
-    chosen = submit.chosen_blend(folder / "runs" / "full", settings_of(folder, method=method))
+    chosen = submit.choose_run_blend(folder / "runs" / "full", settings_of(folder, method=method))
     print(sha256_json(chosen.content()))
 """
 

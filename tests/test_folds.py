@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import FIXTURE, SMALL, Command
 from twinrun import prepare, submit, train_run
-from twinrun.blend.held_out import held_out_tables, own_scores
+from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.compare.member_files import compare_members
 from twinrun.compare.replay_step import replay
 from twinrun.compare.runs import compare_runs
@@ -132,7 +132,7 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
     trained: prepare.Prepared,
 ) -> None:
     names = ["a", "b"]
-    tables = held_out_tables(trained.folder, names, trained.settings.classes)
+    tables = read_held_out_tables(trained.folder, names, trained.settings.classes)
     scores, folds = own_scores(tables, "log_loss"), prepare.fold_scores(trained, names)
     assert list(folds) == ["a"]
     # The folds are of one size here.
@@ -141,8 +141,8 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
     alone = settings.model_copy(
         update={"blend": settings.blend.model_copy(update={"weights": {"a": 1.0}})}
     )
-    assert submit.chosen_blend(trained.folder, alone).images == 96
-    assert submit.chosen_blend(trained.folder, settings).images == 24
+    assert submit.choose_run_blend(trained.folder, alone).images == 96
+    assert submit.choose_run_blend(trained.folder, settings).images == 24
 
 
 def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(

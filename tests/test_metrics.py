@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss as scikit_learns_log_loss
 from sklearn.metrics import roc_auc_score
 
 from twinrun.errors import InputError
-from twinrun.metrics import METRICS, compared_score, score, score_values
+from twinrun.metrics import METRICS, compare_score, score, score_values
 
 # In the alphabetical order that scikit-learn takes columns to be in.
 CLASSES = ["healthy", "leaf", "stem"]
@@ -122,7 +122,7 @@ def test_an_unknown_metric_is_refused_and_not_scored_as_another(name: str) -> No
     with pytest.raises(InputError, match=f"there is no metric {name!r}"):
         score_values(rows, truth, name)
     with pytest.raises(InputError, match=f"there is no metric {name!r}"):
-        compared_score(predictions(rows), ["healthy", "leaf", "leaf", "stem"], name)
+        compare_score(rows, truth, CLASSES, name)
 
 
 def test_score_of_the_log_loss_is_the_log_loss_of_rows_as_they_are() -> None:
@@ -242,7 +242,8 @@ def test_rows_that_do_not_sum_to_one_are_scored(metric: str) -> None:
 def test_a_score_is_compared_with_a_simple_answer(metric: str, simple: str, value: float) -> None:
     table = guesses("leaf", "leaf", "stem", "stem")
     truth = ["leaf", "leaf", "leaf", "stem"]
-    found = compared_score(table, truth, metric)
+    numbers = np.array([CLASSES.index(name) for name in truth])
+    found = compare_score(table[CLASSES].to_numpy(), numbers, CLASSES, metric)
     assert found.metric.simple.words == simple
     assert found.simple_value == pytest.approx(value)
     assert found.absent == ("healthy",)

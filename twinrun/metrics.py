@@ -118,11 +118,18 @@ def score_values(probabilities: Values, truth: Numbers, metric: str) -> float:
     return METRICS.get(metric).score(probabilities, truth)
 
 
-def compared_score(predictions: pd.DataFrame, labels: Iterable[str], metric: str) -> Score:
-    """Score predictions as `score` does, beside the metric's simple answer to the same images."""
+def compare_score(
+    probabilities: Values, truth: Numbers, classes: Sequence[str], metric: str
+) -> Score:
+    """Score predictions as `score_values` does, beside the metric's simple answer.
+
+    Args:
+        probabilities: A row per image, a column per class.
+        truth: Of each row the column of its true class.
+        classes: Their names.
+        metric: A name in METRICS.
+    """
     found = METRICS.get(metric)
-    probabilities, truth = _values_and_numbers(predictions, labels)
-    classes = list(predictions.columns[1:])
     counts = np.bincount(truth, minlength=len(classes))
     return Score(
         metric=found,

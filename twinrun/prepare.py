@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from twinrun.audit.audit import Audit, audit
 from twinrun.audit.validation_warnings import validation_warnings
-from twinrun.blend.held_out import held_out_tables, own_scores
+from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.blend.submission import read_sample, refuse_other_images
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
@@ -146,7 +146,7 @@ def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:
     for name in names:
         folds = [each.name for each in run.settings.trainings(name) if each.fold]
         if folds:
-            tables = held_out_tables(run.folder, folds, run.settings.classes)
+            tables = read_held_out_tables(run.folder, folds, run.settings.classes)
             found[name] = list(own_scores(tables, run.settings.competition.metric).values())
     return found
 

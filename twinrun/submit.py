@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from twinrun.blend.average import blend
-from twinrun.blend.held_out import held_out, read_held_out
-from twinrun.blend.select import Chosen, choose, fixed
+from twinrun.blend.held_out import align_held_out, read_held_out
+from twinrun.blend.select import ChosenBlend, choose_blend, fixed_blend
 from twinrun.blend.submission import (
     answers,
     bind_to_sample,
@@ -18,7 +18,8 @@ from twinrun.blend.submission import (
     read_submission,
     submission_problems,
 )
-from twinrun.blend.temperature import tempered
+from twinrun.blend.temperature import apply_temperature
+from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
 from twinrun.config.identity import deciding_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
@@ -52,7 +53,7 @@ def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[
     return there, missing
 
 
-def copies_to_join(folder: Path, settings: Settings) -> list[list[str]]:
+def find_copies(folder: Path, settings: Settings) -> list[list[str]]:
     """The test images of a run that are to get one answer: those with the same decoded pixels.
 
     Args:
@@ -81,12 +82,12 @@ def copies_to_join(folder: Path, settings: Settings) -> list[list[str]]:
     return [ids.tolist() for _, ids in groups if len(ids) > 1]
 
 
-def joined(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame:
+def average_copies(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame:
     """A table of probabilities in which copies have one answer: the mean of theirs.
 
     Args:
         table: Ids in the first column, a column of probabilities per class.
-        copies: From `copies_to_join`.
+        copies: From `find_copies`.
     """
     id_column, *classes = table.columns
     rows = {image: row for row, image in enumerate(table[id_column])}
@@ -99,19 +100,19 @@ def joined(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame
     return pd.DataFrame({id_column: table[id_column], **dict(zip(classes, values.T, strict=True))})
 
 
-def chosen_blend(
+def choose_run_blend(
     folder: Path, settings: Settings, tables: Mapping[str, pd.DataFrame] | None = None
-) -> Chosen:
+) -> ChosenBlend:
     """The blend of a run's members that the settings ask for, fitted where they ask for a fit.
 
-    It is judged on the images that every one of them held out; duplicates, as the run's index
+    It is scored on the images that every one of them held out; duplicates, as the run's index
     groups them, stay together. Nothing is written.
 
     Args:
         folder: runs/<run>.
         settings: Of the blend.
-        tables: The members' held-out predictions, from `held_out_tables`; what is not among them
-            is read.
+        tables: The members' held-out predictions, from `read_held_out_tables`; what is not among
+            them is read.
 
     Raises:
         InputError: As `members_to_blend`, a valid.csv is damaged, or a fit is asked for and there
@@ -119,7 +120,7 @@ def chosen_blend(
     """
     names, missing = members_to_blend(folder, settings)
     given = tables or {}
-    held = held_out(
+    held = align_held_out(
         {
             name: given[name]
             if name in given
@@ -129,8 +130,8 @@ def chosen_blend(
         _groups(folder),
         settings,
     )
-    chosen = choose(held, settings, names) if held.ids else fixed(settings, names)
-    return chosen.lacking(missing)
+    chosen = choose_blend(held, settings, names) if held.ids else fixed_blend(settings, names)
+    return chosen.with_missing(missing)
 
 
 def _groups(folder: Path) -> dict[str, str]:
@@ -149,7 +150,7 @@ def blend_run(
     sample_path: Path | None,
     output: Path,
     tables: Mapping[str, pd.DataFrame] | None = None,
-) -> Chosen:
+) -> ChosenBlend:
     """Blend a run's members into a submission; of the run's own, write blend.json beside it.
 
     Args:
@@ -157,23 +158,21 @@ def blend_run(
         settings: Of the blend and the submission.
         sample_path: As for `blend_files`.
         output: The file to write.
-        tables: As for `chosen_blend`.
+        tables: As for `choose_run_blend`.
 
     Raises:
         NegativeVerdict: As `blend_files`.
-        InputError: As `chosen_blend` and `blend_files`.
+        InputError: As `choose_run_blend` and `blend_files`.
     """
-    chosen = chosen_blend(folder, settings, tables)
-    # What was fitted are the weights; the mean that takes them is an arithmetic one.
-    mean = "geometric" if chosen.method == "geometric" else "arithmetic"
-    taken = {"method": mean, "calibrate": False}
-    blend_files(
+    chosen = choose_run_blend(folder, settings, tables)
+    _write_blend(
         [(RunFolder(folder).training(name).test, w) for name, w in chosen.weights.items()],
-        settings.model_copy(update={"blend": settings.blend.model_copy(update=taken)}),
+        BLEND_METHODS.get(chosen.method).mean,
+        settings,
         sample_path,
         output,
         temperature=chosen.temperature,
-        copies=copies_to_join(folder, settings),
+        copies=find_copies(folder, settings),
     )
     if output == RunFolder(folder).submission:
         write_json(RunFolder(folder).blend, chosen.content())
@@ -186,7 +185,6 @@ def blend_files(
     sample_path: Path | None,
     output: Path,
     *,
-    temperature: float = 1.0,
     copies: Sequence[Sequence[str]] = (),
 ) -> None:
     """Blend prediction files and write what a submission asks for, in the order of the sample.
@@ -197,8 +195,7 @@ def blend_files(
             probability is taken from the finished blend.
         sample_path: The host's sample submission; the first file decides ids and order when None.
         output: The file to write.
-        temperature: Of the finished blend; 1 leaves it as it is.
-        copies: From `copies_to_join`: their answers become one.
+        copies: From `find_copies`: their answers become one.
 
     Raises:
         NegativeVerdict: The blend is not a valid submission; it is not written.
@@ -211,16 +208,42 @@ def blend_files(
             f'blend.method = "{settings.blend.method}"{calibrated} is fitted to predictions of '
             "images whose labels are known; files with weights (FILE=WEIGHT) have none",
             fix="Blend a run's members (twinrun blend --run NAME), or choose "
-            "--method arithmetic or geometric (and --set blend.calibrate=false).",
+            f"--method {' or '.join(names_without_fit())} "
+            "(and --set blend.calibrate=false).",
         )
+    mean = mean_of(settings.blend.method)
+    _write_blend(files, mean, settings, sample_path, output, copies=copies)
+
+
+def _write_blend(
+    files: Sequence[tuple[Path, float]],
+    mean: Mean,
+    settings: Settings,
+    sample_path: Path | None,
+    output: Path,
+    *,
+    temperature: float = 1.0,
+    copies: Sequence[Sequence[str]] = (),
+) -> None:
+    """Write the mean of files as `blend_files` does.
+
+    Args:
+        files: Prediction files and their weights.
+        mean: Of which kind.
+        settings: Clamp and renormalise; and what is asked of a submission.
+        sample_path: As for `blend_files`.
+        output: The file to write.
+        temperature: Of the finished blend; 1 leaves it as it is.
+        copies: From `find_copies`: their answers become one.
+    """
     tables = [read_probabilities(path) for path, _ in files]
     names = [str(path) for path, _ in files]
-    blended = blend(tables, [weight for _, weight in files], settings.blend, names)
+    blended = blend(tables, [weight for _, weight in files], mean, settings.blend, names)
     if temperature != 1.0:
         names = list(blended.columns[1:])
-        blended[names] = tempered(blended[names].to_numpy(), temperature)
+        blended[names] = apply_temperature(blended[names].to_numpy(), temperature)
     if copies:
-        blended = joined(blended, copies)
+        blended = average_copies(blended, copies)
     columns, problems = settings.submission.columns, list[str]()
     if FORMS.get(columns).sums_are_lost and settings.submission.rows_sum_to_one:
         problems = row_sum_problems(blended)

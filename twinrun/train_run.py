@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from twinrun.blend.out_of_fold import put_together
+from twinrun.blend.out_of_fold import write_out_of_fold
 from twinrun.config.trainings import Training
 from twinrun.console import clock, say
 from twinrun.data.folds import check_folds
@@ -95,14 +95,14 @@ class Work:
         folder = run.member_folder(member)
         with lock_record(folder):
             # Another process may have completed its fold at the same moment, and been first.
-            record = _completed(run, member) or self._put_together(training)
+            record = _completed(run, member) or self._join_folds(training)
         if record is None:
             return
         self.records[member] = record
         place, scores = self._place(training), told_scores(self.records[member])
         say(f"[bold]{member}[/] {place} out of fold: {scores}")
 
-    def _put_together(self, training: Training) -> dict[str, Any] | None:
+    def _join_folds(self, training: Training) -> dict[str, Any] | None:
         """The record of a training's member, whose folds are put together; None: one is missing."""
         run, member = self.run, training.member
         folds = {}
@@ -111,7 +111,7 @@ class Work:
             if record is None:
                 return None
             folds[each.folder] = record
-        return put_together(
+        return write_out_of_fold(
             run.member_folder(member),
             run.identity(member),
             folds,

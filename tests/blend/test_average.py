@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from twinrun.blend.average import blend
+from twinrun.blend_methods.methods import mean_of
 from twinrun.config.sections import Blend
 from twinrun.errors import InputError
 
@@ -28,7 +29,8 @@ def blended(
 ) -> pd.DataFrame:
     """The blend, not clamped and not renormalised unless the settings say so."""
     names = [f"{number}.csv" for number in range(len(tables))]
-    return blend(tables, weights, Blend(**{"renormalise": False, **settings}), names)
+    asked = Blend(**{"renormalise": False, **settings})
+    return blend(tables, weights, mean_of(asked.method), asked, names)
 
 
 def random_tables(count: int, rows: int = 50) -> list[pd.DataFrame]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.predictions import settings_for
-from twinrun.blend.held_out import held_out, read_held_out
+from twinrun.blend.held_out import align_held_out, read_held_out
 from twinrun.errors import InputError
 
 ROWS = ["id,label,a,b,c", "01,a,1,0,0", "1,b,0,1,0", "NA,c,0.25,0.25,0.5"]
@@ -24,7 +24,7 @@ def test_what_all_held_out_is_joined_by_id_class_and_name(tmp_path: Path) -> Non
     first = read(tmp_path, ROWS)
     second = read(tmp_path, ["id,c,label,b,a", "NA,0.5,c,0.5,0", "x,0,a,0,1", "1,0,b,1,0"])
     made = settings_for(tmp_path, ["q", "p"], clamp=[0.125, 0.875])
-    held = held_out({"q": first, "p": second}, {"1": "twins", "elsewhere": "x"}, made)
+    held = align_held_out({"q": first, "p": second}, {"1": "twins", "elsewhere": "x"}, made)
     assert held.ids == ["1", "NA"]
     assert held.members == ["p", "q"]
     assert held.labels.tolist() == [1, 2]
@@ -40,7 +40,7 @@ def test_other_labels_of_the_same_image_are_refused(tmp_path: Path) -> None:
     first = read(tmp_path, ROWS)
     second = read(tmp_path, [ROWS[0], "1,c,0,1,0"])
     with pytest.raises(InputError, match="other labels") as caught:
-        held_out({"p": first, "q": second}, {}, settings_for(tmp_path, ["p", "q"]))
+        align_held_out({"p": first, "q": second}, {}, settings_for(tmp_path, ["p", "q"]))
     assert caught.value.details == ("1: 'c' for q, 'b' for p",)
 
 

@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.predictions import drawn_labels, held_of, seeing, settings_for
-from twinrun.blend.blend_weights import optimised_weights
 from twinrun.blend.held_out import HeldOut
-from twinrun.blend.nested import Judge, Way, parts_of
-from twinrun.blend.temperature import fitted_temperature, tempered
+from twinrun.blend.nested import Candidate, NestedValidation, nested_parts
+from twinrun.blend.temperature import apply_temperature, fit_temperature
+from twinrun.blend_methods.fitted_weights import optimise_weights
+from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.metrics import METRICS, score_values
 
 
 def as_ids(held: HeldOut, seed: int) -> list[set[str]]:
-    return [{held.ids[row] for row in part} for part in parts_of(held, seed)]
+    return [{held.ids[row] for row in part} for part in nested_parts(held, seed)]
 
 
 def some(images: int, classes: int = 3, groups: list[str] | None = None) -> HeldOut:
@@ -30,7 +31,7 @@ def some(images: int, classes: int = 3, groups: list[str] | None = None) -> Held
 
 def test_every_image_is_left_out_once_and_classes_are_even() -> None:
     held = some(93)
-    parts = parts_of(held, 0)
+    parts = nested_parts(held, 0)
     assert len(parts) == 5
     assert sorted(np.concatenate(parts).tolist()) == list(range(93))
     for part in parts:
@@ -49,7 +50,7 @@ def test_groups_stay_whole_and_every_image_has_one_part(
         random.integers(classes, size=images).tolist(),
         groups,
     )
-    parts = parts_of(held, seed)
+    parts = nested_parts(held, seed)
     assert len(parts) != 1
     if parts:
         assert sorted(np.concatenate(parts).tolist()) == list(range(images))
@@ -69,10 +70,10 @@ def test_seed_and_ids_decide_the_parts_and_names_of_groups_do_not() -> None:
 
 
 def test_what_cannot_be_split_has_no_parts() -> None:
-    assert parts_of(some(1), 0) == []
-    assert parts_of(some(20, groups=["all"] * 20), 0) == []
-    assert parts_of(some(3), 0) == []  # one image of each class
-    assert len(parts_of(some(6), 0)) == 2
+    assert nested_parts(some(1), 0) == []
+    assert nested_parts(some(20, groups=["all"] * 20), 0) == []
+    assert nested_parts(some(3), 0) == []  # one image of each class
+    assert len(nested_parts(some(6), 0)) == 2
 
 
 def test_the_nested_score_is_that_of_a_loop_written_down(tmp_path: Path) -> None:
@@ -83,28 +84,37 @@ def test_the_nested_score_is_that_of_a_loop_written_down(tmp_path: Path) -> None
     }
     held = held_of(values, labels.tolist())
     made = settings_for(tmp_path, list(values))
-    parts = parts_of(held, 0)
-    found = Judge(held, made, parts).judged(Way("optimised", calibrated=True))
+    parts = nested_parts(held, 0)
+    found = NestedValidation(held, made, parts).score(
+        Candidate(BLEND_METHODS.get("optimised"), calibrated=True)
+    )
 
     predicted = np.zeros((100, 3))
     for part in parts:
         rest = np.setdiff1d(np.arange(100), part)
         truth = held.values[:, rest, labels[rest]]
-        weights = optimised_weights(truth)
+        weights = optimise_weights(truth)
         mean = sum(w * held.values[n] for n, w in enumerate(weights))
-        temperature = fitted_temperature(mean[rest], labels[rest])
-        predicted[part] = tempered(mean[part], temperature)
+        temperature = fit_temperature(mean[rest], labels[rest])
+        predicted[part] = apply_temperature(mean[part], temperature)
     assert found.nested == pytest.approx(score_values(predicted, labels, "log_loss"), abs=1e-6)
     assert found.fitted < found.nested
     assert found.temperature != 1.0
-    assert Judge(held, made, parts).judged(Way("optimised")).temperature == 1.0
+    assert (
+        NestedValidation(held, made, parts)
+        .score(Candidate(BLEND_METHODS.get("optimised")))
+        .temperature
+        == 1.0
+    )
 
 
 def test_of_fixed_weights_both_scores_are_the_same_number(tmp_path: Path) -> None:
     labels = drawn_labels(50, 3)
     values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("pq")}
     made = settings_for(tmp_path, ["p", "q"], weights={"p": 3.0, "q": 1.0})
-    found = Judge(held_of(values, labels.tolist()), made, []).judged(Way("arithmetic"))
+    found = NestedValidation(held_of(values, labels.tolist()), made, []).score(
+        Candidate(BLEND_METHODS.get("arithmetic"))
+    )
     mean = (3 * values["p"] + values["q"]) / 4
     assert found.fitted == found.nested == pytest.approx(score_values(mean, labels, "log_loss"))
     assert found.weights == {"p": 3.0, "q": 1.0}
@@ -124,8 +134,10 @@ def test_the_trap_members_of_pure_noise_look_better_fitted_and_are_not(
         }
         held = held_of(values, labels.tolist())
         made = settings_for(tmp_path, names)
-        found = Judge(held, made, parts_of(held, seed)).judged(Way(method))
-        mean = Judge(held, made, []).judged(Way("arithmetic"))
+        found = NestedValidation(held, made, nested_parts(held, seed)).score(
+            Candidate(BLEND_METHODS.get(method))
+        )
+        mean = NestedValidation(held, made, []).score(Candidate(BLEND_METHODS.get("arithmetic")))
         assert found.fitted < mean.nested - 0.005, "without it there would be no trap"
         losses.append(found.nested - mean.nested)
     assert np.mean(losses) > 0.02
@@ -154,8 +166,10 @@ def test_every_metric_and_number_of_classes_is_judged(
     }
     held = held_of(values, labels.tolist())
     made = settings_for(tmp_path, list("pqr"), held.classes, metric)
-    found = Judge(held, made, parts_of(held, 0)).judged(Way(method))
-    mean = Judge(held, made, []).judged(Way("arithmetic"))
+    found = NestedValidation(held, made, nested_parts(held, 0)).score(
+        Candidate(BLEND_METHODS.get(method))
+    )
+    mean = NestedValidation(held, made, []).score(Candidate(BLEND_METHODS.get("arithmetic")))
     assert np.isfinite([found.nested, found.fitted]).all()
     # The first member knows nothing, which the log loss finds out; selection asks the metric.
     if method == "optimised":
@@ -170,9 +184,16 @@ def test_zeros_cost_what_the_log_loss_says_and_break_nothing(tmp_path: Path) -> 
     certain[0] = certain[0][::-1]  # certainly wrong once
     held = held_of({"p": certain, "q": certain[:, ::-1]}, labels.tolist())
     made = settings_for(tmp_path, ["p", "q"], ("a", "b"))
-    for way in (Way("geometric"), Way("optimised"), Way("optimised", True), Way("selection")):
-        found = Judge(held, made, parts_of(held, 0)).judged(way)
-        assert np.isfinite([found.nested, found.fitted]).all(), way
+    for candidate in (
+        Candidate(BLEND_METHODS.get("geometric")),
+        Candidate(BLEND_METHODS.get("optimised")),
+        Candidate(BLEND_METHODS.get("optimised"), True),
+        Candidate(BLEND_METHODS.get("selection")),
+    ):
+        found = NestedValidation(held, made, nested_parts(held, 0)).score(candidate)
+        assert np.isfinite([found.nested, found.fitted]).all(), candidate
     # All weight to p but for what its one mistake asks: 1/40.
-    optimised = Judge(held, made, parts_of(held, 0)).judged(Way("optimised"))
+    optimised = NestedValidation(held, made, nested_parts(held, 0)).score(
+        Candidate(BLEND_METHODS.get("optimised"))
+    )
     assert optimised.weights["p"] == pytest.approx(39 / 40, abs=1e-3)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from twinrun.blend.out_of_fold import put_together, read_predictions, together
+from twinrun.blend.out_of_fold import join_folds, read_predictions, write_out_of_fold
 from twinrun.errors import InputError
 from twinrun.files import write_csv
 
@@ -30,7 +30,7 @@ def test_rows_are_sorted_by_id_and_test_predictions_are_averaged_in_float32() ->
     first = fold({"b": 0.25, "007": 0.5}, {"t": 0.1, "s": 0.2})
     second = fold({"a": 0.75}, {"t": 0.3, "s": 0.2})
     third = fold({"c": 1.0}, {"t": 0.3, "s": 0.2})
-    made = together([first, second, third], "m")
+    made = join_folds([first, second, third], "m")
     valid, test = made["valid.csv"], made["test.csv"]
     assert valid["id"].tolist() == ["007", "a", "b", "c"]
     assert valid["x"].tolist() == [0.5, 0.75, 0.25, 1.0]
@@ -51,7 +51,7 @@ def test_rows_are_sorted_by_id_and_test_predictions_are_averaged_in_float32() ->
 )
 def test_folds_that_do_not_belong_together_are_refused(second: Tables, told: str) -> None:
     with pytest.raises(InputError) as why:
-        together([fold({"a": 0.5}, {"t": 0.1}), second], "m")
+        join_folds([fold({"a": 0.5}, {"t": 0.1}), second], "m")
     assert told in str(why.value)
 
 
@@ -74,14 +74,14 @@ def written(folder: Path) -> dict[str, Any]:
 
 
 def test_what_is_written_reads_back_to_the_same_float32(tmp_path: Path) -> None:
-    record = put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2"], "macro_f1")
+    record = write_out_of_fold(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2"], "macro_f1")
     assert record["scores"]["accuracy"] == record["scores"]["error_rate"] == 0.5
     assert record["scores"]["valid_loss"] == pytest.approx(-(np.log(0.1) + np.log(0.7)) / 2)
     assert 0 <= record["scores"]["macro_f1"] < 1
     assert record["seconds"] == 4.0
     assert set(record["files"]) == {"valid.csv", "test.csv", "fold-1/valid.csv", "fold-2/valid.csv"}
     again = read_predictions(tmp_path)
-    made = together([read_predictions(tmp_path / f"fold-{n}") for n in (1, 2)], "m")
+    made = join_folds([read_predictions(tmp_path / f"fold-{n}") for n in (1, 2)], "m")
     for file, table in made.items():
         pd.testing.assert_frame_equal(again[file], table, check_exact=True)
 
@@ -89,16 +89,16 @@ def test_what_is_written_reads_back_to_the_same_float32(tmp_path: Path) -> None:
 def test_environments_and_nodes_of_folds_are_kept(tmp_path: Path) -> None:
     folds = written(tmp_path)
     assert {"environments", "node"}.isdisjoint(
-        put_together(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
+        write_out_of_fold(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
     )
     other = {"machine": "riscv"}
     folds["fold-2"] |= {"identity": {"environment": other}, "node": "host-2"}
-    record = put_together(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
+    record = write_out_of_fold(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
     assert record["environments"] == {"fold-2": other}
     assert record["node"] == {"fold-2": "host-2"}
 
 
 def test_an_image_that_no_fold_has_held_out_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has held out these images"):
-        put_together(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2", "a3"], "log_loss")
+        write_out_of_fold(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2", "a3"], "log_loss")
     assert not (tmp_path / "member.json").exists()

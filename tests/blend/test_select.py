@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.predictions import Values, drawn_labels, held_of, seeing, settings_for
-from twinrun.blend.select import Chosen, choose, fixed
+from twinrun.blend.select import ChosenBlend, choose_blend, fixed_blend
 from twinrun.errors import InputError
 
 
@@ -24,10 +24,10 @@ def chosen(
     method: str,
     metric: str = "log_loss",
     **blend: Any,
-) -> Chosen:
+) -> ChosenBlend:
     held = held_of(values, labels.tolist())
     made = settings_for(folder, list(values), held.classes, metric, method=method, **blend)
-    return choose(held, made, list(values))
+    return choose_blend(held, made, list(values))
 
 
 def test_auto_gives_weight_where_it_helps_and_says_why(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_auto_gives_weight_where_it_helps_and_says_why(tmp_path: Path) -> None:
     assert found.method in ("optimised", "selection")
     assert found.weights["good"] > 0.9
     assert found.taken is not None
-    nested = {each.way: each.nested for each in found.candidates}
+    nested = {each.candidate: each.nested for each in found.candidates}
     assert len(nested) == 8
     assert found.taken.nested == min(nested.values())
     assert found.reason.startswith("Best nested log loss of 8 candidates: ")
@@ -90,7 +90,7 @@ def test_a_temperature_is_taken_only_where_it_helps_on_the_nested_score(
     labels = drawn_labels(60, 3, seed=5)
     one = {"p": seeing(labels, 3, skill=1, noise=1, seed=4, sure=sure)}
     found = chosen(tmp_path, one, labels, "arithmetic", calibrate=True)
-    assert [each.way.calibrated for each in found.candidates] == [False, True]
+    assert [each.candidate.calibrated for each in found.candidates] == [False, True]
     plain, calibrated = found.candidates
     assert calibrated.fitted < plain.fitted, "fitted it always looks better"
     assert (calibrated.nested < plain.nested) == helps
@@ -163,7 +163,7 @@ def test_a_fit_that_is_worse_than_no_fit_says_so(tmp_path: Path) -> None:
     labels = drawn_labels(40, 3)
     values = {f"m{n:02d}": seeing(labels, 3, skill=1, noise=2, seed=n) for n in range(15)}
     found = chosen(tmp_path, values, labels, "optimised")
-    assert [each.way.method for each in found.candidates] == ["arithmetic", "optimised"]
+    assert [each.candidate.method.name for each in found.candidates] == ["arithmetic", "optimised"]
     assert any("arithmetic mean without any fit is better" in line for line in found.warnings)
     assert chosen(tmp_path, values, labels, "auto").method != "optimised"
 
@@ -182,9 +182,9 @@ def test_auto_without_a_defined_metric_takes_the_mean_and_says_so(tmp_path: Path
 def test_without_a_common_image_a_fit_is_refused_and_fixed_weights_are_not(tmp_path: Path) -> None:
     for blend in ({"method": "auto"}, {"method": "optimised"}, {"calibrate": True}):
         with pytest.raises(InputError, match="no image was held out by every member") as caught:
-            fixed(settings_for(tmp_path, ["p", "q"], **blend), ["p", "q"])
+            fixed_blend(settings_for(tmp_path, ["p", "q"], **blend), ["p", "q"])
         assert "p, q" in caught.value.what
-    found = fixed(settings_for(tmp_path, ["p", "q"]), ["q", "p"])
+    found = fixed_blend(settings_for(tmp_path, ["p", "q"]), ["q", "p"])
     assert found.weights == {"q": 1.0, "p": 1.0}
     content = json.loads(json.dumps(found.content(), allow_nan=False))
     assert content["images"] == 0

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from twinrun import submit
-from twinrun.blend.held_out import held_out_tables, own_scores
+from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.cli import tables
 from twinrun.config.reading import read_settings
 from twinrun.metrics import METRICS, Score
@@ -84,9 +84,9 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
     # Of a the squared distances are 0 + 0 + 1. By chance, with labels (1, 1, 1) and guesses
     # (1, 2, 0): (1*2*1 + 1*1*1 + 1*1*4 + 1*2*1) / 3 = 3.
     scores = own_scores(
-        held_out_tables(tmp_path, ["a", "b"], settings.classes), settings.competition.metric
+        read_held_out_tables(tmp_path, ["a", "b"], settings.classes), settings.competition.metric
     )
-    blend = submit.chosen_blend(tmp_path, settings).score
+    blend = submit.choose_run_blend(tmp_path, settings).score
     assert blend is not None
     assert blend.metric.name == "quadratic_kappa"
     assert blend.images == 3

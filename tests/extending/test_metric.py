@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.predictions import drawn_labels, held_of, seeing, settings_for
 from tests.report.made_run import make_run
 from tests.report.page import elements
-from twinrun.blend.select import choose
+from twinrun.blend.select import choose_blend
 from twinrun.cli import tables
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
@@ -96,7 +96,7 @@ def test_a_blend_is_chosen_and_told_by_it(tmp_path: Path, balanced: Metric) -> N
     labels = drawn_labels(60, 3)
     values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("pq")}
     made = settings_for(tmp_path, "pq", metric=balanced.name, method="auto")
-    found = choose(held_of(values, labels.tolist()), made, ["p", "q"])
+    found = choose_blend(held_of(values, labels.tolist()), made, ["p", "q"])
     assert found.reason.startswith("Best nested balanced accuracy of 8 candidates: ")
     assert found.score is not None
     assert found.score.value == pytest.approx(max(each.nested for each in found.candidates))

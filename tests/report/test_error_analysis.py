@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from twinrun.report.error_analysis import HeldOut, calibration, judge, suspects
+from twinrun.report.error_analysis import (
+    LabelledPredictions,
+    analyse_errors,
+    calibration,
+    suspects,
+)
 
 NAMES = ["x", "y", "z"]
 
 
-def held_out(rows: list[list[float]], labels: list[str], names: list[str] = NAMES) -> HeldOut:
-    table = pd.DataFrame(rows, columns=names)
-    table.insert(0, "id", [f"{number:02d}" for number in range(len(rows))])
-    return HeldOut(table, labels)
+def held_out(
+    rows: list[list[float]], labels: list[str], names: list[str] = NAMES
+) -> LabelledPredictions:
+    return LabelledPredictions(
+        ids=[f"{number:02d}" for number in range(len(rows))],
+        classes=names,
+        probabilities=np.array(rows),
+        truth=np.array([names.index(label) for label in labels]),
+    )
 
 
 def test_a_wrong_label_among_sure_predictions_is_the_suspect() -> None:
@@ -52,7 +61,7 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
 
 
 def test_the_label_of_no_probability_costs_much_and_not_infinitely_much() -> None:
-    judged = judge(held_out([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], ["y", "x"]))
+    judged = analyse_errors(held_out([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], ["y", "x"]))
     assert judged["worst"][0]["loss"] == pytest.approx(-np.log(np.finfo(np.float64).eps))
     assert str(judged["worst"][1]["loss"]) == "0.0"
     assert judged["accuracy"] == 0.5
@@ -66,7 +75,7 @@ def test_of_many_classes_those_with_the_most_mistakes_are_shown() -> None:
     names = [f"c{number:02d}" for number in range(30)]
     rows = np.eye(30)
     rows[[20, 21]] = rows[[21, 20]]
-    confused = judge(held_out(rows.tolist(), names, names))["confusion"]
+    confused = analyse_errors(held_out(rows.tolist(), names, names))["confusion"]
     assert {"c20", "c21"} < set(confused["classes"])
     assert len(confused["classes"]) == 12
     assert confused["left_out"] == 18

@@ -1,34 +1,36 @@
-"""The members' probabilities as one: their arithmetic or geometric mean, weighted."""
+"""The members' probabilities as one: their weighted mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from twinrun.blend_methods.methods import Mean
 from twinrun.config.sections import Blend
 from twinrun.errors import InputError, shorten
-
-Values = npt.NDArray[np.float64]
+from twinrun.metrics import Values
 
 
 def blend(
-    tables: Sequence[pd.DataFrame], weights: Sequence[float], settings: Blend, names: Sequence[str]
+    tables: Sequence[pd.DataFrame],
+    weights: Sequence[float],
+    mean: Mean,
+    settings: Blend,
+    names: Sequence[str],
 ) -> pd.DataFrame:
     """The weighted mean of prediction tables, joined by id.
 
     Each table is clamped, then the mean is taken in the order given (in float64; another order can
     change the last bit), then rows are renormalised, as far as the settings say so. The bounds of
-    the clamp are rounded to float32, as the members' probabilities are. The geometric
-    mean is exp(sum of w log p / sum of w), the form of Genest and Zidek, "Combining probability
-    distributions", Statistical Science 1986.
+    the clamp are rounded to float32, as the members' probabilities are.
 
     Args:
         tables: Id column first, then a column of probabilities per class.
         weights: One for each table, none negative, not all 0.
-        settings: Method, clamp and renormalise; its weights are not looked at.
+        mean: Of which kind.
+        settings: Clamp and renormalise; its method and weights are not looked at.
         names: What to call each table in an error.
 
     Returns:
@@ -49,59 +51,53 @@ def blend(
         table.set_index(table.columns[0]).loc[first[id_column], classes].to_numpy(dtype=np.float64)
         for table in tables
     )
-    mean = weighted_mean((clamped(values, settings) for values in aligned), weights, settings)
+    clamped = (clamp(values, settings) for values in aligned)
+    result = weighted_mean(clamped, weights, mean, renormalise=settings.renormalise)
     if settings.renormalise:
-        lost = first[id_column][~(mean.sum(axis=1) > 0)]
+        lost = first[id_column][~(result.sum(axis=1) > 0)]
         if len(lost):
             raise InputError(
                 "no probability is left for any class in these rows:",
                 details=shorten(lost),
                 fix="Set blend.clamp, such as [0.001, 0.999].",
             )
-    result = pd.DataFrame(mean, columns=classes)
-    result.insert(0, id_column, first[id_column].to_numpy())
-    return result
+    table = pd.DataFrame(result, columns=classes)
+    table.insert(0, id_column, first[id_column].to_numpy())
+    return table
 
 
-def clamped(values: Values, settings: Blend) -> Values:
+def clamp(values: Values, settings: Blend) -> Values:
     """Probabilities within the bounds of the settings' clamp, rounded to float32."""
     low, high = (float(np.float32(bound)) for bound in settings.clamp or (0.0, 1.0))
     return values.clip(low, high)
 
 
-def weighted_mean(members: Iterable[Values], weights: Sequence[float], settings: Blend) -> Values:
+def weighted_mean(
+    members: Iterable[Values], weights: Sequence[float], mean: Mean, *, renormalise: bool
+) -> Values:
     """The weighted mean of the members' probabilities, each an array of rows by classes.
 
-    It is geometric where the settings' method is, arithmetic otherwise. A row of which nothing is
-    left stays a row of zeros.
+    A row of which nothing is left stays a row of zeros.
 
     Args:
         members: Clamped, aligned, at least one.
         weights: One for each, not all 0. The sum is taken in this order.
-        settings: Method and renormalise.
+        mean: Of which kind.
+        renormalise: Whether each row is divided by its sum.
     """
-    geometric = settings.method == "geometric"
     total = None
     for values, weight in zip(members, weights, strict=True):
         if total is None:
-            total = np.zeros(
-                values.shape
-            )  # row by row in memory, which decides how rows are summed
-        if weight == 0:
-            continue
-        if geometric:
-            with np.errstate(divide="ignore"):
-                total += weight * np.log(values)
-        else:
-            total += weight * values
+            # Row by row in memory, which decides how rows are summed.
+            total = np.zeros(values.shape)
+        if weight != 0:
+            total += weight * mean.there(values)
     assert total is not None
-    mean = total / sum(weights)
-    if geometric:
-        mean = np.exp(mean)
-    if settings.renormalise:
-        sums = mean.sum(axis=1, keepdims=True)
-        mean = np.divide(mean, sums, out=np.zeros_like(mean), where=sums > 0)
-    return mean
+    result = mean.back(total / sum(weights))
+    if renormalise:
+        sums = result.sum(axis=1, keepdims=True)
+        result = np.divide(result, sums, out=np.zeros_like(result), where=sums > 0)
+    return result
 
 
 def _refuse_other_ids(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from twinrun.blend.average import Values, clamped
+from twinrun.blend.average import clamp, weighted_mean
+from twinrun.blend.temperature import apply_temperature
+from twinrun.blend_methods.methods import Mean
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv
-from twinrun.metrics import score
+from twinrun.metrics import Numbers, Values, score
 from twinrun.probabilities import probability_problems
 from twinrun.run_folder.paths import RunFolder
 
@@ -35,9 +36,29 @@ class HeldOut:
     members: list[str]
     ids: list[str]
     classes: list[str]
-    labels: npt.NDArray[np.int64]
+    labels: Numbers
     groups: list[str]
     values: Values
+
+    def blend(
+        self,
+        weights: Mapping[str, float],
+        mean: Mean,
+        *,
+        renormalise: bool,
+        temperature: float = 1.0,
+    ) -> Values:
+        """The blend's probabilities: images by classes.
+
+        Args:
+            weights: By member, not all 0; added up in the order of the members.
+            mean: Of which kind.
+            renormalise: Whether the rows of the mean are divided by their sum.
+            temperature: Of the finished mean; 1 leaves it as it is.
+        """
+        ordered = [weights[name] for name in self.members]
+        result = weighted_mean(self.values, ordered, mean, renormalise=renormalise)
+        return result if temperature == 1.0 else apply_temperature(result, temperature)
 
     def without(self, member: str) -> HeldOut:
         """All members but one."""
@@ -47,13 +68,13 @@ class HeldOut:
         )
 
 
-def held_out(
+def align_held_out(
     tables: Mapping[str, pd.DataFrame], groups: Mapping[str, str], settings: Settings
 ) -> HeldOut:
     """Put the members' held-out predictions side by side, joined by id.
 
     Args:
-        tables: By member, from `held_out_tables` or `read_held_out`.
+        tables: By member, from `read_held_out_tables` or `read_held_out`.
         groups: By id the image's group; an image that is not among them is its own group.
         settings: Classes and the blend's clamp.
 
@@ -84,11 +105,11 @@ def held_out(
         classes=classes,
         labels=np.array([number[text] for text in texts], dtype=np.int64),
         groups=[groups.get(image, image) for image in common],
-        values=clamped(np.ascontiguousarray(np.stack(values)), settings.blend),
+        values=clamp(np.ascontiguousarray(np.stack(values)), settings.blend),
     )
 
 
-def held_out_tables(
+def read_held_out_tables(
     run: Path, names: Iterable[str], classes: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
     """The held-out predictions of members, or of trainings, by name; of those that have some.
@@ -110,7 +131,7 @@ def own_scores(tables: Mapping[str, pd.DataFrame], metric: str) -> dict[str, flo
     """Each one's score on all images that it held out itself.
 
     Args:
-        tables: From `held_out_tables`.
+        tables: From `read_held_out_tables`.
         metric: A name in METRICS.
     """
     return {

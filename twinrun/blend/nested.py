@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from twinrun.blend.average import Values, weighted_mean
-from twinrun.blend.blend_weights import optimised_weights, selected_weights
 from twinrun.blend.held_out import HeldOut
-from twinrun.blend.temperature import fitted_temperature, tempered
+from twinrun.blend.temperature import apply_temperature, fit_temperature
+from twinrun.blend_methods.methods import BlendMethod, FitInput
 from twinrun.config.settings import Settings
-from twinrun.metrics import score_values
+from twinrun.data.folds import name_by_first, stratified_parts
+from twinrun.metrics import Numbers, Values, score_values
 from twinrun.repro.keys import Key
 
 PARTS = 5
-_FIXED = ("arithmetic", "geometric")
 NOTHING = float("nan")
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to blend: a method of the settings but "auto", with or without a temperature."""
+class Candidate:
+    """A blend to be scored: a method, with or without a temperature."""
 
-    method: str
+    method: BlendMethod
     calibrated: bool = False
 
     @property
-    def fits(self) -> bool:
+    def fitted(self) -> bool:
         """Whether labels decide anything of it."""
-        return self.calibrated or self.method not in _FIXED
+        return self.calibrated or self.method.fitted
+
+    @property
+    def words(self) -> str:
+        """For a reader."""
+        return self.method.words + (" with a temperature" if self.calibrated else "")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A way to blend and what came out of it.
+class CandidateScores:
+    """A candidate and what came out of it.
 
     Attributes:
-        way: The way.
+        candidate: Which.
         weights: By member, as fitted to all images.
         temperature: As fitted to all images; 1 where none is.
         nested: Score of each image by what was fitted without its part; nan where there is none.
@@ -49,7 +51,7 @@ class Judged:
         predictions: Those of the nested score, a row per image; empty where there are none.
     """
 
-    way: Way
+    candidate: Candidate
     weights: dict[str, float]
     temperature: float
     nested: float
@@ -57,12 +59,11 @@ class Judged:
     predictions: Values
 
 
-def parts_of(held: HeldOut, seed: int) -> list[npt.NDArray[np.int64]]:
+def nested_parts(held: HeldOut, seed: int) -> list[Numbers]:
     """The positions of the images in each of the parts that are left out in turn.
 
     There are five, or as many as there are groups, or images of the largest class, where those are
-    fewer. scikit-learn's StratifiedGroupKFold keeps groups whole and classes even. Which of equal
-    groups goes where is decided by the run's seed and the first id of each.
+    fewer; dealt out by `stratified_parts`, by a key of the run's seed.
 
     Args:
         held: Sorted by id.
@@ -71,108 +72,92 @@ def parts_of(held: HeldOut, seed: int) -> list[npt.NDArray[np.int64]]:
     Returns:
         At least two parts, or none where the images cannot be split.
     """
-    first: dict[str, str] = {}
-    for image, group in zip(held.ids, held.groups, strict=True):
-        first.setdefault(group, image)
-    names = sorted(first.values())
-    largest = max(Counter(held.labels.tolist()).values(), default=0)
-    count = min(PARTS, len(names), largest)
+    groups = name_by_first(held.ids, held.groups)
+    labels = held.labels.tolist()
+    largest = max(Counter(labels).values(), default=0)
+    count = min(PARTS, len(set(groups)), largest)
     if count < 2:
         return []
-    # A second to import, which a blend of fixed weights can do without.
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    order = Key((seed, "blend", "parts")).order(names)
-    ranks = {names[position]: rank for rank, position in enumerate(order)}
-    groups = [ranks[first[group]] for group in held.groups]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a class with fewer images than parts
-        splits = StratifiedGroupKFold(count).split(np.zeros(len(groups)), held.labels, groups)
-        parts = [np.asarray(left_out, dtype=np.int64) for _, left_out in splits]
+    parts = stratified_parts(labels, groups, count, Key((seed, "blend", "parts")))
     return [part for part in parts if len(part)]
 
 
-class Judge:
-    """Fits ways to blend and scores them nested.
+class NestedValidation:
+    """Fits candidates and scores them nested.
 
-    For each part a way is fitted to the other parts and predicts the part; all parts' predictions
-    are scored together. What a way shares with another one is fitted
-    once.
+    For each part a candidate is fitted to the other parts and predicts the part; all parts'
+    predictions are scored together. What two candidates share is fitted once.
 
     Args:
         held: At least one member and one image.
         settings: Metric, weights, renormalise and seed.
-        parts: From `parts_of`; they are not asked for where nothing is fitted.
+        parts: From `nested_parts`; they are not asked for where nothing is fitted.
     """
 
-    def __init__(
-        self, held: HeldOut, settings: Settings, parts: Sequence[npt.NDArray[np.int64]]
-    ) -> None:
+    def __init__(self, held: HeldOut, settings: Settings, parts: Sequence[Numbers]) -> None:
         self._held = held
         self._settings = settings
         everything = np.arange(len(held.ids))
-        self._truth = held.values[:, everything, held.labels]
         # All images, then all but each part: what is fitted to.
         self._fitted_to = [everything, *(np.setdiff1d(everything, part) for part in parts)]
         self._parts = parts
-        self._means: dict[tuple[str, int], tuple[list[float], Values]] = {}
+        self._means: dict[tuple[str, int], tuple[dict[str, float], Values]] = {}
 
-    def without(self, member: str) -> Judge:
-        """The judge of the same images and parts without one of at least two members."""
-        return Judge(self._held.without(member), self._settings, self._parts)
+    def without(self, member: str) -> NestedValidation:
+        """That of the same images and parts without one of at least two members."""
+        return NestedValidation(self._held.without(member), self._settings, self._parts)
 
-    def judged(self, way: Way) -> Judged:
-        """A way, fitted to all images, and its scores."""
+    def score(self, candidate: Candidate) -> CandidateScores:
+        """A candidate, fitted to all images, and its scores."""
         held, metric = self._held, self._settings.competition.metric
-        weights, temperature, again = self._predicted(way, 0)
+        weights, temperature, again = self._predict(candidate, 0)
         nested = again
-        if way.fits:
+        if candidate.fitted:
             nested = np.full_like(again, NOTHING)
             for number, part in enumerate(self._parts, 1):
-                nested[part] = self._predicted(way, number)[2][part]
-        judgeable = bool(self._parts) or not way.fits
-        return Judged(
-            way=way,
-            weights=dict(zip(held.members, weights, strict=True)),
+                nested[part] = self._predict(candidate, number)[2][part]
+        defined = bool(self._parts) or not candidate.fitted
+        return CandidateScores(
+            candidate=candidate,
+            weights=weights,
             temperature=temperature,
-            nested=score_values(nested, held.labels, metric) if judgeable else NOTHING,
+            nested=score_values(nested, held.labels, metric) if defined else NOTHING,
             fitted=score_values(again, held.labels, metric),
-            predictions=nested if judgeable else np.empty((0, len(held.classes))),
+            predictions=nested if defined else np.empty((0, len(held.classes))),
         )
 
-    def _predicted(self, way: Way, number: int) -> tuple[list[float], float, Values]:
+    def _predict(self, candidate: Candidate, number: int) -> tuple[dict[str, float], float, Values]:
         """Weights and temperature as fitted without a part, and what they predict of all images."""
-        weights, mean = self._blended(way.method, number)
-        if not way.calibrated:
+        weights, mean = self._mean(candidate.method, number)
+        if not candidate.calibrated:
             return weights, 1.0, mean
         rows = self._fitted_to[number]
-        temperature = fitted_temperature(mean[rows], self._held.labels[rows])
-        return weights, temperature, tempered(mean, temperature)
+        temperature = fit_temperature(mean[rows], self._held.labels[rows])
+        return weights, temperature, apply_temperature(mean, temperature)
 
-    def _blended(self, method: str, number: int) -> tuple[list[float], Values]:
-        """Weights, in the members' order, and the mean of all images that they give."""
-        if method in _FIXED:
+    def _mean(self, method: BlendMethod, number: int) -> tuple[dict[str, float], Values]:
+        """Weights as fitted without a part, and the mean of all images that they give."""
+        if not method.fitted:
             number = 0
-        if (method, number) not in self._means:
-            weights = self._fitted_weights(method, self._fitted_to[number])
-            asked = self._settings.blend.model_copy(update={"method": method})
-            mean = weighted_mean(self._held.values, weights, asked)
-            self._means[method, number] = weights, mean
-        return self._means[method, number]
+        if (method.name, number) not in self._means:
+            weights = self._weights(method, self._fitted_to[number])
+            renormalise = self._settings.blend.renormalise
+            mean = self._held.blend(weights, method.mean, renormalise=renormalise)
+            self._means[method.name, number] = weights, mean
+        return self._means[method.name, number]
 
-    def _fitted_weights(self, method: str, rows: npt.NDArray[np.int64]) -> list[float]:
+    def _weights(self, method: BlendMethod, rows: Numbers) -> dict[str, float]:
         held, settings = self._held, self._settings
-        if method == "optimised":
-            found: Values = optimised_weights(np.ascontiguousarray(self._truth[:, rows]))
-        elif method == "selection":
-            found = selected_weights(
-                np.ascontiguousarray(held.values[:, rows]),
-                held.labels[rows],
-                settings.competition.metric,
-                held.members,
-                Key((settings.run.seed, "blend", "selection")),
+        if method.fit is None:
+            return {name: settings.weight(name) for name in held.members}
+        found = method.fit(
+            FitInput(
+                members=held.members,
+                values=np.ascontiguousarray(held.values[:, rows]),
+                labels=held.labels[rows],
+                metric=settings.competition.metric,
                 renormalise=settings.blend.renormalise,
+                key=Key((settings.run.seed, "blend", method.name)),
             )
-        else:
-            return [settings.weight(name) for name in held.members]
-        return [float(weight) for weight in found]
+        )
+        return dict(zip(held.members, map(float, found), strict=True))

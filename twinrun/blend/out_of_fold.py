@@ -29,7 +29,7 @@ def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def together(folds: Sequence[Mapping[str, pd.DataFrame]], what: str) -> dict[str, pd.DataFrame]:
+def join_folds(folds: Sequence[Mapping[str, pd.DataFrame]], what: str) -> dict[str, pd.DataFrame]:
     """The predictions of a member out of those of its folds.
 
     Args:
@@ -69,7 +69,7 @@ def together(folds: Sequence[Mapping[str, pd.DataFrame]], what: str) -> dict[str
     return {"valid.csv": valid.iloc[order].reset_index(drop=True), "test.csv": mean}
 
 
-def put_together(
+def write_out_of_fold(
     folder: Path,
     identity: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
@@ -94,7 +94,7 @@ def put_together(
     Raises:
         InputError: The folds do not fit together, or the folder cannot be written.
     """
-    tables = together([read_predictions(folder / name) for name in records], str(folder))
+    tables = join_folds([read_predictions(folder / name) for name in records], str(folder))
     valid, test = (tables[file] for file in PREDICTION_FILES)
     if lacking := sorted(set(train_ids) - set(valid["id"])):
         raise InputError(

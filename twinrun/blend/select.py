@@ -7,35 +7,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
-
 from twinrun.audit.validation_warnings import ENOUGH
-from twinrun.blend.average import Values, weighted_mean
 from twinrun.blend.held_out import HeldOut
-from twinrun.blend.nested import NOTHING, Judge, Judged, Way, parts_of
+from twinrun.blend.nested import (
+    NOTHING,
+    Candidate,
+    CandidateScores,
+    NestedValidation,
+    nested_parts,
+)
+from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, shorten
-from twinrun.metrics import METRICS, Score, compared_score, score_values
-
-# The simplest first: it is taken where another is not better.
-METHODS = ("arithmetic", "geometric", "optimised", "selection")
+from twinrun.metrics import METRICS, Score, Values, compare_score, score_values
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The blend that is taken, and what it was judged by.
+class ChosenBlend:
+    """The blend that is taken, and what it was scored by.
 
     Attributes:
         asked: `blend.method` of the settings.
-        taken: The one that is taken; None where nothing could be judged and nothing was to be.
+        taken: The one that is taken; None where nothing could be scored and nothing was to be.
         reason: Why, in a sentence.
         warnings: What a user must not overlook, a sentence each.
         metric: A name in METRICS.
         images: How many were held out by every member.
-        method: Of the blend that is taken.
+        method: Of the blend that is taken, a name in BLEND_METHODS.
         weights: By member, sorted.
         temperature: 1 where none is fitted.
-        candidates: All that were judged, the simplest first.
+        candidates: All that were scored, the simplest first.
         members: By member its own score on the same images; nan where it has none.
         without: By member the nested score of the blend without it; nan where there is none.
         score: The nested score beside that of a simple answer; None without images.
@@ -50,20 +51,25 @@ class Chosen:
     method: str
     weights: dict[str, float]
     temperature: float
-    taken: Judged | None
-    candidates: tuple[Judged, ...]
+    taken: CandidateScores | None
+    candidates: tuple[CandidateScores, ...]
     members: dict[str, float]
     without: dict[str, float]
     score: Score | None
     missing: tuple[str, ...] = ()
 
-    def lacking(self, missing: Sequence[str]) -> Chosen:
+    def with_missing(self, missing: Sequence[str]) -> ChosenBlend:
         """The same blend, of which must be said that these members are missing."""
         if not missing:
             return self
         names = ", ".join(shorten(missing, 10))
         warning = f"Not complete, and left out as blend.allow_missing allows: {names}."
         return replace(self, missing=tuple(missing), warnings=(warning, *self.warnings))
+
+    @property
+    def words(self) -> str:
+        """The blend that is taken, for a reader."""
+        return Candidate(BLEND_METHODS.get(self.method), self.temperature != 1.0).words
 
     def record(self) -> dict[str, Any]:
         """What decides the submission, as JSON values."""
@@ -85,7 +91,7 @@ class Chosen:
             **self.record(),
             "candidates": [
                 {
-                    "method": each.way.method,
+                    "method": each.candidate.method.name,
                     "nested": _defined(each.nested),
                     "fitted": _defined(each.fitted),
                     "weights": each.weights,
@@ -98,7 +104,7 @@ class Chosen:
         }
 
 
-def fixed(settings: Settings, members: Sequence[str]) -> Chosen:
+def fixed_blend(settings: Settings, members: Sequence[str]) -> ChosenBlend:
     """The fixed weights of the settings, of which nothing is known: no image was held out by all.
 
     Raises:
@@ -109,10 +115,10 @@ def fixed(settings: Settings, members: Sequence[str]) -> Chosen:
             f"no image was held out by every member ({', '.join(members)}): "
             f"there is nothing to fit a blend to ({_asked(settings)})",
             fix="Let all members hold out the same images (the same validation for each), or set "
-            'blend.method = "arithmetic" and blend.calibrate = false.',
+            f'blend.method = "{SIMPLEST.name}" and blend.calibrate = false.',
         )
     nothing = dict.fromkeys(members, NOTHING)
-    return Chosen(
+    return ChosenBlend(
         asked=settings.blend.method,
         reason="The settings ask for it; no image was held out by every member, so that nothing "
         "is known of how good it is.",
@@ -130,66 +136,73 @@ def fixed(settings: Settings, members: Sequence[str]) -> Chosen:
     )
 
 
-def choose(held: HeldOut, settings: Settings, members: Sequence[str]) -> Chosen:
-    """Judge what the settings ask for, and take it, or with "auto" the best by nested score.
+def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> ChosenBlend:
+    """Score what the settings ask for, and take it, or with AUTO the best by nested score.
 
     Args:
         held: At least one image.
         settings: Blend, metric and seed.
         members: Those of `held`, in the order in which fixed weights are added up.
     """
-    parts = parts_of(held, settings.run.seed) if settings.blend.fitted else []
-    judge = Judge(held, settings, parts)
-    candidates = [judge.judged(way) for way in _ways(settings, len(held.ids))]
+    parts = nested_parts(held, settings.run.seed) if settings.blend.fitted else []
+    validation = NestedValidation(held, settings, parts)
+    candidates = [validation.score(each) for each in _candidates(settings, len(held.ids))]
     taken, reason, warnings = _taken(candidates, settings, len(held.ids))
     alone = {
-        name: score_values(_alone(values, settings), held.labels, settings.competition.metric)
-        for name, values in zip(held.members, held.values, strict=True)
+        name: score_values(_alone(held, name, settings), held.labels, settings.competition.metric)
+        for name in held.members
     }
     warnings += _worse(taken, candidates, alone, settings)
     order = held.members if settings.blend.fitted else members
-    shown = pd.DataFrame(taken.predictions, columns=held.classes)
-    shown.insert(0, "id", held.ids if len(shown) else [])
-    labels = [held.classes[number] for number in held.labels] if len(shown) else []
-    return Chosen(
+    score = None
+    if len(taken.predictions):
+        metric = settings.competition.metric
+        score = compare_score(taken.predictions, held.labels, held.classes, metric)
+    return ChosenBlend(
         asked=settings.blend.method,
         reason=reason,
         warnings=tuple(warnings),
         metric=settings.competition.metric,
         images=len(held.ids),
-        method=taken.way.method,
+        method=taken.candidate.method.name,
         weights={name: taken.weights[name] for name in order},
         temperature=taken.temperature,
         taken=taken,
         candidates=tuple(candidates),
         members=alone,
         without={
-            name: judge.without(name).judged(taken.way).nested if len(alone) > 1 else NOTHING
+            name: validation.without(name).score(taken.candidate).nested
+            if len(alone) > 1
+            else NOTHING
             for name in held.members
         },
-        score=compared_score(shown, labels, settings.competition.metric) if labels else None,
+        score=score,
     )
 
 
-def _ways(settings: Settings, images: int) -> list[Way]:
-    """What is judged: all of "auto"; of a fitted method also the fixed mean, for comparison."""
+def _candidates(settings: Settings, images: int) -> list[Candidate]:
+    """What is scored: all of AUTO; of a fitted method also the simplest one, for comparison."""
     asked, calibrate = settings.blend.method, settings.blend.calibrate
-    if asked == "auto":
+    if asked == AUTO:
         if images < ENOUGH:
-            return [Way("arithmetic")]
-        return [Way(method, calibrated) for method in METHODS for calibrated in (False, True)]
-    ways = [Way(asked)] if asked in ("arithmetic", "geometric") else [Way("arithmetic"), Way(asked)]
-    return [*ways, Way(asked, calibrated=True)] if calibrate else ways
+            return [Candidate(SIMPLEST)]
+        return [
+            Candidate(each, calibrated) for each in BLEND_METHODS for calibrated in (False, True)
+        ]
+    method = BLEND_METHODS.get(asked)
+    compared = [Candidate(SIMPLEST)] if method.fitted else []
+    calibrated = [Candidate(method, calibrated=True)] if calibrate else []
+    return [*compared, Candidate(method), *calibrated]
 
 
 def _taken(
-    candidates: Sequence[Judged], settings: Settings, images: int
-) -> tuple[Judged, str, list[str]]:
+    candidates: Sequence[CandidateScores], settings: Settings, images: int
+) -> tuple[CandidateScores, str, list[str]]:
     """The candidate that is taken, why, and warnings."""
     asked = settings.blend.method
     metric = METRICS.get(settings.competition.metric)
     few = f"only {images} {'image was' if images == 1 else 'images were'} held out by every member"
-    if asked == "auto":
+    if asked == AUTO:
         best = _best(candidates, settings)
         if images < ENOUGH:
             return (
@@ -203,23 +216,23 @@ def _taken(
         second = _best(rest, settings)
         return (
             best,
-            f"Best nested {metric.words} of {len(candidates)} candidates: {told(best.way)}, "
-            f"{best.nested:.4f}; next: {told(second.way)}, {second.nested:.4f}.",
+            f"Best nested {metric.words} of {len(candidates)} candidates: {best.candidate.words}, "
+            f"{best.nested:.4f}; next: {second.candidate.words}, {second.nested:.4f}.",
             [],
         )
-    own = [each for each in candidates if each.way.method == asked]
+    own = [each for each in candidates if each.candidate.method.name == asked]
     best = _best(own, settings)
     reason = f"The settings ask for {_asked(settings)}."
     if settings.blend.calibrate:
-        helps = "helps" if best.way.calibrated else "does not help"
+        helps = "helps" if best.candidate.calibrated else "does not help"
         reason += f" A temperature {helps} on the nested score."
     warnings = []
-    if best.way.fits and images < ENOUGH:
+    if best.candidate.fitted and images < ENOUGH:
         warnings.append(f"{few.capitalize()}, fewer than {ENOUGH}: what is fitted follows chance.")
     return best, reason, warnings
 
 
-def _best(candidates: Sequence[Judged], settings: Settings) -> Judged:
+def _best(candidates: Sequence[CandidateScores], settings: Settings) -> CandidateScores:
     metric = METRICS.get(settings.competition.metric)
     best = candidates[0]
     for each in candidates[1:]:
@@ -229,12 +242,15 @@ def _best(candidates: Sequence[Judged], settings: Settings) -> Judged:
 
 
 def _worse(
-    taken: Judged, candidates: Sequence[Judged], alone: Mapping[str, float], settings: Settings
+    taken: CandidateScores,
+    candidates: Sequence[CandidateScores],
+    alone: Mapping[str, float],
+    settings: Settings,
 ) -> list[str]:
     """What is better than the blend that is taken: a member alone, or the fixed mean."""
     metric = METRICS.get(settings.competition.metric)
     lines = []
-    if math.isnan(taken.nested) and taken.way.fits:
+    if math.isnan(taken.nested) and taken.candidate.fitted:
         lines.append(
             f"It has no nested {metric.words}: what was held out cannot be split, or lacks a class."
         )
@@ -248,29 +264,18 @@ def _worse(
             f"{best} alone {alone[best]:.4f}."
         )
     mean = candidates[0]
-    if taken.way.fits and metric.better(mean.nested, taken.nested):
+    if taken.candidate.fitted and metric.better(mean.nested, taken.nested):
         lines.append(
-            f"The {told(mean.way)} without any fit is better: nested {metric.words} "
+            f"The {mean.candidate.words} without any fit is better: nested {metric.words} "
             f"{mean.nested:.4f}."
         )
     return lines
 
 
-def _alone(values: Values, settings: Settings) -> Values:
+def _alone(held: HeldOut, member: str, settings: Settings) -> Values:
     """A member's probabilities as if it were the blend: clamped, and its rows divided if asked."""
-    asked = settings.blend.model_copy(update={"method": "arithmetic"})
-    return weighted_mean([values], [1.0], asked)
-
-
-def told(way: Way) -> str:
-    """A way to blend in words."""
-    words = {
-        "arithmetic": "arithmetic mean",
-        "geometric": "geometric mean",
-        "optimised": "optimised weights",
-        "selection": "greedy selection",
-    }
-    return words[way.method] + (" with a temperature" if way.calibrated else "")
+    weights = {name: float(name == member) for name in held.members}
+    return held.blend(weights, SIMPLEST.mean, renormalise=settings.blend.renormalise)
 
 
 def _asked(settings: Settings) -> str:

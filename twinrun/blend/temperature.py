@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
-from twinrun.blend.average import Values
-from twinrun.metrics import SMALLEST
+from twinrun.metrics import SMALLEST, Numbers, Values
 
 # No probabilities are wrong by more than this factor in their logarithms and yet worth a blend.
 COLDEST, HOTTEST = 0.05, 20.0
 
 
-def tempered(probabilities: Values, temperature: float) -> Values:
+def apply_temperature(probabilities: Values, temperature: float) -> Values:
     """Each probability to the power of 1 / temperature, rows divided by their sum.
 
     Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, with the
@@ -31,7 +29,7 @@ def tempered(probabilities: Values, temperature: float) -> Values:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def fitted_temperature(probabilities: Values, labels: npt.NDArray[np.int64]) -> float:
+def fit_temperature(probabilities: Values, labels: Numbers) -> float:
     """The temperature, between 0.05 and 20, with the lowest log loss.
 
     The loss is convex in 1 / temperature, so that the one minimum is found by SciPy's bounded

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, mean_of, names_without_fit
 from twinrun.cli.options import (
     RUNS,
     Change,
@@ -27,7 +28,7 @@ from twinrun.console import console, say
 from twinrun.errors import InputError
 
 if TYPE_CHECKING:
-    from twinrun.blend.select import Chosen
+    from twinrun.blend.select import ChosenBlend
 
 app = typer.Typer()
 
@@ -60,8 +61,8 @@ def blend(
         typer.Option(
             "--method",
             metavar="NAME",
-            help="arithmetic, geometric, optimised, selection or auto, in place of the settings'. "
-            "Files take only the first two.",
+            help=f"{', '.join(BLEND_METHODS.names)} or {AUTO}, in place of the settings'. "
+            f"Files take only {' or '.join(names_without_fit())}.",
         ),
     ] = None,
     config: Config = None,
@@ -75,7 +76,6 @@ def blend(
 ) -> None:
     """Blend a run's members as the settings say, or prediction files with the weights given."""
     from twinrun import submit
-    from twinrun.cli import tables
     from twinrun.locks import lock_record
     from twinrun.run_folder.paths import RunFolder
 
@@ -86,7 +86,7 @@ def blend(
             raise InputError("blending files needs --output FILE")
         pairs = [_file_and_weight(text) for text in files]
         submit.blend_files(pairs, settings, sample, output)
-        text = f"{len(pairs)} files, {settings.blend.method} mean"
+        text = f"{len(pairs)} files, {mean_of(settings.blend.method).name} mean"
     else:
         folder = out / run_name(run, profile)
         output = output or RunFolder(folder).submission
@@ -96,14 +96,14 @@ def blend(
             chosen = submit.blend_run(folder, settings, sample, output)
             if own:
                 submit.record_blend(folder, settings)
-        tell_blend(chosen)
+        print_blend(chosen)
         many = "1 member" if len(chosen.weights) == 1 else f"{len(chosen.weights)} members"
-        text = f"{many}, {tables.in_words(chosen)}"
+        text = f"{many}, {chosen.words}"
     say(f"blended {text}: [bold]{escape(str(output))}[/]")
 
 
-def tell_blend(chosen: Chosen) -> None:
-    """Print what a run's blend was judged by: tables where something was fitted, and one line."""
+def print_blend(chosen: ChosenBlend) -> None:
+    """Print what a run's blend was scored by: tables where something was fitted, and one line."""
     from twinrun.cli import tables
 
     if len(chosen.candidates) > 1:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from twinrun.cli.blend import tell_blend
+from twinrun.cli.blend import print_blend
 from twinrun.cli.options import (
     RUNS,
     Change,
@@ -171,7 +171,7 @@ def _with_seeds(prepared: Prepared, numbers: Sequence[int]) -> list[Prepared]:
 def _blend_and_report(run: Prepared, started: float) -> None:
     """What comes after a run's trainings, and all that is told of it."""
     from twinrun import prepare, submit
-    from twinrun.blend.held_out import held_out_tables, own_scores
+    from twinrun.blend.held_out import own_scores, read_held_out_tables
     from twinrun.cli import tables as printed
     from twinrun.locks import lock_record
     from twinrun.metrics import additional_metric
@@ -181,7 +181,7 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     settings, submission = run.settings, RunFolder(run.folder).submission
     found = {name: read_record(run.member_folder(name)) for name in settings.members}
     members = {name: record for name, record in found.items() if record is not None}
-    tables = held_out_tables(run.folder, list(members), settings.classes)
+    tables = read_held_out_tables(run.folder, list(members), settings.classes)
     with lock_record(run.folder):
         chosen = submit.blend_run(run.folder, settings, run.sample_path, submission, tables)
     prepare.keep_record(run, started)
@@ -190,7 +190,7 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     scores = own_scores(tables, metric) if additional_metric(metric) else {}
     folds = prepare.fold_scores(run, list(members))
     console.print(printed.members(settings, members, scores, chosen.weights, folds))
-    tell_blend(chosen)
+    print_blend(chosen)
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(RunFolder(run.folder).manifest))}")
     say(reported(run.folder, tables))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from twinrun.blend.nested import Way
-from twinrun.blend.select import Chosen, told
+from twinrun.blend.select import ChosenBlend
 from twinrun.config.settings import Settings
 from twinrun.console import clock, megabytes
 from twinrun.errors import shorten
@@ -68,8 +67,8 @@ def members(
     return table
 
 
-def blends(chosen: Chosen) -> Table:
-    """One row per way to blend: its nested and its fitted score; the one that is taken is bold."""
+def blends(chosen: ChosenBlend) -> Table:
+    """One row per candidate: its nested and its fitted score; the one that is taken is bold."""
     metric = METRICS.get(chosen.metric)
     best = "higher" if metric.higher_is_better else "lower"
     title = f"Blends, by {metric.words} on {chosen.images} held-out images ({best} is better)"
@@ -81,17 +80,17 @@ def blends(chosen: Chosen) -> Table:
     for each in chosen.candidates:
         taken = each is chosen.taken
         table.add_row(
-            told(each.way),
+            each.candidate.words,
             _defined(each.nested),
             _defined(each.fitted),
-            f"{each.temperature:.3f}" if each.way.calibrated else "",
+            f"{each.temperature:.3f}" if each.candidate.calibrated else "",
             "taken" if taken else "",
             style="bold" if taken else "",
         )
     return table
 
 
-def blended_members(chosen: Chosen) -> Table:
+def blended_members(chosen: ChosenBlend) -> Table:
     """One row per member: its weight, its score on the same images, and what it adds."""
     metric = METRICS.get(chosen.metric)
     title = f"What each member adds, by {metric.words} on the same images"
@@ -114,12 +113,7 @@ def blended_members(chosen: Chosen) -> Table:
     return table
 
 
-def in_words(chosen: Chosen) -> str:
-    """The blend that is taken, in words."""
-    return told(Way(chosen.method, calibrated=chosen.temperature != 1.0))
-
-
-def why(chosen: Chosen) -> str:
+def why(chosen: ChosenBlend) -> str:
     """Why this blend is taken and what must be said of it, in rich markup."""
     warnings = (f"[bold yellow]{escape(text)}[/]" for text in chosen.warnings)
     return "\n".join([escape(chosen.reason), *warnings])

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.recipe import Table
 from twinrun.intervals import ascending_or_off
 from twinrun.metrics import METRICS
@@ -105,7 +106,7 @@ class Cluster(Table):
 class Blend(Table):
     """How the members' probabilities become one."""
 
-    method: Literal["arithmetic", "geometric", "optimised", "selection", "auto"] = "arithmetic"
+    method: Annotated[str, named_in(BLEND_METHODS, AUTO)] = SIMPLEST.name
     calibrate: Annotated[
         bool,
         Neutral(False),
@@ -127,7 +128,7 @@ class Blend(Table):
     @property
     def fitted(self) -> bool:
         """Whether held-out predictions decide anything of it."""
-        return self.calibrate or self.method not in ("arithmetic", "geometric")
+        return self.calibrate or self.method == AUTO or BLEND_METHODS.get(self.method).fitted
 
     @model_validator(mode="after")
     def _something_counts(self) -> Self:

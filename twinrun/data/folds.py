@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from twinrun.config.settings import Settings
@@ -21,10 +22,8 @@ _MEND = "Set a smaller validation.folds, add images, or hold out a validation.sh
 def fold_ids(table: pd.DataFrame, *, folds: int, seed: int) -> list[list[str]]:
     """The ids that each fold holds out, in sorted order.
 
-    Groups are dealt out by scikit-learn's StratifiedGroupKFold: the largest and most one-sided
-    first, each to the fold to which it brings the classes closest to even. Among equals their order
-    decides, which is drawn from the seed and the groups' own ids: not from the member, so that
-    every member has the same folds, and not from the order of the rows.
+    Dealt out by `stratified_parts`, by a key of the seed and not of the member, so that every
+    member has the same folds.
 
     Args:
         table: The training rows of the index: id, label and, where there is one, group.
@@ -36,12 +35,52 @@ def fold_ids(table: pd.DataFrame, *, folds: int, seed: int) -> list[list[str]]:
     """
     ids = table["id"].tolist()
     names = table[GROUP].tolist() if GROUP in table else ids
-    # A group is called after its first image, however whoever found it has called it.
+    rows = sorted(zip(ids, table["label"], name_by_first(ids, names), strict=True))
+    return [list(part) for part in _deal_out(tuple(rows), folds, seed)]
+
+
+def name_by_first(ids: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Of each image its group, called after the first of its images in sorted order.
+
+    However whoever found a group has called it, its name then decides nothing.
+
+    Args:
+        ids: Of the images.
+        groups: Of each image the name of its group.
+    """
     first: dict[str, str] = {}
-    for image, name in sorted(zip(ids, names, strict=True)):
+    for image, name in sorted(zip(ids, groups, strict=True)):
         first.setdefault(name, image)
-    rows = sorted(zip(ids, table["label"], (first[name] for name in names), strict=True))
-    return [list(part) for part in _dealt(tuple(rows), folds, seed)]
+    return [first[name] for name in groups]
+
+
+def stratified_parts(
+    labels: Sequence[object], groups: Sequence[str], count: int, key: Key
+) -> list[npt.NDArray[np.int64]]:
+    """Images in parts, groups whole and classes even; the positions that each part holds out.
+
+    Groups are dealt out by scikit-learn's StratifiedGroupKFold: the largest and most one-sided
+    first, each to the part to which it brings the classes closest to even. Among equals their order
+    decides, which the key draws from their sorted names: not the order of the images.
+
+    Args:
+        labels: Of each image, in the order of the ids.
+        groups: Of each image, from `name_by_first`.
+        count: Of parts, at least 2; not more than there are groups, or images of the largest class.
+        key: Draws the order of the groups.
+    """
+    # A second to import, which a run without folds can do without.
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = sorted(set(groups))
+    ranks = {names[position]: rank for rank, position in enumerate(key.order(names))}
+    with warnings.catch_warnings():
+        # Of a class with fewer images than parts; `absent_classes` says which, and where.
+        warnings.simplefilter("ignore", UserWarning)
+        splits = StratifiedGroupKFold(count).split(
+            np.zeros(len(labels)), labels, [ranks[group] for group in groups]
+        )
+        return [np.asarray(held_out, dtype=np.int64) for _, held_out in splits]
 
 
 def check_folds(settings: Settings, table: pd.DataFrame, members: Iterable[str]) -> None:
@@ -79,30 +118,14 @@ def absent_classes(table: pd.DataFrame, parts: Sequence[Sequence[str]]) -> list[
 
 
 @lru_cache(maxsize=4)  # 10 s or more for 100,000 images, and every training asks
-def _dealt(
+def _deal_out(
     rows: tuple[tuple[str, str, str], ...], folds: int, seed: int
 ) -> tuple[tuple[str, ...], ...]:
     """The ids of each fold, of rows (id, label, group) that are sorted by id."""
-    # A second to import, which a run without folds can do without.
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels = [label for _, label, _ in rows]
     _refuse_too_few(rows, folds)
-    groups = sorted({group for *_, group in rows})
-    ranks = dict(
-        zip(
-            (groups[position] for position in Key((seed, "folds")).order(groups)),
-            range(len(groups)),
-            strict=True,
-        )
-    )
-    with warnings.catch_warnings():
-        # Of a class with fewer images than folds; `absent_classes` says which, and where.
-        warnings.simplefilter("ignore", UserWarning)
-        splits = StratifiedGroupKFold(folds).split(
-            np.zeros(len(rows)), labels, [ranks[group] for *_, group in rows]
-        )
-        parts = [sorted(rows[row][0] for row in held_out) for _, held_out in splits]
+    labels, groups = [label for _, label, _ in rows], [group for *_, group in rows]
+    split = stratified_parts(labels, groups, folds, Key((seed, "folds")))
+    parts = [sorted(rows[row][0] for row in part) for part in split]
     _refuse_lost_classes(rows, parts)
     return tuple(tuple(part) for part in parts)
 

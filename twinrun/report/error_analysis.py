@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from twinrun.metrics import losses_of_truth
+from twinrun.metrics import Numbers, Values, losses_of_truth
 
 # What a page can hold and a reader can take in; what is left out is counted.
 MOST_CLASSES = 12
@@ -22,38 +19,23 @@ _GUESSES = 3
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class LabelledPredictions:
     """Predictions for images that no training saw, and the truth.
 
     Attributes:
-        predictions: An id column, then a column of probabilities per class.
-        labels: The class of each row; one of the columns.
+        ids: Of the images.
+        classes: Their names.
+        probabilities: Images x classes.
+        truth: Of each image the number of its class.
     """
 
-    predictions: pd.DataFrame
-    labels: Sequence[str]
-
-    @property
-    def ids(self) -> list[str]:
-        return [str(name) for name in self.predictions.iloc[:, 0]]
-
-    @property
-    def classes(self) -> list[str]:
-        return [str(name) for name in self.predictions.columns[1:]]
-
-    @property
-    def probabilities(self) -> npt.NDArray[np.float64]:
-        """Images x classes."""
-        return self.predictions.iloc[:, 1:].to_numpy(dtype=np.float64)
-
-    @property
-    def truth(self) -> npt.NDArray[np.int64]:
-        """The column of each image's label."""
-        column = {name: position for position, name in enumerate(self.classes)}
-        return np.array([column[label] for label in self.labels], dtype=np.int64)
+    ids: list[str]
+    classes: list[str]
+    probabilities: Values
+    truth: Numbers
 
 
-def judge(held_out: HeldOut) -> dict[str, Any]:
+def analyse_errors(held_out: LabelledPredictions) -> dict[str, Any]:
     """All that the report says about predictions, as JSON values; there is at least one image.
 
     `loss` is -log of the label's probability in nats, of an image or as a mean over images. A
@@ -63,7 +45,7 @@ def judge(held_out: HeldOut) -> dict[str, Any]:
         images, loss, accuracy; confusion, calibration, classes, worst, suspects: see the functions
         of these names.
     """
-    own = held_out.probabilities[np.arange(len(held_out.labels)), held_out.truth]
+    own = held_out.probabilities[np.arange(len(held_out.truth)), held_out.truth]
     losses = losses_of_truth(own) + 0.0  # no image loses -0
     guesses = held_out.probabilities.argmax(axis=1)
     return {
@@ -78,7 +60,7 @@ def judge(held_out: HeldOut) -> dict[str, Any]:
     }
 
 
-def confusion(held_out: HeldOut, guesses: npt.NDArray[np.int64]) -> dict[str, Any]:
+def confusion(held_out: LabelledPredictions, guesses: Numbers) -> dict[str, Any]:
     """Labels against predictions, of the classes that are mistaken most often.
 
     Args:
@@ -123,7 +105,7 @@ def confusion(held_out: HeldOut, guesses: npt.NDArray[np.int64]) -> dict[str, An
     }
 
 
-def calibration(held_out: HeldOut, guesses: npt.NDArray[np.int64]) -> dict[str, Any]:
+def calibration(held_out: LabelledPredictions, guesses: Numbers) -> dict[str, Any]:
     """How often a prediction is right, against how sure it was.
 
     The confidence is the predicted class's probability. The expected calibration error is the mean
@@ -155,9 +137,7 @@ def calibration(held_out: HeldOut, guesses: npt.NDArray[np.int64]) -> dict[str, 
     return {"error": error / len(guesses), "bins": found}
 
 
-def classes(
-    held_out: HeldOut, guesses: npt.NDArray[np.int64], losses: npt.NDArray[np.float64]
-) -> dict[str, Any]:
+def classes(held_out: LabelledPredictions, guesses: Numbers, losses: Values) -> dict[str, Any]:
     """Each class by its images' mean loss, the highest first.
 
     Returns:
@@ -190,14 +170,14 @@ def classes(
     }
 
 
-def worst(held_out: HeldOut, losses: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
+def worst(held_out: LabelledPredictions, losses: Values) -> list[dict[str, Any]]:
     """The images with the highest loss, at most MOST_IMAGES: id, label, loss, guesses."""
     ids = held_out.ids
     order = sorted(range(len(ids)), key=lambda row: (-losses[row], ids[row]))
     return [
         {
             "id": ids[row],
-            "label": str(held_out.labels[row]),
+            "label": held_out.classes[held_out.truth[row]],
             "loss": float(losses[row]),
             "guesses": _guesses(held_out, row),
         }
@@ -205,7 +185,7 @@ def worst(held_out: HeldOut, losses: npt.NDArray[np.float64]) -> list[dict[str, 
     ]
 
 
-def suspects(held_out: HeldOut) -> dict[str, Any]:
+def suspects(held_out: LabelledPredictions) -> dict[str, Any]:
     """Images whose label is likely wrong, by the rule of confident learning.
 
     A class's threshold is the mean of its probability over the images that carry its label. An
@@ -246,9 +226,9 @@ def suspects(held_out: HeldOut) -> dict[str, Any]:
     }
 
 
-def _guesses(held_out: HeldOut, row: int) -> list[dict[str, Any]]:
+def _guesses(held_out: LabelledPredictions, row: int) -> list[dict[str, Any]]:
     """The likeliest classes of an image, and how likely."""
-    values = held_out.predictions.iloc[row, 1:].to_numpy(dtype=np.float64)
+    values = held_out.probabilities[row]
     order = np.argsort(-values, kind="stable")[:_GUESSES]
     return [
         {"class": held_out.classes[column], "probability": float(values[column])}

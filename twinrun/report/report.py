@@ -9,16 +9,23 @@ from typing import Any
 
 import pandas as pd
 
-from twinrun.blend.held_out import held_out_tables, own_scores
+from twinrun.blend.held_out import HeldOut, align_held_out, own_scores, read_held_out_tables
+from twinrun.blend_methods.methods import mean_of
 from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.errors import InputError
 from twinrun.files import write_text
 from twinrun.locks import lock_record
-from twinrun.metrics import METRICS, additional_metric, compared_score
-from twinrun.report.error_analysis import HeldOut, judge
+from twinrun.metrics import METRICS, additional_metric, compare_score
+from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
 from twinrun.report.figures import calibration_curve
-from twinrun.report.member_contributions import Tables, added, blended, without_each
+from twinrun.report.member_contributions import (
+    Tables,
+    align_blended,
+    blend_held_out,
+    gains,
+    scores_without,
+)
 from twinrun.report.members import portrait
 from twinrun.report.sourced_value import Shown, Source, read_source, source_name
 from twinrun.report.thumbnails import Thumbnails
@@ -43,7 +50,7 @@ def write_report(run: Path, data: Path | None = None, tables: Tables | None = No
     Args:
         run: runs/<run>.
         data: The data folder, for thumbnails; None for the one that is recorded.
-        tables: The members' held-out predictions, from `held_out_tables`; read when None.
+        tables: The members' held-out predictions, from `read_held_out_tables`; read when None.
 
     Returns:
         The file.
@@ -81,7 +88,7 @@ def gather(run: Path, data: Path | None = None, tables: Tables | None = None) ->
     verdicts = read_verdicts(run, _digests(manifest))
     names = _by_weight(settings, blend)
     portraits = [portrait(run, name, number) for number, name in enumerate(names, 1)]
-    found = held_out_tables(run, names, settings.classes) if tables is None else tables
+    found = read_held_out_tables(run, names, settings.classes) if tables is None else tables
     tables = {name: found[name] for name in names if name in found}
     weights = {name: _weight(name, settings, blend) for name in names}
     computed, judged_what = _computed(tables, weights, settings, blend)
@@ -95,6 +102,7 @@ def gather(run: Path, data: Path | None = None, tables: Tables | None = None) ->
         "run": run.resolve().name,
         "settings": settings,
         "metric": METRICS.get(settings.competition.metric).words,
+        "mean": mean_of(settings.blend.method).name,
         "own_metric": additional_metric(settings.competition.metric) is not None,
         "manifest": manifest,
         "verdicts": verdicts,
@@ -132,30 +140,31 @@ def _computed(
 ) -> tuple[dict[str, Any], str]:
     """What is computed from the held-out predictions, and in words whose they are."""
     metric = settings.competition.metric
-    held_out, what = _judged(tables, weights, settings, blend)
+    held = align_blended(tables, weights, settings)
+    found, what = _analysed(held, tables, weights, settings, blend)
     scores = own_scores(tables, metric)
     computed: dict[str, Any] = {
-        "judged": judge(held_out) if held_out is not None else None,
+        "judged": analyse_errors(found) if found is not None else None,
         "members": {name: {"score": value} for name, value in scores.items()},
         "weights": dict(weights),
         "score": None,
         "without": {},
         "adds": {},
     }
-    if held_out is not None:
-        compared = compared_score(held_out.predictions, held_out.labels, metric)
+    if found is not None:
+        compared = compare_score(found.probabilities, found.truth, found.classes, metric)
         computed["score"] = {
             "value": compared.value,
             "simple": compared.metric.simple.words,
             "simple_value": compared.simple_value,
         }
-        if blend is None:
-            computed["without"] = without_each(tables, weights, settings)
-            computed["adds"] = added(compared.value, computed["without"], metric)
+        if blend is None and held is not None:
+            computed["without"] = scores_without(held, weights, settings)
+            computed["adds"] = gains(compared.value, computed["without"], metric)
     if blend is not None:
         taken = [each["nested"] for each in blend.content["candidates"] if _is_taken(each, blend)]
         if taken:
-            computed["adds"] = added(taken[0], blend.content["without"], metric)
+            computed["adds"] = gains(taken[0], blend.content["without"], metric)
     return computed, what
 
 
@@ -164,28 +173,30 @@ def _is_taken(candidate: dict[str, Any], blend: Source) -> bool:
     return all(candidate[key] == blend.at(key) for key in ("method", "temperature"))
 
 
-def _judged(
+def _analysed(
+    held: HeldOut | None,
     tables: Tables,
     weights: Mapping[str, float],
     settings: Settings,
     blend: Source | None,
-) -> tuple[HeldOut | None, str]:
+) -> tuple[LabelledPredictions | None, str]:
     """The predictions that the page looks into, and in words whose they are."""
     taking_part = [name for name, weight in weights.items() if weight]
-    there = [name for name in taking_part if name in tables]
-    held_out = blended(tables, weights, settings, blend)
-    if held_out is not None:
-        if len(there) == 1 and len(taking_part) == 1:
-            return held_out, f"of {there[0]}"
-        some = "" if len(there) == len(taking_part) else f", of which {len(there)} are here by now"
-        return held_out, f"of the blend of {len(taking_part)} members{some}"
+    if held is not None:
+        values = blend_held_out(held, weights, settings, blend)
+        found = LabelledPredictions(held.ids, held.classes, values, held.labels)
+        if len(held.members) == 1 and len(taking_part) == 1:
+            return found, f"of {held.members[0]}"
+        missing = len(taking_part) - len(held.members)
+        some = f", of which {len(held.members)} are here by now" if missing else ""
+        return found, f"of the blend of {len(taking_part)} members{some}"
     if not tables:
         return None, "No member has held-out predictions yet (valid.csv)."
     # No image that all held out: the member with the most images speaks for itself.
     name = max(tables, key=lambda each: (len(tables[each]), each))
-    alone = tables[name]
-    held_out = HeldOut(alone[["id", *settings.classes]], alone["label"].tolist())
-    return held_out, f"of {name} alone: the members have no held-out image in common"
+    alone = align_held_out({name: tables[name]}, {}, settings)
+    found = LabelledPredictions(alone.ids, alone.classes, alone.values[0], alone.labels)
+    return found, f"of {name} alone: the members have no held-out image in common"
 
 
 def _calibration_in_words(judged: dict[str, Any]) -> str:

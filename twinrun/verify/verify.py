@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinrun import prepare, submit, train_run
-from twinrun.blend.out_of_fold import together
+from twinrun.blend.out_of_fold import join_folds
 from twinrun.compare.member_files import FileComparison, compare_files, compare_members
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, gaps
@@ -170,7 +170,7 @@ def verify_predictions(
             predicted.append(workshop.predictions())
             compare(each.title, each.name, predicted[-1])
         if trainings[0].fold:
-            compare(name, name, together(predicted, name))
+            compare(name, name, join_folds(predicted, name))
     # `members_of` has checked that the recorded predictions are those of the manifest.
     blended = _blended(run, run, settings, names, prepared.sample_path, again)
     return Verification(comparisons, *blended, None)

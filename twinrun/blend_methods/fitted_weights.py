@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from twinrun.blend.average import Values
-from twinrun.metrics import METRICS, SMALLEST, Metric, losses_of_truth
+from twinrun.metrics import METRICS, SMALLEST, Metric, Numbers, Values, losses_of_truth
 from twinrun.repro.keys import Key
 
 # How far from the optimum the log loss may be, in nats.
@@ -23,7 +21,7 @@ _ADDED = 25
 _PATIENCE = 5
 
 
-def optimised_weights(truth: Values) -> Values:
+def optimise_weights(truth: Values) -> Values:
     """The weights, none negative, sum 1, whose arithmetic mean has the lowest log loss.
 
     The loss is convex in the weights: it is that of a mixture's proportions. They are found by
@@ -51,7 +49,7 @@ def optimised_weights(truth: Values) -> Values:
         if gains[taker] - 1 <= GAP:
             break
         giver = int(np.where(weights > 0, gains, np.inf).argmin())
-        moved = _exchanged(truth, weights, giver, taker)
+        moved = _exchange(truth, weights, giver, taker)
         weights[taker] += moved
         weights[giver] -= moved
     return np.asarray(weights / weights.sum())
@@ -62,7 +60,7 @@ def _gains(truth: Values, weights: Values) -> Values:
     return np.asarray((truth / (weights[:, None] * truth).sum(axis=0)).mean(axis=1))
 
 
-def _exchanged(truth: Values, weights: Values, giver: int, taker: int) -> float:
+def _exchange(truth: Values, weights: Values, giver: int, taker: int) -> float:
     """How much weight one member is best to give to another; all it has where that is best."""
     from scipy.optimize import brentq
 
@@ -82,9 +80,9 @@ def _exchanged(truth: Values, weights: Values, giver: int, taker: int) -> float:
     return float(brentq(slope, 0.0, most, xtol=1e-14, rtol=1e-12))
 
 
-def selected_weights(
+def select_weights(
     values: Values,
-    labels: npt.NDArray[np.int64],
+    labels: Numbers,
     metric: str,
     names: Sequence[str],
     key: Key,
@@ -131,7 +129,7 @@ def selected_weights(
     bags = _bags(names, key)
     weights = np.zeros(len(names))
     for bag in bags:
-        weights += _selected(bag, len(names), scores)
+        weights += _select_within(bag, len(names), scores)
     return weights / len(bags)
 
 
@@ -142,7 +140,7 @@ def _bags(names: Sequence[str], key: Key) -> list[list[int]]:
     return [sorted(key.of("bag", bag).order(names)[:size]) for bag in range(BAGS)]
 
 
-def _selected(
+def _select_within(
     bag: Sequence[int],
     members: int,
     scores: Sequence[tuple[Metric, Values, Callable[[Values], float]]],

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.predictions import Values, drawn_labels, seeing
-from twinrun.blend import blend_weights
-from twinrun.blend.blend_weights import (
+from twinrun.blend_methods import fitted_weights
+from twinrun.blend_methods.fitted_weights import (
     GAP,
-    optimised_weights,
-    selected_weights,
+    optimise_weights,
+    select_weights,
 )
 from twinrun.metrics import METRICS, SMALLEST, losses_of_truth, score_values
 from twinrun.repro.keys import Key
@@ -47,13 +47,13 @@ def test_the_optimum_of_two_members_is_as_computed_by_hand() -> None:
     # Two images seen by one member, one by the other: of w (1-w) log w + ... the proportions.
     truth = np.array([[0.9, 0.9, 0.1], [0.1, 0.1, 0.9]])
     # d/dw [2 log(0.1 + 0.8 w) + log(0.9 - 0.8 w)] = 0 at w = 17 / 24.
-    np.testing.assert_allclose(optimised_weights(truth), [17 / 24, 7 / 24], atol=1e-4)
+    np.testing.assert_allclose(optimise_weights(truth), [17 / 24, 7 / 24], atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_point_of_a_grid_over_three_members_is_better_than_the_optimum(seed: int) -> None:
     truth = truths(80, 3, seed)
-    weights = optimised_weights(truth)
+    weights = optimise_weights(truth)
     found = loss(truth, weights)
     step = 1 / 60
     grid = [
@@ -77,7 +77,7 @@ def test_kkt_holds_for_any_members(images: int, members: int, zeros: bool, seed:
     truth = random.beta(0.4, 0.4, size=(members, images))
     if zeros:
         truth[random.random(truth.shape) < 0.3] = 0.0
-    weights = optimised_weights(truth)
+    weights = optimise_weights(truth)
     assert (weights >= 0).all()
     assert weights.sum() == pytest.approx(1, abs=1e-12)
     mixed = (weights[:, None] * np.clip(truth, 1e-300, 1)).sum(axis=0)
@@ -91,7 +91,7 @@ def test_kkt_holds_for_any_members(images: int, members: int, zeros: bool, seed:
 
 def test_the_gap_reports_weights_that_are_not_the_optimum() -> None:
     truth = truths(200, 4)
-    best = optimised_weights(truth)
+    best = optimise_weights(truth)
     assert optimality_gap(truth, best) <= GAP
     for wrong in (np.full(4, 0.25), np.eye(4)[3], best * 0.9 + 0.025):
         gap = optimality_gap(truth, wrong)
@@ -105,15 +105,15 @@ def test_a_useless_member_gets_weight_zero_and_not_nearly() -> None:
     useless = np.full((300, 3), 1 / 3)
     rows = np.arange(300)
     truth = np.stack([values[rows, labels] for values in (good[0], useless * 0.5, good[1])])
-    weights = optimised_weights(truth)
+    weights = optimise_weights(truth)
     assert weights[1] == 0.0
     assert (weights[[0, 2]] > 0.1).all()
 
 
 def test_duplicates_of_a_member_share_its_weight_and_change_no_blend() -> None:
     truth = truths(200, 2)
-    plain = optimised_weights(truth)
-    doubled = optimised_weights(truth[[0, 0, 1]])
+    plain = optimise_weights(truth)
+    doubled = optimise_weights(truth[[0, 0, 1]])
     assert doubled[0] + doubled[1] == pytest.approx(plain[0], abs=1e-4)
     assert loss(truth[[0, 0, 1]], doubled) == pytest.approx(loss(truth, plain), abs=GAP)
 
@@ -121,15 +121,15 @@ def test_duplicates_of_a_member_share_its_weight_and_change_no_blend() -> None:
 def test_an_image_that_no_member_sees_decides_nothing() -> None:
     truth = truths(60, 3)
     blind = np.hstack([truth, np.zeros((3, 5))])
-    assert np.isfinite(optimised_weights(blind)).all()
-    np.testing.assert_allclose(optimised_weights(blind), optimised_weights(truth), atol=1e-3)
+    assert np.isfinite(optimise_weights(blind)).all()
+    np.testing.assert_allclose(optimise_weights(blind), optimise_weights(truth), atol=1e-3)
 
 
 def test_an_exchange_of_all_weight_leaves_nothing_behind() -> None:
     # Without care the mixture of the second image would be 0.5 + 0.5 * (eps - 1): rounded to 0.
     truth = np.array([[1.0, 1e-300], [0.5, 1.0]])
-    assert optimality_gap(truth, optimised_weights(truth)) <= GAP
-    weights = optimised_weights(np.array([[1.0, 1.0], [0.0, 0.0]]))
+    assert optimality_gap(truth, optimise_weights(truth)) <= GAP
+    weights = optimise_weights(np.array([[1.0, 1.0], [0.0, 0.0]]))
     np.testing.assert_array_equal(weights, [1.0, 0.0])
 
 
@@ -156,7 +156,7 @@ def test_selection_is_as_made_by_hand() -> None:
             break
     assert kept[0] > 0 < kept[2], "the example must need both"
     assert kept[1] == 0
-    weights = selected_weights(
+    weights = select_weights(
         values, labels, "log_loss", ["one", "bad", "two"], KEY, renormalise=False
     )
     np.testing.assert_array_equal(weights, np.array(kept) / sum(kept))
@@ -169,7 +169,7 @@ def test_selection_takes_the_best_by_another_metric_than_the_log_loss() -> None:
     bold = np.array([[0.99, 0.01], [0.01, 0.99], [0.99, 0.01], [0.55, 0.45]])
     values = np.stack([bold, timid])
     by = {
-        metric: selected_weights(values, labels, metric, ["bold", "timid"], KEY, renormalise=True)
+        metric: select_weights(values, labels, metric, ["bold", "timid"], KEY, renormalise=True)
         for metric in ("accuracy", "log_loss")
     }
     np.testing.assert_array_equal(by["accuracy"], [0, 1])
@@ -186,7 +186,7 @@ def test_selection_is_never_worse_than_the_best_member_on_what_it_was_fitted_to(
     values = np.stack(
         [seeing(labels, classes, skill=s, noise=1, seed=i) for i, s in enumerate((0.3, 0.7, 0.5))]
     )
-    weights = selected_weights(values, labels, metric, list("abc"), KEY, renormalise=renormalise)
+    weights = select_weights(values, labels, metric, list("abc"), KEY, renormalise=renormalise)
     assert weights.sum() == pytest.approx(1)
     mean = (weights[:, None, None] * values).sum(axis=0)
     reached = score_values(mean, labels, metric)
@@ -200,23 +200,23 @@ def test_bags_are_drawn_by_name_and_another_key_draws_others() -> None:
     values = np.stack([seeing(labels, 3, skill=0.5, noise=1, seed=i) for i in range(12)])
 
     def select(key: Key) -> Values:
-        return selected_weights(values, labels, "log_loss", names, key, renormalise=True)
+        return select_weights(values, labels, "log_loss", names, key, renormalise=True)
 
     first = select(KEY)
     assert first.tobytes() == select(KEY).tobytes()
     assert first.tobytes() != select(Key((1, "test"))).tobytes()
-    bags = blend_weights._bags(names, KEY)
-    assert len(bags) == blend_weights.BAGS
+    bags = fitted_weights._bags(names, KEY)
+    assert len(bags) == fitted_weights.BAGS
     assert {len(bag) for bag in bags} == {6}
     assert len({tuple(bag) for bag in bags}) > 5
     # A bag of five holds all of five members: one is enough.
-    assert blend_weights._bags(names[:5], KEY) == [[0, 1, 2, 3, 4]]
-    assert {len(bag) for bag in blend_weights._bags(names[:6], KEY)} == {5}
+    assert fitted_weights._bags(names[:5], KEY) == [[0, 1, 2, 3, 4]]
+    assert {len(bag) for bag in fitted_weights._bags(names[:6], KEY)} == {5}
 
 
 def test_selection_where_the_metric_is_not_defined_takes_what_there_is() -> None:
     values = np.full((2, 3, 2), 0.5)
-    weights = selected_weights(
+    weights = select_weights(
         values, np.zeros(3, dtype=np.int64), "auc", ["a", "b"], KEY, renormalise=True
     )
     np.testing.assert_array_equal(weights, [1, 0])

@@ -1,0 +1,185 @@
+"""The table of ways to blend; the mathematics is imported when one of them is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twinrun.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from twinrun.repro.keys import Key
+
+    Values = npt.NDArray[np.float64]
+
+AUTO = "auto"
+"""In place of a method's name: of all methods, the best by nested score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """A weighted mean of probabilities: back(sum of w there(p) / sum of w).
+
+    Kolmogorov's form ("Sur la notion de la moyenne", 1930): the logarithm makes it the geometric
+    one.
+
+    Attributes:
+        name: In submission and report.
+        there: Of probabilities, float64 of any shape, 0 among them.
+        back: Its inverse.
+    """
+
+    name: str
+    there: Callable[[Values], Values]
+    back: Callable[[Values], Values]
+
+
+@dataclass(frozen=True)
+class FitInput:
+    """What weights are fitted to: what members predicted of images that all of them held out.
+
+    Attributes:
+        members: Their names, sorted.
+        values: Probabilities, clamped: float64, members x images x classes, in C's order.
+        labels: int64; of each image the number of its class.
+        metric: The competition's, a name in METRICS.
+        renormalise: Whether the rows of a mean are divided by their sum before it is scored.
+        key: For draws.
+    """
+
+    members: list[str]
+    values: Values
+    labels: npt.NDArray[np.int64]
+    metric: str
+    renormalise: bool
+    key: Key
+
+    @property
+    def truth(self) -> Values:
+        """The probability that each member gives the true class of each image: members x images."""
+        import numpy as np
+
+        truth = self.values[:, np.arange(len(self.labels)), self.labels]
+        return np.ascontiguousarray(truth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlendMethod:
+    """A way to make one prediction of those of several members.
+
+    Attributes:
+        name: In the settings and on the command line.
+        words: For a reader: "optimised weights".
+        description: What it does, for help.
+        mean: Of the members' probabilities.
+        fit: Finds the weights, one for each member, none negative, not all 0; None where they are
+            the settings', and nothing is fitted.
+    """
+
+    name: str
+    words: str
+    description: str
+    mean: Mean
+    fit: Callable[[FitInput], Values] | None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether labels decide its weights; files that come without labels cannot take it."""
+        return self.fit is not None
+
+
+def _logarithm(values: Values) -> Values:
+    import numpy as np
+
+    with np.errstate(divide="ignore"):
+        return np.log(values)
+
+
+def _exponential(values: Values) -> Values:
+    import numpy as np
+
+    return np.exp(values)
+
+
+def _optimise(found: FitInput) -> Values:
+    from twinrun.blend_methods.fitted_weights import optimise_weights
+
+    return optimise_weights(found.truth)
+
+
+def _select(found: FitInput) -> Values:
+    from twinrun.blend_methods.fitted_weights import select_weights
+
+    return select_weights(
+        found.values,
+        found.labels,
+        found.metric,
+        found.members,
+        found.key,
+        renormalise=found.renormalise,
+    )
+
+
+ARITHMETIC = Mean(name="arithmetic", there=lambda values: values, back=lambda values: values)
+GEOMETRIC = Mean(name="geometric", there=_logarithm, back=_exponential)
+"""exp(sum of w log p / sum of w): Genest and Zidek, "Combining probability distributions",
+Statistical Science 1986."""
+
+BLEND_METHODS: Registry[BlendMethod] = Registry("blend method", BlendMethod, setting="blend.method")
+"""What `blend.method` may name besides AUTO, the simplest first: it is taken where a different one
+is not better, and is what others are compared with."""
+
+SIMPLEST = BLEND_METHODS.add(
+    BlendMethod(
+        name="arithmetic",
+        words="arithmetic mean",
+        description="mean with the weights of [blend.weights], or equal ones",
+        mean=ARITHMETIC,
+        fit=None,
+    )
+)
+BLEND_METHODS.add(
+    BlendMethod(
+        name="geometric",
+        words="geometric mean",
+        description="the same of the logarithms",
+        mean=GEOMETRIC,
+        fit=None,
+    )
+)
+BLEND_METHODS.add(
+    BlendMethod(
+        name="optimised",
+        words="optimised weights",
+        description="arithmetic, with the weights of the lowest log loss on held-out images",
+        mean=ARITHMETIC,
+        fit=_optimise,
+    )
+)
+BLEND_METHODS.add(
+    BlendMethod(
+        name="selection",
+        words="greedy selection",
+        description="arithmetic, greedy selection by the competition's metric",
+        mean=ARITHMETIC,
+        fit=_select,
+    )
+)
+
+
+def names_without_fit() -> list[str]:
+    """The methods that files without labels can take."""
+    return [each.name for each in BLEND_METHODS if not each.fitted]
+
+
+def mean_of(method: str) -> Mean:
+    """The mean of `blend.method`; of AUTO, as long as nothing has been chosen, the simplest one.
+
+    Raises:
+        InputError: There is no such method.
+    """
+    return (SIMPLEST if method == AUTO else BLEND_METHODS.get(method)).mean
