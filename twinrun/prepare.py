@@ -108,7 +108,7 @@ def prepare(
         pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()
-    for line in audited.in_short():
+    for line in audited.summary():
         say(line)
     environment = environment or set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers

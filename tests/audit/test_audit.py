@@ -15,9 +15,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from twinrun import prepare, submit
-from twinrun.audit import fingerprints as signs_module
+from twinrun.audit import fingerprints as fingerprints_module
 from twinrun.audit.audit import Audit, audit_folder
-from twinrun.audit.checks import Finding
+from twinrun.audit.check import Finding
 from twinrun.audit.fingerprints import fingerprints_of
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
@@ -80,7 +80,7 @@ def test_of_sound_images_there_is_nothing_to_say(audited: Callable[..., Audit]) 
     audit = audited()
     assert audit.found == ()
     assert audit.groups == ()
-    assert audit.in_short() == []
+    assert audit.summary() == []
     assert audit.content()["images"] == {"train": 12, "test": 3}
     audit.refuse()
     own = audit.index["part"] + "/" + audit.index["id"]
@@ -165,7 +165,7 @@ def test_copies_are_told_by_what_is_the_same(data: Path, audited: Callable[..., 
     }
     assert content["groups"][0]["spans"] is True
     assert json.loads(json.dumps(content)) == content
-    lines = audit.in_short()
+    lines = audit.summary()
     assert any("5 images are copies, in 2 groups" in line for line in lines)
 
 
@@ -224,7 +224,7 @@ def test_a_property_that_gives_a_class_away_is_named(
         # Another day is chance.
         day = DAY * (10 + number % 2)
         os.utime(path, (day, day))
-    found = [finding for finding in audited().found if finding.check == "telltale"]
+    found = [finding for finding in audited().found if finding.check == "metadata-leak"]
     assert [finding.title.split(" gives")[0] for finding in found] == [
         "the extension",
         "the format",
@@ -241,7 +241,7 @@ def test_a_day_on_which_only_one_class_was_saved_gives_it_away(
         path = data / "train" / CLASSES[number % 3] / f"J{number}.png"
         picture(number).save(path)
         os.utime(path, (DAY * (10 + number % 3),) * 2)
-    (found,) = (finding for finding in audited().found if finding.check == "telltale")
+    (found,) = (finding for finding in audited().found if finding.check == "metadata-leak")
     assert found.title.startswith("the day of last change gives")
 
 
@@ -263,7 +263,7 @@ def test_the_same_whatever_the_order_and_the_cache(
     assert first == again == audited().content()
 
 
-def test_signs_are_worked_out_once_and_again_when_they_are_damaged(
+def test_fingerprints_are_worked_out_once_and_again_when_they_are_damaged(
     settings_of: Callable[..., Settings],
     data: Path,
     tmp_path: Path,
@@ -272,19 +272,19 @@ def test_signs_are_worked_out_once_and_again_when_they_are_damaged(
     index = build_index(settings_of())
     pixels = readable_pixels(index, data, [32], tmp_path / "cache")[0][32]
     looked: list[str] = []
-    orientation = signs_module._orientation
+    orientation = fingerprints_module._orientation
 
     def noted(path: Path) -> int:
         looked.append(path.name)
         return orientation(path)
 
-    monkeypatch.setattr(signs_module, "_orientation", noted)
+    monkeypatch.setattr(fingerprints_module, "_orientation", noted)
     first = fingerprints_of(index, pixels, data)
     assert len(looked) == 15
     backwards = fingerprints_of(index[::-1], pixels, data)
     assert backwards["hash"].tolist() == first["hash"].tolist()[::-1]
     assert len(looked) == 15
-    (kept,) = (tmp_path / "cache").rglob("signs-*.parquet")
+    (kept,) = (tmp_path / "cache").rglob("fingerprints-*.parquet")
     kept.write_bytes(kept.read_bytes()[:-9])
     pd.testing.assert_frame_equal(fingerprints_of(index, pixels, data), first)
     assert len(looked) == 30
@@ -296,7 +296,7 @@ def test_a_cache_that_cannot_be_written_to_is_audited_all_the_same(
     def refused(path: Path, table: pd.DataFrame) -> None:
         raise InputError("cannot write")
 
-    monkeypatch.setattr(signs_module, "write_rows", refused)
+    monkeypatch.setattr(fingerprints_module, "write_rows", refused)
     assert audited().found == ()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from twinrun.audit import duplicates as module
 from twinrun.audit.duplicate_policy import apply_policy
-from twinrun.audit.duplicates import NEAR_BITS, copies, groups_of, look_alikes
+from twinrun.audit.duplicates import NEAR_BITS, copies, duplicate_groups, look_alikes
 from twinrun.config.sections import Data
 from twinrun.errors import InputError
 
@@ -55,7 +55,7 @@ HASHES = [
 def found() -> tuple[np.ndarray, list[module.Group]]:
     exact = copies(INDEX, "pixels_32")
     alike = look_alikes(exact, HASHES, np.zeros(len(INDEX), bool))
-    return exact, groups_of(INDEX, exact, alike)
+    return exact, duplicate_groups(INDEX, exact, alike)
 
 
 def test_groups_are_the_union_of_all_relations(
@@ -151,7 +151,7 @@ def test_a_class_of_which_nothing_is_left_is_refused() -> None:
         ("train", "C", "y", "f2", "p2"),
     )
     exact = copies(index, "pixels_32")
-    groups = groups_of(index, exact, exact)
+    groups = duplicate_groups(index, exact, exact)
     data = Data.model_validate({"folder": "data", "conflicts": "drop"})
     with pytest.raises(InputError, match="none of the class y"):
         apply_policy(index, groups, exact, data)

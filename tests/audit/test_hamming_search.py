@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from twinrun.audit.hamming_search import Layout, chosen_layout, near_pairs
+from twinrun.audit.hamming_search import Layout, choose_layout, near_pairs
 
 MOST = 47
 LAYOUTS = [Layout(48, 0), Layout(24, 1), Layout(16, 2), Layout(12, 3)]
@@ -69,8 +69,8 @@ def test_of_fewer_than_two_there_is_no_pair(count: int) -> None:
 
 def test_the_layout_is_right_for_any_number_and_not_all_pairs_for_many() -> None:
     for count in (2, 100, 1_000, 10_000, 100_000, 1_000_000):
-        layout = chosen_layout(count, 256, MOST)
+        layout = choose_layout(count, 256, MOST)
         if count >= 1_000:
             assert layout is not None
             assert layout.blocks * (layout.radius + 1) > MOST
-    assert chosen_layout(20, 256, MOST) is None
+    assert choose_layout(20, 256, MOST) is None

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from twinrun.audit.metadata_leaks import Telltale, telltales
+from twinrun.audit.metadata_leaks import MetadataLeak, metadata_leaks
 
 
-def told(values: list[str], labels: list[str]) -> list[Telltale]:
-    return telltales({"format": pd.Series(values)}, pd.Series(labels))
+def told(values: list[str], labels: list[str]) -> list[MetadataLeak]:
+    return metadata_leaks({"format": pd.Series(values)}, pd.Series(labels))
 
 
 def test_a_format_of_one_class_gives_it_away() -> None:

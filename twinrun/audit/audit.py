@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 from rich.markup import escape
 
-from twinrun.audit import checks
-from twinrun.audit.checks import Finding, Severity, counted
+from twinrun.audit.check import AuditedData, Finding, Severity, blank_images, count_of
+from twinrun.audit.checks import CHECKS
 from twinrun.audit.duplicate_policy import apply_policy
-from twinrun.audit.duplicates import Group, copies, groups_of, look_alikes
+from twinrun.audit.duplicates import Group, copies, duplicate_groups, look_alikes
 from twinrun.audit.fingerprints import fingerprints_of
-from twinrun.audit.metadata_leaks import properties_of, telltales
 from twinrun.config.settings import Settings
 from twinrun.data.cache import readable_pixels, with_pixels
 from twinrun.data.index import build_index
@@ -51,30 +50,32 @@ class Audit:
         """What makes training wrong."""
         return [finding for finding in self.found if finding.severity == "error"]
 
-    def in_short(self) -> list[str]:
-        """A few lines of rich markup for a run: nothing where there is nothing to say."""
+    def summary(self) -> list[str]:
+        """A few lines of rich markup for a run: nothing where there is nothing to report."""
         counts = Counter(finding.severity for finding in self.found)
         if not self.found:
             return []
-        told = ", ".join(
-            counted(counts[severity], severity) for severity in _SEVERITIES if counts[severity]
+        severities = ", ".join(
+            count_of(counts[severity], severity) for severity in _SEVERITIES if counts[severity]
         )
-        lines = [f"[bold]audit[/]     {told}: `twinrun audit` shows them, audit.json keeps them"]
+        lines = [
+            f"[bold]audit[/]     {severities}: `twinrun audit` shows them, audit.json keeps them"
+        ]
         if self.groups:
             images = sum(len(group.rows) for group in self.groups)
+            groups = count_of(len(self.groups), "group")
             dropped = f", {len(self.dropped)} training images dropped" if self.dropped else ""
             lines.append(
-                f"          {images:,} images are copies, in {counted(len(self.groups), 'group')}, "
+                f"          {images:,} images are copies, in {groups}, "
                 f'duplicates = "{self.policy["duplicates"]}"{dropped}'
             )
         warnings = [each for each in self.found if each.severity != "note"]
-        told_of = [f"[yellow]{each.count:,}[/] {escape(each.title)}" for each in warnings]
-        return lines + [f"          {line}" for line in shorten(told_of, 4)]
+        titles = [f"[yellow]{each.count:,}[/] {escape(each.title)}" for each in warnings]
+        return lines + [f"          {line}" for line in shorten(titles, 4)]
 
     def refuse(self) -> None:
         """Raise NegativeVerdict where training on the data would be wrong."""
         if self.errors:
-            torn = any(finding.check == "labels" for finding in self.errors)
             raise NegativeVerdict(
                 "training on this data would be wrong:",
                 details=[
@@ -82,8 +83,7 @@ class Audit:
                     for each in self.errors
                     for line in (f"{each.count}: {each.title}", *shorten(each.details, 20))
                 ],
-                fix="Fix these images or take them out"
-                + (", or set data.conflicts to 'keep' or 'drop'." if torn else "."),
+                fix=" ".join(dict.fromkeys(CHECKS.get(each.check).fix for each in self.errors)),
             )
 
     def content(self) -> dict[str, Any]:
@@ -151,21 +151,12 @@ def audit(
         InputError: The policy leaves a class without an image.
     """
     largest = pixels[max(pixels)]
-    signs = fingerprints_of(index, largest, settings.data_folder)
+    fingerprints = fingerprints_of(index, largest, settings.data_folder)
     exact = copies(index, largest.column)
-    alike = look_alikes(exact, signs["hash"].tolist(), checks.blank(signs))
-    groups = groups_of(index, exact, alike)
-    train = (index["part"] == "train").to_numpy()
-    properties = properties_of(
-        index[train], signs["orientation"].to_numpy()[train], settings.data_folder
-    )
-    found = [
-        *checks.unreadable(unreadable or {}),
-        *checks.of_images(index, signs, settings.largest_size()),
-        *checks.of_classes(index[train]),
-        *checks.of_groups(index, groups, exact, settings),
-        *checks.of_telltales(telltales(properties, index["label"][train]), properties),
-    ]
+    alike = look_alikes(exact, fingerprints["hash"].tolist(), blank_images(fingerprints))
+    groups = duplicate_groups(index, exact, alike)
+    data = AuditedData(index, fingerprints, exact, groups, settings, unreadable or {})
+    found = [finding for check in CHECKS for finding in check.find(data)]
     applied = apply_policy(index, groups, exact, settings.data)
     return Audit(
         found=tuple(sorted(found, key=lambda finding: _SEVERITIES.index(finding.severity))),

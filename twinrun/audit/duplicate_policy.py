@@ -37,7 +37,7 @@ def apply_policy(
 
     Args:
         index: From `with_pixels`.
-        groups: From `groups_of`.
+        groups: From `duplicate_groups`.
         exact: From `copies`.
         data: The settings: duplicates and conflicts.
 

@@ -58,7 +58,7 @@ def look_alikes(exact: np.ndarray, hashes: list[bytes], left_out: np.ndarray) ->
 
     Args:
         exact: From `copies`.
-        hashes: Of each image, from `signs_of`.
+        hashes: Of each image, from `fingerprints_of`.
         left_out: bool; images without a picture: their hashes say nothing.
     """
     words = hash_words(hashes)
@@ -66,12 +66,12 @@ def look_alikes(exact: np.ndarray, hashes: list[bytes], left_out: np.ndarray) ->
     seen = np.flatnonzero(~left_out)
     _, first, inverse = np.unique(words[seen], axis=0, return_index=True, return_inverse=True)
     chosen = seen[first]
-    links = [(np.arange(len(exact)), _firsts(exact)), (seen, chosen[inverse.ravel()])]
+    links = [(np.arange(len(exact)), _first_of_equals(exact)), (seen, chosen[inverse.ravel()])]
     portions = ((chosen[one], chosen[other]) for one, other in near_pairs(words[chosen], NEAR_BITS))
-    return _linked(len(exact), links, portions)
+    return _connect(len(exact), links, portions)
 
 
-def groups_of(index: pd.DataFrame, exact: np.ndarray, alike: np.ndarray) -> list[Group]:
+def duplicate_groups(index: pd.DataFrame, exact: np.ndarray, alike: np.ndarray) -> list[Group]:
     """The groups of two and more images, in the order of their first one.
 
     Args:
@@ -103,13 +103,13 @@ def groups_of(index: pd.DataFrame, exact: np.ndarray, alike: np.ndarray) -> list
     return sorted(found, key=lambda group: group.rows)
 
 
-def _firsts(numbers: np.ndarray) -> np.ndarray:
+def _first_of_equals(numbers: np.ndarray) -> np.ndarray:
     """For each position the first one with the same number."""
     _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     return first[inverse]
 
 
-def _linked(
+def _connect(
     count: int,
     links: Iterable[tuple[np.ndarray, np.ndarray]],
     portions: Iterable[tuple[np.ndarray, np.ndarray]],
@@ -130,6 +130,6 @@ def _linked(
     for portion in portions:
         waiting.append(portion)
         if sum(len(one) for one, _ in waiting) > PORTION:
-            numbers = components([(everything, _firsts(numbers)), *waiting])
+            numbers = components([(everything, _first_of_equals(numbers)), *waiting])
             waiting = []
-    return components([(everything, _firsts(numbers)), *waiting]) if waiting else numbers
+    return components([(everything, _first_of_equals(numbers)), *waiting]) if waiting else numbers

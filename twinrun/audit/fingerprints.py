@@ -27,14 +27,14 @@ from twinrun.errors import InputError
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE * HASH_SIDE
 # Of a new name when what is in it means something else.
-_FILE = "signs-1.parquet"
+_FILE = "fingerprints-1.parquet"
 _COLUMNS = ["orientation", "low", "high", "hash"]
 # Of an image's pixels so many are darker than `low`, and as many brighter than `high`.
 _TAIL = 0.01
 
 
 def fingerprints_of(index: pd.DataFrame, pixels: Pixels, folder: Path) -> pd.DataFrame:
-    """The signs of every image of an index; those that are not known yet are worked out and kept.
+    """The fingerprints of every image of an index; unknown ones are computed and kept.
 
     Args:
         index: From `build_index`.
@@ -50,7 +50,7 @@ def fingerprints_of(index: pd.DataFrame, pixels: Pixels, folder: Path) -> pd.Dat
     files = index.drop_duplicates("sha256").set_index("sha256")["path"]
     missing = files[~files.index.isin(known.index)]
     if len(missing):
-        new = pd.DataFrame(_worked_out(missing, pixels, folder), missing.index, _COLUMNS)
+        new = pd.DataFrame(_compute(missing, pixels, folder), missing.index, _COLUMNS)
         known = new if known.empty else pd.concat([known, new])
         # A cache that cannot be written to can be read all the same.
         with suppress(InputError):
@@ -63,15 +63,13 @@ def hash_words(hashes: Sequence[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, HASH_BITS // 64)
 
 
-def _worked_out(
-    missing: pd.Series, pixels: Pixels, folder: Path
-) -> list[tuple[int, int, int, bytes]]:
+def _compute(missing: pd.Series, pixels: Pixels, folder: Path) -> list[tuple[int, int, int, bytes]]:
     import imagehash
 
     rows = pixels.rows(missing.index.tolist())
     paths = missing.tolist()
 
-    def signs(position: int) -> tuple[int, int, int, bytes]:
+    def fingerprint(position: int) -> tuple[int, int, int, bytes]:
         grey = Image.fromarray(rows.image(position)).convert("L")
         below = np.cumsum(grey.histogram())
         low, high = np.searchsorted(below, np.array([_TAIL, 1 - _TAIL]) * below[-1])
@@ -87,7 +85,7 @@ def _worked_out(
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
         bar = bars.add_task("looking at images", total=len(paths), note="")
         for block in in_blocks(range(len(paths))):
-            found += pool.map(signs, block)
+            found += pool.map(fingerprint, block)
             bars.advance(bar, len(block))
     return found
 

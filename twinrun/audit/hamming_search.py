@@ -42,7 +42,7 @@ class Layout:
     radius: int
 
 
-def chosen_layout(count: int, bits: int, most: int) -> Layout | None:
+def choose_layout(count: int, bits: int, most: int) -> Layout | None:
     """The layout that takes the least time for so many hashes; None for comparing all pairs.
 
     Args:
@@ -72,13 +72,13 @@ def near_pairs(
     Args:
         words: The hashes: uint64, hashes x words; all different.
         most: Bits in which a pair may differ.
-        layout: From `chosen_layout`, which is asked when there is none.
+        layout: From `choose_layout`, which is asked when there is none.
 
     Yields:
         Positions of first and second, int64; a pair may come again in a later portion.
     """
     bits = words.shape[1] * 64
-    layout = layout or chosen_layout(len(words), bits, most)
+    layout = layout or choose_layout(len(words), bits, most)
     if layout is None:
         yield from _all_pairs(words, most)
         return
@@ -119,11 +119,11 @@ def _in_block(
             one = np.arange(len(keys)) if not mask else np.flatnonzero(keys ^ mask > keys)
             partner = keys[one] ^ mask
             begin = starts[partner] if mask else one + 1
-            found += _compared(words, most, one, begin, starts[partner + 1] - begin)
+            found += _compare_chunks(words, most, one, begin, starts[partner + 1] - begin)
     return [(order[one], order[other]) for one, other in found]
 
 
-def _compared(
+def _compare_chunks(
     words: np.ndarray, most: int, one: np.ndarray, begin: np.ndarray, counts: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The near ones of pairs (one[i], begin[i] + 0 ... counts[i] - 1), a chunk at a time."""

@@ -24,7 +24,7 @@ _CHANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Telltale:
+class MetadataLeak:
     """A value of a property that gives a class away.
 
     Attributes:
@@ -47,7 +47,7 @@ class Telltale:
     chance: float
 
 
-def properties_of(
+def file_properties(
     train: pd.DataFrame, orientations: np.ndarray, folder: Path
 ) -> dict[str, pd.Series]:
     """What is known of each training image without looking at its picture, as text, by name.
@@ -75,7 +75,7 @@ def properties_of(
     }
 
 
-def telltales(properties: Mapping[str, pd.Series], labels: pd.Series) -> list[Telltale]:
+def metadata_leaks(properties: Mapping[str, pd.Series], labels: pd.Series) -> list[MetadataLeak]:
     """The values that give a class away, the most frequent first, by property.
 
     Args:
@@ -105,7 +105,7 @@ def telltales(properties: Mapping[str, pd.Series], labels: pd.Series) -> list[Te
         key=lambda column: column.map(order) if column.name == "name" else column,
     )
     fields = ["name", "value", "label", "hits", "images", "share", "chance"]
-    return [Telltale(*row) for row in found[fields].itertuples(index=False, name=None)]
+    return [MetadataLeak(*row) for row in found[fields].itertuples(index=False, name=None)]
 
 
 def _day(path: Path) -> str:

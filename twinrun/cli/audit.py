@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperCommand
 
 from twinrun.cli.options import (
     RUNS,
@@ -26,11 +27,23 @@ from twinrun.console import clock, console, say
 
 app = typer.Typer()
 
-
-@app.command(
-    epilog="Examples:\n\ntwinrun audit --profile fixture\n\n"
+_EXAMPLES = (
+    "Examples:\n\ntwinrun audit --profile fixture\n\n"
     "twinrun audit --data ~/wheat --lines 50 --set data.conflicts=error"
 )
+
+
+class _WithChecks(TyperCommand):
+    """Its help names the checks; they are asked only then, since their import takes a while."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from twinrun.audit.checks import CHECKS
+
+        self.epilog = f"Checks: {', '.join(CHECKS.names)} (docs/audit.md).\n\n{_EXAMPLES}"
+        super().format_help(ctx, formatter)
+
+
+@app.command(cls=_WithChecks, epilog=_EXAMPLES)
 @answered
 def audit(
     config: Config = None,

@@ -17,7 +17,7 @@ from twinrun.errors import shorten
 from twinrun.metrics import METRICS, Score, additional_metric
 
 if TYPE_CHECKING:
-    from twinrun.audit.checks import Finding
+    from twinrun.audit.check import Finding
     from twinrun.compare.member_files import FileComparison
     from twinrun.data.cache_files import Listed
     from twinrun.twins.twins import TwinsVerdict
@@ -189,11 +189,11 @@ def audit(found: Sequence[Finding], most: int) -> Table:
     table.add_column("finding", overflow="fold")
     for finding in found:
         lines = shorten(finding.details or finding.images, most)
-        told = "\n".join(f"  {escape(line)}" for line in lines)
+        below = "\n".join(f"  {escape(line)}" for line in lines)
         table.add_row(
             f"[{_COLOURS[finding.severity]}]{finding.severity}[/]",
             f"{finding.count:,}",
-            f"{escape(finding.title)}\n[dim]{told}[/]" if told else escape(finding.title),
+            f"{escape(finding.title)}\n[dim]{below}[/]" if below else escape(finding.title),
         )
     return table
 

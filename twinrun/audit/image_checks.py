@@ -1,0 +1,175 @@
+"""Checks of each image by itself."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from twinrun.audit.check import AuditedData, Check, Finding, frequencies
+from twinrun.data.decoding import LONGEST
+
+# Brightness, of 255: nearly black where 99 % of the pixels lie below this.
+_DARK = 32
+# A format has other names in other programs: phones write several pictures into one JPEG.
+_SAME_FORMAT = {"MPO": "JPEG"}
+
+
+class Unreadable(Check):
+    """Files that Pillow refuses."""
+
+    name = "unreadable"
+    severity = "error"
+    title = "cannot be decoded"
+    meaning = "an image cannot be decoded. `run` ends here with exit code 2"
+
+    def find(self, data: AuditedData) -> list[Finding]:
+        lines = [f"{path}: {reason}" for path, reason in data.unreadable.items()]
+        return [self.finding(len(lines), tuple(data.unreadable), lines)] if lines else []
+
+
+class ImageCheck(Check):
+    """A check that asks the same of every image."""
+
+    @abstractmethod
+    def which(self, data: AuditedData) -> np.ndarray:
+        """bool: the images that have the fault."""
+
+    def values(self, data: AuditedData) -> Sequence[object] | pd.Series | None:
+        """What is counted of those images; None for nothing."""
+        del data
+        return None
+
+    def headline(self, data: AuditedData) -> str:
+        """A finding's title."""
+        del data
+        return self.title
+
+    def find(self, data: AuditedData) -> list[Finding]:
+        which = self.which(data)
+        if not which.any():
+            return []
+        return [
+            self.finding(
+                int(which.sum()),
+                tuple(data.paths[which]),
+                self.details(data, which),
+                title=self.headline(data),
+            )
+        ]
+
+    def details(self, data: AuditedData, which: np.ndarray) -> list[str]:
+        """Lines about the images that have the fault."""
+        values = self.values(data)
+        return [] if values is None else frequencies(values, which)
+
+
+class Blank(ImageCheck):
+    """Images without a picture in them."""
+
+    name = "blank"
+    severity = "warning"
+    title = "blank: hardly any difference in brightness"
+    meaning = "98 % of the pixels lie within 8 of 255 levels of brightness"
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        return data.blank
+
+
+class Dark(ImageCheck):
+    """Images in which nothing can be seen, though they are not blank."""
+
+    name = "dark"
+    severity = "warning"
+    title = "nearly black"
+    meaning = "99 % of the pixels are darker than 32 of 255"
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        return ~data.blank & (data.fingerprints["high"].to_numpy() < _DARK)
+
+
+class Shape(ImageCheck):
+    """Panoramas and banners."""
+
+    name = "shape"
+    severity = "warning"
+    title = f"more than {LONGEST} times as long as wide: both ends are cut off"
+    meaning = "one side is more than four times the other: the cache cuts both ends off"
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        short, long = data.sides()
+        return long > LONGEST * short
+
+    def values(self, data: AuditedData) -> list[str]:
+        return data.shapes()
+
+
+class Small(ImageCheck):
+    """Images that are enlarged for training."""
+
+    name = "small"
+    severity = "note"
+    title = "smaller than what is trained on"
+    meaning = "an image is smaller than what is trained on"
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        return data.sides()[0] < data.settings.largest_size()
+
+    def values(self, data: AuditedData) -> list[str]:
+        return data.shapes()
+
+    def headline(self, data: AuditedData) -> str:
+        return f"smaller than the {data.settings.largest_size()} px that are trained on"
+
+
+class Extension(ImageCheck):
+    """Files that are named as a different format; MPO counts as JPEG."""
+
+    name = "extension"
+    severity = "note"
+    title = "not of the format that the extension says"
+    meaning = "the content is of a different format than the name says"
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        from PIL import Image
+
+        formats = Image.registered_extensions()
+        promised = [formats.get(f".{path.rpartition('.')[2].lower()}") for path in data.paths]
+        found = data.index["format"].replace(_SAME_FORMAT)
+        return np.array([one != other for one, other in zip(found, promised, strict=True)], bool)
+
+    def details(self, data: AuditedData, which: np.ndarray) -> list[str]:
+        pairs = zip(data.paths[which], data.index["format"][which], strict=True)
+        return [f"{path}: {kind}" for path, kind in pairs]
+
+
+class Mode(ImageCheck):
+    """Images with alpha, a palette, or without colour."""
+
+    name = "mode"
+    severity = "note"
+    title = "not plain RGB"
+    meaning = "not RGB: alpha is dropped, grey and palettes become RGB"
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        return (data.index["mode"] != "RGB").to_numpy()
+
+    def values(self, data: AuditedData) -> pd.Series:
+        return data.index["mode"]
+
+
+class Orientation(ImageCheck):
+    """Images that a viewer without EXIF shows turned."""
+
+    name = "orientation"
+    severity = "note"
+    title = "lie on a side or are mirrored in the file: turned upright"
+    meaning = "EXIF says that the picture lies on a side or is mirrored; it is turned upright"
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        return np.asarray(data.fingerprints["orientation"] != 1)
+
+    def values(self, data: AuditedData) -> list[str]:
+        return [f"EXIF orientation {number}" for number in data.fingerprints["orientation"]]

@@ -1,0 +1,59 @@
+"""Checks of the classes: too few images of one, and files that give one away."""
+
+from __future__ import annotations
+
+from twinrun.audit.check import AuditedData, Check, Finding
+from twinrun.audit.metadata_leaks import file_properties, metadata_leaks
+from twinrun.errors import shorten
+
+
+class Single(Check):
+    """Classes of which a fold or a validation part may know nothing."""
+
+    name = "single"
+    severity = "warning"
+    title = "classes with one image: it is trained on or held out, never both"
+    meaning = "a class has one training image"
+
+    def find(self, data: AuditedData) -> list[Finding]:
+        train = data.index[data.train]
+        counts = train["label"].value_counts()
+        alone = train[train["label"].map(counts) == 1]
+        if alone.empty:
+            return []
+        return [self.finding(len(alone), tuple(alone["path"]), sorted(alone["label"]))]
+
+
+class MetadataLeaks(Check):
+    """A finding for each property of the files that gives classes away."""
+
+    name = "metadata-leak"
+    severity = "warning"
+    title = "a property of the files gives the class away"
+    meaning = (
+        "extension, format, mode, EXIF orientation, size, rough size, rough shape or the day of "
+        "the last change gives a class away"
+    )
+
+    def find(self, data: AuditedData) -> list[Finding]:
+        train = data.index[data.train]
+        orientations = data.fingerprints["orientation"].to_numpy()[data.train]
+        properties = file_properties(train, orientations, data.settings.data_folder)
+        leaks = metadata_leaks(properties, train["label"])
+        findings = []
+        for name in dict.fromkeys(leak.name for leak in leaks):
+            own = [leak for leak in leaks if leak.name == name]
+            details = [
+                f"{leak.value}: {leak.hits} of {leak.images} are {leak.label}, which are "
+                f"{leak.share:.0%} of all (by chance: {leak.chance:.0e})"
+                for leak in own
+            ]
+            findings.append(
+                self.finding(
+                    int(properties[name].isin([leak.value for leak in own]).sum()),
+                    details=shorten(details),
+                    title=f"the {name} gives the class away; so may what comes with it, such as a "
+                    "different camera",
+                )
+            )
+        return findings
