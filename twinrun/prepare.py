@@ -22,11 +22,11 @@ from twinrun.console import say
 from twinrun.data.cache import cached_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
-from twinrun.distributed.process_group import first_on_machine
 from twinrun.files import write_json
 from twinrun.locks import lock_record
 from twinrun.networks import timm_name
 from twinrun.repro.environment import set_up
+from twinrun.repro.group import current_group
 from twinrun.run_folder.manifest import manifest, recorded_blend
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import member_identity, read_record, same_origin
@@ -104,7 +104,7 @@ def prepare(
         f"{len(settings.classes)} classes"
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
-    with first_on_machine():
+    with current_group().first_on_machine():
         pixels = cached_pixels(index, settings.data_folder, sizes, cache)
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()

@@ -12,12 +12,11 @@ from twinrun.blend.out_of_fold import write_out_of_fold
 from twinrun.config.trainings import Training
 from twinrun.console import clock, say
 from twinrun.data.folds import check_folds
-from twinrun.distributed.collectives import broadcast, refuse_different
-from twinrun.distributed.process_group import wait_for_all
 from twinrun.files import whole_file, write_json
 from twinrun.locks import LOCK, lock_record, lock_trainings
 from twinrun.metrics import METRICS
 from twinrun.prepare import Prepared, keep_record
+from twinrun.repro.group import current_group
 from twinrun.repro.ranks import current_rank, refuse_uneven
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.records import completed_member, refuse_other_kind
@@ -138,16 +137,16 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
             another process is training in, or that holds something else; images that cannot be
             dealt out to folds; checked for all before the first is trained.
     """
-    settings = run.settings
+    settings, group = run.settings, current_group()
     members = list(dict.fromkeys(each.member for each in trainings))
     refuse_uneven({name: settings.members[name].batch_size for name in members}, current_rank())
-    wait_for_all()
+    group.wait_for_all()
     code = {"code": run.environment["beside"]["code"]}
-    refuse_different("beginning", {each: run.identity(each) for each in members} | code)
+    group.refuse_different("beginning", {each: run.identity(each) for each in members} | code)
     if current_rank().rank:
         # The first rank holds the folders, looks at them and says what is complete.
-        wait_for_all()
-        yield Work(run, list(trainings), broadcast(dict[str, dict[str, Any]]()))
+        group.wait_for_all()
+        yield Work(run, list(trainings), group.broadcast(dict[str, dict[str, Any]]()))
         return
     check_folds(settings, run.train, members)
     for name in members:
@@ -175,8 +174,8 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
             # A kill may have come between a member's last fold and putting them together.
             if each.name in work.records:
                 work._join(each)
-        wait_for_all()
-        broadcast(work.records)
+        group.wait_for_all()
+        group.broadcast(work.records)
         yield work
         keep_record(run, started)
 

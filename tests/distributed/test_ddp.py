@@ -9,7 +9,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from twinrun.data.keyed_loader import KeyedLoader
-from twinrun.distributed.ddp import synchronised
+from twinrun.distributed.ddp import synchronise_batch_norms
 from twinrun.repro.keys import Key
 from twinrun.repro.ranks import Ranks
 from twinrun.train.callbacks import KeyedSteps
@@ -38,7 +38,7 @@ def test_batch_norms_over_all_ranks_stand_in_for_the_time_of_a_fit() -> None:
         nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sequential(BatchNormAct2d(4)), nn.Linear(4, 2)
     )
     before, state = list(model.modules()), model.state_dict(keep_vars=True)
-    replaced = synchronised(model)
+    replaced = synchronise_batch_norms(model)
     found = [each for each in model.modules() if isinstance(each, nn.SyncBatchNorm)]
     assert len(found) == len(replaced) == 2
     assert isinstance(found[1].act, nn.ReLU)  # fastai's own conversion would lose it

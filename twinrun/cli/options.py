@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand
 
+from twinrun.cli.ranks import connect_ranks, report_once
 from twinrun.console import console, error_console
-from twinrun.distributed.process_group import speaking, together
 from twinrun.errors import InputError, TwinrunError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def answered(function: Callable[..., None]) -> Callable[..., None]:
     def command(*args: Any, quiet: bool = False, debug: bool = False, **options: Any) -> None:
         console.quiet = quiet
         try:
-            with together(function.__name__):
+            with connect_ranks(function.__name__):
                 function(*args, **options, quiet=quiet, debug=debug)
         except KeyboardInterrupt as stop:
             if debug:
@@ -114,8 +114,8 @@ def answered(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _end(code: int, *lines: str) -> NoReturn:
-    with speaking() as speaks:
-        if speaks:
+    with report_once() as reports:
+        if reports:
             error_console.print("[bold red]error:[/]", end=" ")
             for line in lines:
                 error_console.print(line, markup=False)

@@ -11,7 +11,7 @@ from fastai.distributed import DistributedTrainer
 from torch import nn
 
 from twinrun.data.keyed_loader import KeyedLoader
-from twinrun.distributed.collectives import gather_batch
+from twinrun.repro.group import current_group
 
 
 class ShareSteps(DistributedTrainer):
@@ -57,7 +57,7 @@ class ShareSteps(DistributedTrainer):
         self.fits += 1
         if self.fits == 1:
             if self.on_gpu:
-                self.replaced = synchronised(self.learn.model)
+                self.replaced = synchronise_batch_norms(self.learn.model)
             super().before_fit()
 
     def after_fit(self) -> None:
@@ -69,13 +69,14 @@ class ShareSteps(DistributedTrainer):
 
     def after_pred(self) -> None:
         if not self.training and isinstance(self.dl, KeyedLoader) and self.dl.answers_together:
-            self.learn.pred = gather_batch(self.pred, len(self.yb[0]), self.dl.ranks)
+            size = len(self.yb[0])
+            self.learn.pred = current_group().gather_batch(self.pred, size, self.dl.ranks)
 
     def _wrap_dl(self, loader: Any) -> Any:
         return loader
 
 
-def synchronised(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+def synchronise_batch_norms(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     """Put a batch norm over all ranks in place of each of a model's.
 
     Only for the time of a fit: fastai, which neither decays nor freezes batch norms, would not know

@@ -1,8 +1,6 @@
-"""How the ranks of one training meet: they wait for each other, and one of them speaks for all.
+"""How the ranks of one training are connected, and how one of them reports for all.
 
-A process that is alone is answered at once, and nothing is changed by it.
-
-The first rank alone holds folders, writes files and prints. What the ranks say to each other goes
+The first rank alone holds folders, writes files and prints. What the ranks send each other goes
 through gloo, on the CPU; gradients and activations on a GPU go through NCCL.
 """
 
@@ -12,37 +10,40 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
 from twinrun.console import console
 from twinrun.errors import InputError, TwinrunError
+from twinrun.repro.group import use_group
 from twinrun.repro.ranks import Ranks, current_rank
 
 _COMMANDS = ("train", "run")
 # Seconds: between two looks at whether the others have come, and for the one who prints to do so.
-_LOOK, _PATIENCE = 0.05, 10.0
+LOOK, _PATIENCE = 0.05, 10.0
+# Written into the store by the rank that reports why the command ends.
+REPORTS = "reports the end"
+# Written into the store when it has been printed.
+_REPORTED = "reported the end"
 
 
-class _Meeting:
-    """What connects this rank to the others while a command runs.
+class _End:
+    """What this rank knows of the command's end.
 
     Attributes:
-        store: A small table that all ranks can read and write; None: not connected.
-        speaks: Whether this rank prints why the command ends; None: not decided.
-        places: How many the ranks have waited for each other at.
+        store: That of the ranks' group; None: they were never connected.
+        reports: Whether this rank prints why the command ends; None: not decided.
     """
 
     store: Any = None
-    speaks: bool | None = None
-    places: int = 0
+    reports: bool | None = None
 
 
 @contextmanager
-def together(command: str) -> Iterator[None]:
-    """Connect this process with the other ranks while a command runs, if there are any.
+def connect(command: str) -> Iterator[None]:
+    """Connect this process with the other ranks while a command runs.
 
     The other ranks than the first print nothing. What ends one of them ends all, with one message.
 
@@ -54,12 +55,9 @@ def together(command: str) -> Iterator[None]:
             be found, or they are gone.
     """
     ranks = current_rank()
-    if ranks.count == 1:
-        yield
-        return
     try:
         _refuse(command)
-        _join(ranks)
+        _End.store = _join(ranks)
     except TwinrunError:
         if ranks.rank:
             # The first one says it, and then the launcher ends this one.
@@ -69,15 +67,18 @@ def together(command: str) -> Iterator[None]:
     if ranks.rank:
         # Not `quiet`, which a box overrules.
         console.file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    from twinrun.distributed.collectives import TorchGroup
+
     try:
-        yield
+        with use_group(TorchGroup(ranks, _End.store)):
+            yield
     except RuntimeError as error:
         if not _is_loss(error):
             raise
         _claim()
         raise InputError(
-            f"rank {ranks.rank} of {ranks.count} has lost another one: {_reason(error)}",
-            fix="If it has said nothing above, it was killed. Type the same command to go on.",
+            f"rank {ranks.rank} of {ranks.count} has lost a different one: {_reason(error)}",
+            fix="If it has reported nothing above, it was killed. Rerun the command: it resumes.",
         ) from error
     except (TwinrunError, KeyboardInterrupt, OSError):
         # Before the others can notice that this one is gone.
@@ -88,29 +89,23 @@ def together(command: str) -> Iterator[None]:
 
 
 @contextmanager
-def speaking() -> Iterator[bool]:
-    """Whether it is this process that says why the command ends: of several ranks, one does.
+def report_once() -> Iterator[bool]:
+    """Whether it is this process that reports why the command ends: of several ranks, one does.
 
     The others wait until it has, since the launcher ends all as soon as one has ended.
     """
-    try:
-        alone = current_rank().count == 1
-    except TwinrunError:
-        alone = True
-    if alone:
-        yield True
-    elif _Meeting.store is None:
-        _hear_no_signal()
+    if _End.store is None:
+        _ignore_signals()
         yield current_rank().rank == 0
     elif _claim():
         yield True
         with suppress(RuntimeError):
-            _Meeting.store.set("has said", "")
+            _End.store.set(_REPORTED, "")
     else:
         end = time.monotonic() + _PATIENCE
         with suppress(RuntimeError):
-            while time.monotonic() < end and not _Meeting.store.check(["has said"]):
-                time.sleep(_LOOK)
+            while time.monotonic() < end and not _End.store.check([_REPORTED]):
+                time.sleep(LOOK)
         yield False
 
 
@@ -128,7 +123,8 @@ def _refuse(command: str) -> None:
         )
 
 
-def _join(ranks: Ranks) -> None:
+def _join(ranks: Ranks) -> Any:
+    """Connect torch's process group; gives its store."""
     # DistributedDataParallel would advise, at every start, to look for no unused parameters.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import torch
@@ -146,7 +142,7 @@ def _join(ranks: Ranks) -> None:
             f"rank {ranks.rank} of {ranks.count} does not find the others: {_reason(error)}",
             fix="Start them with torchrun: docs/many-gpus.md has the commands.",
         ) from error
-    _Meeting.store = store
+    return store
 
 
 def _leave() -> None:
@@ -157,18 +153,18 @@ def _leave() -> None:
 
 
 def _claim() -> bool:
-    """Whether this rank is the first that has something to say about the command's end."""
-    if _Meeting.speaks is None:
-        _hear_no_signal()
+    """Whether this rank is the first that has something to report of the command's end."""
+    if _End.reports is None:
+        _ignore_signals()
         try:
-            _Meeting.speaks = _Meeting.store.add("says", 1) == 1
+            _End.reports = _End.store.add(REPORTS, 1) == 1
         except RuntimeError:
             # Who kept the table is gone.
-            _Meeting.speaks = current_rank().rank == 0
-    return _Meeting.speaks
+            _End.reports = current_rank().rank == 0
+    return _End.reports
 
 
-def _hear_no_signal() -> None:
+def _ignore_signals() -> None:
     """At a command's end: the launcher sends some as soon as one of the ranks has ended."""
     with suppress(ValueError):  # not in the main thread
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -185,37 +181,3 @@ def _is_loss(error: RuntimeError) -> bool:
 def _reason(error: Exception) -> str:
     """The first sentence, without the place in gloo's source that it begins with."""
     return re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
-
-
-def wait_for_all() -> None:
-    """Go on when every rank has come here, however long that takes.
-
-    Collectives have a time limit; one rank may decode images for hours, or fetch weights.
-    """
-    ranks = current_rank()
-    if ranks.count == 1:
-        return
-    _Meeting.places += 1
-    names = [f"place {_Meeting.places} rank {rank}" for rank in range(ranks.count)]
-    _Meeting.store.set(names[ranks.rank], "")
-    _wait(names)
-
-
-@contextmanager
-def first_on_machine() -> Iterator[None]:
-    """Let the first rank of each machine run the block, and when it has, the others."""
-    ranks = current_rank()
-    _Meeting.places += 1
-    place = f"place {_Meeting.places} machine of rank {ranks.rank - ranks.local}"
-    if ranks.local:
-        _wait([place])
-    yield
-    if ranks.count > 1 and not ranks.local:
-        _Meeting.store.set(place, "")
-
-
-def _wait(places: Sequence[str]) -> None:
-    while not _Meeting.store.check(list(places)):
-        if _Meeting.store.check(["says"]):
-            raise InputError("another rank has ended")
-        time.sleep(_LOOK)

@@ -57,7 +57,7 @@ class Ranks:
         """The part of a batch that is this rank's: as many in each, one after the other.
 
         Where a batch cannot be split evenly, which happens in validation and prediction only, its
-        last image fills the places that are left; `exchanging.whole` takes these away again.
+        last image fills the places that are left; `Group.gather_batch` takes these away again.
         """
         each = -(-len(batch) // self.count)
         places = range(self.rank * each, (self.rank + 1) * each)
@@ -114,7 +114,7 @@ def refuse_uneven(batches: Mapping[str, int], ranks: Ranks) -> None:
         raise InputError(
             f"batches that {count} ranks cannot share evenly, two images or more each:",
             details=uneven,
-            fix="batch_size is that of all ranks together. Or start another number of them.",
+            fix="batch_size is that of all ranks together. Or start a different number of them.",
         )
 
 

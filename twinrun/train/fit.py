@@ -13,8 +13,8 @@ from fastai.learner import Learner
 
 from twinrun.config.recipe import Member
 from twinrun.console import progress_bars, say
-from twinrun.distributed.collectives import any_rank, broadcast
 from twinrun.errors import InputError, Stopped
+from twinrun.repro.group import current_group
 from twinrun.run_folder.paths import TrainingFolder
 from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
@@ -81,8 +81,9 @@ def fit(
         InputError: The folder cannot be written, its checkpoint is of something else, or a
             loader's process was killed.
     """
+    group = current_group()
     epochs, steps = member.epochs.frozen + member.epochs.unfrozen, len(learner.dls.train)
-    checkpoint = broadcast(None if folder is None else checkpoints.latest())
+    checkpoint = group.broadcast(None if folder is None else checkpoints.latest())
     progress = Progress(0, 0, [], recorder.ledger)
     if checkpoint is not None:
         progress = progress_of(checkpoint)
@@ -129,7 +130,7 @@ def fit(
                     f"stopped {name} within a step; it resumes from its last checkpoint"
                 ) from None
             save.end()
-    if any_rank(stop.asked)[0]:
+    if group.any_rank(stop.asked)[0]:
         # After the last epoch's checkpoint: it is no longer this loop that would meet it.
         stop.raise_stopped(progress.epoch, progress.step)
     names = ("train_loss", "valid_loss", "accuracy", "error_rate")

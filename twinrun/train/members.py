@@ -26,10 +26,10 @@ from twinrun.data.loaders import member_loaders, prediction_loader
 from twinrun.data.pixels import Pixels
 from twinrun.data.splits import validation_ids
 from twinrun.data.tta import tta_views
-from twinrun.distributed.collectives import broadcast, refuse_different
 from twinrun.files import sha256_file, whole_file, write_csv, write_json
 from twinrun.metrics import member_scores
 from twinrun.repro.digests import digest_tensors, settled
+from twinrun.repro.group import current_group
 from twinrun.repro.keys import Key
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
@@ -139,9 +139,7 @@ def set_up_training(
     counts = {name: found[name] for name in classes}
     learner = build_learner(member, loaders, classes=len(classes), key=key, counts=counts)
     if ranks.count > 1:
-        from twinrun.distributed.ddp import ShareSteps
-
-        learner.add_cb(ShareSteps(loaders.device))
+        current_group().share_steps(learner)
     identity = member_identity(name, settings, data_digest(index, own.column), environment)
     ledger = Ledger(
         {
@@ -241,7 +239,7 @@ def train_member(
         InputError: As the stages say, or the folder cannot be written.
         Stopped: Ctrl-C or SIGTERM came.
     """
-    started = time.perf_counter()
+    started, group = time.perf_counter(), current_group()
     workshop = set_up_training(name, settings, index, pixels, environment)
     saved = None if elsewhere is None else elsewhere.saved
     place = TrainingFolder(folder)
@@ -265,10 +263,10 @@ def train_member(
     ranks = workshop.loaders.train.ranks
     if ranks.count > 1:
         weights = digest_tensors(list(workshop.learner.model.state_dict().values()))
-        refuse_different("result", {"weights": settled([weights])[0]})
+        group.refuse_different("result", {"weights": settled([weights])[0]})
     predictions = workshop.predictions()
     if ranks.rank:
-        return broadcast(dict[str, Any]())
+        return group.broadcast(dict[str, Any]())
     if tta_views(workshop.member):
         # The last epoch's are of one look at every image.
         scores |= member_scores(predictions["valid.csv"], settings.competition.metric)
@@ -304,4 +302,4 @@ def train_member(
     # Ten networks in a row must not add up in memory.
     del workshop, recorder, ledger
     gc.collect()
-    return broadcast(record)
+    return group.broadcast(record)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.tta import View
-from twinrun.distributed.collectives import gather_batch
 from twinrun.errors import InputError
+from twinrun.repro.group import current_group
 
 
 def predict(
@@ -68,7 +68,7 @@ def _logits(model: nn.Module, loader: KeyedLoader) -> Tensor:
     sizes = [min(loader.bs, len(loader.ids) - at) for at in range(0, len(loader.ids), loader.bs)]
     with torch.no_grad():
         answers = [
-            gather_batch(model(batch[0]), size, loader.ranks)
+            current_group().gather_batch(model(batch[0]), size, loader.ranks)
             for batch, size in zip(loader, sizes, strict=True)
         ]
     return torch.cat(answers).cpu()

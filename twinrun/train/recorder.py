@@ -10,8 +10,8 @@ import torch
 from fastai.torch_core import get_model
 from torch import Tensor, nn
 
-from twinrun.distributed.collectives import gather_objects, joint_digest
 from twinrun.repro.digests import digest_tensors, digest_text
+from twinrun.repro.group import current_group
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
 from twinrun.train.callbacks import OwnFit
@@ -67,7 +67,7 @@ class Recorder:
             return
         digest = whole()
         if entry.per_rank:
-            digest = joint_digest(digest)
+            digest = current_group().joint_digest(digest)
         self.ledger.add(stage, digest, epoch=epoch, step=step, what=what)
         if self.details(epoch, step):
             for name, tensors in each():
@@ -78,8 +78,9 @@ class Recorder:
     ) -> None:
         """Write the row of one detail, and keep its tensor if it is the one that is wanted."""
         digest = digest_tensors(tensors)
-        shared = STAGES.get(stage).per_rank
-        found = gather_objects((what, digest)) if shared else [(what, digest)]
+        found = [(what, digest)]
+        if STAGES.get(stage).per_rank:
+            found = current_group().gather_objects((what, digest))
         for rank, (name, own) in enumerate(found):
             label = f"rank {rank}: {name}" if rank else name
             self.ledger.add(stage, own, epoch=epoch, step=step, what=label)

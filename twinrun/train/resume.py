@@ -13,8 +13,8 @@ from fastai.learner import Learner
 from fastai.torch_core import get_model
 from torch import Tensor
 
-from twinrun.distributed.collectives import any_rank
 from twinrun.files import whole_file
+from twinrun.repro.group import current_group
 from twinrun.repro.ledger import Ledger
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
@@ -218,11 +218,11 @@ class SaveCheckpoints:
                 temporary.write_bytes(_ledger_of(checkpoint))
         self.written = time.monotonic()
 
-    def end(self, *, together: bool = False) -> None:
+    def end(self, *, all_ranks: bool = False) -> None:
         """Write a checkpoint of the last step that is complete, and leave the training.
 
         Args:
-            together: All ranks are here, and wait until it is written.
+            all_ranks: All ranks are here, and wait until it is written.
 
         Raises:
             Stopped: Always.
@@ -230,8 +230,8 @@ class SaveCheckpoints:
         # The next step's batch may have arrived.
         self.progress.ledger.cut(self.rows)
         self.save()
-        if together:
-            any_rank(together)
+        if all_ranks:
+            current_group().any_rank(True)
         self.stop.raise_stopped(self.progress.epoch, self.progress.step)
 
 
@@ -263,7 +263,7 @@ class _Saving(OwnFit):
         saver = self.saver
         due = bool(self.training) and time.monotonic() - saver.written >= saver.seconds
         # Should another rank be gone, the step has not come to its end.
-        stop, due = any_rank(saver.stop.asked, due)
+        stop, due = current_group().any_rank(saver.stop.asked, due)
         if self.training:
             saver.stop.in_step = False
             saver.progress.step, saver.rows = self.iter + 1, len(saver.progress.ledger)
@@ -272,14 +272,14 @@ class _Saving(OwnFit):
             if due:
                 saver.save()
         if stop:
-            saver.end(together=True)
+            saver.end(all_ranks=True)
 
     def after_epoch(self) -> None:
         saver = self.saver
         saver.progress.epoch, saver.progress.step = self.at + 1, 0
         saver.rows = len(saver.progress.ledger)
         saver.save()
-        if any_rank(saver.stop.asked)[0]:
+        if current_group().any_rank(saver.stop.asked)[0]:
             saver.stop.raise_stopped(saver.progress.epoch, 0)
 
 

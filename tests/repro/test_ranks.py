@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from twinrun.distributed import collectives, process_group
-from twinrun.distributed.collectives import (
-    any_rank,
-    broadcast,
-    gather_batch,
-    gather_objects,
-    joint_digest,
-    refuse_different,
-)
-from twinrun.distributed.process_group import speaking, together, wait_for_all
 from twinrun.errors import InputError
 from twinrun.repro.environment import set_up
 from twinrun.repro.keys import Key
@@ -92,64 +78,6 @@ def test_only_several_ranks_are_named_among_what_decides_bits(
     now = set_up(threads=1, device="cpu")["decides"]
     assert now == before | {"ranks": 4, "ranks_backend": "gloo"}
     assert deciding(cuda=False) == {"ranks": 4, "ranks_backend": "gloo", "ranks_nccl": None}
-
-
-def test_a_process_that_is_alone_waits_for_nobody() -> None:
-    import torch
-
-    rows = torch.arange(3.0)
-    with together("twins"), speaking() as speaks:
-        assert speaks
-        wait_for_all()
-        refuse_different("beginning", {"a": 1})
-        assert broadcast("x") == "x"
-        assert gather_objects("x") == ["x"]
-        assert any_rank(False, True) == (False, True)
-        assert joint_digest(7) == 7
-        assert gather_batch(rows, 2, ALONE) is rows
-
-
-def test_without_accelerate_several_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_four(monkeypatch, RANK="0")
-    monkeypatch.setattr(process_group, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="accelerate") as error, together("train"):
-        pass
-    assert error.value.fix == "pip install 'twinrun[distributed]'"
-
-
-def refused_within(monkeypatch: pytest.MonkeyPatch, rank: str) -> float:
-    """Seconds after which a rank ends, when the launcher would end it after half a second."""
-    of_four(monkeypatch, RANK=rank)
-    launcher = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
-    started = time.monotonic()
-    launcher.start()
-    try:
-        with (
-            pytest.raises(InputError, match="twinrun verify is not for several"),
-            together("verify"),
-        ):
-            pass
-        return time.monotonic() - started
-    finally:
-        launcher.cancel()
-
-
-def test_what_needs_one_process_is_refused_to_several_and_the_first_has_time_to_say_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The launcher ends all as soon as one has ended: that must be the one who prints."""
-    assert refused_within(monkeypatch, "0") < 0.5
-    assert 0.5 <= refused_within(monkeypatch, "1") < process_group._PATIENCE
-
-
-@pytest.mark.parametrize("ours", [{"data": "x"}, {"data": "x", "more": 1}])
-def test_ranks_that_begin_with_other_things_are_named(
-    monkeypatch: pytest.MonkeyPatch, ours: dict[str, object]
-) -> None:
-    monkeypatch.setattr(collectives, "gather_objects", lambda value: [value, {"data": "y"}])
-    with pytest.raises(InputError, match="rank 1 has another data than rank 0") as error:
-        refuse_different("data", ours)
-    assert "data: 'x' in rank 0, 'y' in rank 1" in error.value.details
 
 
 def test_all_batches_that_cannot_be_shared_evenly_are_named_with_what_can() -> None:
