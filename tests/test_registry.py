@@ -68,10 +68,9 @@ def test_a_method_that_is_left_out_is_named() -> None:
 
     class Square:
         name = "square"
-        note = None
 
     table: Registry[Shape] = Registry("shape", Shape)
-    with pytest.raises(IncompleteEntry, match="shape 'square' lacks: words, area"):
+    with pytest.raises(IncompleteEntry, match="shape 'square' lacks: words, note, area"):
         table.add(Square())  # type: ignore[arg-type]
 
 

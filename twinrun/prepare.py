@@ -24,7 +24,7 @@ from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
 from twinrun.files import write_json
 from twinrun.locks import lock_record
-from twinrun.networks import timm_name
+from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.environment import set_up
 from twinrun.repro.group import current_group
 from twinrun.run_folder.manifest import manifest, recorded_blend
@@ -85,14 +85,15 @@ def prepare(
         environment: From `set_up` on the machines that train, when this one does not.
 
     Raises:
-        InputError: About timm's networks, the data, the sample submission, the cache or the device.
+        InputError: About networks, the data, the sample submission, the cache or the device.
         NegativeVerdict: The audit has found what the settings want no training on.
     """
-    if any(timm_name(member.network) for member in settings.members.values()):
-        # timm takes seconds to import.
-        from twinrun.train.timm_backbones import refuse_unknown_bodies
-
-        refuse_unknown_bodies(settings.members)
+    refuse_unusable(
+        {
+            name: NetworkUse(member.network, member.image_size, member.pretrained)
+            for name, member in settings.members.items()
+        }
+    )
     index = build_index(settings)
     sample_path = settings.data_folder / settings.data.sample_submission
     sample = read_sample(sample_path, settings.classes, settings.submission.columns)

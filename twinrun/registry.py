@@ -110,7 +110,7 @@ def _missing_parts(entry: object, entry_type: type) -> list[str]:
         for part, annotation in inspect.get_annotations(base).items():
             if part.startswith("_") or "ClassVar" in str(annotation):
                 continue
-            value = getattr(entry, part, None)
+            value = getattr(entry, part, "")
             optional = "None" in str(annotation)
             if value == "" or (value is None and not optional):
                 missing.append(part)

@@ -15,6 +15,7 @@ from twinrun.data.folds import check_folds
 from twinrun.files import whole_file, write_json
 from twinrun.locks import LOCK, lock_record, lock_trainings
 from twinrun.metrics import METRICS
+from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared, keep_record
 from twinrun.repro.group import current_group
 from twinrun.repro.ranks import current_rank, refuse_uneven
@@ -162,12 +163,11 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
         recipes = [settings.members[each.member] for each in work.left]
         if recipes:
             # fastai takes seconds to import; a run that has nothing to train does without.
-            from twinrun.train.pretrained import fetch_weights
             from twinrun.train.tracking import refuse_missing_trackers
 
             refuse_missing_trackers(settings.run.tracking)
             for network in sorted({recipe.network for recipe in recipes if recipe.pretrained}):
-                fetch_weights(network)
+                weights_of(network).fetch(network)
         # Also before the end: what an interrupted run was made from can be asked for.
         keep_record(run, started)
         for each in trainings:

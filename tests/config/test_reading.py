@@ -17,7 +17,7 @@ from twinrun.config.recipe import Member, Validation
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_json
-from twinrun.networks import NETWORKS
+from twinrun.networks.table import network_forms
 
 # The 13th place's members as its author published them, the strongest first:
 # network, batch size, validation share, epochs frozen and unfrozen, public score, weight.
@@ -336,7 +336,7 @@ def test_a_profile_does_not_hide_that_a_member_is_no_table(small_toml: Path) -> 
 def test_unknown_network_is_refused_with_the_known_ones(small_toml: Path) -> None:
     edit(small_toml, 'network = "resnet18"', 'network = "resnet_152"')
     error = refusal(small_toml)
-    assert_names(error, str(small_toml), "recipe.network", "'resnet_152'", *NETWORKS)
+    assert_names(error, str(small_toml), "recipe.network", "'resnet_152'", *network_forms())
     assert_names(error, "did you mean 'resnet152'")
 
 

@@ -26,10 +26,10 @@ from twinrun.config.reading import read_settings
 from twinrun.data import index as index_module
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.loaders import member_loaders
+from twinrun.networks import torchvision_models
 from twinrun.repro.keys import Key
 from twinrun.train import learner
 from twinrun.train import members as members_module
-from twinrun.train import pretrained as pretrained_module
 
 CLASSES = ["leaf_rust", "stem_rust", "healthy_wheat"]
 
@@ -222,13 +222,14 @@ def fake_imagenet(seed: int) -> Any:
 
 
 def pretrained(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pretrained_module, "fetch_imagenet", lambda network: None)
-    patch.setattr(learner, "imagenet_model", fake_imagenet(1))
+    # Its digest is recorded.
+    patch.setattr(torchvision_models, "fetch_imagenet", lambda network: Path(__file__))
+    patch.setattr(torchvision_models, "imagenet_model", fake_imagenet(1))
 
 
 def test_09_other_pretrained_weights(bench: Bench) -> None:
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(learner, "imagenet_model", fake_imagenet(2))
+        patch.setattr(torchvision_models, "imagenet_model", fake_imagenet(2))
 
     found = bench.twins(mutation, both=["members.a.pretrained=true"], for_all=pretrained)
     first = found.first()

@@ -11,11 +11,11 @@ import torchvision
 from fastai.data.core import DataLoaders
 from fastai.layers import AdaptiveConcatPool2d, Flatten
 from fastai.learner import Learner
-from fastai.vision.learner import model_meta
+from fastai.vision.learner import create_body, create_head, model_meta
 from torch import nn
 
 from twinrun.config.recipe import Epochs, Member, Validation
-from twinrun.networks import NETWORKS
+from twinrun.networks.torchvision_family import TorchvisionFamily
 from twinrun.repro.keys import Key
 from twinrun.train.learner import ConcatPool, build_learner
 
@@ -60,15 +60,16 @@ def test_no_adaptive_maximum_is_left_in_a_learner(loaders: DataLoaders) -> None:
     head = [type(layer).__name__ for layer in learner.model[1]]
     assert head[0] == "ConcatPool"
     assert [layer.p for layer in learner.model[1] if isinstance(layer, nn.Dropout)] == [0.25, 0.5]
+    theirs = create_head(512, 3, ps=0.5)
+    assert [str(layer) for layer in theirs[2:]] == [str(layer) for layer in learner.model[1][2:]]
     assert [layer.out_features for layer in learner.model[1] if isinstance(layer, nn.Linear)] == [
         512,
         3,
     ]
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", TorchvisionFamily.forms)
 def test_every_network_of_the_settings_trains_a_step(network: str, loaders: DataLoaders) -> None:
-    assert getattr(torchvision.models, network) in model_meta, "fastai knows its cut and split"
     learner = build(loaders, member(network))
     logits = learner.model(torch.randn(2, 3, 32, 32))
     assert logits.shape == (2, 3)
@@ -76,6 +77,16 @@ def test_every_network_of_the_settings_trains_a_step(network: str, loaders: Data
     groups = learner.splitter(learner.model)
     assert len(groups) == 3
     assert all(len(group) for group in groups)
+    # fastai's own, which knows these networks, cuts and splits at the same places.
+    meta = model_meta[getattr(torchvision.models, network)]
+    theirs = meta["split"](learner.model)
+    assert [[id(each) for each in group] for group in groups] == [
+        [id(each) for each in group] for group in theirs
+    ]
+    whole = getattr(torchvision.models, network)(weights=None)
+    assert list(create_body(whole, cut=meta["cut"]).state_dict()) == list(
+        learner.model[0].state_dict()
+    )
 
 
 def state(learner: Learner) -> dict[str, torch.Tensor]:

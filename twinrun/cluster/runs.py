@@ -17,9 +17,9 @@ from twinrun.cluster.storage import SHARED, Storage, publish_files
 from twinrun.cluster.tasks import Order
 from twinrun.config.settings import Settings
 from twinrun.console import say
+from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared
 from twinrun.run_folder.paths import RUN_FILES
-from twinrun.train.pretrained import weights_file
 from twinrun.train_run import begun
 
 
@@ -114,6 +114,6 @@ def _share_weights(settings: Settings, storage: Storage) -> None:
     """Publish the pretrained weights that members begin with, where they are not there yet."""
     there = storage.names(f"{SHARED}/weights")
     for network in sorted({each.network for each in settings.members.values() if each.pretrained}):
-        file = weights_file(network)
+        file = weights_of(network).file(network)
         if f"{SHARED}/weights/{file.name}" not in there:
             storage.publish(file, f"{SHARED}/weights/{file.name}")

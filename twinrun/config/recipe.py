@@ -19,10 +19,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from twinrun.intervals import ascending
 from twinrun.names import ClassWeights
-from twinrun.networks import NetworkName
+from twinrun.networks.table import FAMILIES, network_forms
 from twinrun.neutral import Beside, Neutral
 from twinrun.transforms.table import TRANSFORMS
 from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
@@ -31,6 +32,16 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
+def _network(name: str) -> str:
+    # Whether the family has it is asked before the first training: the import takes seconds.
+    if any(family.owns(name) for family in FAMILIES):
+        return name
+    raise PydanticCustomError(
+        "literal_error", "a network", {"expected": ", ".join(network_forms())}
+    )
+
+
+NetworkName = Annotated[str, AfterValidator(_network)]
 Rates = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(ascending)]
 # Under which a member holds the settings of its transforms; no key of the file can be meant by it.
 _TRANSFORMS = "[transforms]"

@@ -14,6 +14,7 @@ from twinrun.repro.ranks import NEUTRAL_RANKS
 # Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
 _CUBLAS_WORKSPACE = ":4096:8"
 
+# Of every training. Beside them those that decide the networks' bits: the families name them.
 _PACKAGES = (
     "fastai",
     "numpy",
@@ -21,9 +22,7 @@ _PACKAGES = (
     "pandas",
     "pillow",
     "safetensors",
-    "timm",
     "torch",
-    "torchvision",
 )
 
 # Which kernels compute, and how exactly. Not here: OMP_NUM_THREADS, MKL_NUM_THREADS, MKL_DYNAMIC
@@ -76,8 +75,6 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         InputError: CUDA was asked for and there is none.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_WORKSPACE)
-    from importlib.metadata import distribution
-
     import torch
 
     from twinrun.errors import InputError
@@ -116,7 +113,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
-        "packages": {name: distribution(name).version for name in _PACKAGES},
+        "packages": _versions(),
         "cublas_workspace": os.environ["CUBLAS_WORKSPACE_CONFIG"] if use_cuda else None,
     }
     if use_cuda:
@@ -140,6 +137,30 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     if use_cuda and (driver := _driver()):
         beside["driver"] = driver
     return {"decides": without_neutral(decides, NEUTRAL_FACTS), "beside": beside}
+
+
+def _versions() -> dict[str, str]:
+    """The version of each package that decides bits, by name, sorted.
+
+    Raises:
+        InputError: A family of networks names one that is not installed.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from twinrun.errors import InputError
+    from twinrun.networks.table import deciding_packages
+
+    families = deciding_packages()
+    versions = {}
+    for name in sorted({*_PACKAGES, *families}):
+        try:
+            versions[name] = distribution(name).version
+        except PackageNotFoundError:
+            raise InputError(
+                f"{name} is not installed, which decides the bits of {families.get(name, 'all')}",
+                fix=f"pip install {name}",
+            ) from None
+    return versions
 
 
 def code_digest() -> str:

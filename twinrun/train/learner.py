@@ -1,42 +1,33 @@
-"""A member of competition.toml as a fastai Learner: body, head, loss, callbacks."""
+"""A member of competition.toml as a fastai Learner: backbone, head, loss, callbacks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
-import torchvision
 from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
-from fastai.layers import AdaptiveConcatPool2d
+from fastai.layers import LinBnDrop
 from fastai.learner import AvgSmoothLoss, Learner
 from fastai.metrics import accuracy, error_rate
 from fastai.torch_core import apply_init, maybe_gather
-from fastai.vision.learner import (
-    create_body,
-    create_head,
-    default_split,
-    model_meta,
-    vision_learner,
-)
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from twinrun.config.recipe import Member
 from twinrun.errors import InputError
-from twinrun.networks import timm_name
+from twinrun.networks.family import Features, NetworkFamily
+from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.keys import Key
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
 from twinrun.train.fused_adam import FusedAdam
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
-from twinrun.train.pretrained import imagenet_model, timm_model
-from twinrun.train.timm_backbones import body_shape, build_body
 
 
 class Network(nn.Sequential):
-    """Body and head, in the precision of the recipe, with channels last in memory.
+    """Backbone and head, in the precision of the recipe, with channels last in memory.
 
     In bf16 the layers for which torch's autocast says so compute in bfloat16, in training and in
     prediction; weights, sums over batches and the logits stay float32.
@@ -44,12 +35,13 @@ class Network(nn.Sequential):
     Shapes: (batch, 3, height, width) -> (batch, classes), float32.
 
     Args:
-        body, head: Of a fastai learner.
+        backbone: From a family of networks.
+        head: From `build_head`.
         precision: As the setting.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Module, precision: str) -> None:
-        super().__init__(body, head)
+    def __init__(self, backbone: nn.Module, head: nn.Module, precision: str) -> None:
+        super().__init__(backbone, head)
         self.bf16 = precision == "bf16"
         self.to(memory_format=torch.channels_last)
 
@@ -65,29 +57,6 @@ class Network(nn.Sequential):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
             logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
         return logits.float()
-
-
-class TimmBody(nn.Module):
-    """A network of timm up to its last features, channels first; or pooled, where it does that.
-
-    fastai's own form of it is not used: it pools what has its channels last along the wrong axes.
-
-    Args:
-        model: From `build_body`.
-        kind: Of its `body_shape`.
-    """
-
-    def __init__(self, model: nn.Module, kind: str) -> None:
-        super().__init__()
-        self.model, self.kind = model, kind
-
-    def forward(self, images: Tensor) -> Tensor:
-        network: Any = self.model
-        if self.kind == "vector":
-            pooled: Tensor = network(images)
-            return pooled
-        features: Tensor = network.forward_features(images)
-        return features.permute(0, 3, 1, 2) if self.kind == "last" else features
 
 
 class SmoothLoss(AvgSmoothLoss):
@@ -125,7 +94,7 @@ def build_learner(
     key: Key,
     counts: Mapping[str, int] | None = None,
 ) -> Learner:
-    """Build a member, untrained: fastai's `vision_learner` with a deterministic pooling.
+    """Build a member, untrained: as fastai's `vision_learner`, with a deterministic pooling.
 
     Args:
         member: The recipe.
@@ -145,61 +114,52 @@ def build_learner(
     if weights is not None or member.label_smoothing:
         callbacks.append(PlainValidation())
     loss = training_loss(member, None if weights is None else weights.to(loaders.device))
-    name = timm_name(member.network)
-    if name is not None:
-        # Looked up before the seed is set, and kept: a second time it draws nothing.
-        body_shape(name, member.image_size)
+    family = family_of(member.network)
+    # Asked before the generators are set: it may draw, the first time.
+    features = family.features(member.network, member.image_size)
     key.of("init", "body").seed_generators()
-    options: dict[str, Any] = {
-        "loss_func": loss,
-        "metrics": [accuracy, error_rate],
-        "opt_func": FusedAdam,
-        "cbs": callbacks,
-    }
-    learner: Learner
-    if name is None:
-        network = getattr(torchvision.models, member.network)
-        learner = vision_learner(
-            loaders,
-            network,
-            n_out=classes,
-            normalize=False,
-            pretrained=False,
-            init=None,
-            ps=member.dropout,
-            **options,
-        )
-    else:
-        # `vision_learner` knows where torchvision's networks are cut, and cannot be told of others.
-        model = _timm_model(name, member, classes)
-        learner = Learner(loaders, model, splitter=default_split, **options)
-    learner.remove_cb(ProgressCallback)
-    body, head = learner.model
-    # The head's draws are its own, so that they do not depend on how many the body made.
+    backbone = family.build(member.network, member.image_size)
+    head = build_head(features, classes, member.dropout)
+    # The head's draws are its own, so that they do not depend on how many the backbone made.
     key.of("init", "head").seed_generators()
     apply_init(head, nn.init.kaiming_normal_)
-    if isinstance(head[0], AdaptiveConcatPool2d):
-        head[0], head[1] = ConcatPool(), nn.Identity()
-    if name is not None:
-        if member.pretrained:
-            body.model.load_state_dict(timm_model(name, member.image_size).state_dict())
-    elif member.pretrained:
-        source = imagenet_model(member.network)
-        cut = model_meta[network]["cut"]
-        body.load_state_dict(create_body(source, cut=cut).state_dict())
-    else:
-        _start_as_identity(body)
-    learner.model = Network(body, head, member.precision)
+    if member.pretrained:
+        weights_of(member.network).load(backbone, member.network, member.image_size)
+    learner = Learner(
+        loaders,
+        Network(backbone, head, member.precision),
+        loss_func=loss,
+        metrics=[accuracy, error_rate],
+        opt_func=FusedAdam,
+        splitter=partial(_split, family),
+        cbs=callbacks,
+    )
+    learner.remove_cb(ProgressCallback)
     learner.recorder.smooth_loss = SmoothLoss()
     return learner
 
 
-def _timm_model(name: str, member: Member, classes: int) -> nn.Module:
-    """Body and head of fastai's form, for a network of timm."""
-    shape = body_shape(name, member.image_size)
-    body = TimmBody(build_body(name, member.image_size), shape.kind)
-    head = create_head(shape.channels, classes, ps=member.dropout, pool=shape.kind != "vector")
-    return nn.Sequential(body, head)
+def build_head(features: Features, classes: int, dropout: float) -> nn.Sequential:
+    """fastai's head for an image's features (`create_head`), with a deterministic pooling.
+
+    Pooling, then twice batch norm, dropout and a linear layer: to 512 with ReLU, and to the logits.
+
+    Args:
+        features: Of the backbone.
+        classes: Number of outputs.
+        dropout: Before the last layer; half of it before the one before.
+    """
+    layers = [] if features.pooled else [ConcatPool(), nn.Identity()]
+    channels = features.channels * (1 if features.pooled else 2)
+    layers += LinBnDrop(channels, 512, p=dropout / 2, act=nn.ReLU(inplace=True))
+    layers += LinBnDrop(512, classes, p=dropout)
+    return nn.Sequential(*layers)
+
+
+def _split(family: NetworkFamily, model: nn.Sequential) -> list[list[nn.Parameter]]:
+    """The parameters of each group of layers: those of the backbone, and the head."""
+    backbone, head = model
+    return [list(part.parameters()) for part in (*family.layer_groups(backbone), head)]
 
 
 def _refuse_precision(member: Member, device: torch.device) -> None:
@@ -208,16 +168,3 @@ def _refuse_precision(member: Member, device: torch.device) -> None:
             f"{torch.cuda.get_device_name(device)} does not compute in bfloat16",
             fix="Set recipe.precision to 'fp32'.",
         )
-
-
-def _start_as_identity(body: nn.Module) -> None:
-    """Let each residual block of a body without pretrained weights start as the identity.
-
-    Zero for the scale of the block's last batch norm, as Goyal et al., "Accurate, large minibatch
-    SGD", 2017, section 5.1: a deep ResNet from nothing otherwise learns little in its first epochs.
-    """
-    for block in body.modules():
-        if isinstance(block, BasicBlock):
-            nn.init.zeros_(block.bn2.weight)
-        elif isinstance(block, Bottleneck):
-            nn.init.zeros_(block.bn3.weight)

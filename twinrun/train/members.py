@@ -28,6 +28,7 @@ from twinrun.data.splits import validation_ids
 from twinrun.data.tta import tta_views
 from twinrun.files import sha256_file, whole_file, write_csv, write_json
 from twinrun.metrics import member_scores
+from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.digests import digest_tensors, settled
 from twinrun.repro.group import current_group
 from twinrun.repro.keys import Key
@@ -40,10 +41,8 @@ from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
 from twinrun.train.learner import build_learner
 from twinrun.train.predict import predict
-from twinrun.train.pretrained import fetch_weights
 from twinrun.train.record_start import note_beginnings
 from twinrun.train.recorder import Recorder
-from twinrun.train.timm_backbones import pixel_statistics
 from twinrun.train.tracking import tracking_of
 
 
@@ -60,7 +59,7 @@ class TrainingSetup:
         learner: Untrained.
         identity: What decides the bits.
         ledger: With the rows of what comes before the first step.
-        pretrained: Name and SHA-256 of the file of timm's weights that it began with; empty: none.
+        pretrained: Name and SHA-256 of the file of weights that it began with; empty: none.
     """
 
     settings: Settings
@@ -111,7 +110,7 @@ def set_up_training(
         environment: From `set_up`.
 
     Raises:
-        InputError: Too few images, or ImageNet weights that cannot be had.
+        InputError: Too few images, or pretrained weights that cannot be had.
     """
     training = settings.training(name)
     member = settings.members[training.member]
@@ -120,7 +119,7 @@ def set_up_training(
     key = Key((settings.run.seed, *training.key))
     train = index[index["part"] == "train"].reset_index(drop=True)
     held_out = _held_out(train, training, member, settings.run.seed)
-    statistics = pixel_statistics(member.network)
+    statistics = family_of(member.network).pixel_statistics(member.network)
     ranks = current_rank() if "ranks" in environment["decides"] else ALONE
     loaders = member_loaders(
         train,
@@ -184,8 +183,10 @@ def _held_out(train: pd.DataFrame, training: Training, member: Member, seed: int
 
 
 def _weights_file(member: Member) -> dict[str, str]:
-    file = fetch_weights(member.network) if member.pretrained else None
-    return {} if file is None else {"file": file.name, "sha256": sha256_file(file)}
+    if not member.pretrained:
+        return {}
+    file = weights_of(member.network).fetch(member.network)
+    return {"file": file.name, "sha256": sha256_file(file)}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,15 +16,16 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
-from tests.train.test_pretrained import Server, server
+from tests.networks.test_torchvision_models import Server, server
 from twinrun import prepare
 from twinrun.config.reading import read_settings
 from twinrun.config.recipe import Epochs, Member, Validation
 from twinrun.errors import InputError
+from twinrun.networks.family import PixelStatistics
+from twinrun.networks.table import NetworkUse, family_of, refuse_unusable, weights_of
+from twinrun.networks.timm_models import fetch_timm, shape_of
 from twinrun.repro.keys import Key
 from twinrun.train.learner import build_learner
-from twinrun.train.pretrained import fetch_timm, fetch_weights
-from twinrun.train.timm_backbones import body_shape, pixel_statistics, refuse_unknown_bodies
 
 __all__ = ["server"]  # a fixture
 
@@ -36,6 +38,19 @@ def member(network: str, **values: Any) -> Member:
         validation=Validation(share=0.5),
         **{"pretrained": False, "image_size": 32, **values},
     )
+
+
+def refuse(members: Mapping[str, Member]) -> None:
+    refuse_unusable(
+        {
+            name: NetworkUse(each.network, each.image_size, each.pretrained)
+            for name, each in members.items()
+        }
+    )
+
+
+def statistics(network: str) -> PixelStatistics | None:
+    return family_of(network).pixel_statistics(network)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +74,14 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         "d": member("timm/convnext_tini"),
     }
     with pytest.raises(InputError) as refused:
-        refuse_unknown_bodies(members)
+        refuse(members)
     assert refused.value.exit_code == 2
     first, second = refused.value.details
     assert "'convnext_tini'" in first
     assert "'convnext_tiny'" in first
     assert "(a, d)" in first
     assert "'convnext_tiny.fb_in1k'" in second
-    refuse_unknown_bodies({"c": members["c"], "e": member("timm/convnext_tiny.fb_in1k")})
+    refuse({"c": members["c"], "e": member("timm/convnext_tiny.fb_in1k")})
 
 
 def test_a_run_refuses_an_unknown_name_before_it_reads_an_image(
@@ -80,17 +95,17 @@ def test_a_run_refuses_an_unknown_name_before_it_reads_an_image(
 
 
 def test_a_network_without_weights_is_refused_only_where_they_are_asked_for() -> None:
-    refuse_unknown_bodies({"a": member("timm/resnet14t", pretrained=True)})
+    refuse({"a": member("timm/resnet14t", pretrained=True)})
     without = next(n for n in timm.list_models("resnet*") if not timm.is_model_pretrained(n))
-    refuse_unknown_bodies({"a": member(f"timm/{without}")})
+    refuse({"a": member(f"timm/{without}")})
     with pytest.raises(InputError, match="set pretrained = false"):
-        refuse_unknown_bodies({"a": member(f"timm/{without}", pretrained=True)})
+        refuse({"a": member(f"timm/{without}", pretrained=True)})
 
 
 def test_a_size_that_a_network_cannot_take_is_refused_with_its_own() -> None:
-    refuse_unknown_bodies({"a": member("timm/test_vit", image_size=64)})
+    refuse({"a": member("timm/test_vit", image_size=64)})
     with pytest.raises(InputError, match=r"70 pixels a side.*Its own size is 160"):
-        refuse_unknown_bodies({"a": member("timm/test_vit", image_size=70)})
+        refuse({"a": member("timm/test_vit", image_size=70)})
 
 
 # What they are built to
@@ -107,7 +122,7 @@ FORMS = {
 def test_every_form_of_a_body_trains_a_step_in_two_groups(loaders: DataLoaders, name: str) -> None:
     recipe = member(f"timm/{name}", image_size=64)
     learner = build(loaders, recipe)
-    assert body_shape(name, 64).kind == FORMS[name]
+    assert shape_of(name, 64).kind == FORMS[name]
     logits = learner.model(torch.randn(4, 3, 64, 64))
     assert logits.shape == (4, 3)
     logits.square().sum().backward()
@@ -126,7 +141,7 @@ def test_initial_weights_are_a_function_of_the_key(loaders: DataLoaders, name: s
     recipe = member(f"timm/{name}", image_size=64)
 
     def weights(key: Key) -> dict[str, bytes]:
-        body_shape.cache_clear()
+        shape_of.cache_clear()
         state = build(loaders, recipe, key).model.state_dict()
         return {name: tensor.numpy().tobytes() for name, tensor in state.items()}
 
@@ -139,9 +154,9 @@ def test_initial_weights_are_a_function_of_the_key(loaders: DataLoaders, name: s
 
 
 def test_pixels_are_normalised_as_the_network_wants() -> None:
-    assert pixel_statistics("resnet18") is None
-    assert pixel_statistics("timm/convnext_tiny") is None
-    assert pixel_statistics("timm/test_resnet") == ([0.5] * 3, [0.5] * 3)
+    assert statistics("resnet18") is None
+    assert statistics("timm/convnext_tiny") is None
+    assert statistics("timm/test_resnet") == ([0.5] * 3, [0.5] * 3)
 
 
 # Where their weights come from
@@ -180,7 +195,7 @@ def test_weights_are_fetched_once_and_fill_the_body(
     assert all(torch.equal(expected[name], body[name]) for name in filled)
     # The head's are drawn all the same.
     assert not torch.equal(first[1][8].weight, second[1][8].weight)
-    assert fetch_weights("timm/test_resnet") == hub
+    assert weights_of("timm/test_resnet").fetch("timm/test_resnet") == hub
 
 
 def test_when_the_hub_fails_the_message_says_which_file_to_put_where(

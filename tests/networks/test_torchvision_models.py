@@ -15,7 +15,7 @@ import torch
 import torchvision
 
 from twinrun.errors import InputError
-from twinrun.train.pretrained import fetch_imagenet, imagenet_model
+from twinrun.networks.torchvision_models import fetch_imagenet, imagenet_model
 
 
 class Server:
@@ -133,5 +133,5 @@ def test_a_file_put_there_by_hand_is_used(
 def test_a_damaged_file_on_this_machine_is_noticed(published: Path, weights_file: bytes) -> None:
     published.parent.mkdir(parents=True)
     published.write_bytes(weights_file[:-1])
-    with pytest.raises(InputError, match="damaged or another file"):
+    with pytest.raises(InputError, match="damaged or a different file"):
         fetch_imagenet("resnet18")
