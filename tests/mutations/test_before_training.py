@@ -21,7 +21,7 @@ from fastai.learner import Learner
 from fastai.torch_core import apply_init, set_seed
 
 from tests.mutations.harness import Bench, place, with_learner
-from twinrun.config import layout
+from twinrun.config import class_folders, layout
 from twinrun.config.reading import read_settings
 from twinrun.data import index as index_module
 from twinrun.data.index import build_index, data_digest
@@ -54,7 +54,8 @@ def test_01_file_list_reversed(bench: Bench) -> None:
         return names
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(index_module, "images_in", reversed_list)
+        for module in (index_module, class_folders):
+            patch.setattr(module, "images_in", reversed_list)
 
     bench.twins(mutation).assert_same()
     assert sum(len(names) for names in listed) == 56

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.prompt import Prompt
 
 from twinrun.cli.options import Debug, Quiet, answered
+from twinrun.config.layouts import LAYOUTS
 from twinrun.console import console, say
 from twinrun.errors import InputError, nearest
 from twinrun.metrics import METRICS
@@ -107,7 +108,8 @@ def init(
 
 def _say_findings(found: Findings) -> None:
     """Show what was seen in the data folder."""
-    layout = "a folder per class" if found.layout == "folders" else f"labels in {found.labels}"
+    labels = f", labels in {found.labels}" if found.labels else ""
+    layout = LAYOUTS.get(found.layout).answer + labels
     say(f"[bold]data[/]      {escape(str(found.folder))}: {escape(layout)}")
     say(
         f"train     {escape(found.train)}, {found.train_images:,} images of "

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from twinrun.config.layout import found_classes
+from twinrun.config.layouts import found_classes
 from twinrun.config.project import project_settings
 from twinrun.config.recipe import Member, Validation
 from twinrun.config.settings import Settings

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
+from twinrun.config.layouts import LAYOUTS
 from twinrun.config.recipe import Table
 from twinrun.intervals import ascending_or_off
 from twinrun.metrics import METRICS
@@ -46,7 +47,7 @@ class Data(Table):
     """Where the images are and how they carry their labels."""
 
     folder: Annotated[str, Beside()]
-    layout: Literal["folders", "table"] = "folders"
+    layout: Annotated[str, named_in(LAYOUTS)] = "folders"
     train: str = "train"
     test: str = "test"
     sample_submission: str = "sample_submission.csv"

@@ -6,24 +6,20 @@ import gc
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from twinrun.config.layout import (
-    class_folders,
-    images_in,
-    read_labels,
-    refuse_unspeakable_names,
-    subfolder,
-)
+from twinrun.config.label_layout import image_id
+from twinrun.config.layout import images_in, refuse_unspeakable_names, subfolder
+from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
 from twinrun.console import progress_bars
 from twinrun.data.cache_files import in_blocks
-from twinrun.errors import InputError, nearest, shorten
+from twinrun.errors import InputError, shorten
 from twinrun.files import sha256_file, sha256_json
 
 # (part, id, label, path relative to the data folder, with slashes); a test image has label "".
@@ -108,69 +104,9 @@ def data_digest(index: pd.DataFrame, *more: str) -> str:
 
 
 def _train_entries(settings: Settings) -> list[Entry]:
-    part = subfolder(settings.data_folder, settings.data.train, "data.train")
-    if settings.data.layout == "table":
-        return _labelled_by_table(settings, part)
-    return _labelled_by_folder(settings, part)
-
-
-def _labelled_by_folder(settings: Settings, part: Path) -> list[Entry]:
-    classes = settings.classes
-    folders = class_folders(part)
-    problems = [
-        f"{folder}: no such class in the settings, {nearest(name, classes)}".rstrip(", ")
-        for name, folder in folders.items()
-        # A folder without an image takes nothing away from the training.
-        if name not in classes and images_in(folder)
-    ]
-    entries: list[Entry] = []
-    for name in classes:
-        if name not in folders:
-            problems.append(f"{part / name}: no such folder, but {name!r} is in the settings")
-            continue
-        images = images_in(folders[name])
-        if not images:
-            problems.append(f"{folders[name]}: no image in it")
-        entries += _entries("train", images, folders[name], name, settings)
-    if problems:
-        raise InputError(
-            "the class folders and the settings do not agree:",
-            details=shorten(problems),
-            fix="Fix competition.classes or the folders.",
-        )
-    return entries
-
-
-def _labelled_by_table(settings: Settings, part: Path) -> list[Entry]:
-    data, classes = settings.data, settings.classes
-    path = settings.data_folder / data.labels
-    table = read_labels(data, settings.data_folder)
-    labels: dict[str, str] = {}
-    problems: list[str] = []
-    for image_id, label in zip(table["id"], table["label"], strict=True):
-        if image_id in labels:
-            problems.append(f"{image_id}: stands in {path.name} more than once")
-        if not label:
-            problems.append(f"{image_id}: no label")
-        elif label not in classes:
-            problems.append(f"{image_id}: no class {label!r} in the settings")
-        labels[image_id] = label
-    unused = [name for name in classes if name not in labels.values()]
-    problems += [f"{name}: a class of the settings without an image" for name in unused]
-    entries = _entries("train", images_in(part), part, "", settings)
-    found = {image_id for _, image_id, *_ in entries}
-    problems += [f"{name}: an image without a label" for name in sorted(found - set(labels))]
-    problems += [
-        f"{name}: a label without an image in {part}" for name in labels if name not in found
-    ]
-    if problems:
-        raise InputError(
-            f"{path} does not agree with the images and the settings:",
-            details=shorten(problems),
-            fix="Fix the table, the folder or competition.classes; if the table's ids end like "
-            "file names, set data.ids to 'name'.",
-        )
-    return [(name, image_id, labels[image_id], path) for name, image_id, _, path in entries]
+    layout = LAYOUTS.get(settings.data.layout)
+    images = layout.read_images(settings.data, settings.data_folder, settings.classes)
+    return [("train", *image) for image in images]
 
 
 def _test_entries(settings: Settings) -> list[Entry]:
@@ -178,27 +114,16 @@ def _test_entries(settings: Settings) -> list[Entry]:
     images = images_in(part)
     if not images:
         raise InputError(f"no image in the test folder {part}", fix="Put the test images there.")
-    return list(_entries("test", images, part, "", settings))
-
-
-def _entries(
-    part: str, names: Iterable[str], folder: Path, label: str, settings: Settings
-) -> list[Entry]:
-    """The images of a folder: their names, part and label."""
-    place = folder.relative_to(settings.data_folder).as_posix()
-    stem = settings.data.ids == "stem"
-    return [
-        (part, name.rpartition(".")[0] if stem else name, label, f"{place}/{name}")
-        for name in names
-    ]
+    place = part.relative_to(settings.data_folder).as_posix()
+    return [("test", image_id(settings.data, name), "", f"{place}/{name}") for name in images]
 
 
 def _refuse_shared_ids(entries: Sequence[Entry]) -> None:
     if len({entry[:2] for entry in entries}) == len(entries):
         return
     owners: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for part, image_id, _, path in entries:
-        owners[part, image_id].append(path)
+    for part, image, _, path in entries:
+        owners[part, image].append(path)
     shared = [f"{key[1]}: {', '.join(paths)}" for key, paths in owners.items() if len(paths) > 1]
     if shared:
         raise InputError(

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
+from twinrun.config.csv_tables import CsvTable, Ids, Names, match_values
+from twinrun.config.data_folder import DataFolder
+from twinrun.config.label_layout import TrainingImages
+from twinrun.config.listing import Folder
 from twinrun.errors import InputError, shorten
 from twinrun.names import ClassName
-from twinrun.scaffold.data_folder import DataFolder
-from twinrun.scaffold.folders import Folder
-from twinrun.scaffold.labels import TrainingImages
-from twinrun.scaffold.tables import CsvTable, Ids, Names, match_values
 
 # More different values than this, and more than every second row has its own: no classes.
 _MANY_CLASSES = 20

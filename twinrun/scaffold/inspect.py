@@ -6,10 +6,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from PIL import Image
 
+from twinrun.config.csv_tables import Ids
+from twinrun.config.data_folder import DataFolder, all_of
+from twinrun.config.label_layout import TrainingImages
 from twinrun.data.decoding import UNREADABLE
 from twinrun.errors import InputError, shorten
 from twinrun.names import one_spelling
@@ -19,8 +21,7 @@ from twinrun.scaffold.checks import (
     refuse_mixed,
     refuse_shared_ids,
 )
-from twinrun.scaffold.data_folder import DataFolder, all_of
-from twinrun.scaffold.labels import TrainingImages, choose_training
+from twinrun.scaffold.labels import choose_training
 from twinrun.scaffold.notes import notes_on
 from twinrun.scaffold.sample import (
     Asked,
@@ -28,7 +29,6 @@ from twinrun.scaffold.sample import (
     refuse_strangers,
     what_is_asked,
 )
-from twinrun.scaffold.tables import Ids
 
 # So many images are opened to see how large they are.
 LOOKED_AT = 200
@@ -65,7 +65,7 @@ class Findings:
     """
 
     folder: Path
-    layout: Literal["folders", "table"]
+    layout: str
     train: str
     test: str
     classes: list[str]
@@ -129,7 +129,7 @@ def inspect(
     table, images = asked.sample, asked.test
     refuse_mixed(data, training, table, images)
 
-    counts, paths = training.counts(), training.images()
+    counts, paths = training.counts, training.images
     classes = _in_order(list(counts), asked.columns)
     ids: Ids = "stem"
     columns = "classes"

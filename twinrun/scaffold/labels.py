@@ -3,67 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
+from twinrun.config.csv_tables import Names, match
+from twinrun.config.data_folder import DataFolder, all_of
+from twinrun.config.label_layout import Candidate, TrainingImages
+from twinrun.config.label_table import labelled_by_table
+from twinrun.config.layouts import LAYOUTS
+from twinrun.config.listing import Folder
 from twinrun.errors import InputError, shorten
-from twinrun.names import one_spelling
-from twinrun.scaffold.data_folder import DataFolder, all_of
-from twinrun.scaffold.folders import Folder
-from twinrun.scaffold.tables import (
-    CsvTable,
-    Ids,
-    Match,
-    Names,
-    find_label_column,
-    match,
-    why_none_match,
-)
-
-
-@dataclass(frozen=True)
-class TrainingImages:
-    """The training images, and where their labels stand; `table` is None for class folders."""
-
-    folder: Folder
-    table: CsvTable | None = None
-    id_column: str = ""
-    label_column: str = "label"
-    ids: Ids | None = None
-
-    @property
-    def layout(self) -> Literal["folders", "table"]:
-        """As data.layout of the settings."""
-        return "table" if self.table else "folders"
-
-    @property
-    def parts(self) -> list[Folder]:
-        """The folders that hold the images: those of the classes, or the one of the table."""
-        if self.table is not None:
-            return [self.folder]
-        return [folder for folder in self.folder.folders if folder.images]
-
-    def labelled(self) -> dict[str, str]:
-        """The label of each id of the table, in Unicode's form NFC; empty where there is none."""
-        if self.table is None:
-            return {}
-        labels = self.table.frame[self.label_column].map(one_spelling)
-        return dict(zip(self.table.frame[self.id_column], labels, strict=True))
-
-    def counts(self) -> dict[str, int]:
-        """How many images each class has."""
-        if self.table is None:
-            return {one_spelling(folder.name): len(folder.images) for folder in self.parts}
-        here = Names.of(self.folder.images).as_ids(self.ids or "stem")
-        counts: dict[str, int] = {}
-        for image_id, label in self.labelled().items():
-            if label:
-                counts[label] = counts.get(label, 0) + (image_id in here)
-        return counts
-
-    def images(self) -> list[str]:
-        """The paths of the training images, relative to the data folder, sorted."""
-        return sorted(f"{folder.path}/{name}" for folder in self.parts for name in folder.images)
 
 
 def choose_training(
@@ -136,95 +83,30 @@ def _no_training(data: DataFolder) -> InputError:
 def _training(
     data: DataFolder, folder: Folder, asked: Sequence[str], label_column: str | None
 ) -> TrainingImages:
-    in_classes = len(folder.filled) > 1 and data.labels is None
-    if not folder.images:
-        if in_classes:
-            return _by_folders(data, folder)
-        raise InputError(
-            f"no image directly in {data.root / folder.path}",
-            fix="Put the training images there, or name their folder with --train.",
-        )
-    try:
-        return _by_table(data, folder, asked, label_column)
-    except InputError:
-        # Stray images beside class folders: no table names them.
-        if in_classes:
-            return _by_folders(data, folder)
-        raise
-
-
-def _by_folders(data: DataFolder, folder: Folder) -> TrainingImages:
-    deep = [folder.path for folder in folder.filled if not folder.images]
-    if deep:
-        raise InputError(
-            f"class folders in {data.root / folder.path} whose images stand in folders below them:",
-            details=shorten(deep),
-            fix="Move the images of a class into its folder itself; take out folders that are no "
-            "class. If a table labels the images, name their folder with --train.",
-        )
-    return TrainingImages(folder)
-
-
-def _by_table(
-    data: DataFolder, folder: Folder, asked: Sequence[str], label_column: str | None
-) -> TrainingImages:
-    if data.labels is not None and data.labels in data.unreadable:
-        raise data.unreadable[data.labels]
-    names = Names.of(folder.images)
+    """The training images of a folder, in the layout that recognises itself in it."""
+    candidate = Candidate(data, folder, asked, label_column)
     found: list[TrainingImages] = []
     problems: list[InputError] = []
-    far: list[str] = []
-    for path, table in data.tables.items():
-        if path != data.labels and (data.labels is not None or path in data.samples):
-            continue
-        match_ = match(table, names)
-        if match_ is None:
-            far.append(f"{path}: names too few of them. {_why(table, names)}".rstrip())
-            continue
+    for layout in LAYOUTS:
         try:
-            found.append(_labelled(data, folder, table, match_, asked, label_column))
+            if (images := layout.recognise(candidate)) is not None:
+                found.append(images)
         except InputError as problem:
             problems.append(problem)
-    if not found:
-        if problems:
-            raise all_of(data.root, problems)
-        far += [problem.what for problem in data.unreadable.values()]
-        raise InputError(
-            f"no table labels the {len(folder.images):,} images in {data.root / folder.path}",
-            details=shorten(far),
-            fix="Put a CSV file with a column of ids and a column of labels into "
-            f"{data.root}, or the images into a folder per class.",
-        )
-    if any(other.labelled() != found[0].labelled() for other in found):
-        names_ = " or ".join(training.table.path for training in found if training.table)
-        raise InputError(
-            f"{data.root}: the labels of {folder.path}/ may be those in {names_}",
-            fix="Name the table with --labels.",
-        )
-    return found[0]
-
-
-def _why(table: CsvTable, names: Names) -> str:
-    return next(filter(None, (why_none_match(table.values(c), names) for c in table.columns)), "")
-
-
-def _labelled(
-    data: DataFolder,
-    folder: Folder,
-    table: CsvTable,
-    match_: Match,
-    asked: Sequence[str],
-    label_column: str | None,
-) -> TrainingImages:
-    where = data.root / table.path
-    column = find_label_column(table, match_.column, asked, label_column, where)
-    return TrainingImages(folder, table, match_.column, column, match_.ids)
+    if found:
+        return min(found, key=lambda images: not images.sure)
+    if problems:
+        raise all_of(data.root, problems)
+    raise InputError(
+        f"no image directly in {data.root / folder.path}",
+        fix="Put the training images there, or name their folder with --train.",
+    )
 
 
 def labels_beside_folders(data: DataFolder, training: TrainingImages) -> list[TrainingImages]:
     """The tables that label the images of class folders too, with the column that agrees best."""
     names = Names.of(name for folder in training.parts for name in folder.images)
-    classes = set(training.counts())
+    classes = set(training.counts)
     found: list[TrainingImages] = []
     for path, table in data.tables.items():
         match_ = match(table, names) if path not in data.samples else None
@@ -233,5 +115,5 @@ def labels_beside_folders(data: DataFolder, training: TrainingImages) -> list[Tr
         others = [column for column in table.columns if column != match_.column]
         column = max(others, key=lambda c: len(table.values(c) & classes), default=None)
         if column is not None and table.values(column) & classes:
-            found.append(TrainingImages(training.folder, table, match_.column, column, match_.ids))
+            found.append(labelled_by_table(training.folder, table, match_, column))
     return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from twinrun.config.csv_tables import CsvTable, Ids, Names
+from twinrun.config.data_folder import DataFolder
+from twinrun.config.label_layout import TrainingImages
+from twinrun.config.listing import Folder
 from twinrun.errors import shorten
 from twinrun.names import one_spelling
-from twinrun.scaffold.data_folder import DataFolder
-from twinrun.scaffold.folders import Folder
-from twinrun.scaffold.labels import TrainingImages, labels_beside_folders
-from twinrun.scaffold.tables import CsvTable, Ids, Names
+from twinrun.scaffold.labels import labels_beside_folders
 
 # A class with fewer images leaves hardly any to hold out.
 FEW = 10
@@ -21,12 +22,12 @@ def notes_on(
     data: DataFolder, training: TrainingImages, sample: CsvTable, test: Folder, ids: Ids
 ) -> list[str]:
     """Everything that is left out, or that a run will refuse, or that is scarce."""
-    counts = training.counts()
+    counts = training.counts
     smallest = min(counts, key=lambda name: counts[name])
     notes = [*_refused(training, sample, test, ids), *_left_out(data, training, test)]
     if counts[smallest] < FEW:
         notes.append(f"the smallest class, {smallest}, has {counts[smallest]} images")
-    if training.layout == "folders":
+    if training.folder not in training.parts:
         notes += _disagreements(data, training)
     if data.root.resolve() != data.given.resolve():
         notes.append(f"the data stands in {data.root}")
@@ -36,7 +37,7 @@ def notes_on(
 def _refused(training: TrainingImages, sample: CsvTable, test: Folder, ids: Ids) -> Iterator[str]:
     if training.table is not None:
         here = Names.of(training.folder.images).as_ids(ids)
-        labels = training.labelled()
+        labels = training.labels
         column = training.table.frame[training.id_column]
         what, where = training.table.path, f"{training.folder.path}/"
         yield from _some(here - set(labels), "image", f"in {where} without a row in {what}")
@@ -76,7 +77,7 @@ def _left_out(data: DataFolder, training: TrainingImages, test: Folder) -> Itera
             count = _many(sum(folder.total for folder in below), "image")
             places = _examples([f"{folder.path}/" for folder in below])
             yield f"{count} in folders below {top.path}/ that are not looked into: {places}"
-    if training.table is None:
+    if training.folder not in training.parts:
         empty = [folder.name for folder in training.folder.folders if not folder.total]
         if empty:
             yield f"folders in {training.folder.path}/ without an image, no classes: " + _examples(
@@ -102,7 +103,7 @@ def _unused(listing: Folder, taken: list[str]) -> Iterator[Folder]:
 def _disagreements(data: DataFolder, training: TrainingImages) -> Iterator[str]:
     """Where a table beside class folders labels images otherwise than their folders."""
     for other in labels_beside_folders(data, training):
-        labels = other.labelled()
+        labels = other.labels
         wrong = [
             image_id
             for folder in training.parts

@@ -15,6 +15,7 @@ from typing import Any
 
 import tomlkit
 
+from twinrun.config.layouts import LAYOUTS
 from twinrun.errors import InputError
 from twinrun.scaffold.inspect import Findings
 from twinrun.submission_forms import FORMS
@@ -22,9 +23,6 @@ from twinrun.submission_forms import FORMS
 # The repository that this engine stands in.
 HOME = Path(__file__).resolve().parents[2]
 TEMPLATE = "template"
-
-# What the template calls what the engine's settings call otherwise.
-LAYOUTS = {"folders": "folder per class", "table": "table"}
 
 
 def questions() -> dict[str, Any]:
@@ -60,7 +58,7 @@ def answers_of(found: Findings, folder: Path) -> dict[str, str]:
     return {
         "project_slug": slug(folder.name),
         "classes": ",".join(found.classes),
-        "layout": LAYOUTS[found.layout],
+        "layout": LAYOUTS.get(found.layout).answer,
         "id_column": found.id_column,
         "label_column": found.label_column,
         "submission_columns": FORMS.get(found.columns).answer,

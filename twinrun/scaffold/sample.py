@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from twinrun.config.csv_tables import CsvTable, Names, match_values, why_none_match
+from twinrun.config.data_folder import DataFolder
+from twinrun.config.listing import Folder
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
-from twinrun.scaffold.data_folder import DataFolder
-from twinrun.scaffold.folders import Folder
-from twinrun.scaffold.tables import CsvTable, Names, match_values, why_none_match
 from twinrun.submission_forms import SampleColumns, recognised_form
 
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
+from twinrun.config.listing import Folder
 from twinrun.errors import InputError, nearest
 from twinrun.files import read_csv
-from twinrun.scaffold.folders import Folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A folder with more of them holds a table per image, and none of the competition's.
 _MOST_TABLES = 20
@@ -213,6 +214,8 @@ def _one_hot(table: CsvTable, marks: Sequence[str], asked: Sequence[str]) -> lis
         return [column for column in marks if column in asked]
     if len(marks) < 2:
         return []
+    import pandas as pd
+
     sums = table.frame[list(marks)].apply(pd.to_numeric, errors="coerce").sum(axis=1)
     return list(marks) if bool((sums == 1).all()) else []
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from twinrun.config.csv_tables import CsvTable, csv_paths, read_table, sample_paths
+from twinrun.config.listing import Folder, data_root, scan
 from twinrun.errors import InputError, nearest
-from twinrun.scaffold.folders import Folder, data_root, scan
-from twinrun.scaffold.tables import CsvTable, csv_paths, read_table, sample_paths
 
 
 @dataclass
