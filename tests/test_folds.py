@@ -26,7 +26,7 @@ from twinrun.files import sha256_file
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.manifest import recorded_settings
 from twinrun.run_folder.paths import RESULT_FILES
-from twinrun.verify.verify import members_of, verify, verify_predictions
+from twinrun.verify.verify import select_members, verify_predictions, verify_training
 
 CHANGES = ("members.a.validation.folds=2", "recipe.epochs.unfrozen=0")
 FOLDS = ("a/fold-1", "a/fold-2")
@@ -150,7 +150,7 @@ def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(
 ) -> None:
     settings = recorded_settings(run, None)
     assert settings.members["a"] == trained.settings.members["a"]
-    found = verify(run, settings, members_of(run, []), tmp_path / "again")
+    found = verify_training(run, settings, select_members(run, []), tmp_path / "again")
     assert found.same
     assert found.submission is True
     titles = [f"{row.member} {row.file}" for row in found.comparisons if row.member != "b"]
@@ -191,7 +191,7 @@ def test_predictions_of_folds_are_made_again_and_a_changed_one_is_seen(
         values.iloc[0, 1] = 0.5
         values.to_csv(path, index=False)
         with pytest.raises(InputError, match="is not the file that was written"):
-            members_of(run, ["a"])
+            select_members(run, ["a"])
         again = verify_predictions(run, settings, ["a"], tmp_path / "again")
         assert [f"{row.member} {row.file}" for row in again.comparisons if not row.same] == [
             {"a/test.csv": "a test.csv"}.get(name, "a fold 2/2 test.csv")

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.package.packing import drawn_run, edited
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
-from twinrun.package.hosts import HOSTS, refuse_unknown_host, texts_for
-from twinrun.package.page_facts import facts_of
+from twinrun.package.hosts import HOSTS, write_texts
+from twinrun.package.page_facts import collect_page_facts
 from twinrun.package.worktree import WorkTree
 from twinrun.run_folder.manifest import read_manifest
 
@@ -27,14 +28,14 @@ def run(small_toml: Path, tmp_path: Path) -> Path:
 def pages(run: Path, host: str, faults: tuple[str, ...] = ()) -> dict[str, str]:
     lock = run / "requirements.lock"
     lock.write_text("torch==2.15.0 \\\n    --hash=sha256:00\n")
-    facts: dict[str, Any] = facts_of(
+    facts: dict[str, Any] = collect_page_facts(
         run, read_manifest(run), WorkTree(run, (), "0123456789", ()), faults, {}
     )
-    texts = texts_for(host, facts, {"code/requirements.lock": lock})
+    texts = write_texts(HOSTS.get(host), facts, {"code/requirements.lock": lock})
     return {name: text.decode() for name, text in texts.items()}
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("host", HOSTS.names)
 def test_each_readme_says_what_was_measured_on_what(run: Path, host: str) -> None:
     text = pages(run, host)["README.md"]
     for expected in (
@@ -72,7 +73,7 @@ def test_a_gpu_is_named(run: Path) -> None:
     assert "- GPU: A100\\_80, CUDA 12.8, cuDNN 91000, driver 570.1" in text
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("host", HOSTS.names)
 def test_marks_and_html_in_names_stay_text(run: Path, host: str) -> None:
     name = "<script>alert(1)</script>\n# [click](http://evil) | `x`"
     edited(run / "manifest.json", "content", "settings", "competition", "name", value=name)
@@ -97,6 +98,16 @@ def test_kaggle_gets_its_files_and_only_kaggle(run: Path) -> None:
     )
     for host in ("zindi", "drivendata"):
         assert pages(run, host).keys() == {"README.md"}
+
+
+def test_the_page_of_packages_names_each_host_its_files_and_its_deadline() -> None:
+    page = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
+    rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.count("|") == 4}
+    for host in HOSTS:
+        row = rows[f"{host.title}, `--for {host.name}`"]
+        for name in host.extra:
+            assert f"`{name}`" in row
+        assert (f"{host.hours} hours" if host.hours else "as its rules state") in row
 
 
 @pytest.mark.parametrize("script", ["predict.py", "train.py"])
@@ -124,6 +135,6 @@ def test_kaggles_scripts_take_every_path_from_the_settings(
 
 def test_an_unknown_host_is_told_the_nearest() -> None:
     with pytest.raises(InputError) as caught:
-        refuse_unknown_host("kagle")
+        HOSTS.get("kagle")
     assert "did you mean 'kaggle'?" in str(caught.value)
     assert "zindi, kaggle, drivendata" in str(caught.value)

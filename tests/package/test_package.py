@@ -19,9 +19,9 @@ from tests.package.packing import commit, committed_source, drawn_run, edited, g
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS
-from twinrun.package.package import Made, make_package
+from twinrun.package.package import WrittenPackage, make_package
 
-Package = Callable[..., Made]
+Package = Callable[..., WrittenPackage]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,10 @@ def run(small_toml: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(run: Path, clean: Path, tmp_path: Path) -> Package:
-    def make(*, host: str = "zindi", force: bool = False, project: Path = clean) -> Made:
-        return make_package(run, host, tmp_path / "package.zip", force=force, project=project)
+    def make(*, host: str = "zindi", force: bool = False, project: Path = clean) -> WrittenPackage:
+        return make_package(
+            run, HOSTS.get(host), tmp_path / "package.zip", force=force, project=project
+        )
 
     return make
 
@@ -54,13 +56,13 @@ def files_of(path: Path) -> dict[str, bytes]:
 
 
 def refused(package: Package, tmp_path: Path, **options: Any) -> str:
-    with pytest.raises(NegativeVerdict, match="is not fit to be handed in") as caught:
+    with pytest.raises(NegativeVerdict, match="cannot be packaged") as caught:
         package(**options)
     assert not (tmp_path / "package.zip").exists()
     return str(caught.value)
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("host", HOSTS.names)
 def test_code_lock_run_and_pages_are_in_it_and_listed_with_their_digests(
     package: Package, tmp_path: Path, run: Path, host: str
 ) -> None:

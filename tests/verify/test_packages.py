@@ -26,12 +26,13 @@ from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
+from twinrun.package.hosts import HOSTS
 from twinrun.package.package import make_package
 from twinrun.verify.packages import (
-    fresh_environment,
+    build_environment,
     refuse_other_versions,
-    unpacked,
-    verify_unpacked,
+    unpack_package,
+    verify_package,
 )
 
 ONE = SMALL.replace("[members.b]\nmixup = 0.0\n", "").replace(", b = 1.0", "")
@@ -57,7 +58,7 @@ def winner(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     submit.blend_run(prepared.folder, settings, prepared.sample_path, output)
     prepare.keep_record(prepared, started)
     package = folder / "full-zindi.zip"
-    make_package(prepared.folder, "zindi", package, force=False, project=source)
+    make_package(prepared.folder, HOSTS.get("zindi"), package, force=False, project=source)
     shutil.rmtree(folder / "runs")  # nothing of the run is needed
     return package
 
@@ -66,7 +67,7 @@ def winner(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(source: Path, small_toml: Path, tmp_path: Path) -> Path:
     """The package of a run that nobody trained, to be spoilt."""
     run = drawn_run(small_toml, tmp_path / "runs" / "full")
-    make_package(run, "zindi", tmp_path / "drawn.zip", force=False, project=source)
+    make_package(run, HOSTS.get("zindi"), tmp_path / "drawn.zip", force=False, project=source)
     return tmp_path / "drawn.zip"
 
 
@@ -101,9 +102,9 @@ def with_manifest(
 
 
 def verify(package: Path, tmp_path: Path, data: Path = FIXTURE, *, retrain: bool = False) -> None:
-    with unpacked(package) as found:
+    with unpack_package(package) as found:
         python = Path(sys.executable)
-        verify_unpacked(found, python, [], data=data, out=tmp_path / "out", retrain=retrain)
+        verify_package(found, python, [], data=data, out=tmp_path / "out", retrain=retrain)
 
 
 @pytest.fixture
@@ -193,7 +194,10 @@ def test_one_byte_anywhere_is_named(drawn: Path, tmp_path: Path, name: str) -> N
         data = bytearray(archive.read(name))
     data[len(data) // 2] ^= 1
     forged = repacked(drawn, tmp_path / "forged.zip", {name: bytes(data)}, listed=False)
-    with pytest.raises(NegativeVerdict, match="is not as it was made") as caught, unpacked(forged):
+    with (
+        pytest.raises(NegativeVerdict, match="is not as it was made") as caught,
+        unpack_package(forged),
+    ):
         pass
     assert f"{name}: changed since the package was made" in str(caught.value)
 
@@ -204,7 +208,10 @@ def test_a_byte_of_the_zip_itself_is_named(drawn: Path) -> None:
     data = bytearray(drawn.read_bytes())
     data[place] ^= 1
     drawn.write_bytes(data)
-    with pytest.raises(NegativeVerdict, match=r"run/submission\.csv: changed"), unpacked(drawn):
+    with (
+        pytest.raises(NegativeVerdict, match=r"run/submission\.csv: changed"),
+        unpack_package(drawn),
+    ):
         pass
 
 
@@ -226,7 +233,7 @@ def test_foreign_weights_are_refused_and_never_loaded(
     torch.save(Pickled(trap), tmp_path / "evil")
     evil = (tmp_path / "evil").read_bytes()
     forged = repacked(drawn, tmp_path / "forged.zip", {f"run/members/a/{name}": evil})
-    with pytest.raises(InputError) as caught, unpacked(forged):
+    with pytest.raises(InputError) as caught, unpack_package(forged):
         pass
     assert not isinstance(caught.value, NegativeVerdict)
     assert f"run/members/a/{name}" in str(caught.value)
@@ -240,11 +247,11 @@ def test_foreign_weights_are_refused_and_never_loaded(
 def test_code_that_does_not_come_to_a_verdict_is_no_verdict(
     drawn: Path, tmp_path: Path, code: int
 ) -> None:
-    with unpacked(drawn) as found:
+    with unpack_package(drawn) as found:
         main = f"import sys\nsys.exit({code})\n"
         (found.folder / "code" / "twinrun" / "__main__.py").write_text(main)
         with pytest.raises(InputError, match=f"ended with exit code {code}") as caught:
-            verify_unpacked(
+            verify_package(
                 found, Path(sys.executable), [], data=FIXTURE, out=tmp_path, retrain=False
             )
     assert not isinstance(caught.value, NegativeVerdict)
@@ -261,11 +268,11 @@ def test_it_is_the_packages_own_code_that_is_run(
         "told = [sys.argv[1:], twinrun.__file__, os.environ.get('PYTHONPATH')]\n"
         f"pathlib.Path({str(said)!r}).write_text(json.dumps(told))\n"
     )
-    with unpacked(drawn) as found:
+    with unpack_package(drawn) as found:
         engine = found.folder / "code" / "twinrun"
         (engine / "__main__.py").write_text(main)
         out = tmp_path / "out"
-        verify_unpacked(
+        verify_package(
             found, Path(sys.executable), ["a"], data=FIXTURE, out=out, retrain=retrain, quiet=True
         )
         arguments, engines, path = json.loads(said.read_text())
@@ -310,7 +317,7 @@ def test_a_fresh_environment_has_the_lock_and_nothing_else(
     assert locked is not None
     lock = tmp_path / "requirements.lock"
     lock.write_text(locked[0].rstrip().removesuffix("\\"))
-    with fresh_environment(lock) as python:
+    with build_environment(lock) as python:
         site = next(python.parents[1].glob("lib/*/site-packages"))
         found = {path.name.partition("-")[0] for path in site.glob("*.dist-info")}
         assert found - {"pip", "setuptools"} == {"filelock"}
@@ -318,7 +325,7 @@ def test_a_fresh_environment_has_the_lock_and_nothing_else(
     lock.write_text(re.sub("sha256:.", "sha256:f", locked[0]).rstrip().removesuffix("\\"))
     with (
         pytest.raises(InputError, match="cannot be made from the package's lock"),
-        fresh_environment(lock),
+        build_environment(lock),
     ):
         pass
 
@@ -353,7 +360,7 @@ def test_wrong_use_of_the_command_is_told(drawn: Path, tmp_path: Path) -> None:
         (("verify", tmp_path / "nothing"), 2, "no such run or package"),
         (("package", run, "--for", "kagle"), 2, "did you mean 'kaggle'?"),
         (("package", tmp_path, "--for", "kaggle"), 2, "is not a run: it has no manifest.json"),
-        (("package", run, "--for", "zindi"), 1, "is not fit to be handed in"),
+        (("package", run, "--for", "zindi"), 1, "cannot be packaged"),
     ):
         done = CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": "200"})
         assert done.exit_code == code, done.output

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinrun.errors import InputError, NegativeVerdict, TwinrunError
-from twinrun.package.contents import CONTENTS
-from twinrun.verify.unpack import contents_of, opened, unpack
+from twinrun.package.paths import CONTENTS
+from twinrun.verify.unpack import open_package, read_package_contents, unpack
 
 
 def listing(files: dict[str, bytes], **changes: Any) -> bytes:
@@ -59,8 +59,8 @@ def package(tmp_path: Path) -> Path:
 
 def unpack_into(package: Path, folder: Path) -> Path:
     folder.mkdir()
-    with opened(package) as archive:
-        unpack(archive, contents_of(archive, package), package, folder)
+    with open_package(package) as archive:
+        unpack(archive, read_package_contents(archive, package), package, folder)
     return folder
 
 
@@ -216,7 +216,7 @@ def test_a_flipped_byte_is_never_taken_silently(
 @pytest.mark.parametrize("name", ["nothing.zip", "folder"])
 def test_what_is_no_file_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(TwinrunError), opened(tmp_path / name):
+    with pytest.raises(TwinrunError), open_package(tmp_path / name):
         pass
 
 

@@ -22,7 +22,12 @@ from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.report.report import render
 from twinrun.run_folder.manifest import recorded_settings
-from twinrun.verify.verify import environment_gaps, members_of, verify, verify_predictions
+from twinrun.verify.verify import (
+    compare_environments,
+    select_members,
+    verify_predictions,
+    verify_training,
+)
 
 Tamper = Callable[[dict[str, Any]], None]
 
@@ -69,10 +74,10 @@ def test_a_setting_that_a_manifest_leaves_out_did_nothing(run: Path) -> None:
 def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: Path) -> None:
     # The settings file is not needed: the manifest holds what it said.
     settings = recorded_settings(run, None)
-    assert environment_gaps(run, settings) == []
-    names = members_of(run, [])
+    assert compare_environments(run, settings) == []
+    names = select_members(run, [])
     assert names == ["a", "b"]
-    found = verify(run, settings, names, tmp_path / "again")
+    found = verify_training(run, settings, names, tmp_path / "again")
     assert found.same
     assert found.submission is found.blend is True
     assert [row.file for row in found.comparisons] == [
@@ -82,7 +87,7 @@ def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: P
     assert json.loads((tmp_path / "again" / "verify.json").read_text())["same"]
     # A second verification starts over instead of finding the first one's files.
     before = (tmp_path / "again" / "members" / "a" / "member.json").stat().st_mtime_ns
-    assert verify(run, settings, ["a"], tmp_path / "again").same
+    assert verify_training(run, settings, ["a"], tmp_path / "again").same
     assert (tmp_path / "again" / "members" / "a" / "member.json").stat().st_mtime_ns > before
 
 
@@ -91,7 +96,7 @@ def test_a_run_of_another_seed_is_not_the_same(run: Path, tmp_path: Path) -> Non
         manifest["content"]["settings"]["run"]["seed"] = 5
 
     tampered(run, reseed)
-    found = verify(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+    found = verify_training(run, recorded_settings(run, None), ["a"], tmp_path / "again")
     assert not found.same
     assert not any(row.same for row in found.comparisons)
 
@@ -101,7 +106,7 @@ def test_another_blend_is_seen_in_the_submission(run: Path, tmp_path: Path) -> N
         manifest["content"]["settings"]["blend"]["weights"]["a"] = 3.0
 
     tampered(run, reweigh)
-    found = verify(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
+    found = verify_training(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
     assert all(row.same for row in found.comparisons)
     assert found.submission is found.blend is False
     assert not found.same
@@ -146,7 +151,7 @@ def test_a_blend_without_a_missing_member_is_made_again_without_it(
 ) -> None:
     recorded = json.loads((lacking / "manifest.json").read_text())["content"]
     assert recorded["blend"]["weights"] == {"a": 2.0}
-    settings, names = recorded_settings(lacking, None), members_of(lacking, [])
+    settings, names = recorded_settings(lacking, None), select_members(lacking, [])
     assert names == ["a"]
     found = verify_predictions(lacking, settings, names, tmp_path / "again")
     assert found.submission is found.blend is True
@@ -262,7 +267,7 @@ def test_foreign_weights_are_refused_and_never_loaded(run: Path, tmp_path: Path)
         manifest["content"]["members"]["a"]["files"][weights.name] = sha256_file(weights)
 
     tampered(run, record)
-    assert members_of(run, ["a"]) == ["a"]
+    assert select_members(run, ["a"]) == ["a"]
     with pytest.raises(InputError, match="not a file of the format safetensors, and is not read"):
         verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
     assert not trap.exists()
@@ -297,7 +302,7 @@ def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path, tmp_path: 
         manifest["content"]["members"]["a"]["files"]["test.csv"] = sha256_file(path)
 
     tampered(run, record)
-    assert members_of(run, ["a"]) == ["a"]
+    assert select_members(run, ["a"]) == ["a"]
     found = verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
     assert [row.file for row in found.comparisons if not row.same] == ["test.csv"]
 
@@ -306,13 +311,13 @@ def test_a_file_that_was_changed_since_is_refused(run: Path) -> None:
     with (run / "members" / "b" / "valid.csv").open("a") as file:
         file.write("\n")
     with pytest.raises(InputError, match="is not the file that was written"):
-        members_of(run, [])
-    assert members_of(run, ["a"]) == ["a"]
+        select_members(run, [])
+    assert select_members(run, ["a"]) == ["a"]
 
 
 def test_unknown_members_and_folders_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no complete member c"):
-        members_of(run, ["c"])
+        select_members(run, ["c"])
     with pytest.raises(InputError, match="is not a run: it has no manifest"):
         recorded_settings(tmp_path / "nothing", None)
     (run / "manifest.json").write_text("{")
@@ -327,7 +332,9 @@ def test_differences_of_environment_come_first(run: Path) -> None:
         manifest["beside"]["environment"]["driver"] = "570.1"
 
     tampered(run, elsewhere)
-    found = {what: then for what, then, _ in environment_gaps(run, recorded_settings(run, None))}
+    found = {
+        what: then for what, then, _ in compare_environments(run, recorded_settings(run, None))
+    }
     assert found == {"packages.torch": "1.0", "instruction_set": "AVX2", "driver": "570.1"}
 
 
@@ -338,7 +345,9 @@ def test_the_environments_of_members_that_were_trained_elsewhere_are_told_too(ru
         manifest["content"]["members"]["b"]["environments"] = {"fold-2": {**own, "threads": 9}}
 
     tampered(run, mixed)
-    found = {what: then for what, then, _ in environment_gaps(run, recorded_settings(run, None))}
+    found = {
+        what: then for what, then, _ in compare_environments(run, recorded_settings(run, None))
+    }
     assert found == {
         "a: machine": "riscv",
         "b/fold-2: machine": "riscv",

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from twinrun.cli.options import Debug, Quiet, answered
 from twinrun.console import box, clock, console, megabytes, say
+from twinrun.package.hosts import HOSTS
 
 app = typer.Typer()
 
@@ -22,16 +23,14 @@ app = typer.Typer()
 @answered
 def package(
     run: Annotated[Path, typer.Argument(help="Folder of a complete run, such as runs/full.")],
-    host: Annotated[
-        str, typer.Option("--for", metavar="HOST", help="zindi, kaggle or drivendata.")
-    ],
+    name: Annotated[str, typer.Option("--for", metavar="HOST", help=f"{', '.join(HOSTS.names)}.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", help="Zip to write. Default: beside the run, RUN-HOST.zip."),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Package also what should not be; the package says so."),
+        typer.Option("--force", help="Package also what should not be; the package lists why."),
     ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -42,20 +41,21 @@ def package(
     was recorded.
     """
     from twinrun.config.project import find_project
-    from twinrun.package.hosts import refuse_unknown_host
     from twinrun.package.package import make_package
 
     started = time.perf_counter()
-    refuse_unknown_host(host)
-    output = output or run.resolve().parent / f"{run.resolve().name}-{host}.zip"
+    host = HOSTS.get(name)
+    output = output or run.resolve().parent / f"{run.resolve().name}-{host.name}.zip"
     made = make_package(run, host, output, force=force, project=find_project())
     if made.contents.forced:
-        box("forced", "packaged although this speaks against it:\n" + "\n".join(made.contents.why))
+        box("forced", "packaged although these faults were found:\n" + "\n".join(made.contents.why))
     for verdict in made.left_out:
-        say(f"left out  {escape(verdict)}: it is of another training")
+        say(f"left out  {escape(verdict)}: it is of a different training")
     console.quiet = False
     size, files = megabytes(made.bytes), f"{len(made.contents.files) + 1:,} files"
     took = clock(time.perf_counter() - started)
     say(f"package   [bold]{escape(str(output))}[/], {files}, {size}, {took}")
     say(f"SHA-256   {made.sha256}")
+    if host.hours:
+        say(f"deadline  {host.title} gives a winner {host.hours} hours to send it")
     say("check     " + escape(f"twinrun verify {output} --data DIR"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -20,9 +20,6 @@ from twinrun.cli.options import (
 )
 from twinrun.console import box, clock, console, megabytes, say
 from twinrun.errors import InputError, NegativeVerdict
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 
@@ -82,32 +79,32 @@ def verify(
     from twinrun.run_folder.manifest import recorded_settings
     from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import same_inputs
-    from twinrun.verify import verify as proof
+    from twinrun.verify import verify as making
 
     started = time.perf_counter()
     settings = recorded_settings(run, data)
-    names = proof.members_of(run, members or [])
-    gaps = proof.environment_gaps(run, settings)
+    names = making.select_members(run, members or [])
+    gaps = making.compare_environments(run, settings)
     if gaps:
         console.print(tables.environment(gaps))
-        say("other bits are to be expected where one of these decides them; going on")
+        say("different bits are to be expected where one of these decides them")
     else:
         say("[bold]environment[/] as recorded")
     same_inputs.refuse_other_data(run, settings)
     again = RunsFolder(out).verification(run.resolve().name)
     if predict_only:
         same_inputs.refuse_other_settings(run, settings, names)
-        found = proof.verify_predictions(run, settings, names, again.predictions)
-        proof.keep(found, again.predictions_verdict)
+        found = making.verify_predictions(run, settings, names, again.predictions)
+        making.write_verification(found, again.predictions_verdict)
     else:
-        found = proof.verify(run, settings, names, again.path)
+        found = making.verify_training(run, settings, names, again.path)
     console.quiet = False
     console.print(tables.verification(found))
     say(f"took {clock(time.perf_counter() - started)}")
     if not found.same:
         if found.again is not None:
             print_comparison(compare_runs(run, found.again, names), replay=False, data=data)
-        raise NegativeVerdict(f"{run} was made again and came out with other bits")
+        raise NegativeVerdict(f"{run} was made again and came out with different bits")
     what = "the predictions of" if predict_only else ""
     text = f"{what} {len(names)} {'member' if len(names) == 1 else 'members'} of {run}".strip()
     say(f"[bold green]same bits[/]: {escape(text)} made again")
@@ -125,13 +122,13 @@ def _verify_package(
     from contextlib import ExitStack
 
     from twinrun.files import sha256_file
-    from twinrun.package.contents import LOCK
+    from twinrun.package.paths import LOCK
     from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import packages
 
     started = time.perf_counter()
     with ExitStack() as stack:
-        found = stack.enter_context(packages.unpacked(package))
+        found = stack.enter_context(packages.unpack_package(package))
         contents = found.contents
         if data is None:
             raise InputError(
@@ -143,7 +140,7 @@ def _verify_package(
         made = f"{contents.competition}, for {contents.host}, commit {contents.commit or 'unknown'}"
         say(f"made      {escape(made)}")
         if contents.forced:
-            box("forced", "made although this speaks against it:\n" + "\n".join(contents.why))
+            box("forced", "made although these faults were found:\n" + "\n".join(contents.why))
         say(f"files     all {len(contents.files):,} as listed")
         say("[yellow]its code is run on this machine now[/]: Ctrl-C if you do not trust it")
         python = Path(sys.executable)
@@ -151,9 +148,9 @@ def _verify_package(
             packages.refuse_other_versions(found.lock)
         else:
             began = time.perf_counter()
-            python = stack.enter_context(packages.fresh_environment(found.lock))
+            python = stack.enter_context(packages.build_environment(found.lock))
             say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
-        packages.verify_unpacked(
+        packages.verify_package(
             found,
             python,
             members,

@@ -35,12 +35,16 @@ def list_changed_images(first: Path, second: Path, column: str) -> list[str]:
     except (OSError, pa.ArrowException, KeyError):
         return ["which images it is cannot be told: index.parquet is missing or damaged"]
     lines = [
-        f"changed: {_called(key, row)}" + _same_pixels(row, theirs[key], column)
+        f"changed: {_label_image(key, row)}" + _same_pixels(row, theirs[key], column)
         for key, row in ours.items()
         if key in theirs and _differ(row, theirs[key], column)
     ]
-    lines += [f"only in A: {_called(key, row)}" for key, row in ours.items() if key not in theirs]
-    lines += [f"only in B: {_called(key, row)}" for key, row in theirs.items() if key not in ours]
+    lines += [
+        f"only in A: {_label_image(key, row)}" for key, row in ours.items() if key not in theirs
+    ]
+    lines += [
+        f"only in B: {_label_image(key, row)}" for key, row in theirs.items() if key not in ours
+    ]
     return lines or ["the runs' indexes are equal: one was written after the member was trained"]
 
 
@@ -67,7 +71,7 @@ def _differ(one: dict[str, Any], other: dict[str, Any], column: str) -> bool:
     return any(ours[size] != theirs[size] for size in ours.keys() & theirs.keys())
 
 
-def _called(key: _Key, row: dict[str, Any]) -> str:
+def _label_image(key: _Key, row: dict[str, Any]) -> str:
     return f"{key[1]} ({row['path']})"
 
 

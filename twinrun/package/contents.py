@@ -1,4 +1,4 @@
-"""package.json: what a package says of itself, and the places in it."""
+"""package.json: what a package reports of itself; which names a zip may hold."""
 
 from __future__ import annotations
 
@@ -12,16 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from twinrun.errors import InputError, shorten
+from twinrun.package.paths import CONTENTS
 
 # Another number is another layout, which only the version that wrote it knows.
 FORMAT = 1
-
-CONTENTS = "package.json"
-CODE, RUN = "code", "run"
-LOCK = f"{CODE}/requirements.lock"
-
-# What a run may leave in a package. No weights but safetensors: to read others may run code.
-RUN_SUFFIXES = (".csv", ".html", ".json", ".parquet", ".safetensors")
 
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -46,7 +40,7 @@ class Contents(BaseModel):
         run: The run's name.
         commit: Of the engine's repository; None outside git.
         forced: Whether it was made although it should not have been.
-        why: A line for each thing that speaks against it; empty unless it was forced.
+        why: A line for each reason not to make it; empty unless it was forced.
         files: Every other file of the package, by its name in it.
     """
 

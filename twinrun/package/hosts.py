@@ -1,90 +1,116 @@
-"""The pages and scripts that each host asks of a winner."""
+"""The hosts that a package is made for: one table, see `Host`."""
 
 from __future__ import annotations
 
-import html
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from twinrun.errors import InputError, nearest
-from twinrun.package.contents import CONTENTS, LOCK
-
-HOSTS = {"zindi": "Zindi", "kaggle": "Kaggle", "drivendata": "DrivenData"}
-
-# Markdown reads these as marks; a name or an address from the settings is only text.
-_MARKS = re.compile(r"([\\`*_\[\]#|~!])")
-
-# What the parts of a page leave between them.
-_GAPS = re.compile(r"\n{3,}")
-
-_SETTINGS = {"RAW_DATA_DIR": "data", "RUN_DIR": "run", "OUTPUT_DIR": "output"}
+from twinrun.package.pages import read_template, render_page
+from twinrun.package.paths import CODE, CONTENTS, LOCK, README, RUN
+from twinrun.registry import Registry
 
 
-def refuse_unknown_host(host: str) -> None:
-    """Raise InputError for a host that no package is known for."""
-    if host not in HOSTS:
-        raise InputError(
-            f"--for {host}: no such host. {nearest(host, HOSTS)}".rstrip(),
-            fix=f"Known hosts: {', '.join(HOSTS)}.",
-        )
+@dataclass(frozen=True)
+class PackageParts:
+    """What a file of a host's own can be made from.
+
+    Attributes:
+        facts: Of the run, from `collect_page_facts`.
+        files: The package's other files by their name in it.
+        names: All names in the package, those of the host's own files included.
+    """
+
+    facts: Mapping[str, Any]
+    files: Mapping[str, Path]
+    names: tuple[str, ...]
 
 
-def texts_for(host: str, facts: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Host:
+    """Somebody who asks a winner for the code and the model.
+
+    Attributes:
+        name: As --for and package.json name it.
+        title: As readers do.
+        readme: The template of README.md, in Jinja's language, with the facts as variables;
+            `{% import "common.md" as say with context %}` brings the sections that all have.
+        hours: How long a winner has to send the package; None where that differs between its
+            competitions.
+        extra: The files that only it asks for: by name in the package, what makes their text.
+    """
+
+    name: str
+    title: str
+    readme: str
+    hours: int | None = None
+    extra: Mapping[str, Callable[[PackageParts], str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.extra:
+            if name in (README, CONTENTS) or name.split("/")[0] in (CODE, RUN):
+                raise ValueError(f"host {self.name!r}: its extra file {name} has a taken name")
+
+
+HOSTS: Registry[Host] = Registry("host", Host, setting="--for")
+
+
+def write_texts(
+    host: Host, facts: Mapping[str, Any], files: Mapping[str, Path]
+) -> dict[str, bytes]:
     """The files that are written for a host, by name in the package.
 
     Args:
-        host: Of `HOSTS`.
-        facts: From `facts_of`.
+        host: Whom the package is for.
+        facts: From `collect_page_facts`.
         files: The package's other files.
     """
-    texts = {"README.md": _page(f"{host}.md", facts)}
-    if host == "kaggle":
-        texts["SETTINGS.json"] = json.dumps(_SETTINGS, indent=2) + "\n"
-        texts["entry_points.md"] = _page("entry_points.md", facts)
-        texts["requirements.txt"] = files[LOCK].read_text(encoding="utf-8")
-        for script in ("predict.py", "train.py"):
-            texts[script] = _page("kaggle.py.txt", {"script": script})
-        names = [*files, *texts, CONTENTS, "directory_structure.txt"]
-        texts["directory_structure.txt"] = _tree(names)
+    names = (*files, README, *host.extra, CONTENTS)
+    parts = PackageParts(facts, files, names)
+    texts = {README: render_page(host.readme, facts)}
+    texts |= {name: make(parts) for name, make in host.extra.items()}
     return {name: text.encode() for name, text in texts.items()}
 
 
-def _page(name: str, facts: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+HOSTS.add(Host("zindi", "Zindi", read_template("zindi.md"), hours=48))
 
-    environment = Environment(
-        loader=PackageLoader("twinrun", "package/texts"),
-        # HTML in a name stays text.
-        autoescape=name.endswith(".md"),
-        finalize=_plain if name.endswith(".md") else None,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    text = environment.get_template(name).render(facts)
-    return _GAPS.sub("\n\n", text).rstrip() + "\n" if name.endswith(".md") else text
+_KAGGLE_SETTINGS = {"RAW_DATA_DIR": "data", "RUN_DIR": "run", "OUTPUT_DIR": "output"}
 
 
-def _plain(value: Any) -> Any:
-    """A value that Markdown shows as it is, in one line."""
-    from markupsafe import Markup
-
-    if isinstance(value, Markup):  # what a macro has put together
-        return value
-    text = _MARKS.sub(r"\\\1", " ".join(str(value).split()))
-    return Markup(html.escape(text, quote=False))  # noqa: S704
-
-
-def _tree(names: Iterable[str]) -> str:
+def _directory_structure(parts: PackageParts) -> str:
     """Every folder and file, one a line, folders with a slash at the end."""
     places = {
         f"{parent}/"
-        for name in names
+        for name in parts.names
         for parent in PurePosixPath(name).parents
         if str(parent) != "."
     }
-    return "\n".join(sorted({*names, *places})) + "\n"
+    return "\n".join(sorted({*parts.names, *places})) + "\n"
+
+
+def _kaggle_script(name: str) -> Callable[[PackageParts], str]:
+    template = read_template("kaggle.py.txt")
+    return lambda _: render_page(template, {"script": name}, markdown=False)
+
+
+HOSTS.add(
+    Host(
+        "kaggle",
+        "Kaggle",
+        read_template("kaggle.md"),
+        extra={
+            "SETTINGS.json": lambda _: json.dumps(_KAGGLE_SETTINGS, indent=2) + "\n",
+            "entry_points.md": lambda parts: render_page(
+                read_template("entry_points.md"), parts.facts
+            ),
+            "requirements.txt": lambda parts: parts.files[LOCK].read_text(encoding="utf-8"),
+            "predict.py": _kaggle_script("predict.py"),
+            "train.py": _kaggle_script("train.py"),
+            "directory_structure.txt": _directory_structure,
+        },
+    )
+)
+
+HOSTS.add(Host("drivendata", "DrivenData", read_template("drivendata.md")))

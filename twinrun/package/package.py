@@ -16,20 +16,17 @@ from twinrun.console import megabytes, progress_bars
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import sha256_file, whole_file
 from twinrun.package.contents import (
-    CODE,
-    CONTENTS,
     FORMAT,
-    LOCK,
-    RUN,
     Contents,
     File,
     name_faults,
     shared_places,
 )
-from twinrun.package.hosts import texts_for
-from twinrun.package.page_facts import facts_of
-from twinrun.package.preflight import faults_of, refuse_foreign_weights
-from twinrun.package.worktree import WorkTree, work_tree
+from twinrun.package.hosts import Host, write_texts
+from twinrun.package.page_facts import collect_page_facts
+from twinrun.package.paths import CODE, CONTENTS, LOCK, RUN
+from twinrun.package.preflight import find_faults, refuse_foreign_weights
+from twinrun.package.worktree import WorkTree, read_work_tree
 from twinrun.run_folder.manifest import read_manifest
 from twinrun.run_folder.paths import RUN_FILES, TRAINING_FILES, RunFolder
 
@@ -39,11 +36,11 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Made:
+class WrittenPackage:
     """A package that was written.
 
     Attributes:
-        contents: What it says of itself.
+        contents: What it reports of itself.
         bytes: Its size.
         sha256: Of the whole file.
         left_out: Verdicts beside the run that are of another training.
@@ -55,14 +52,16 @@ class Made:
     left_out: tuple[str, ...]
 
 
-def make_package(run: Path, host: str, output: Path, *, force: bool, project: Path) -> Made:
+def make_package(
+    run: Path, host: Host, output: Path, *, force: bool, project: Path
+) -> WrittenPackage:
     """Write the package of a run: the same run and source, the same bytes.
 
     Args:
         run: runs/<run>.
-        host: Of `HOSTS`.
+        host: Whom it is for.
         output: The zip to write; what stands there is replaced.
-        force: Package also what should not be; the package then says so.
+        force: Package also what should not be; the package then lists why.
         project: The folder that holds competition/ and twinrun/.
 
     Raises:
@@ -73,25 +72,24 @@ def make_package(run: Path, host: str, output: Path, *, force: bool, project: Pa
     """
     manifest = read_manifest(run)
     content = manifest["content"]
-    tree = work_tree(project)
-    faults = faults_of(run, content, tree)
+    tree = read_work_tree(project)
+    faults = find_faults(run, content, tree)
     if faults and not force:
         raise NegativeVerdict(
-            f"{run} is not fit to be handed in:",
+            f"{run} cannot be packaged:",
             details=shorten(faults, most=30),
-            fix="Fix this, or say --force: the package then says what speaks against it.",
+            fix="Fix these, or pass --force; the package will list them.",
         )
-    verdicts, left_out = _verdicts(run, content)
+    verdicts, left_out = _find_verdicts(run, content)
     files = {
-        **{f"{CODE}/{name}": tree.root / name for name in _source(tree, run, manifest)},
-        **{f"{RUN}/{name}": path for name, path in _of_run(run, content).items()},
+        **{f"{CODE}/{name}": tree.root / name for name in _source_files(tree, run, manifest)},
+        **{f"{RUN}/{name}": path for name, path in _run_files(run, content).items()},
         **{f"{RUN}/{name}": path for name, path in verdicts.items()},
     }
     refuse_unspeakable_names(files)
-    _refuse_names(files)
     if LOCK not in files:
         raise InputError(
-            f"{tree.root} has no requirements.lock, which every host asks for",
+            f"{tree.root} has no requirements.lock, which {host.title} asks for",
             fix="Write it with `nox -s lock`.",
         )
     refuse_foreign_weights(
@@ -99,21 +97,22 @@ def make_package(run: Path, host: str, output: Path, *, force: bool, project: Pa
     )
     parts: dict[str, Path | bytes] = {
         **files,
-        **texts_for(host, facts_of(run, manifest, tree, faults, verdicts), files),
+        **write_texts(host, collect_page_facts(run, manifest, tree, faults, verdicts), files),
     }
+    _refuse_names(parts)
     contents = Contents(
         format=FORMAT,
-        host=host,
+        host=host.name,
         competition=content["settings"]["competition"]["name"],
         run=run.resolve().name,
         commit=tree.commit,
         forced=bool(faults),
         why=faults,
-        files={name: _described(part) for name, part in sorted(parts.items())},
+        files={name: _describe(part) for name, part in sorted(parts.items())},
     )
     parts[CONTENTS] = (contents.model_dump_json(indent=2) + "\n").encode()
     _write(output, parts, contents)
-    return Made(contents, output.stat().st_size, sha256_file(output), tuple(left_out))
+    return WrittenPackage(contents, output.stat().st_size, sha256_file(output), tuple(left_out))
 
 
 def _refuse_names(names: Iterable[str]) -> None:
@@ -128,7 +127,7 @@ def _refuse_names(names: Iterable[str]) -> None:
         )
 
 
-def _source(tree: WorkTree, run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+def _source_files(tree: WorkTree, run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     """The files of the source without the data, which may not be handed on, and without runs."""
     data = manifest["content"]["settings"]["data"]
     folder = Path(manifest["beside"]["data_folder"]).resolve()
@@ -141,7 +140,7 @@ def _source(tree: WorkTree, run: Path, manifest: Mapping[str, Any]) -> Iterator[
             yield name
 
 
-def _of_run(run: Path, content: Mapping[str, Any]) -> dict[str, Path]:
+def _run_files(run: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     """The files of a run by their name in it: no checkpoint, no lock, nothing unknown."""
     found = [run / name for name in RUN_FILES]
     for member in content["settings"]["members"]:
@@ -150,7 +149,7 @@ def _of_run(run: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     return {path.relative_to(run).as_posix(): path for path in found if path.is_file()}
 
 
-def _verdicts(run: Path, content: Mapping[str, Any]) -> tuple[dict[str, Path], list[str]]:
+def _find_verdicts(run: Path, content: Mapping[str, Any]) -> tuple[dict[str, Path], list[str]]:
     """The verdicts beside a run that began with this run's files; and names of those that did not.
 
     Raises:
@@ -175,7 +174,7 @@ def _verdicts(run: Path, content: Mapping[str, Any]) -> tuple[dict[str, Path], l
     return taken, left_out
 
 
-def _described(part: Path | bytes) -> File:
+def _describe(part: Path | bytes) -> File:
     if isinstance(part, bytes):
         return File(bytes=len(part), sha256=hashlib.sha256(part).hexdigest())
     return File(bytes=part.stat().st_size, sha256=sha256_file(part))

@@ -15,7 +15,7 @@ from twinrun.package.worktree import WorkTree
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 
 
-def facts_of(
+def collect_page_facts(
     run: Path,
     manifest: Mapping[str, Any],
     tree: WorkTree,

@@ -15,7 +15,7 @@ from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
 
 
-def faults_of(run: Path, content: Mapping[str, Any], tree: WorkTree) -> list[str]:
+def find_faults(run: Path, content: Mapping[str, Any], tree: WorkTree) -> list[str]:
     """A line for each reason why a package of a run could not be trusted; empty when there is none.
 
     Args:

@@ -48,7 +48,7 @@ class WorkTree:
         return sha256_json(sorted(digests, key=lambda pair: Path(pair[0])))
 
 
-def work_tree(root: Path) -> WorkTree:
+def read_work_tree(root: Path) -> WorkTree:
     """What git says of a project's folder.
 
     Args:
@@ -66,16 +66,18 @@ def work_tree(root: Path) -> WorkTree:
         return _without_git(root, f"{root} is not under git's control: no commit holds its files")
     changed = [entry[3:] for entry in status.split("\0") if entry]
     lines = [f"{name}: not as the commit {commit[:8]} has it" for name in changed]
-    return WorkTree(root, _plain(root, listed.split("\0")), commit, tuple(shorten(lines, most=20)))
+    return WorkTree(
+        root, _plain_files(root, listed.split("\0")), commit, tuple(shorten(lines, most=20))
+    )
 
 
 def _without_git(root: Path, why: str) -> WorkTree:
     engine = (path.relative_to(root).as_posix() for path in (root / "twinrun").rglob("*"))
     files = [name for name in engine if "__pycache__" not in name.split("/")]
-    return WorkTree(root, _plain(root, [*files, *_BESIDE]), None, (why,))
+    return WorkTree(root, _plain_files(root, [*files, *_BESIDE]), None, (why,))
 
 
-def _plain(root: Path, names: list[str]) -> tuple[str, ...]:
+def _plain_files(root: Path, names: list[str]) -> tuple[str, ...]:
     """Those of the names that are files and no links, sorted."""
     found = {
         name

@@ -17,10 +17,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from twinrun.errors import InputError, NegativeVerdict, shorten
-from twinrun.package.contents import CODE, LOCK, RUN, RUN_SUFFIXES, Contents
+from twinrun.package.contents import Contents
+from twinrun.package.paths import CODE, LOCK, RUN, RUN_SUFFIXES
 from twinrun.package.preflight import refuse_foreign_weights
 from twinrun.run_folder.paths import RunFolder
-from twinrun.verify.unpack import contents_of, opened, unpack
+from twinrun.verify.unpack import open_package, read_package_contents, unpack
 
 # What would bring other code or another environment into the package's processes.
 _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX")
@@ -28,7 +29,7 @@ _HERE = "Or use the present environment, if it is the same: --this-environment."
 
 
 @dataclass(frozen=True)
-class Unpacked:
+class UnpackedPackage:
     """A package in a temporary folder, each file as it is listed."""
 
     package: Path
@@ -41,20 +42,20 @@ class Unpacked:
 
 
 @contextmanager
-def unpacked(package: Path) -> Iterator[Unpacked]:
+def unpack_package(package: Path) -> Iterator[UnpackedPackage]:
     """A package, checked and unpacked; it is gone when the block ends. None of its code is run.
 
     Raises:
         NegativeVerdict: Files are changed, missing or not listed; they are named.
         InputError: It is no package, a dangerous or damaged one, or one of another format.
     """
-    with opened(package) as archive:
-        contents = contents_of(archive, package)
+    with open_package(package) as archive:
+        contents = read_package_contents(archive, package)
         with TemporaryDirectory(prefix="package-") as temporary:
             folder = Path(temporary)
             unpack(archive, contents, package, folder)
             _refuse_unfit(contents, package, folder)
-            yield Unpacked(package, contents, folder)
+            yield UnpackedPackage(package, contents, folder)
 
 
 def _refuse_unfit(contents: Contents, package: Path, folder: Path) -> None:
@@ -74,7 +75,7 @@ def _refuse_unfit(contents: Contents, package: Path, folder: Path) -> None:
 
 
 @contextmanager
-def fresh_environment(lock: Path) -> Iterator[Path]:
+def build_environment(lock: Path) -> Iterator[Path]:
     """The Python of a new environment with exactly what a lock holds; gone when the block ends.
 
     Made by uv where there is one, else by venv and pip; each file is checked by its hash.
@@ -89,7 +90,7 @@ def fresh_environment(lock: Path) -> Iterator[Path]:
     uv = shutil.which("uv", path=path)
     with TemporaryDirectory(prefix="environment-") as temporary:
         folder = Path(temporary) / "environment"
-        python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        python = folder / "bin" / "python"
         locked = ["--require-hashes", "-r", str(lock)]
         if uv:
             _call([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)])
@@ -155,8 +156,8 @@ def refuse_other_versions(lock: Path) -> None:
         )
 
 
-def verify_unpacked(
-    found: Unpacked,
+def verify_package(
+    found: UnpackedPackage,
     python: Path,
     members: Sequence[str],
     *,
@@ -177,24 +178,25 @@ def verify_unpacked(
         quiet: Let it print only verdicts and errors.
 
     Raises:
-        NegativeVerdict: It comes out with other bits, or is not of this data; its code has said so.
-        InputError: Its code could not do it, and has said why.
+        NegativeVerdict: It comes out with different bits, or is not of this data; its code has
+            reported which.
+        InputError: Its code could not do it, and has reported why.
     """
     command = [str(python), "-m", "twinrun", "verify", str(found.folder / RUN), *members]
     command += ["--data", str(data.absolute()), "--out", str(out.absolute())]
     command += [] if retrain else ["--predict-only"]
     command += ["--quiet"] if quiet else []
-    code = _ended(command, found.folder / CODE)
+    code = _wait_for(command, found.folder / CODE)
     if code == 1:
         raise NegativeVerdict(f"{found.package} does not come out the same; see above")
     if code:
         raise InputError(
             f"{found.package}: its code ended with exit code {code} before there was a verdict",
-            fix="Fix what it says above.",
+            fix="Fix what it reports above.",
         )
 
 
-def _ended(command: Sequence[str], folder: Path) -> int:
+def _wait_for(command: Sequence[str], folder: Path) -> int:
     """The exit code of a process; it has time to write its checkpoint when this one is stopped."""
     sys.stdout.flush()
     with subprocess.Popen(command, cwd=folder, env=_environment()) as process:

@@ -16,12 +16,12 @@ from twinrun.console import megabytes, progress_bars
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import unwritable
 from twinrun.package.contents import (
-    CONTENTS,
     Contents,
     name_faults,
     read_contents,
     shared_places,
 )
+from twinrun.package.paths import CONTENTS
 
 _BLOCK = 1 << 20
 # A package is not compressed. Of one that somebody packed again, text becomes a fifth.
@@ -40,11 +40,11 @@ _BROKEN = (
     UnicodeDecodeError,
     struct.error,
 )
-_MEND = "Fetch the package again. If it stays so, do not trust it."
+_FIX = "Fetch the package again. If it stays so, do not trust it."
 
 
 @contextmanager
-def opened(package: Path) -> Iterator[zipfile.ZipFile]:
+def open_package(package: Path) -> Iterator[zipfile.ZipFile]:
     """A zip whose every entry may be unpacked.
 
     Raises:
@@ -81,7 +81,7 @@ def _refuse(archive: zipfile.ZipFile, package: Path) -> None:
         problems.append(f"it would become {megabytes(total)}, out of a file of {megabytes(packed)}")
     if problems:
         raise InputError(
-            f"{package} is not unpacked:", details=shorten(problems, most=20), fix=_MEND
+            f"{package} is not unpacked:", details=shorten(problems, most=20), fix=_FIX
         )
 
 
@@ -98,7 +98,7 @@ def _faults(entry: zipfile.ZipInfo) -> Iterator[str]:
         yield "packed by a method that packages do not use"
 
 
-def contents_of(archive: zipfile.ZipFile, package: Path) -> Contents:
+def read_package_contents(archive: zipfile.ZipFile, package: Path) -> Contents:
     """What a package says of itself.
 
     Raises:
@@ -116,15 +116,15 @@ def contents_of(archive: zipfile.ZipFile, package: Path) -> Contents:
     try:
         return read_contents(archive.read(entry), package)
     except (*_BROKEN, OSError):
-        raise InputError(f"{package}: its {CONTENTS} is damaged", fix=_MEND) from None
+        raise InputError(f"{package}: its {CONTENTS} is damaged", fix=_FIX) from None
 
 
 def unpack(archive: zipfile.ZipFile, contents: Contents, package: Path, folder: Path) -> None:
     """Unpack a package into a folder and check each file against the digest it is listed with.
 
     Args:
-        archive: From `opened`.
-        contents: From `contents_of`.
+        archive: From `open_package`.
+        contents: From `read_package_contents`.
         package: The package, for errors.
         folder: An empty one of ours.
 

@@ -51,7 +51,7 @@ class Verification:
         )
 
 
-def environment_gaps(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
+def compare_environments(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
     """(what, then, now) for what differs in the environment, driver and source of the engine.
 
     Of a member that was trained on a node of another environment, also that, under its name.
@@ -76,7 +76,7 @@ def environment_gaps(run: Path, settings: Settings) -> list[tuple[str, Any, Any]
     return found
 
 
-def members_of(run: Path, names: Sequence[str]) -> list[str]:
+def select_members(run: Path, names: Sequence[str]) -> list[str]:
     """The complete members of a run, or those of them that are named.
 
     Raises:
@@ -99,13 +99,15 @@ def members_of(run: Path, names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> Verification:
+def verify_training(
+    run: Path, settings: Settings, names: Sequence[str], again: Path
+) -> Verification:
     """Train the members of a recorded run again and compare every file.
 
     Args:
         run: runs/<run>, as it was recorded.
         settings: Those of its manifest.
-        names: From `members_of`.
+        names: From `select_members`.
         again: Folder of the new run. A verification that was interrupted there resumes; what a
             finished one left is removed.
 
@@ -118,10 +120,10 @@ def verify(run: Path, settings: Settings, names: Sequence[str], again: Path) -> 
     prepared = prepare.prepare(settings, again)
     train_run.train(prepared, names, started)
     comparisons = compare_members(run, again, names)
-    blended = _blended(run, again, settings, names, prepared.sample_path, again)
+    blended = _blend_again(run, again, settings, names, prepared.sample_path, again)
     prepare.keep_record(prepared, started)
     found = Verification(comparisons, *blended, again)
-    keep(found, VerificationFolder(again).verdict)
+    write_verification(found, VerificationFolder(again).verdict)
     return found
 
 
@@ -131,13 +133,13 @@ def verify_predictions(
     """Predict with the recorded weights again, blend, and compare.
 
     Args:
-        run: As for `verify`.
-        settings: As for `verify`.
-        names: As for `verify`.
+        run: As for `verify_training`.
+        settings: As for `verify_training`.
+        names: As for `verify_training`.
         again: Folder of the new predictions. What an earlier verification left there is removed.
 
     Raises:
-        InputError: As `verify`, or the weights are foreign or do not fit.
+        InputError: As `verify_training`, or the weights are foreign or do not fit.
     """
     from twinrun.train.members import set_up_training
 
@@ -171,12 +173,12 @@ def verify_predictions(
             compare(each.title, each.name, predicted[-1])
         if trainings[0].fold:
             compare(name, name, join_folds(predicted, name))
-    # `members_of` has checked that the recorded predictions are those of the manifest.
-    blended = _blended(run, run, settings, names, prepared.sample_path, again)
+    # `select_members` has checked that the recorded predictions are those of the manifest.
+    blended = _blend_again(run, run, settings, names, prepared.sample_path, again)
     return Verification(comparisons, *blended, None)
 
 
-def _blended(
+def _blend_again(
     run: Path, source: Path, settings: Settings, names: Sequence[str], sample: Path, again: Path
 ) -> tuple[bool | None, bool | None]:
     """Blend the members of `source`; whether the submission, and the blend, are those of `run`."""
@@ -219,7 +221,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         ) from None
 
 
-def keep(found: Verification, path: Path) -> None:
+def write_verification(found: Verification, path: Path) -> None:
     """Write down what a verification showed."""
     write_json(
         path,
