@@ -244,7 +244,7 @@ class Bench:
                     replay(run, name, moment, difference.stage, folder, data=data, wanted=wanted)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(replays, "_replay", replay_here)
+            patch.setattr(replays, "_replay_runs", replay_here)
             return replays.replay_both(found.runs, MEMBER, found.result(), None)
 
 

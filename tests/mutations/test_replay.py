@@ -85,5 +85,5 @@ def test_replay_says_what_does_not_come_again_and_which_run_left_the_path(
     assert answer.returncode == 1
     printed = " ".join(answer.stdout.split())
     assert "a made again, the step gives the same bits for both" in printed
-    assert "those that A wrote down; B left the path there" in printed
+    assert "those that A recorded; B differed there" in printed
     assert "It does not come again by itself" in printed

@@ -167,7 +167,7 @@ def test_a_flipped_bit_of_the_weights_is_seen(trained: Path) -> None:
     ("text", "difference"),
     [
         ("id,x,y\n2,0.5,0.50000006\n", "1 of 2 numbers differ, by up to 5.96e-08"),
-        ("id,x,y\n3,0.5,0.5\n", "other ids or names"),
+        ("id,x,y\n3,0.5,0.5\n", "different ids or names"),
         ("id,x,y\n2,0.50,0.5\n", "the same numbers, written or ordered differently"),
     ],
 )

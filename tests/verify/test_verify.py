@@ -274,7 +274,7 @@ def test_foreign_weights_are_refused_and_never_loaded(run: Path, tmp_path: Path)
     torch.load(weights.rename(tmp_path / "a.pth"), weights_only=False)
     assert trap.exists()  # the trap works
     save_file({"x": torch.zeros(1)}, weights)
-    with pytest.raises(InputError, match="holds the weights of another network"):
+    with pytest.raises(InputError, match="holds the weights of a different network"):
         verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
 
 
@@ -372,7 +372,7 @@ def test_the_command_verifies_shows_the_environment_and_names_what_differs(
     bad = twinrun("verify", run, "a")
     assert bad.returncode == 1
     assert "Traceback" not in bad.stderr
-    assert "came out with other bits" in bad.stderr
+    assert "came out with different bits" in bad.stderr
     printed = " ".join(bad.stdout.split())
     assert printed.index("packages.torch") < printed.index("Verification")
     assert "members.a.mixup 0.4 0.3" in printed

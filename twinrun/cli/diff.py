@@ -29,7 +29,7 @@ app = typer.Typer()
 @answered
 def diff(
     run_a: Annotated[Path, typer.Argument(help="Folder of a run, or of a member or fold of one.")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of another one.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the other one.")],
     members: Annotated[
         list[str] | None,
         typer.Option(

@@ -85,8 +85,10 @@ def twins(
     say(f"runs and verdict: {escape(str(folder))}, {took}")
     if not verdict.same:
         print_comparison(verdict.report, replay=True, data=settings.data_folder)
-        raise NegativeVerdict("the twins differ: the same training gave other bits")
+        raise NegativeVerdict("the twins differ: the same training gave different bits")
     if not verdict.control_differs:
-        raise NegativeVerdict("another seed gave the same bits: this check cannot see a difference")
+        raise NegativeVerdict(
+            "a different seed gave the same bits: this check cannot see a difference"
+        )
     trained = "1 member" if len(chosen) == 1 else f"{len(chosen)} members"
-    say(f"[bold green]same bits[/]: {trained} trained twice; another seed gives other bits")
+    say(f"[bold green]same bits[/]: {trained} trained twice; a different seed gives different bits")

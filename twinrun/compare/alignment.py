@@ -88,9 +88,9 @@ def align(first: Ledger, second: Ledger) -> Alignment:
     """
     level, stages, numbers = common_level(first, second), stages_in_order(), dict[str, int]()
     one, two = (_rows(ledger, level, stages, numbers) for ledger in (first, second))
-    pairs = _pairs(one, two, len(numbers))
-    only_first, second_ends = _unpaired(one, two, *pairs)
-    only_second, first_ends = _unpaired(two, one, *reversed(pairs))
+    pairs = _find_pairs(one, two, len(numbers))
+    only_first, second_ends = _find_unpaired(one, two, *pairs)
+    only_second, first_ends = _find_unpaired(two, one, *reversed(pairs))
     ends = 0 if first_ends else 1 if second_ends else None
     return Alignment(stages, list(numbers), one, two, pairs, only_first, only_second, ends)
 
@@ -100,15 +100,15 @@ def _rows(ledger: Ledger, level: str, stages: list[Stage], numbers: dict[str, in
     table = ledger.rows().unify_dictionaries().combine_chunks()
     places = {stage.name: place for place, stage in enumerate(stages)}
     epochs, steps = (_numbers(table[column]).astype(np.int64) for column in ("epoch", "step"))
-    place = _coded(table["stage"], lambda stage: _place(stage, places))
-    names = _coded(table["what"], lambda what: numbers.setdefault(what, len(numbers)))
+    place = _encode(table["stage"], lambda stage: _place(stage, places))
+    names = _encode(table["what"], lambda what: numbers.setdefault(what, len(numbers)))
     digests = _numbers(table["digest"])
     moments = (epochs * _MOST_STEPS + steps) * len(stages) + place
 
     kept = np.ones(len(moments), bool)
     if ledger.about["level"] != level:
         for number, stage in enumerate(stages):
-            detail = _coded(table["what"], stage.is_detail).astype(bool)
+            detail = _encode(table["what"], stage.is_detail).astype(bool)
             of_level = ~detail & stage.in_level(level)
             if stage.each_step and level == "epoch":
                 of_level &= steps == ledger.about["steps"]
@@ -124,7 +124,7 @@ def _numbers(column: Any) -> np.ndarray:
     return np.from_dlpack(array) if len(array) else np.zeros(0, np.int64)
 
 
-def _coded(column: Any, code: Callable[[str], int]) -> np.ndarray:
+def _encode(column: Any, code: Callable[[str], int]) -> np.ndarray:
     """`code` of each text of a dictionary-encoded column, int64; called once for each text."""
     if not len(column):
         return np.zeros(0, np.int64)
@@ -143,7 +143,7 @@ def _place(stage: str, places: Mapping[str, int]) -> int:
     return places[stage]
 
 
-def _pairs(one: Rows, two: Rows, names: int) -> tuple[np.ndarray, np.ndarray]:
+def _find_pairs(one: Rows, two: Rows, names: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the rows that both have: same moment, same name, same time of its coming up."""
     if np.array_equal(one.moments, two.moments) and np.array_equal(one.names, two.names):
         same = np.arange(len(one))
@@ -172,7 +172,7 @@ def _times_before(keys: np.ndarray) -> np.ndarray:
     return times
 
 
-def _unpaired(
+def _find_unpaired(
     rows: Rows, others: Rows, paired: np.ndarray, partners: np.ndarray
 ) -> tuple[np.ndarray, bool]:
     """Positions of rows without a partner, and whether some more come after the others' end."""

@@ -59,9 +59,9 @@ def format_replay(
         same = [letter for letter, as_then in zip("AB", again.as_recorded, strict=True) if as_then]
         if len(same) == 1:
             other = "B" if same == ["A"] else "A"
-            yield _row("what", f"those that {same[0]} wrote down; {other} left the path there")
+            yield _row("what", f"those that {same[0]} recorded; {other} differed there")
         cause = (
-            "It does not come again by itself: something that is not in the record, such as other "
+            "It does not come again: something that is not in the record, such as other "
             "code at the time, a fault of the machine, or a resume that went wrong."
         )
         yield _row("cause", cause)
@@ -176,8 +176,8 @@ def _format_missing(report: RunComparison) -> Iterator[str]:
             yield _row("next", "train them in the other run too, or choose with --member")
     if report.submission_differs:
         yield (
-            "[bold red]submission.csv differs[/]: the blend has other weights, another method or "
-            "other members"
+            "[bold red]submission.csv differs[/]: the blend has different weights, a different "
+            "method or different members"
         )
 
 

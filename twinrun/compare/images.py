@@ -20,20 +20,20 @@ def list_changed_images(first: Path, second: Path, column: str) -> list[str]:
 
     Args:
         first: A folder runs/<run>.
-        second: Another one.
+        second: The other one.
         column: "sha256" compares the files, "pixels" what they decode to, at the sizes that both
             runs have.
 
     Returns:
         What changed, then what only the first has, then what only the second has; by part and id.
-        One line that says why when the indexes do not tell.
+        One line with the reason when the indexes do not show which.
     """
     import pyarrow as pa
 
     try:
-        ours, theirs = (_index(RunFolder(run).index) for run in (first, second))
+        ours, theirs = (_read_index(RunFolder(run).index) for run in (first, second))
     except (OSError, pa.ArrowException, KeyError):
-        return ["which images it is cannot be told: index.parquet is missing or damaged"]
+        return ["which images differ is not known: index.parquet is missing or damaged"]
     lines = [
         f"changed: {_label_image(key, row)}" + _same_pixels(row, theirs[key], column)
         for key, row in ours.items()
@@ -48,7 +48,7 @@ def list_changed_images(first: Path, second: Path, column: str) -> list[str]:
     return lines or ["the runs' indexes are equal: one was written after the member was trained"]
 
 
-def _index(path: Path) -> dict[_Key, dict[str, Any]]:
+def _read_index(path: Path) -> dict[_Key, dict[str, Any]]:
     """An index by part and id."""
     from pyarrow import parquet
 
@@ -88,11 +88,11 @@ def describe_changed_predictions(first: Path, second: Path) -> str:
         second: The other run's.
     """
     try:
-        (ids, ours), (other_ids, theirs) = (_predictions(path) for path in (first, second))
+        (ids, ours), (other_ids, theirs) = (_read_predictions(path) for path in (first, second))
     except (OSError, ValueError, KeyError):
         return f"{first.name}: cannot be read in both runs"
     if ids != other_ids or ours.shape != theirs.shape:
-        return f"{first.name}: other images or classes"
+        return f"{first.name}: different images or classes"
     unequal = unequal_bits(ours, theirs)
     if not unequal.any():
         return f"{first.name}: the same numbers; a file was written after the member was trained"
@@ -104,7 +104,7 @@ def describe_changed_predictions(first: Path, second: Path) -> str:
     )
 
 
-def _predictions(path: Path) -> tuple[list[str], np.ndarray]:
+def _read_predictions(path: Path) -> tuple[list[str], np.ndarray]:
     """Ids and probabilities, float64, a row per image."""
     import pyarrow as pa
     from pyarrow import csv

@@ -36,7 +36,7 @@ def compare_members(first: Path, second: Path, names: Sequence[str]) -> list[Fil
 
     Args:
         first: A folder runs/<run>.
-        second: Another one.
+        second: The other one.
         names: The members; each is complete in both runs, in as many folds.
     """
     comparisons = []
@@ -60,21 +60,23 @@ def compare_files(
     comparisons = []
     for file in files:
         digests = [sha256_file(folder / file) for folder in (first, second)]
-        difference = "" if digests[0] == digests[1] else _difference(first / file, second / file)
+        difference = (
+            "" if digests[0] == digests[1] else _describe_difference(first / file, second / file)
+        )
         comparisons.append(FileComparison(name, file, digests[0], digests[1], difference))
     return comparisons
 
 
-def _difference(first: Path, second: Path) -> str:
+def _describe_difference(first: Path, second: Path) -> str:
     """How many numbers of two tables or weight files differ, and by how much at the most."""
-    before, after = (_numbers(path) for path in (first, second))
+    before, after = (_read_numbers(path) for path in (first, second))
     if before.keys() != after.keys():
-        return "other ids or names"
+        return "different ids or names"
     differing, total, gap = 0, 0, 0.0
     for name, values in before.items():
         other = after[name]
         if values.shape != other.shape:
-            return f"{name}: another shape"
+            return f"{name}: a different shape"
         unequal = unequal_bits(values, other)
         differing += int(unequal.sum())
         total += values.size
@@ -85,7 +87,7 @@ def _difference(first: Path, second: Path) -> str:
     return f"{differing:,} of {total:,} numbers differ, by up to {gap:.3g}"
 
 
-def _numbers(path: Path) -> dict[str, np.ndarray]:
+def _read_numbers(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         tensors: dict[str, np.ndarray] = load_file(path)
         return tensors

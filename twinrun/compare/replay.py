@@ -61,14 +61,14 @@ def replay_both(runs: tuple[Path, Path], name: str, found: Difference, data: Pat
         folders = [Path(temporary) / side for side in "ab"]
         for folder in folders:
             folder.mkdir()
-        _replay(runs, name, found, folders, data, None)
+        _replay_runs(runs, name, found, folders, data, None)
         ledgers = [Ledger.read(TrainingFolder(folder).ledger) for folder in folders]
         comparison = compare_ledgers(ledgers[0], ledgers[1])
         difference = comparison.result
         values = ""
         if difference and difference.changed and STAGES.get(difference.stage).replayed:
             say(f"and once more for the values of {difference.changed[0]}")
-            _replay(runs, name, difference, folders, data, difference.changed[0])
+            _replay_runs(runs, name, difference, folders, data, difference.changed[0])
             values = _count_differing(*(folder / "values.safetensors" for folder in folders))
     as_recorded = tuple(
         _is_recorded(_digests(again, found), _digests(then, found))
@@ -92,7 +92,7 @@ def _refuse_ranks(runs: Sequence[Path], recorded: Sequence[Ledger]) -> None:
         )
 
 
-def _replay(
+def _replay_runs(
     runs: Sequence[Path],
     name: str,
     found: Difference,

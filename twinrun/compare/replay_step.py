@@ -75,7 +75,7 @@ def replay(
         recorder.ledger = setup.ledger
         kept = setup.learner.model.state_dict().get(wanted)
     else:
-        checkpoint = _nearest([run, *beside], name, setup, moment)
+        checkpoint = _find_nearest([run, *beside], name, setup, moment)
         with progress_bars() as bars:
             done = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
             per_epoch = len(setup.loaders.train) + len(setup.loaders.valid)
@@ -94,7 +94,7 @@ def replay(
         safetensors.torch.save_file({"value": kept.contiguous().cpu()}, output / VALUES)
 
 
-def _nearest(
+def _find_nearest(
     runs: Sequence[Path], name: str, setup: TrainingSetup, moment: tuple[int, int]
 ) -> Checkpoint | None:
     """The latest checkpoint that was made before the moment's step."""
@@ -106,7 +106,7 @@ def _nearest(
                 before=(moment[0] - 1, moment[1] - 1)
             )
         except InputError:
-            continue  # made under other settings: of no use here
+            continue  # made under different settings: of no use here
         found += [checkpoint] if checkpoint else []
     return max(found, key=lambda each: (each.epoch, each.step), default=None)
 

@@ -95,15 +95,15 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
 
     Args:
         first: A folder runs/<run>, or the folder of one of its members or of a fold.
-        second: Another one. Two members' folders may be of members of different names.
+        second: The other one. Two members' folders may be of members of different names.
         members: Only these: members, with all their folds, or folds such as M27g/fold-1. Default:
             all.
 
     Raises:
         InputError: A folder or ledger is missing or damaged, or there is no such member.
     """
-    (run_a, ours), (run_b, theirs) = (_members(path) for path in (first, second))
-    pairs = _paired(ours, theirs, members)
+    (run_a, ours), (run_b, theirs) = (_find_trainings(path) for path in (first, second))
+    pairs = _pair_trainings(ours, theirs, members)
     settings: list[ValueDifference] = []
     environment: list[ValueDifference] = []
     reports, code_differs = [], False
@@ -120,11 +120,11 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         environment += [gap for gap in found if gap not in environment]
         code_differs |= one["code"] != two["code"]
         comparison = compare_ledgers(*ledgers)
-        evidence = _evidence(comparison, (run_a, run_b), (mine, other))
+        evidence = _find_evidence(comparison, (run_a, run_b), (mine, other))
         title = " and ".join(dict.fromkeys(each.title for each in trained))
         names = tuple(gap.name for gap in own)
         reports.append(TrainingComparison(label, title, comparison, names, tuple(evidence)))
-    contents = [_content(run) for run in (run_a, run_b)]
+    contents = [_read_content(run) for run in (run_a, run_b)]
     compared = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
     settings += _other_settings(contents, compared, {gap.name for gap in settings})
     whole = members is None and run_a == first and run_b == second
@@ -142,7 +142,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     )
 
 
-def _members(path: Path) -> tuple[Path, dict[str, Path]]:
+def _find_trainings(path: Path) -> tuple[Path, dict[str, Path]]:
     """The run's folder, and by name the folders of the trainings that `path` stands for."""
     if TrainingFolder(path).ledger.is_file():
         run, name = run_of(path)
@@ -156,7 +156,7 @@ def _members(path: Path) -> tuple[Path, dict[str, Path]]:
     raise InputError(what, fix="Name the folders of two runs, for example runs/full.")
 
 
-def _paired(
+def _pair_trainings(
     ours: Mapping[str, Path], theirs: Mapping[str, Path], members: Sequence[str] | None
 ) -> list[tuple[str, Path, Path]]:
     """(name, folder in the first run, folder in the second)."""
@@ -196,7 +196,7 @@ def _home(name: str, member: str) -> str:
     return f"members.{member}.{rest}" if head == "member" else _HOMES.get(head, "") + name
 
 
-def _content(run: Path) -> dict[str, Any]:
+def _read_content(run: Path) -> dict[str, Any]:
     """The part of a run's manifest that can be compared; empty when the run was not finished."""
     path = RunFolder(run).manifest
     try:
@@ -205,7 +205,7 @@ def _content(run: Path) -> dict[str, Any]:
         return {}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is damaged: {error}", fix="Type the run's command again to have a new one."
+            f"{path} is damaged: {error}", fix="Rerun the run's command to have a new one."
         ) from None
     return content
 
@@ -213,7 +213,7 @@ def _content(run: Path) -> dict[str, Any]:
 def _other_settings(
     contents: Sequence[Mapping[str, Any]], compared: set[str], known: set[str]
 ) -> Iterator[ValueDifference]:
-    """What differs in the manifests' settings and is neither known nor of another member."""
+    """What differs in the manifests' settings, is not known, and is of no member left out."""
     if all(contents):
         before, now = (as_shown(Settings, content["settings"]) for content in contents)
         for name, first, second in gaps(before, now):
@@ -222,7 +222,7 @@ def _other_settings(
                 yield ValueDifference(name, first, second)
 
 
-def _evidence(
+def _find_evidence(
     comparison: LedgerComparison, runs: tuple[Path, Path], folders: tuple[Path, Path]
 ) -> list[str]:
     difference = comparison.result

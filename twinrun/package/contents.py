@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from twinrun.errors import InputError, shorten
 from twinrun.package.paths import CONTENTS
 
-# Another number is another layout, which only the version that wrote it knows.
+# A different number is a different layout, which only the version that wrote it knows.
 FORMAT = 1
 
 Count = Annotated[int, Field(ge=0)]
@@ -64,7 +64,7 @@ def read_contents(text: bytes, package: Path) -> Contents:
         package: The package, for an error.
 
     Raises:
-        InputError: It is damaged, or of another format.
+        InputError: It is damaged, or of a different format.
     """
     try:
         content = json.loads(text)
@@ -113,7 +113,7 @@ def name_faults(name: str) -> Iterator[str]:
 
 
 def shared_places(names: Iterable[str]) -> list[str]:
-    """A line for each name that means the place of another one, or a place below a file.
+    """A line for each name that means the place of a different one, or a place below a file.
 
     Some file systems do not tell upper case from lower, or forms of Unicode.
     """

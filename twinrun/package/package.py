@@ -43,7 +43,7 @@ class WrittenPackage:
         contents: What it reports of itself.
         bytes: Its size.
         sha256: Of the whole file.
-        left_out: Verdicts beside the run that are of another training.
+        left_out: Verdicts beside the run that are of a different training.
     """
 
     contents: Contents
@@ -201,7 +201,7 @@ def _write(output: Path, parts: Mapping[str, Path | bytes], contents: Contents) 
             entry.file_size = listed.bytes if listed else len(part)  # type: ignore[arg-type]
             digest = hashlib.sha256()
             with archive.open(entry, "w") as target:
-                for block in _blocks(part):
+                for block in _read_blocks(part):
                     target.write(block)
                     digest.update(block)
                     bars.advance(task, len(block) / _BLOCK)
@@ -212,7 +212,7 @@ def _write(output: Path, parts: Mapping[str, Path | bytes], contents: Contents) 
                 )
 
 
-def _blocks(part: Path | bytes) -> Iterator[bytes]:
+def _read_blocks(part: Path | bytes) -> Iterator[bytes]:
     if isinstance(part, bytes):
         yield part
         return

@@ -41,7 +41,7 @@ def collect_page_facts(
         "threads": content["environment"]["threads"],
         "commit": tree.commit,
         "faults": list(faults),
-        "images": _counts(run),
+        "images": _count_images(run),
         "dropped": len(_read(RunFolder(run).audit).get("policy", {}).get("dropped", [])),
         "data_digest": content["data"],
         "submission": content["submission"],
@@ -97,7 +97,7 @@ def _epoch_seconds(member: TrainingFolder) -> list[float]:
     ]
 
 
-def _counts(run: Path) -> dict[str, int]:
+def _count_images(run: Path) -> dict[str, int]:
     """The images by part; empty when the index cannot be read, which is a fault of its own."""
     import pandas as pd
 
@@ -109,7 +109,7 @@ def _counts(run: Path) -> dict[str, int]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The content of a JSON file of another part; empty when there is none or it is no table."""
+    """The content of a JSON file; empty when there is none or it is no table."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -48,8 +48,8 @@ def refuse_foreign_weights(weights: Mapping[str, Path]) -> None:
         raise InputError(
             "weights that are not in the format safetensors, and are not read:",
             details=shorten(foreign),
-            fix="A file in another format may run code when it is read. Put the recorded weights "
-            "back, or train the member again.",
+            fix="A file in a different format may run code when it is read. Put the recorded "
+            "weights back, or train the member again.",
         )
 
 

@@ -49,7 +49,7 @@ class WorkTree:
 
 
 def read_work_tree(root: Path) -> WorkTree:
-    """What git says of a project's folder.
+    """What git reports of a project's folder.
 
     Args:
         root: The folder that holds competition/ and twinrun/.
@@ -60,8 +60,8 @@ def read_work_tree(root: Path) -> WorkTree:
         tracked = _git(root, "ls-files", "-z", "--", "twinrun/__init__.py")
         status = _git(root, "status", "--porcelain", "-z", "--no-renames", "--", ".")
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        return _without_git(root, f"git knows nothing of {root}: {_first_line(said)}")
+        message = getattr(error, "stderr", "") or str(error)
+        return _without_git(root, f"git knows nothing of {root}: {_first_line(message)}")
     if not tracked:
         return _without_git(root, f"{root} is not under git's control: no commit holds its files")
     changed = [entry[3:] for entry in status.split("\0") if entry]

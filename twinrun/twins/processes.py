@@ -67,7 +67,7 @@ def train_all(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
             for training, process in list(running):
                 if process.poll() is not None:
                     running.remove((training, process))
-                    _check(training, process.returncode)
+                    _refuse_failed(training, process.returncode)
                 elif training not in killed and _in_mid_epoch(training):
                     process.kill()
                     process.wait()
@@ -105,7 +105,7 @@ def _in_mid_epoch(training: TwinProcess) -> bool:
     return any(checkpoint_place(path)[1] for path in checkpoints)
 
 
-def _check(training: TwinProcess, code: int) -> None:
+def _refuse_failed(training: TwinProcess, code: int) -> None:
     if code:
         raise InputError(
             f"the training {training.run.name!r} ended with exit code {code} before there was "

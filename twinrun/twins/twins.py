@@ -1,6 +1,6 @@
 """Trains members twice in fresh processes, the second time under perturbations, and compares.
 
-A third training with another seed is the control: the check must be able to see a difference.
+A third training with a different seed is the control: the check must be able to see a difference.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TwinsVerdict:
     Attributes:
         comparisons: The two twins, per member and file.
         report: Their ledgers, compared.
-        control: The first twin's first member against the same member with another seed.
+        control: The first twin's first member against the same member with a different seed.
         perturbations: Names of those that were carried out on the second twin.
     """
 
@@ -48,7 +48,7 @@ class TwinsVerdict:
 
     @property
     def control_differs(self) -> bool:
-        """Whether another seed gave other bytes in each file: the check is able to see."""
+        """Whether a different seed gave different bytes in each file: the check is able to see."""
         return not any(comparison.same for comparison in self.control)
 
 

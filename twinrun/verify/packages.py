@@ -23,7 +23,7 @@ from twinrun.package.preflight import refuse_foreign_weights
 from twinrun.run_folder.paths import RunFolder
 from twinrun.verify.unpack import open_package, read_package_contents, unpack
 
-# What would bring other code or another environment into the package's processes.
+# What would bring foreign code or a foreign environment into the package's processes.
 _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX")
 _HERE = "Or use the present environment, if it is the same: --this-environment."
 
@@ -47,7 +47,7 @@ def unpack_package(package: Path) -> Iterator[UnpackedPackage]:
 
     Raises:
         NegativeVerdict: Files are changed, missing or not listed; they are named.
-        InputError: It is no package, a dangerous or damaged one, or one of another format.
+        InputError: It is no package, a dangerous or damaged one, or one of a different format.
     """
     with open_package(package) as archive:
         contents = read_package_contents(archive, package)
@@ -112,10 +112,10 @@ def _call(command: Sequence[str]) -> None:
             errors="replace",
         )
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout or "").strip().splitlines()[-8:]
+        lines = (error.stderr or error.stdout or "").strip().splitlines()[-8:]
         raise InputError(
             "an environment cannot be made from the package's lock:",
-            details=said,
+            details=lines,
             fix=f"Is the network there, and space on the disk? {_HERE}",
         ) from None
 

@@ -18,7 +18,7 @@ from twinrun.run_folder.records import read_record
 def refuse_other_data(run: Path, settings: Settings) -> None:
     """Check the images of the data folder against the run's index, before anything is computed.
 
-    An image is the same when part, id, label and bytes are; its file may have another extension.
+    An image is the same when part, id, label and bytes are; the extension of its file may differ.
 
     Raises:
         NegativeVerdict: Images are missing, changed or new; they are named.
@@ -31,14 +31,14 @@ def refuse_other_data(run: Path, settings: Settings) -> None:
     except (OSError, ValueError, KeyError):
         raise InputError(f"{path} is missing or damaged") from None
     now = _images(build_index(settings))
-    dropped = {f"train/{image}" for image in _dropped(run)}
+    dropped = {f"train/{image}" for image in _read_dropped(run)}
     problems = [f"{image}: missing" for image in sorted(then.keys() - now.keys())]
     for image in sorted(then.keys() & now.keys()):
-        (label, digest), (other, another) = then[image], now[image]
-        if digest != another:
+        (label, digest), (new_label, new_digest) = then[image], now[image]
+        if digest != new_digest:
             problems.append(f"{image}: changed")
-        elif label != other:
-            problems.append(f"{image}: was {label}, is {other}")
+        elif label != new_label:
+            problems.append(f"{image}: was {label}, is {new_label}")
     problems += [f"{image}: new" for image in sorted(now.keys() - then.keys() - dropped)]
     if problems:
         raise NegativeVerdict(
@@ -55,7 +55,7 @@ def _images(index: pd.DataFrame) -> dict[str, tuple[str, str]]:
     return dict(zip(names, zip(index["label"], index["sha256"], strict=True), strict=True))
 
 
-def _dropped(run: Path) -> list[str]:
+def _read_dropped(run: Path) -> list[str]:
     """The ids of training images that the audit's policy left out of the index."""
     try:
         audit = json.loads(RunFolder(run).audit.read_text(encoding="utf-8"))
@@ -86,6 +86,6 @@ def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -
         ]
     if found:
         raise NegativeVerdict(
-            f"{RunFolder(run).manifest} has other settings than the members were trained with:",
+            f"{RunFolder(run).manifest} has settings that the members were not trained with:",
             details=shorten(found, most=20),
         )

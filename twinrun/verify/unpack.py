@@ -99,10 +99,10 @@ def _faults(entry: zipfile.ZipInfo) -> Iterator[str]:
 
 
 def read_package_contents(archive: zipfile.ZipFile, package: Path) -> Contents:
-    """What a package says of itself.
+    """What a package reports of itself.
 
     Raises:
-        InputError: It says nothing, or nothing that this version can read.
+        InputError: It has no such report, or none that this version can read.
     """
     try:
         entry = archive.getinfo(CONTENTS)

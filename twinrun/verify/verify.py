@@ -54,7 +54,7 @@ class Verification:
 def compare_environments(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
     """(what, then, now) for what differs in the environment, driver and source of the engine.
 
-    Of a member that was trained on a node of another environment, also that, under its name.
+    Of a member that was trained on a node of a different environment, also that, under its name.
     """
     from twinrun.repro.environment import set_up
 
@@ -165,11 +165,11 @@ def verify_predictions(
         )
         trainings, predicted = settings.trainings(name), []
         for each in trainings:
-            workshop = set_up_training(
+            setup = set_up_training(
                 each.name, untrained, prepared.index, prepared.pixels, prepared.environment
             )
-            load_weights(workshop.learner.model, RunFolder(run).training(each.name).weights)
-            predicted.append(workshop.predictions())
+            load_weights(setup.learner.model, RunFolder(run).training(each.name).weights)
+            predicted.append(setup.predictions())
             compare(each.title, each.name, predicted[-1])
         if trainings[0].fold:
             compare(name, name, join_folds(predicted, name))
@@ -201,7 +201,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Put recorded weights into a model; only the format safetensors is read.
 
     Raises:
-        InputError: They are in another format, which might run code, or of another network.
+        InputError: They are in a foreign format, which might run code, or of a different network.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -211,13 +211,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
     except SafetensorError as error:
         raise InputError(
             f"{path} is not a file of the format safetensors, and is not read: {error}",
-            fix="Another format may run code when it is read. Put the recorded file back.",
+            fix="A different format may run code when it is read. Put the recorded file back.",
         ) from None
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
-            f"{path} holds the weights of another network:", details=str(error).splitlines()[1:6]
+            f"{path} holds the weights of a different network:",
+            details=str(error).splitlines()[1:6],
         ) from None
 
 
