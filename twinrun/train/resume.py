@@ -271,6 +271,8 @@ class _Saving(OwnFit):
             saver.progress.smooth = (smooth.count, smooth.val)
             if due:
                 saver.save()
+                # A signal that came meanwhile is met here, not after one more step.
+                (stop,) = current_group().any_rank(saver.stop.asked)
         if stop:
             saver.end(all_ranks=True)
 
