@@ -6,17 +6,19 @@ standard library is all it imports.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ENGINE = Path(__file__).resolve().parents[1]
 
-READ_FROM_DATA = "read from the data folder"
+# The questions and their answers, as the engine's own tables have them.
+OFFERED = json.loads(Path(__file__).with_name("cookiecutter.json").read_text(encoding="utf-8"))
+READ_FROM_DATA: str = OFFERED["classes"]
 
 # Files that every project shares with the engine's repository, byte for byte. Tests are shared
 # where they need neither this competition's settings nor its drawn photos.
@@ -55,7 +57,26 @@ COMMON = (
     "tests/compare/test_first_difference.py",
     "tests/train/test_checkpoints.py",
 )
-COMMON_WORKFLOWS = (".github/workflows/ci.yml", ".github/workflows/full_train.yml")
+WORKFLOWS: dict[str, tuple[str, ...]] = {
+    "GitHub Actions": (".github/workflows/ci.yml", ".github/workflows/full_train.yml"),
+    "none": (),
+}
+
+
+class Licence(NamedTuple):
+    """A licence: its name in pyproject.toml, and the file that becomes the project's LICENSE."""
+
+    spdx: str
+    source: str
+
+
+LICENCES = {
+    "Apache-2.0": Licence("Apache-2.0", "LICENSE"),
+    "MIT": Licence("MIT", "LICENSE-MIT"),
+    "none": Licence("LicenseRef-Proprietary", ""),
+}
+# Of which competition.toml's template has the tables.
+MEMBERS = ("quick", "strong", "13th place")
 
 Answers = Mapping[str, str]
 
@@ -63,8 +84,6 @@ Answers = Mapping[str, str]
 _CLASS = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,100}')
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ADDRESS = re.compile(r"https?://\S+")
-# The fixture holds this many images of a class at least; fewer could not be split.
-_FEWEST = 4
 
 
 def mistakes(answers: Answers) -> list[str]:
@@ -92,7 +111,8 @@ def mistakes(answers: Answers) -> list[str]:
     classes = classes_of(answers)
     if answers["classes"] != READ_FROM_DATA:
         found += _mistakes_in_classes(classes)
-    if answers["submission_columns"] == "the last class's probability" and len(classes) != 2:
+    form = setting_of("submission_columns", answers["submission_columns"])
+    if form == "probability" and len(classes) != 2:
         found.append(
             "submission_columns: one column of probabilities needs exactly two classes, named in "
             f"'classes'; there are {len(classes) or 'none named'}"
@@ -128,6 +148,49 @@ def classes_of(answers: Answers) -> list[str]:
     if answers["classes"] == READ_FROM_DATA:
         return []
     return [unicodedata.normalize("NFC", name.strip()) for name in answers["classes"].split(",")]
+
+
+def setting_of(question: str, answer: str) -> str:
+    """What competition.toml calls an answer."""
+    return settings_of(question)[answer]
+
+
+def choices_of(question: str) -> str:
+    """What competition.toml may say in place of an answer, each with what it means."""
+    words = OFFERED["__prompts__"][question]
+    return "; ".join(f'"{name}": {words[answer]}' for answer, name in settings_of(question).items())
+
+
+def settings_of(question: str) -> dict[str, str]:
+    """What competition.toml calls the answers to a question, by answer."""
+    named: dict[str, str] = OFFERED["_settings"][question]
+    return named
+
+
+def fixture_of(answers: Answers) -> dict[str, Any]:
+    """What relabel.py needs to know of the answers."""
+    return {
+        "layout": setting_of("layout", answers["layout"]),
+        "form": setting_of("submission_columns", answers["submission_columns"]),
+        "classes": classes_of(answers),
+        "columns": (answers["id_column"], answers["label_column"]),
+    }
+
+
+def data_settings(answers: Answers) -> str:
+    """The lines of [data] that the layout of the labels needs, each with its end."""
+    values = data_values(answers)
+    needed = OFFERED["_data_settings"][setting_of("layout", answers["layout"])]
+    return "".join(f"{key} = {toml(values[key])}\n" for key in needed)
+
+
+def data_values(answers: Answers) -> dict[str, str]:
+    """What a layout may need in [data]."""
+    return {
+        "labels": "labels.csv",
+        "id_column": answers["id_column"],
+        "label_column": answers["label_column"],
+    }
 
 
 def toml(value: str | list[str]) -> str:
@@ -179,7 +242,7 @@ def fixture_profile() -> str:
 
 def pyproject(answers: Answers) -> str:
     """The engine's pyproject.toml under the project's name, description and licence."""
-    licence = {"none": "LicenseRef-Proprietary"}.get(answers["licence"], answers["licence"])
+    licence = LICENCES[answers["licence"]]
     text = (ENGINE / "pyproject.toml").read_text(encoding="utf-8")
     text = _replaced(text, r'^name = "twinrun"$', f"name = {toml(answers['project_slug'])}")
     # The extra "dev" holds other extras of the same distribution.
@@ -187,11 +250,9 @@ def pyproject(answers: Answers) -> str:
     text = _replaced(text, r'^files = \["benchmarks", ', "files = [")
     described = f"description = {toml(answers['competition_name'])}"
     text = _replaced(text, r"^description = .*$", described)
-    text = _replaced(text, r"^license = .*$", f'license = "{licence}"')
-    files = '["LICENSE", "twinrun/LICENSE"]'
-    if answers["licence"] == "none":
-        files = '["twinrun/LICENSE"]'
-    return _replaced(text, r"^license-files = .*$", f"license-files = {files}")
+    text = _replaced(text, r"^license = .*$", f"license = {toml(licence.spdx)}")
+    files = [*(["LICENSE"] if licence.source else []), "twinrun/LICENSE"]
+    return _replaced(text, r"^license-files = .*$", f"license-files = {toml(files)}")
 
 
 def _replaced(text: str, pattern: str, by: str) -> str:
@@ -206,6 +267,9 @@ TEMPLATE_NAMES = {
     function.__name__: function
     for function in (
         classes_of,
+        setting_of,
+        choices_of,
+        data_settings,
         toml,
         recipe,
         members_of_the_13th_place,
@@ -217,20 +281,21 @@ TEMPLATE_NAMES = {
 
 def common_files(answers: Answers) -> dict[str, Path]:
     """Where each file stands in the project, and the engine's file whose bytes it has."""
-    patterns = COMMON + (COMMON_WORKFLOWS if answers["ci"] == "GitHub Actions" else ())
+    patterns = COMMON + WORKFLOWS[answers["ci"]]
     files = {
         path.relative_to(ENGINE).as_posix(): path
         for pattern in patterns
         for path in sorted(ENGINE.glob(pattern))
     }
     files["twinrun/LICENSE"] = ENGINE / "LICENSE"
-    if answers["licence"] == "Apache-2.0":
+    source = LICENCES[answers["licence"]].source
+    if source == "LICENSE":
         files["LICENSE"] = ENGINE / "LICENSE"
     return files
 
 
 def complete(project: Path, answers: Answers) -> None:
-    """Add to a rendered project the engine's files and the fixture under its class names.
+    """Add to a rendered project the engine's files.
 
     Args:
         project: Its folder.
@@ -241,66 +306,31 @@ def complete(project: Path, answers: Answers) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     (project / "pyproject.toml").write_text(pyproject(answers), encoding="utf-8")
-    if answers["licence"] != "MIT":
-        (project / "LICENSE-MIT").unlink()
-    else:
+    if LICENCES[answers["licence"]].source == "LICENSE-MIT":
         (project / "LICENSE-MIT").rename(project / "LICENSE")
-    relabel(ENGINE / "tests" / "fixture", project / "tests" / "fixture", answers)
+    else:
+        (project / "LICENSE-MIT").unlink()
 
 
-def relabel(fixture: Path, target: Path, answers: Answers) -> None:
-    """Copy the drawn photos under other class names, layout and columns.
-
-    The photos of a drawn class are dealt out among every third class of the project, so that each
-    keeps a look of its own where there are up to three; of many classes each gets some photos
-    again, under ids of their own.
+def lacking(offered: Mapping[str, Any]) -> list[str]:
+    """A line for each answer that is offered and that this module cannot carry out.
 
     Args:
-        fixture: The engine's, with train/<class>/, test/ and sample_submission.csv.
-        target: The project's.
-        answers: By the names of cookiecutter.json.
+        offered: The content of cookiecutter.json.
     """
-    drawn = sorted(path for path in (fixture / "train").iterdir() if path.is_dir())
-    classes = classes_of(answers) or [path.name for path in drawn]
-    labels: list[tuple[str, str]] = []
-    for label, image, image_id in _dealt(drawn, classes):
-        by_folder = answers["layout"] == "folder per class"
-        folder = target / "train" / (label if by_folder else "")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(image, folder / (image_id + image.suffix))
-        labels.append((image_id, label))
-    if answers["layout"] == "table":
-        _write_csv(target / "labels.csv", (answers["id_column"], answers["label_column"]), labels)
-    shutil.copytree(fixture / "test", target / "test", dirs_exist_ok=True)
-    with (fixture / "sample_submission.csv").open(newline="", encoding="utf-8") as lines:
-        ids = [row[0] for row in csv.reader(lines)][1:]
-    columns, values = {
-        "a probability per class": (tuple(classes), ("0",) * len(classes)),
-        "the likeliest class": ((answers["label_column"],), (classes[0],)),
-        "the last class's probability": ((answers["label_column"],), ("0.5",)),
-    }[answers["submission_columns"]]
-    rows = [(image_id, *values) for image_id in ids]
-    _write_csv(target / "sample_submission.csv", (answers["id_column"], *columns), rows)
-
-
-def _dealt(drawn: list[Path], classes: list[str]) -> Iterator[tuple[str, Path, str]]:
-    """(class, image, id) for every training image of the project's fixture."""
-    used: dict[str, int] = {}
-    for number, label in enumerate(classes):
-        kind = number % len(drawn)
-        images = sorted(drawn[kind].iterdir())
-        sharing = len(range(kind, len(classes), len(drawn)))
-        turn = number // len(drawn)
-        count = max(_FEWEST, len(images) // sharing)
-        for place in range(turn * count, (turn + 1) * count):
-            image = images[place % len(images)]
-            again = used[image.stem] = used.get(image.stem, -1) + 1
-            yield label, image, f"{image.stem}-{again}" if again else image.stem
-
-
-def _write_csv(path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    needed = {key for keys in offered["_data_settings"].values() for key in keys}
+    tables: dict[str, tuple[Iterable[str], Iterable[str]]] = {
+        "LICENCES: licence": (offered["licence"], LICENCES),
+        "WORKFLOWS: ci": (offered["ci"], WORKFLOWS),
+        "MEMBERS: members": (offered["members"], MEMBERS),
+        "data_values: key of [data]": (
+            sorted(needed),
+            data_values({"id_column": "", "label_column": ""}),
+        ),
+    }
+    return [
+        f"{where} {name!r}"
+        for where, (names, known) in tables.items()
+        for name in names
+        if name not in known
+    ]

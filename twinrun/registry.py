@@ -30,7 +30,8 @@ class Registry(Generic[E]):
 
     An entry carries everything that any room asks of it, so that to add one is one file. What a
     whole entry is, its class says: each attribute that the class annotates must be there and, if it
-    is text, not be empty; each abstract method must be written. `add` refuses another.
+    is text, not be empty, but for those that may be None; each abstract method must be written.
+    `add` refuses another.
 
     Attributes:
         kind: What an entry is called in messages: "metric".
@@ -110,9 +111,9 @@ def _missing_parts(entry: object, entry_type: type) -> list[str]:
         for part, annotation in inspect.get_annotations(base).items():
             if part.startswith("_") or "ClassVar" in str(annotation):
                 continue
-            value = getattr(entry, part, "")
-            optional = "None" in str(annotation)
-            if value == "" or (value is None and not optional):
+            value = getattr(entry, part, None)
+            empty = (value is None or value == "") and "None" not in str(annotation)
+            if empty or not hasattr(entry, part):
                 missing.append(part)
     for part in sorted(getattr(entry_type, "__abstractmethods__", ())):
         if getattr(getattr(entry, part, None), "__isabstractmethod__", not hasattr(entry, part)):

@@ -6,6 +6,10 @@ from pathlib import Path
 
 sys.path.insert(0, r"{{ template_folder }}")
 
-from generation import complete
+from generation import ENGINE, complete, fixture_of
+from relabel import relabel
 
-complete(Path.cwd(), json.loads(r"""{{ cookiecutter | tojson }}"""))
+answers = json.loads(r"""{{ cookiecutter | tojson }}""")
+complete(Path.cwd(), answers)
+fixture = Path("tests", "fixture")
+relabel(ENGINE / fixture, Path.cwd() / fixture, **fixture_of(answers))

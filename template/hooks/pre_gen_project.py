@@ -5,8 +5,14 @@ import sys
 
 sys.path.insert(0, r"{{ template_folder }}")
 
-from generation import mistakes
+import generation
+import relabel
 
-found = mistakes(json.loads(r"""{{ cookiecutter | tojson }}"""))
+layouts = generation.settings_of("layout").values()
+forms = generation.settings_of("submission_columns").values()
+found = [*generation.lacking(generation.OFFERED), *relabel.lacking(layouts, forms)]
+if found:
+    sys.exit("\n  ".join(["The template offers what its own tables lack:", *found]))
+found = generation.mistakes(json.loads(r"""{{ cookiecutter | tojson }}"""))
 if found:
     sys.exit("\n  ".join(["These answers cannot be used:", *found]))

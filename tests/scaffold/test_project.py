@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import FIXTURE
 from twinrun.errors import InputError
 from twinrun.scaffold.inspect import inspect
-from twinrun.scaffold.project import answers_of, questions, slug
+from twinrun.scaffold.project import answers_of
+from twinrun.scaffold.questions import QUESTIONS, slug
 
 
 @pytest.mark.parametrize(
@@ -21,13 +22,13 @@ def test_a_folders_name_becomes_a_slug(name: str, expected: str) -> None:
     assert slug(name) == expected
 
 
-def test_what_is_seen_answers_questions_of_the_template() -> None:
+def test_what_a_data_folder_shows_answers_questions_of_the_template() -> None:
     answers = answers_of(inspect(FIXTURE), Path("Wheat"))
-    asked = questions()
-    assert set(answers) < set(asked)
+    shown = {each.name for each in QUESTIONS if each.answered_by == "data"}
+    assert answers.keys() == shown
     for key, answer in answers.items():
-        if isinstance(asked[key], list):
-            assert answer in asked[key]
+        allowed = QUESTIONS.get(key).answers
+        assert allowed is None or answer in allowed
     assert answers["classes"] == "leaf_rust,stem_rust,healthy_wheat"
 
 

@@ -18,6 +18,7 @@ from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 
 GENERATION = runpy.run_path(str(ROOT / "template" / "generation.py"))
+RELABEL = runpy.run_path(str(ROOT / "template" / "relabel.py"))
 QUESTIONS: dict[str, Any] = json.loads((ROOT / "template" / "cookiecutter.json").read_text())
 DEFAULTS = {
     key: value[0] if isinstance(value, list) else value
@@ -100,7 +101,7 @@ def test_toml_reads_back_what_was_written(texts: list[str]) -> None:
 
 
 def relabelled(folder: Path, **answers: str) -> Path:
-    GENERATION["relabel"](FIXTURE, folder, DEFAULTS | answers)
+    RELABEL["relabel"](FIXTURE, folder, **GENERATION["fixture_of"](DEFAULTS | answers))
     return folder
 
 
@@ -155,3 +156,28 @@ def test_the_sample_has_the_columns_of_a_submission(
 def test_a_part_of_the_engine_that_is_gone_is_an_error() -> None:
     with pytest.raises(ValueError, match="exactly one line"):
         GENERATION["part"]("competition/competition.toml", "[no such line]")
+
+
+def test_every_answer_that_is_offered_can_be_carried_out() -> None:
+    assert GENERATION["lacking"](QUESTIONS) == []
+    offered = [QUESTIONS["_settings"][key].values() for key in ("layout", "submission_columns")]
+    assert RELABEL["lacking"](*offered) == []
+
+
+@pytest.mark.parametrize("question", ["licence", "ci", "members"])
+def test_an_answer_that_no_table_knows_is_named(question: str) -> None:
+    more = {**QUESTIONS, question: [*QUESTIONS[question], "other"]}
+    (problem,) = GENERATION["lacking"](more)
+    assert problem.endswith(f": {question} 'other'")
+
+
+def test_a_key_of_data_that_no_table_knows_is_named() -> None:
+    more = {**QUESTIONS, "_data_settings": {"names": ["pattern"]}}
+    assert GENERATION["lacking"](more) == ["data_values: key of [data] 'pattern'"]
+
+
+def test_a_layout_or_form_that_the_fixture_cannot_have_is_named() -> None:
+    assert RELABEL["lacking"](["folders", "names"], ["classes", "ranks"]) == [
+        "LABELLED: layout 'names'",
+        "SAMPLES: form of submission 'ranks'",
+    ]

@@ -95,4 +95,4 @@ def test_a_project_refuses_to_make_another(published: Path, run: Run, tmp_path: 
         cwd=tmp_path / "a",
         code=2,
     )
-    assert f"Type the command in a clone of {published}" in refused.stderr
+    assert f"Run the command in a clone of {published}" in refused.stderr

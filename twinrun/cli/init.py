@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,25 +13,13 @@ from rich.prompt import Prompt
 from twinrun.cli.options import Debug, Quiet, answered
 from twinrun.config.layouts import LAYOUTS
 from twinrun.console import console, say
-from twinrun.errors import InputError, nearest
-from twinrun.metrics import METRICS
 from twinrun.submission_forms import FORMS
 
 if TYPE_CHECKING:
     from twinrun.scaffold.inspect import Findings
+    from twinrun.scaffold.questions import Question
 
 app = typer.Typer()
-
-# What no data folder shows, in the order in which it is asked.
-ASKED = (
-    "project_name",
-    "competition_name",
-    "competition_address",
-    "metric",
-    "members",
-    "licence",
-    "ci",
-)
 
 
 @app.command(
@@ -78,22 +66,15 @@ def init(
     from twinrun.scaffold import project
     from twinrun.scaffold.inspect import inspect
 
-    asked = project.questions()
+    project.refuse_without_template()
     project.refuse_folder_in_use(folder)
     found = inspect(
         data, train=train, test=test, labels=labels, sample=sample, label_column=label_column
     )
     _say_findings(found)
-    given = _given(answers or [], asked)
-    known = project.answers_of(found, folder.resolve()) | given
-    suggested = {
-        "project_name": folder.resolve().name,
-        "metric": METRICS.get(FORMS.get(found.columns).usual_metric).words,
-    }
-    for key in ASKED:
-        if key not in given:
-            suggestion = suggested.get(key, _default(asked[key], known))
-            known[key] = suggestion if yes else _ask(asked, key, suggestion)
+    given = project.check_answers(answers or [])
+    ask = _take_suggestion if yes else _ask
+    known = project.answer_questions(found, folder.resolve(), given, ask)
     project.make(folder, known, found)
     say(f"project   [bold]{escape(str(folder))}[/], settings in competition/competition.toml")
     say("")
@@ -126,38 +107,11 @@ def _say_findings(found: Findings) -> None:
         say(f"[yellow]open[/]      {escape(question)}")
 
 
-def _given(texts: list[str], asked: dict[str, Any]) -> dict[str, str]:
-    """The answers of --answer.
-
-    Raises:
-        InputError: An unknown question, or a text that is none of its choices.
-    """
-    names = [name for name in asked if not name.startswith("_")]
-    given = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key not in names:
-            raise InputError(
-                f"--answer {text}: there is no question {key!r}. {nearest(key, names)}".rstrip(),
-                fix=f"Known questions: {', '.join(names)}.",
-            )
-        if isinstance(asked[key], list) and value not in asked[key]:
-            raise InputError(
-                f"--answer {text}: {value!r} is not known. {nearest(value, asked[key])}".rstrip(),
-                fix=f"Allowed: {', '.join(asked[key])}.",
-            )
-        given[key] = value
-    return given
+def _take_suggestion(question: Question, suggestion: str) -> str:
+    return suggestion
 
 
-def _default(default: Any, known: dict[str, str]) -> str:
-    if isinstance(default, list):
-        return str(default[0])
-    return known["project_name"] if "cookiecutter.project_name" in default else str(default)
-
-
-def _ask(asked: dict[str, Any], key: str, suggestion: str) -> str:
-    prompt = asked["__prompts__"][key]
-    choices = asked[key] if isinstance(asked[key], list) else None
-    question = prompt if isinstance(prompt, str) else prompt["__prompt__"]
-    return Prompt.ask(escape(question), console=console, choices=choices, default=suggestion)
+def _ask(question: Question, suggestion: str) -> str:
+    return Prompt.ask(
+        escape(question.prompt), console=console, choices=question.answers, default=suggestion
+    )

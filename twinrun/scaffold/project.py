@@ -4,72 +4,88 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import shutil
 import subprocess
 import tempfile
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
-from twinrun.config.layouts import LAYOUTS
-from twinrun.errors import InputError
+from twinrun.errors import InputError, nearest
 from twinrun.scaffold.inspect import Findings
-from twinrun.submission_forms import FORMS
-
-# The repository that this engine stands in.
-HOME = Path(__file__).resolve().parents[2]
-TEMPLATE = "template"
+from twinrun.scaffold.questions import FILE, HOME, QUESTIONS, TEMPLATE, Question
 
 
-def questions() -> dict[str, Any]:
-    """The template's questions with their defaults, and how they are asked, under `__prompts__`.
+def refuse_without_template() -> None:
+    """Raise InputError when this engine's repository holds no template: it was made from one."""
+    if FILE.is_file():
+        return
+    origin = HOME / ".cruft.json"
+    where = json.loads(origin.read_text())["template"] if origin.is_file() else "Twinrun"
+    raise InputError(
+        f"{HOME} was made from the template and does not hold it",
+        fix=f"Run the command in a clone of {where}.",
+    )
+
+
+def answer_questions(
+    found: Findings,
+    folder: Path,
+    given: Mapping[str, str],
+    ask: Callable[[Question, str], str],
+) -> dict[str, str]:
+    """The answers to the template's questions, but for those whose default is taken.
+
+    Args:
+        found: In the data folder.
+        folder: Of the project.
+        given: Answers that the user gave beforehand.
+        ask: Asks the user a question, with a suggestion.
 
     Raises:
-        InputError: This engine's repository holds no template: it was made from one itself.
+        InputError: What the data folder shows is no answer.
     """
-    path = HOME / TEMPLATE / "cookiecutter.json"
-    if not path.is_file():
-        origin = HOME / ".cruft.json"
-        where = json.loads(origin.read_text())["template"] if origin.is_file() else "Twinrun"
-        raise InputError(
-            f"{HOME} was made from the template and does not hold it",
-            fix=f"Type the command in a clone of {where}.",
-        )
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    known = answers_of(found, folder) | dict(given)
+    for question in QUESTIONS:
+        if question.answered_by == "user" and question.name not in known:
+            known[question.name] = ask(question, question.suggestion(found, folder, known))
+    return known
 
 
 def answers_of(found: Findings, folder: Path) -> dict[str, str]:
     """The answers that a data folder and the project's own folder give.
 
     Raises:
-        InputError: A class has a comma in its name, which separates the classes of an answer.
+        InputError: What they show is no answer.
     """
-    for name in found.classes:
-        if "," in name:
+    return {each.name: each.read(found, folder) for each in QUESTIONS if each.read is not None}
+
+
+def check_answers(texts: Sequence[str]) -> dict[str, str]:
+    """Answers of the form QUESTION=TEXT, by question.
+
+    Raises:
+        InputError: An unknown question, or a text that is none of its choices.
+    """
+    given = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key not in QUESTIONS:
             raise InputError(
-                f"the class {name!r} has a comma in its name",
-                fix="Rename its folder, or the label in the table.",
+                f"--answer {text}: there is no question {key!r}. "
+                f"{nearest(key, QUESTIONS.names)}".rstrip(),
+                fix=f"Known questions: {', '.join(QUESTIONS.names)}.",
             )
-    return {
-        "project_slug": slug(folder.name),
-        "classes": ",".join(found.classes),
-        "layout": LAYOUTS.get(found.layout).answer,
-        "id_column": found.id_column,
-        "label_column": found.label_column,
-        "submission_columns": FORMS.get(found.columns).answer,
-        "image_size": str(found.image_size),
-    }
-
-
-def slug(name: str) -> str:
-    """A folder's name in the letters that a package may have."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "competition"
+        allowed = QUESTIONS.get(key).answers
+        if allowed is not None and value not in allowed:
+            raise InputError(
+                f"--answer {text}: {value!r} is not known. {nearest(value, allowed)}".rstrip(),
+                fix=f"Allowed: {', '.join(allowed)}.",
+            )
+        given[key] = value
+    return given
 
 
 def make(folder: Path, answers: Mapping[str, str], found: Findings) -> None:

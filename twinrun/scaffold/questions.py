@@ -1,0 +1,253 @@
+"""What a new project is asked: the template's questions, in one table.
+
+template/cookiecutter.json is written from it: `python -m twinrun.scaffold.questions`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from twinrun.config.layouts import LAYOUTS
+from twinrun.errors import InputError
+from twinrun.files import write_text
+from twinrun.metrics import METRICS
+from twinrun.registry import IncompleteEntry, Registry
+from twinrun.scaffold.inspect import Findings
+from twinrun.submission_forms import FORMS
+
+# The repository that this engine stands in, and its template.
+HOME = Path(__file__).resolve().parents[2]
+TEMPLATE = "template"
+FILE = HOME / TEMPLATE / "cookiecutter.json"
+
+_EXTENSION = "twinrun_extension.Twinrun"
+
+Known = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the answers to a question.
+
+    Attributes:
+        answer: As it is asked for.
+        words: What it means, where the answer does not say it.
+        setting: What competition.toml calls it, where it stands there.
+    """
+
+    answer: str
+    words: str = ""
+    setting: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A question of the template, and who answers it when `init` runs.
+
+    Attributes:
+        name: Its key in cookiecutter.json.
+        prompt: As it is asked.
+        answered_by: "user": `init` asks it; "data": the data folder shows it; "default": the
+            template's default is taken. `--answer` goes before all three.
+        default: Without `init`: a text, or a template of one. None for a question with choices.
+        choices: Its possible answers, the first of them the default; None for any text.
+        read: For "data": the answer, from what was found and the project's folder.
+        suggest: For "user": what is suggested, from the same and the answers so far. None: the
+            default.
+    """
+
+    name: str
+    prompt: str
+    answered_by: Literal["user", "data", "default"]
+    default: str | None = None
+    choices: Callable[[], list[Choice]] | None = None
+    read: Callable[[Findings, Path], str] | None = None
+    suggest: Callable[[Findings, Path, Known], str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise IncompleteEntry where a part is missing that depends on another."""
+        if self.default is None and self.choices is None:
+            raise IncompleteEntry(f"question {self.name!r} lacks: default or choices")
+        if self.answered_by not in ("user", "data", "default"):
+            raise IncompleteEntry(f"question {self.name!r} lacks: answered_by")
+        if self.answered_by == "data" and self.read is None:
+            raise IncompleteEntry(f"question {self.name!r} lacks: read")
+
+    @property
+    def answers(self) -> list[str] | None:
+        """The possible answers; None for any text."""
+        return None if self.choices is None else [choice.answer for choice in self.choices()]
+
+    def suggestion(self, found: Findings, folder: Path, known: Known) -> str:
+        """What is taken where the user says nothing.
+
+        Args:
+            found: In the data folder.
+            folder: Of the project.
+            known: The answers so far.
+        """
+        if self.suggest is not None:
+            return self.suggest(found, folder, known)
+        return self.answers[0] if self.answers else str(self.default)
+
+
+def slug(name: str) -> str:
+    """A folder's name in the letters that a package may have."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "competition"
+
+
+def _joined_classes(found: Findings, folder: Path) -> str:  # noqa: ARG001
+    for name in found.classes:
+        if "," in name:
+            raise InputError(
+                f"the class {name!r} has a comma in its name",
+                fix="Rename its folder, or the label in the table.",
+            )
+    return ",".join(found.classes)
+
+
+def _usual_metric(found: Findings, folder: Path, known: Known) -> str:  # noqa: ARG001
+    return METRICS.get(FORMS.get(found.columns).usual_metric).words
+
+
+QUESTIONS: Registry[Question] = Registry("question", Question, setting="--answer")
+for _question in (
+    Question(
+        name="project_name",
+        prompt="Name of the project",
+        answered_by="user",
+        default="Wheat rust",
+        suggest=lambda _found, folder, _known: folder.name,
+    ),
+    Question(
+        name="project_slug",
+        prompt="Its folder (small letters, digits, dashes)",
+        answered_by="data",
+        default="{{ (cookiecutter.project_name | slugify) or 'competition' }}",
+        read=lambda _found, folder: slug(folder.name),
+    ),
+    Question(
+        name="competition_name",
+        prompt="Name of the competition",
+        answered_by="user",
+        default="{{ cookiecutter.project_name }}",
+        suggest=lambda _found, _folder, known: known["project_name"],
+    ),
+    Question(
+        name="competition_address",
+        prompt="Web address from which its data is downloaded (may be empty)",
+        answered_by="user",
+        default="",
+    ),
+    Question(
+        name="classes",
+        prompt="Classes, separated by commas",
+        answered_by="data",
+        default="read from the data folder",
+        read=_joined_classes,
+    ),
+    Question(
+        name="layout",
+        prompt="How are the training images labelled?",
+        answered_by="data",
+        choices=lambda: [Choice(each.answer, each.words, each.name) for each in LAYOUTS],
+        read=lambda found, _folder: LAYOUTS.get(found.layout).answer,
+    ),
+    Question(
+        name="id_column",
+        prompt="Column of the image ids in the CSV files",
+        answered_by="data",
+        default="ID",
+        read=lambda found, _folder: found.id_column,
+    ),
+    Question(
+        name="label_column",
+        prompt="Column of the labels (layout table)",
+        answered_by="data",
+        default="label",
+        read=lambda found, _folder: found.label_column,
+    ),
+    Question(
+        name="metric",
+        prompt="Metric of the competition",
+        answered_by="user",
+        choices=lambda: [Choice(each.words, setting=each.name) for each in METRICS],
+        suggest=_usual_metric,
+    ),
+    Question(
+        name="submission_columns",
+        prompt="What does a submission hold for each image?",
+        answered_by="data",
+        choices=lambda: [Choice(each.answer, each.words, each.name) for each in FORMS],
+        read=lambda found, _folder: FORMS.get(found.columns).answer,
+    ),
+    Question(
+        name="image_size",
+        prompt="Side of the training images, in pixels",
+        answered_by="data",
+        default="224",
+        read=lambda found, _folder: str(found.image_size),
+    ),
+    Question(
+        name="members",
+        prompt="First members",
+        answered_by="user",
+        choices=lambda: [
+            Choice("quick", "one ResNet-34: a first submission soon"),
+            Choice("strong", "three networks, 25 epochs each"),
+            Choice("13th place", "the ten members of the crop-disease competition's 13th place"),
+        ],
+    ),
+    Question(
+        name="licence",
+        prompt="Licence of the project (the engine stays under Apache-2.0)",
+        answered_by="user",
+        choices=lambda: [Choice("Apache-2.0"), Choice("MIT"), Choice("none")],
+    ),
+    Question(
+        name="ci",
+        prompt="Continuous integration",
+        answered_by="user",
+        choices=lambda: [Choice("GitHub Actions"), Choice("none")],
+    ),
+):
+    QUESTIONS.add(_question)
+
+
+def cookiecutter_json() -> str:
+    """The text of template/cookiecutter.json.
+
+    Beside the questions it holds, under `_settings`, what competition.toml calls an answer and,
+    under `_data_settings`, which keys of [data] a layout needs.
+    """
+    asked: dict[str, Any] = {each.name: each.answers or each.default for each in QUESTIONS}
+    settings: dict[str, dict[str, str]] = {}
+    prompts: dict[str, Any] = {}
+    for question in QUESTIONS:
+        choices = question.choices() if question.choices else []
+        named = {choice.answer: choice.setting for choice in choices if choice.setting}
+        if named:
+            settings[question.name] = named
+        explained = {choice.answer: choice.words for choice in choices if choice.words}
+        prompts[question.name] = (
+            {"__prompt__": question.prompt, **explained} if explained else question.prompt
+        )
+    content = {
+        **asked,
+        "_settings": settings,
+        "_data_settings": {layout.name: list(layout.settings) for layout in LAYOUTS},
+        "_extensions": [_EXTENSION],
+        "__prompts__": prompts,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    write_text(FILE, cookiecutter_json())
