@@ -218,13 +218,13 @@ def part(name: str, start: str, end: str | None = None) -> str:
 
 
 def recipe(image_size: str) -> str:
-    """The [recipe] of the engine's competition.toml, with images of another size (pixels)."""
+    """The [recipe] of the engine's competition.toml, with images of a different size (pixels)."""
     text = part("competition/competition.toml", "[recipe]", "[members.M27g]")
     return _replaced(text, r"^image_size = \d+", f"image_size = {image_size}")
 
 
 def members_of_the_13th_place() -> str:
-    """The ten members as the engine has them, without their scores in another competition."""
+    """The ten members as the engine has them, without their scores in a different competition."""
     text = part("competition/competition.toml", "[members.M27g]", "[blend]")
     text = text[: text.rindex("\n\n#")]
     return re.sub(r"^public_score = .*\n?", "", text, flags=re.MULTILINE).strip()

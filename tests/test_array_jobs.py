@@ -90,7 +90,7 @@ def record(run: prepare.Prepared, name: str) -> dict[str, Any]:
 
 def begun(run: prepare.Prepared, *names: str) -> train_run.Work:
     """As a process has it that has just come to the end of these trainings."""
-    return train_run.Work(run, run.settings.asked(names), {})
+    return train_run.Work(run, run.settings.select_trainings(names), {})
 
 
 def members_of_manifest(run: prepare.Prepared) -> list[str]:
@@ -267,7 +267,7 @@ def test_names_that_are_repeated_are_trained_once_and_in_the_settings_order(
     settings = settings_in(tmp_path)
 
     def asked(*names: str) -> list[str]:
-        return [each.name for each in settings.asked(names)]
+        return [each.name for each in settings.select_trainings(names)]
 
     assert asked() == ["a/fold-1", "a/fold-2", "b"]
     assert asked("a/fold-2", "a/fold-2") == ["a/fold-2"]
@@ -289,7 +289,7 @@ def test_trainings_that_are_not_there_are_named_with_those_that_are(
     tmp_path: Path, names: list[str], what: list[str], fix: str
 ) -> None:
     with pytest.raises(InputError) as refused:
-        settings_in(tmp_path).asked(names)
+        settings_in(tmp_path).select_trainings(names)
     assert all(text in refused.value.what for text in what)
     assert fix in refused.value.fix
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
-
-from twinrun.registry import Registry
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -18,23 +15,6 @@ _NOT_IN_A_NAME = set('/\\:*?"<>|')
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 # Beside the classes' columns, the files of a run have these.
 _TAKEN = ("id", "label")
-
-
-def named_in(table: Registry[Any], *others: str) -> BeforeValidator:
-    """A check of a setting: the name of an entry of a table, asked whenever settings are read.
-
-    Args:
-        table: Of what may be chosen.
-        others: What may be said in place of a name, such as "auto".
-    """
-
-    def check(name: Any) -> Any:
-        if isinstance(name, str) and (name in table or name in others):
-            return name
-        known = ", ".join([*table.names, *others])
-        raise PydanticCustomError("literal_error", "a name of a table", {"expected": known})
-
-    return BeforeValidator(check)
 
 
 def one_spelling(name: str) -> str:
@@ -75,22 +55,5 @@ Classes = Annotated[
         _names_or_auto,
         custom_error_type="classes",
         custom_error_message='a list of names, or "auto"',
-    ),
-]
-
-
-def _weights_or_how(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "[how]"
-    return "[weights]" if isinstance(value, dict) else None
-
-
-ClassWeights = Annotated[
-    Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Field(min_length=1), Tag("[weights]")]
-    | Annotated[Literal["none", "balanced"], Tag("[how]")],
-    Discriminator(
-        _weights_or_how,
-        custom_error_type="class_weights",
-        custom_error_message='"none", "balanced", or a table with a weight for each class',
     ),
 ]

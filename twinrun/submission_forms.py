@@ -306,7 +306,7 @@ class LastProbability(_OneColumn):
         return Recognised(sure=True, open=() if named else (question,))
 
 
-def recognised_form(sample: SampleColumns) -> tuple[SubmissionForm, Recognised] | None:
+def recognise_form(sample: SampleColumns) -> tuple[SubmissionForm, Recognised] | None:
     """The form that a sample submission asks for, and what it leaves open; None for none."""
     found = [(form, seen) for form in FORMS if (seen := form.recognise(sample)) is not None]
     return min(found, key=lambda each: not each[1].sure, default=None)

@@ -195,7 +195,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         InputError: As `begun`.
         Stopped: Ctrl-C or SIGTERM came.
     """
-    with begun(run, run.settings.asked(names), started) as work:
+    with begun(run, run.settings.select_trainings(names), started) as work:
         work.say_complete()
         for training in work.left:
             from twinrun.train.members import train_member

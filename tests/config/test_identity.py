@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 from tests.config.test_reading import OTHER_RECIPE
 from twinrun.config import recipe
 from twinrun.config import settings as settings_module
-from twinrun.config.identity import as_shown, deciding_settings, with_neutral
+from twinrun.config.identity import deciding_settings, with_neutral, write_out_settings
 from twinrun.config.reading import read_settings
 from twinrun.config.recipe import Member, Table, TestTime, Validation
-from twinrun.config.settings import Settings, shown_content
+from twinrun.config.settings import Settings, write_out_content
 from twinrun.errors import differences
 from twinrun.neutral import Beside, Neutral, without_neutral
 from twinrun.repro import environment, ranks
@@ -150,7 +150,7 @@ def test_a_new_setting_at_its_neutral_value_leaves_a_complete_member_complete(
         members["a"] = newer.model_validate(given["a"] | {"shear": doing})
         assert not same_origin(complete, identity(later), mixed=False)
         monkeypatch.setattr(settings_module, "Member", newer)
-        shown = [shown_content(each["settings"]) for each in (complete, identity(later))]
+        shown = [write_out_content(each["settings"]) for each in (complete, identity(later))]
         assert differences(*shown) == [f"member.shear: {default!r} then, {doing!r} now"]
 
 
@@ -245,7 +245,7 @@ def test_a_record_without_a_setting_that_has_no_neutral_value_is_refused(
     del recorded["members"]["a"]["batch_size"], recorded["competition"]["metric"]
     with pytest.raises(ValueError, match=r"competition\.metric, members\.a\.batch_size$"):
         with_neutral(Settings, recorded)
-    assert "batch_size" not in as_shown(Settings, recorded)["members"]["a"]
+    assert "batch_size" not in write_out_settings(Settings, recorded)["members"]["a"]
 
 
 def test_what_decides_nothing_is_declared_where_the_setting_is(settings: Settings) -> None:

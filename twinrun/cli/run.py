@@ -198,7 +198,7 @@ def _blend_and_report(run: Prepared, started: float) -> None:
 
 def _say_no_data(settings: Settings, profile: str) -> None:
     address = settings.competition.address
-    where = f"\nThe real data is to be had at\n{address}\n" if address else ""
+    where = f"\nDownload the real data from\n{address}\n" if address else ""
     box(
         "no data folder",
         f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small "

@@ -58,7 +58,7 @@ def train(
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)
     names = members or []
-    asked = list(dict.fromkeys(each.member for each in settings.asked(names)))
+    asked = list(dict.fromkeys(each.member for each in settings.select_trainings(names)))
     prepared = prepare.prepare(settings, out / run_name(run, profile))
     prepare.warn_of_validation(prepared, asked)
     train_run.train(prepared, names, started)

@@ -78,7 +78,7 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
     with ExitStack() as stack:
         works = []
         for run in runs:
-            trainings = run.settings.asked([])
+            trainings = run.settings.select_trainings([])
             fetch_complete(run, trainings, site.storage)
             works.append(stack.enter_context(begun(run, trainings, started)))
         for work in works:

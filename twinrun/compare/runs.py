@@ -13,8 +13,8 @@ from typing import Any
 
 from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
 from twinrun.compare.images import describe_changed_predictions, list_changed_images
-from twinrun.config.identity import as_shown
-from twinrun.config.settings import Settings, shown_content
+from twinrun.config.identity import write_out_settings
+from twinrun.config.settings import Settings, write_out_content
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
 from twinrun.repro.ledger import Ledger
@@ -113,7 +113,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         trained = [training_of(about["settings"]) for about in (one, two)]
         own = [
             ValueDifference(_home(gap[0], trained[0].member), *gap[1:])
-            for gap in gaps(shown_content(one["settings"]), shown_content(two["settings"]))
+            for gap in gaps(write_out_content(one["settings"]), write_out_content(two["settings"]))
         ]
         settings += [gap for gap in own if gap not in settings]
         found = [ValueDifference(*gap) for gap in gaps(one["environment"], two["environment"])]
@@ -215,7 +215,7 @@ def _other_settings(
 ) -> Iterator[ValueDifference]:
     """What differs in the manifests' settings, is not known, and is of no member left out."""
     if all(contents):
-        before, now = (as_shown(Settings, content["settings"]) for content in contents)
+        before, now = (write_out_settings(Settings, content["settings"]) for content in contents)
         for name, first, second in gaps(before, now):
             table, _, rest = name.partition(".")
             if name not in known and (table != "members" or rest.split(".")[0] in compared):

@@ -69,7 +69,7 @@ class DataFolder:
         return found
 
 
-def all_of(folder: Path, problems: Sequence[InputError]) -> InputError:
+def join_errors(folder: Path, problems: Sequence[InputError]) -> InputError:
     """One error that says all of them."""
     if len(problems) == 1:
         return problems[0]

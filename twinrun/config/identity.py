@@ -51,18 +51,18 @@ def with_neutral(model: type[Table], recorded: Mapping[str, Any]) -> dict[str, A
         ValueError: It lacks settings that have no neutral value; the message names them.
     """
     missing: list[str] = []
-    found = _filled(model, recorded, "", missing)
+    found = _fill(model, recorded, "", missing)
     if missing:
         raise ValueError(f"settings that are not recorded: {', '.join(missing)}")
     return found
 
 
-def as_shown(model: type[Table], recorded: Mapping[str, Any]) -> dict[str, Any]:
+def write_out_settings(model: type[Table], recorded: Mapping[str, Any]) -> dict[str, Any]:
     """As `with_neutral`, for a reader to compare: a record that lacks settings lacks them here."""
-    return _filled(model, recorded, "", [])
+    return _fill(model, recorded, "", [])
 
 
-def _filled(
+def _fill(
     model: type[Table], recorded: Mapping[str, Any], where: str, missing: list[str]
 ) -> dict[str, Any]:
     found = dict(recorded)
@@ -73,9 +73,9 @@ def _filled(
             if below is not None and isinstance(value, Mapping):
                 place = f"{where}{name}."
                 found[name] = (
-                    _filled(below, value, place, missing)
+                    _fill(below, value, place, missing)
                     if _is_model(field.annotation)
-                    else {k: _filled(below, v, f"{place}{k}.", missing) for k, v in value.items()}
+                    else {k: _fill(below, v, f"{place}{k}.", missing) for k, v in value.items()}
                 )
         elif neutral is not None:
             found[name] = neutral.value

@@ -21,7 +21,7 @@ LabelledImage = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class FoundClasses:
-    """The classes that a data folder holds, and what is said where they are too few.
+    """The classes that a data folder holds, and what is printed where they are too few.
 
     Attributes:
         names: In Unicode's form NFC, sorted by their characters' numbers.

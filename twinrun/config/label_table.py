@@ -14,7 +14,7 @@ from twinrun.config.csv_tables import (
     match,
     why_none_match,
 )
-from twinrun.config.data_folder import all_of
+from twinrun.config.data_folder import join_errors
 from twinrun.config.label_layout import (
     Candidate,
     FoundClasses,
@@ -111,10 +111,10 @@ class TableOfLabels(LabelLayout):
             except InputError as problem:
                 problems.append(problem)
                 continue
-            found.append(labelled_by_table(folder, table, match_, column))
+            found.append(label_by_table(folder, table, match_, column))
         if not found:
             if problems:
-                raise all_of(data.root, problems)
+                raise join_errors(data.root, problems)
             far += [problem.what for problem in data.unreadable.values()]
             raise InputError(
                 f"no table labels the {len(folder.images):,} images in {data.root / folder.path}",
@@ -131,7 +131,7 @@ class TableOfLabels(LabelLayout):
         return found[0]
 
 
-def labelled_by_table(
+def label_by_table(
     folder: Folder, table: CsvTable, found: Match, label_column: str
 ) -> TrainingImages:
     """The images of a folder that a table labels.

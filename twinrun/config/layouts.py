@@ -19,7 +19,7 @@ LAYOUTS.add(FolderPerClass())
 LAYOUTS.add(TableOfLabels())
 
 
-def found_classes(data: Data, folder: Path) -> list[str]:
+def find_classes(data: Data, folder: Path) -> list[str]:
     """The classes that the data folder holds: what `competition.classes = "auto"` stands for.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from twinrun.config.layouts import found_classes
+from twinrun.config.layouts import find_classes
 from twinrun.config.project import project_settings
 from twinrun.config.recipe import Member, Validation
 from twinrun.config.settings import Settings
@@ -66,22 +66,22 @@ def read_settings(
         raise InputError(_sentence(what, guess, "Known profiles", list(profiles) or ["none"]))
     mistakes: list[str] = []
     for name, table in profiles.items():
-        mistakes += _validated(config, raw, {f"profiles.{name}": table})[1]
+        mistakes += _validate(config, raw, {f"profiles.{name}": table})[1]
     layers: dict[str, Any] = {}
     if profile is not None:
         layers[f"profiles.{profile}"] = profiles[profile]
-    layers["--set"] = _changes(changes)
+    layers["--set"] = _parse_changes(changes)
     if data is not None:
         layers["--data"] = {"data": {"folder": str(data.absolute())}}
-    settings = _approved(config, mistakes, *_validated(config, raw, layers))
+    settings = _refuse_mistakes(config, mistakes, *_validate(config, raw, layers))
     if settings.competition.classes == "auto" and settings.data_folder.is_dir():
-        classes = found_classes(settings.data, settings.data_folder)
+        classes = find_classes(settings.data, settings.data_folder)
         layers[_AUTO] = {"competition": {"classes": classes}}
-        settings = _approved(config, [], *_validated(config, raw, layers))
+        settings = _refuse_mistakes(config, [], *_validate(config, raw, layers))
     return settings
 
 
-def _approved(
+def _refuse_mistakes(
     config: Path, mistakes: Sequence[str], settings: Settings | None, more: Sequence[str]
 ) -> Settings:
     mistakes = list(dict.fromkeys([*mistakes, *more]))
@@ -104,7 +104,7 @@ def _read_toml(config: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {config}: {error}") from None
 
 
-def _changes(changes: Sequence[str]) -> dict[str, Any]:
+def _parse_changes(changes: Sequence[str]) -> dict[str, Any]:
     """`["run.seed=7"]` as `{"run": {"seed": 7}}`; a bare word is taken as text."""
     result: dict[str, Any] = {}
     for change in changes:
@@ -121,11 +121,11 @@ def _changes(changes: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {change!r}: more than one value") from None
         for part in reversed(key.strip().split(".")):
             value = {part: value}
-        result = _merged(result, value)
+        result = _merge(result, value)
     return result
 
 
-def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in change.items():
         below = result.get(key)
@@ -138,7 +138,7 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def _validated(
+def _validate(
     config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]
 ) -> tuple[Settings | None, list[str]]:
     """The settings of `raw` with the layers laid over it, in order; and a line for each mistake.
@@ -156,11 +156,11 @@ def _validated(
         rest = dict(_table(config, name, layer))
         wins = _table(config, f"{name}.recipe", rest.pop("recipe", {}))
         own = _table(config, f"{name}.members", rest.pop("members", {}))
-        recipe = _merged(recipe, wins)
+        recipe = _merge(recipe, wins)
         members = {key: _over(table, wins) for key, table in document["members"].items()}
         for key, table in own.items():
             members[key] = _over(members.get(key, recipe), table)
-        document = _merged(document, rest) | {"members": members}
+        document = _merge(document, rest) | {"members": members}
     origins = [*reversed(list(layers.items())), ("", raw)]
     mistakes: list[str] = []
     if "config" in document:  # the name under which Settings keep where they were read
@@ -189,7 +189,7 @@ def _over(below: Any, above: Any) -> Any:
     """`above` over `below`; what is no table under a table stays, for the check to refuse."""
     if below is None or not isinstance(above, Mapping):
         return above
-    return _merged(below, above) if isinstance(below, Mapping) else below
+    return _merge(below, above) if isinstance(below, Mapping) else below
 
 
 def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:

@@ -21,8 +21,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from twinrun.config.class_weights import ClassWeights
 from twinrun.intervals import ascending
-from twinrun.names import ClassWeights
 from twinrun.networks.table import FAMILIES, network_forms
 from twinrun.neutral import Beside, Neutral
 from twinrun.transforms.table import TRANSFORMS

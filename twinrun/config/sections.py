@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
+from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.recipe import Table
 from twinrun.intervals import ascending_or_off
 from twinrun.metrics import METRICS
-from twinrun.names import Classes, named_in
+from twinrun.names import Classes
 from twinrun.neutral import Beside, Neutral
 from twinrun.submission_forms import FORMS
 
@@ -31,9 +32,9 @@ class Competition(Table):
     """What the organiser decided."""
 
     name: str
-    address: str = Field("", description="where the data is to be had")
+    address: str = Field("", description="where the data is downloaded from")
     classes: Classes = Field(description='names, or "auto": what the data folder holds')
-    metric: Annotated[str, named_in(METRICS)] = "log_loss"
+    metric: Annotated[str, name_in(METRICS)] = "log_loss"
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -47,7 +48,7 @@ class Data(Table):
     """Where the images are and how they carry their labels."""
 
     folder: Annotated[str, Beside()]
-    layout: Annotated[str, named_in(LAYOUTS)] = "folders"
+    layout: Annotated[str, name_in(LAYOUTS)] = "folders"
     train: str = "train"
     test: str = "test"
     sample_submission: str = "sample_submission.csv"
@@ -83,11 +84,11 @@ class Run(Table):
     )
     tracking: Annotated[
         list[Literal["tensorboard", "mlflow", "wandb"]], AfterValidator(_once), Beside()
-    ] = Field([], description="who is told each epoch's row of history.csv; no bit depends on it")
+    ] = Field([], description="who gets each epoch's row of history.csv; no bit depends on it")
 
 
 class Cluster(Table):
-    """What a training takes of a Ray node, and where nodes leave files for one another."""
+    """What a training takes of a Ray node, and where nodes share files."""
 
     num_cpus: Annotated[
         float | None,
@@ -107,7 +108,7 @@ class Cluster(Table):
 class Blend(Table):
     """How the members' probabilities become one."""
 
-    method: Annotated[str, named_in(BLEND_METHODS, AUTO)] = SIMPLEST.name
+    method: Annotated[str, name_in(BLEND_METHODS, AUTO)] = SIMPLEST.name
     calibrate: Annotated[
         bool,
         Neutral(False),
@@ -142,7 +143,7 @@ class Submission(Table):
     """What the host asks of a submission besides ids and columns."""
 
     columns: Annotated[
-        str, named_in(FORMS), Field(description="what it holds for each image beside the id")
+        str, name_in(FORMS), Field(description="what it holds for each image beside the id")
     ] = "classes"
     rows_sum_to_one: Annotated[bool, Neutral(False)] = True
     copies: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from twinrun.config.identity import as_shown, deciding_settings
+from twinrun.config.identity import deciding_settings, write_out_settings
 from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
 from twinrun.config.trainings import Training, member_of, trainings_of
@@ -106,12 +106,12 @@ class Settings(Table):
         return max(member.image_size for member in self.members.values())
 
     def no_data_folder(self) -> InputError:
-        """The error for a data folder that is not there: it says where the data is to be had."""
+        """The error for a data folder that is not there: it says where to download the data."""
         address = self.competition.address
         return InputError(
             f"no data folder: {self.data_folder}",
             fix="Name it with --data, or set data.folder."
-            + (f" The data is to be had at {address}" if address else ""),
+            + (f" Download the data from {address}" if address else ""),
         )
 
     def weight(self, member: str) -> float:
@@ -127,7 +127,7 @@ class Settings(Table):
                     fix=f"Known members: {', '.join(self.members)}.",
                 )
 
-    def asked(self, names: Sequence[str]) -> list[Training]:
+    def select_trainings(self, names: Sequence[str]) -> list[Training]:
         """The trainings that a user asks for, in the settings' order; all of them for no name.
 
         Args:
@@ -191,10 +191,10 @@ class Settings(Table):
         }
 
 
-def shown_content(content: Mapping[str, Any]) -> dict[str, Any]:
+def write_out_content(content: Mapping[str, Any]) -> dict[str, Any]:
     """A training's content for a reader to compare: with what does nothing written out.
 
     Args:
         content: From `Settings.training_content`, of this version or an earlier one.
     """
-    return {**content, "member": as_shown(Member, content.get("member", {}))}
+    return {**content, "member": write_out_settings(Member, content.get("member", {}))}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twinrun.config.identity import as_shown
+from twinrun.config.identity import write_out_settings
 from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.files import read_csv
@@ -32,7 +32,7 @@ def collect_page_facts(
         verdicts: Files with the verdicts of checks of this run, by name.
     """
     content, beside = manifest["content"], manifest["beside"]
-    settings = as_shown(Settings, content["settings"])
+    settings = write_out_settings(Settings, content["settings"])
     return {
         "competition": settings["competition"],
         "data": settings["data"],

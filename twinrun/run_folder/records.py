@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twinrun.config.settings import Settings, shown_content
+from twinrun.config.settings import Settings, write_out_content
 from twinrun.errors import InputError, differences
 from twinrun.files import sha256_file
 from twinrun.run_folder.paths import TrainingFolder
@@ -97,7 +97,9 @@ def completed_member(
 
 
 def _differences(recorded: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
-    shown = [{**each, "settings": shown_content(each["settings"])} for each in (recorded, identity)]
+    shown = [
+        {**each, "settings": write_out_content(each["settings"])} for each in (recorded, identity)
+    ]
     return differences(*shown)
 
 

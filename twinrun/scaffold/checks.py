@@ -38,7 +38,7 @@ def refuse_classes(data: DataFolder, training: TrainingImages, classes: Sequence
     if training.table is not None:
         where = data.root / training.table.path
         fix = (
-            f"Fix the labels in the column {training.label_column!r}, or name another column with "
+            f"Fix the labels in the column {training.label_column!r}, or name a different one with "
             "--label-column."
         )
         rows = len(training.table.frame)
@@ -72,7 +72,7 @@ def _not_allowed(name: str) -> str:
     return ""
 
 
-def agreed_ids(data: DataFolder, training: TrainingImages, sample: CsvTable, test: Folder) -> Ids:
+def find_ids(data: DataFolder, training: TrainingImages, sample: CsvTable, test: Folder) -> Ids:
     """How the sample submission names the test images.
 
     Raises:

@@ -10,13 +10,13 @@ from pathlib import Path
 from PIL import Image
 
 from twinrun.config.csv_tables import Ids
-from twinrun.config.data_folder import DataFolder, all_of
+from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.label_layout import TrainingImages
 from twinrun.data.decoding import UNREADABLE
 from twinrun.errors import InputError, shorten
 from twinrun.names import one_spelling
 from twinrun.scaffold.checks import (
-    agreed_ids,
+    find_ids,
     refuse_classes,
     refuse_mixed,
     refuse_shared_ids,
@@ -24,10 +24,10 @@ from twinrun.scaffold.checks import (
 from twinrun.scaffold.labels import choose_training
 from twinrun.scaffold.notes import notes_on
 from twinrun.scaffold.sample import (
-    Asked,
-    choose_asked,
+    TestData,
+    choose_test_data,
+    find_form,
     refuse_strangers,
-    what_is_asked,
 )
 
 # So many images are opened to see how large they are.
@@ -115,9 +115,9 @@ def inspect(
     data = DataFolder(folder, sample, labels)
     problems: list[InputError] = []
     questions: list[str] = []
-    asked, training = Asked(None, None), None
+    asked, training = TestData(None, None), None
     try:
-        asked = choose_asked(data, test, problems)
+        asked = choose_test_data(data, test, problems)
     except InputError as problem:
         problems.append(problem)
     try:
@@ -125,24 +125,24 @@ def inspect(
     except InputError as problem:
         problems.append(problem)
     if problems or training is None or asked.sample is None or asked.test is None:
-        raise all_of(data.root, problems)
+        raise join_errors(data.root, problems)
     table, images = asked.sample, asked.test
     refuse_mixed(data, training, table, images)
 
     counts, paths = training.counts, training.images
-    classes = _in_order(list(counts), asked.columns)
+    classes = _order_classes(list(counts), asked.columns)
     ids: Ids = "stem"
     columns = "classes"
     sides: list[tuple[int, int]] = []
     broken: list[str] = []
     try:
         refuse_classes(data, training, classes)
-        columns = what_is_asked(data, table, classes, questions)
+        columns = find_form(data, table, classes, questions)
     except InputError as problem:
         problems.append(problem)
     try:
         refuse_strangers(data, table, images)
-        ids = agreed_ids(data, training, table, images)
+        ids = find_ids(data, training, table, images)
         refuse_shared_ids(data, training, images, ids)
     except InputError as problem:
         problems.append(problem)
@@ -151,7 +151,7 @@ def inspect(
     except InputError as problem:
         problems.append(problem)
     if problems:
-        raise all_of(data.root, problems)
+        raise join_errors(data.root, problems)
 
     notes = notes_on(data, training, table, images, ids)
     if broken:
@@ -186,13 +186,13 @@ def inspect(
     )
 
 
-def _label_column(training: TrainingImages, asked: Asked) -> str:
+def _label_column(training: TrainingImages, asked: TestData) -> str:
     if training.table is None and len(asked.columns) == 1:
         return asked.columns[0]
     return training.label_column
 
 
-def _in_order(classes: list[str], asked: Sequence[str]) -> list[str]:
+def _order_classes(classes: list[str], asked: Sequence[str]) -> list[str]:
     columns = [one_spelling(name) for name in asked]
     if len(columns) > 1 and sorted(columns) == sorted(classes):
         return columns

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twinrun.config.csv_tables import Names, match
-from twinrun.config.data_folder import DataFolder, all_of
+from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.label_layout import Candidate, TrainingImages
-from twinrun.config.label_table import labelled_by_table
+from twinrun.config.label_table import label_by_table
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.listing import Folder
 from twinrun.errors import InputError, shorten
@@ -47,7 +47,7 @@ def choose_training(
             f"{data.root}: the training images may be those in {names}",
             fix="Name the folder with --train.",
         )
-    raise all_of(data.root, problems) if problems else _no_training(data)
+    raise join_errors(data.root, problems) if problems else _no_training(data)
 
 
 def _unnamed_training(data: DataFolder) -> list[Folder]:
@@ -96,7 +96,7 @@ def _training(
     if found:
         return min(found, key=lambda images: not images.sure)
     if problems:
-        raise all_of(data.root, problems)
+        raise join_errors(data.root, problems)
     raise InputError(
         f"no image directly in {data.root / folder.path}",
         fix="Put the training images there, or name their folder with --train.",
@@ -115,5 +115,5 @@ def labels_beside_folders(data: DataFolder, training: TrainingImages) -> list[Tr
         others = [column for column in table.columns if column != match_.column]
         column = max(others, key=lambda c: len(table.values(c) & classes), default=None)
         if column is not None and table.values(column) & classes:
-            found.append(labelled_by_table(training.folder, table, match_, column))
+            found.append(label_by_table(training.folder, table, match_, column))
     return found

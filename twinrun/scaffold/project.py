@@ -103,7 +103,7 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> None:
     refuse_folder_in_use(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".twinrun-init-", dir=folder.parent) as temporary:
-        made = _rendered(Path(temporary), answers)
+        made = _render(Path(temporary), answers)
         _name_data(made / "competition" / "competition.toml", found)
         _name_published_template(made / ".cruft.json")
         if folder.is_dir():
@@ -117,12 +117,12 @@ def refuse_folder_in_use(folder: Path) -> None:
         raise InputError(f"{folder} is not empty", fix="Name a folder that does not exist yet.")
 
 
-def _rendered(parent: Path, answers: Mapping[str, str]) -> Path:
+def _render(parent: Path, answers: Mapping[str, str]) -> Path:
     from cookiecutter.exceptions import CookiecutterException
     from cruft import create
     from cruft.exceptions import CruftError
 
-    # A refused answer is said by the template itself; what cookiecutter adds is a traceback.
+    # The template itself prints why it refuses an answer; what cookiecutter adds is a traceback.
     logging.getLogger("cookiecutter").setLevel(logging.CRITICAL)
     try:
         return Path(

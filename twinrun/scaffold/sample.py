@@ -10,11 +10,11 @@ from twinrun.config.data_folder import DataFolder
 from twinrun.config.listing import Folder
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
-from twinrun.submission_forms import SampleColumns, recognised_form
+from twinrun.submission_forms import SampleColumns, recognise_form
 
 
 @dataclass(frozen=True)
-class Asked:
+class TestData:
     """The sample submission and the folder of test images, or None where one is not there."""
 
     sample: CsvTable | None
@@ -26,7 +26,7 @@ class Asked:
         return self.sample.columns[1:] if self.sample else []
 
 
-def choose_asked(data: DataFolder, test: str | None, problems: list[InputError]) -> Asked:
+def choose_test_data(data: DataFolder, test: str | None, problems: list[InputError]) -> TestData:
     """Find the sample submission and the test images; add to `problems` what stands in the way.
 
     Args:
@@ -43,7 +43,7 @@ def choose_asked(data: DataFolder, test: str | None, problems: list[InputError])
         problems.append(_unclear(data, "the test images", [f"{path}/" for path in there], "--test"))
     if len(fitting) > 1:
         problems.append(_unclear(data, "the sample submission", list(fitting), "--sample"))
-    return Asked(
+    return TestData(
         next((sample for sample in samples if {sample.path} == fitting), None),
         next((folder for folder in tests if {folder.path} == there), None),
     )
@@ -130,7 +130,7 @@ def refuse_strangers(data: DataFolder, sample: CsvTable, test: Folder) -> None:
     )
 
 
-def what_is_asked(
+def find_form(
     data: DataFolder, sample: CsvTable, classes: Sequence[str], questions: list[str]
 ) -> str:
     """What the sample submission's columns hold.
@@ -152,10 +152,10 @@ def what_is_asked(
     if not columns:
         raise InputError(
             f"{where} has no column but {sample.columns[0]!r}",
-            fix="Fetch the host's file again, or name another with --sample.",
+            fix="Fetch the host's file again, or name a different one with --sample.",
         )
     values = {name: frozenset(map(one_spelling, sample.values(name))) for name in columns}
-    found = recognised_form(SampleColumns(sample.path, values, classes))
+    found = recognise_form(SampleColumns(sample.path, values, classes))
     if found is None:
         raise _other_classes(str(where), [one_spelling(name) for name in columns], classes)
     form, seen = found

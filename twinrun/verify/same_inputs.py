@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from twinrun.config.settings import Settings, shown_content
+from twinrun.config.settings import Settings, write_out_content
 from twinrun.data.index import build_index
 from twinrun.errors import InputError, NegativeVerdict, gaps, shorten
 from twinrun.run_folder.paths import RunFolder
@@ -81,7 +81,7 @@ def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -
         found += [
             f"{name}, {where}: {then!r} then, {now!r} in the manifest"
             for where, then, now in gaps(
-                shown_content(trained), shown_content(settings.training_content(name))
+                write_out_content(trained), write_out_content(settings.training_content(name))
             )
         ]
     if found:
