@@ -1,0 +1,104 @@
+"""At the value that a setting of a recipe declares as neutral, it does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from fastai.callback.mixup import MixUp
+from fastai.data.core import DataLoaders
+from torch.nn.functional import cross_entropy
+
+from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.data.tta import tta_views
+from twinrun.neutral import Neutral
+from twinrun.repro.keys import Key
+from twinrun.train.learner import build_learner
+from twinrun.train.losses import class_weights, training_loss
+from twinrun.transforms.table import TRANSFORMS
+
+NEUTRAL = {
+    name: each.value
+    for name, field in Member.known_keys().items()
+    for each in field.metadata
+    if isinstance(each, Neutral) and name not in TRANSFORMS  # those: tests/data/test_augment.py
+}
+# A value of each that does something: the control.
+DOING = {
+    "mixup": 0.4,
+    "dropout": 0.5,
+    "class_weights": "balanced",
+    "label_smoothing": 0.1,
+    "test_time": {"method": "train", "times": 7, "mean": "geometric"},
+}
+
+
+def recipe(**values: Any) -> Member:
+    return Member(
+        network="resnet18",
+        batch_size=4,
+        epochs=Epochs(frozen=1, unfrozen=0),
+        validation=Validation(share=0.5),
+        pretrained=False,
+        image_size=64,
+        **values,
+    )
+
+
+def mixes(member: Member) -> bool:
+    nothing = SimpleNamespace(device=torch.device("cpu"))
+    loaders = DataLoaders(nothing, nothing, device=torch.device("cpu"))
+    learner = build_learner(member, loaders, classes=3, key=Key((0, "a")))
+    return any(isinstance(callback, MixUp) for callback in learner.cbs)
+
+
+def drops(member: Member) -> bool:
+    nothing = SimpleNamespace(device=torch.device("cpu"))
+    loaders = DataLoaders(nothing, nothing, device=torch.device("cpu"))
+    learner = build_learner(member, loaders, classes=3, key=Key((0, "a")))
+    layers = [layer for layer in learner.model.modules() if isinstance(layer, torch.nn.Dropout)]
+    ones = torch.ones(1000)
+    return any(not torch.equal(layer.train()(ones), ones) for layer in layers)
+
+
+def weighs(member: Member) -> bool:
+    return class_weights(member, {"rust": 30, "healthy": 10}) is not None
+
+
+def smooths(member: Member) -> bool:
+    logits, labels = torch.randn(8, 2), torch.randint(2, (8,))
+    return not torch.equal(
+        training_loss(member, None)(logits, labels), cross_entropy(logits, labels)
+    )
+
+
+def looks_again(member: Member) -> bool:
+    return bool(tta_views(member))
+
+
+CHECKS: dict[str, Callable[[Member], bool]] = {
+    "mixup": mixes,
+    "dropout": drops,
+    "class_weights": weighs,
+    "label_smoothing": smooths,
+    "test_time": looks_again,
+}
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_a_setting_at_its_neutral_value_does_nothing(name: str) -> None:
+    does_something = CHECKS[name]
+    member = recipe().model_dump()
+    for value, expected in ((NEUTRAL[name], False), (DOING[name], True)):
+        assert does_something(Member.model_validate(member | {name: value})) is expected
+
+
+def test_of_a_neutral_table_the_other_settings_do_nothing() -> None:
+    assert tta_views(recipe(test_time=NEUTRAL["test_time"] | {"times": 7})) == []
+
+
+def test_every_setting_that_declares_one_is_tried() -> None:
+    assert NEUTRAL.keys() == CHECKS.keys() == DOING.keys()
