@@ -27,6 +27,7 @@ class Given:
     size: int
     batch: int
     networks: tuple[str, ...]
+    against: Path | None
     environment: dict[str, Any]
 
     @property
@@ -37,7 +38,7 @@ class Given:
 def main() -> None:
     """Measure, print the table, write the JSON file."""
     start_over_prepared()
-    from benchmarks import alternatives, costs, speed, storage
+    from benchmarks import alternatives, costs, speed, startup, storage
     from benchmarks.table import Figure, as_json, shown
     from twinrun.console import console, ignore_known_warnings, say
     from twinrun.files import write_json
@@ -47,6 +48,7 @@ def main() -> None:
         "determinism": costs.determinism,
         "ledger": costs.ledger,
         "resume": costs.resume,
+        "startup": startup.startup,
         "decode": storage.decode,
         "index": storage.index,
         "memory": storage.memory,
@@ -65,6 +67,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--network", action="append", help="resnet18 and densenet201 by default")
+    parser.add_argument(
+        "--against", type=Path, help="startup: a different engine's command, e.g. old/bin/twinrun"
+    )
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in measures]
     if unknown:
@@ -78,6 +83,7 @@ def main() -> None:
         size=given.size,
         batch=given.batch,
         networks=tuple(given.network or ("resnet18", "densenet201")),
+        against=given.against and given.against.absolute(),
         environment=set_up(threads=given.threads),
     )
     figures: list[Figure] = []

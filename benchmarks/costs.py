@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from benchmarks.contestants import Ours, not_deterministic
 from benchmarks.speed import task_of
+from benchmarks.startup import first_step
 from benchmarks.table import Figure, alternated, ratio
 from twinrun.train.recorder import RecordBatch, RecordStep
 
@@ -97,7 +98,10 @@ def resume(given: Given, told: Callable[[str], None]) -> list[Figure]:
     task = task_of(given, "resnet18", "1300 px")
     Ours(task, given.environment).workshop("bf16")  # writes the settings
     seconds = task.steps / 2
-    start_up = _start_up(task.folder)
+    start_up = first_step(
+        _command(task.folder, "start", "--set", "run.checkpoint_seconds=0.001"),
+        task.folder / "runs" / "start" / "members",
+    )
     told(f"start-up, to the end of the first step: {start_up:.1f} s")
 
     def timed(run: str, *, kill: bool) -> float:
@@ -118,30 +122,18 @@ def resume(given: Given, told: Callable[[str], None]) -> list[Figure]:
     return [Figure("resumed run's extra time", against, extra, bound, False, " s", seen)]
 
 
-def _start_up(folder: Path) -> float:
-    """Seconds from the start of a process to its first step's checkpoint."""
-    rmtree(folder / "runs" / "start", ignore_errors=True)
-    started = time.perf_counter()
-    process = _competition(folder, "start", "--set", "run.checkpoint_seconds=0.001")
-    _wait_for_checkpoint(process, folder / "runs" / "start")
-    seconds = time.perf_counter() - started
-    process.kill()
-    process.wait()
-    return seconds
-
-
 def _timed(folder: Path, run: str, seconds: float, *, kill: bool) -> float:
     """Seconds of a whole run; `kill` ends it by SIGKILL after its first checkpoint, and resumes."""
     rmtree(folder / "runs" / run, ignore_errors=True)
     started = time.perf_counter()
     extra = ("--set", f"run.checkpoint_seconds={seconds}")
-    process = _competition(folder, run, *extra)
+    process = _started(folder, run, *extra)
     if kill:
         _wait_for_checkpoint(process, folder / "runs" / run)
         time.sleep(seconds / 2)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        process = _competition(folder, run, *extra)
+        process = _started(folder, run, *extra)
     process.wait()
     return time.perf_counter() - started
 
@@ -152,10 +144,13 @@ def _wait_for_checkpoint(process: subprocess.Popen[bytes], run: Path) -> None:
         time.sleep(0.01)
 
 
-def _competition(folder: Path, run: str, *options: str) -> subprocess.Popen[bytes]:
+def _started(folder: Path, run: str, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(_command(folder, run, *options), stdout=subprocess.DEVNULL)
+
+
+def _command(folder: Path, run: str, *options: str) -> list[str]:
     command = [sys.executable, "-m", "twinrun", "train", "--quiet", "--run", run, *options]
-    command += ["--config", str(folder / "bf16.toml"), "--out", str(folder / "runs")]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return [*command, "--config", str(folder / "bf16.toml"), "--out", str(folder / "runs")]
 
 
 def _seen(speeds: dict[str, list[float]]) -> str:

@@ -11,6 +11,7 @@ from shutil import which
 import pytest
 from rich.console import Console
 
+from benchmarks.startup import first_step
 from benchmarks.table import Figure, alternated, as_json, ratio, shown
 from tests.conftest import ROOT
 
@@ -76,6 +77,29 @@ def test_an_unknown_figure_is_refused() -> None:
     answer = benchmarks("sped")
     assert answer.returncode == 2
     assert "there are speed, determinism" in answer.stderr
+
+
+def test_a_command_without_a_first_step_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no first step, code 3"):
+        first_step([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "run" / "members")
+
+
+@pytest.mark.slow  # starts two trainings and fastai twice each
+def test_the_start_is_measured_against_fastai_and_a_different_command(tmp_path: Path) -> None:
+    places = ("--folder", tmp_path / "bench", "--output", tmp_path / "bench.json")
+    other = Path(sys.executable).with_name("twinrun")
+    answer = benchmarks("startup", "--rounds", 1, *places, "--against", other)
+    assert answer.returncode == 0, answer.stderr
+    figures = json.loads((tmp_path / "bench.json").read_text())["figures"]
+    assert [each["against"] for each in figures] == [
+        "`import fastai.vision.all` in a new process",
+        str(other),
+    ]
+    assert 0.3 < figures[1]["value"] < 3
+    # Killed at its first step: neither epoch was trained.
+    run = tmp_path / "bench" / "startup" / "own" / "runs" / "start" / "members" / "m"
+    assert (run / "checkpoint").is_dir()
+    assert not (run / "member.json").exists()
 
 
 @pytest.mark.slow  # draws 32 large photos and trains on them a dozen times

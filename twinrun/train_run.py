@@ -17,6 +17,7 @@ from twinrun.locks import LOCK, lock_record, lock_trainings
 from twinrun.metrics import METRICS
 from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared, keep_record
+from twinrun.process import without_collector
 from twinrun.repro.group import current_group
 from twinrun.repro.ranks import current_rank, refuse_uneven
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
@@ -163,7 +164,8 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
         recipes = [settings.members[each.member] for each in work.left]
         if recipes:
             # fastai takes seconds to import; a run that has nothing to train does without.
-            from twinrun.train.tracking import refuse_missing_trackers
+            with without_collector():
+                from twinrun.train.tracking import refuse_missing_trackers
 
             refuse_missing_trackers(settings.run.tracking)
             for network in sorted({recipe.network for recipe in recipes if recipe.pretrained}):
@@ -198,8 +200,8 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
     with begun(run, run.settings.select_trainings(names), started) as work:
         work.say_complete()
         for training in work.left:
-            from twinrun.train.members import train_member
-
+            with without_collector():
+                from twinrun.train.members import train_member
             record = train_member(
                 training.name,
                 run.settings,

@@ -15,6 +15,8 @@ import torch
 import torchvision
 
 from twinrun.errors import InputError
+from twinrun.networks.family import Features
+from twinrun.networks.torchvision_family import TorchvisionFamily
 from twinrun.networks.torchvision_models import fetch_imagenet, imagenet_model
 
 
@@ -135,3 +137,13 @@ def test_a_damaged_file_on_this_machine_is_noticed(published: Path, weights_file
     published.write_bytes(weights_file[:-1])
     with pytest.raises(InputError, match="damaged or a different file"):
         fetch_imagenet("resnet18")
+
+
+@pytest.mark.parametrize("network", TorchvisionFamily.forms)
+def test_the_channels_that_are_written_down_are_those_that_the_classifier_takes(
+    network: str,
+) -> None:
+    with torch.device("meta"):
+        model = torchvision.models.get_model(network, weights=None)
+    classifier = model.fc if hasattr(model, "fc") else model.classifier
+    assert TorchvisionFamily().features(network, 32) == Features(classifier.in_features, False)

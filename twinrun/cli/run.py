@@ -30,6 +30,7 @@ from twinrun.cli.options import (
 from twinrun.cli.report import reported
 from twinrun.console import box, clock, console, say
 from twinrun.errors import InputError, NegativeVerdict
+from twinrun.process import without_collector
 
 if TYPE_CHECKING:
     from twinrun.cluster.driver import Failure
@@ -90,8 +91,9 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Train every member, blend them, write and validate the submission, write the report."""
-    from twinrun import prepare, train_run
-    from twinrun.repro.ranks import current_rank
+    with without_collector():
+        from twinrun import prepare, train_run
+        from twinrun.repro.ranks import current_rank
 
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)

@@ -23,6 +23,7 @@ from twinrun.cli.options import (
     settings_of,
 )
 from twinrun.console import clock, say
+from twinrun.process import without_collector
 
 if TYPE_CHECKING:
     pass
@@ -52,8 +53,9 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train members; those that are complete are skipped."""
-    from twinrun import prepare, train_run
-    from twinrun.run_folder.paths import RunFolder
+    with without_collector():
+        from twinrun import prepare, train_run
+        from twinrun.run_folder.paths import RunFolder
 
     started = time.perf_counter()
     settings = settings_of(config, profile, data, changes)

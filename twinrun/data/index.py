@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +19,7 @@ from twinrun.console import progress_bars
 from twinrun.data.cache_files import in_blocks
 from twinrun.errors import InputError, shorten
 from twinrun.files import sha256_file, sha256_json
+from twinrun.process import without_collector
 
 # (part, id, label, path relative to the data folder, with slashes); a test image has label "".
 Entry = tuple[str, str, str, str]
@@ -44,24 +43,8 @@ def build_index(settings: Settings) -> pd.DataFrame:
         InputError: The folder is not laid out as the settings say, or files cannot be read; what
             is wrong is listed all together.
     """
-    with _without_collector():
+    with without_collector():
         return _build(settings)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep Python's collector of cycles from running while the block makes rows without any.
-
-    A hundred thousand of them set it off several times, and each time it looks at every object of
-    torch and fastai too: a third of the time of an index.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _build(settings: Settings) -> pd.DataFrame:

@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# Of a network's last features. Written down, because asking torchvision would import torch before
+# every command, and building a network without memory torch's compiler before every training.
+_CHANNELS = {
+    "densenet121": 1024,
+    "densenet161": 2208,
+    "densenet169": 1664,
+    "densenet201": 1920,
+    "resnet18": 512,
+    "resnet34": 512,
+    "resnet50": 2048,
+    "resnet101": 2048,
+    "resnet152": 2048,
+}
+
+
 class _Weights(PretrainedWeights):
     def file(self, network: str) -> Path:
         from twinrun.networks import torchvision_models
@@ -35,18 +50,7 @@ class TorchvisionFamily(NetworkFamily):
 
     name = "torchvision"
     title = "torchvision"
-    # A plain list, because asking torchvision would import torch before every command.
-    forms = (
-        "densenet121",
-        "densenet161",
-        "densenet169",
-        "densenet201",
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-        "resnet152",
-    )
+    forms = tuple(_CHANNELS)
     packages = ("torch", "torchvision")
     weights = _Weights()
 
@@ -57,9 +61,7 @@ class TorchvisionFamily(NetworkFamily):
         return None
 
     def features(self, network: str, size: int) -> Features:  # noqa: ARG002
-        from twinrun.networks import torchvision_models
-
-        return Features(torchvision_models.channels_of(network), pooled=False)
+        return Features(_CHANNELS[network], pooled=False)
 
     def build(self, network: str, size: int) -> nn.Module:  # noqa: ARG002
         from twinrun.networks import torchvision_models

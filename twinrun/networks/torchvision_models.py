@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from urllib.error import HTTPError, URLError
 
-import torch
 import torchvision
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -17,15 +15,6 @@ from twinrun.console import console
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.networks.weights import WITHOUT_WEIGHTS, weights_folder
-
-
-@lru_cache
-def channels_of(network: str) -> int:
-    """Channels that a network's classifier takes; found by building it without memory."""
-    with torch.device("meta"):
-        model: Any = torchvision.models.get_model(network, weights=None)
-    classifier = model.fc if hasattr(model, "fc") else model.classifier
-    return int(classifier.in_features)
 
 
 def build_backbone(network: str) -> nn.Sequential:

@@ -97,7 +97,9 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    torch.use_deterministic_algorithms(True)
+    # What use_deterministic_algorithms(True) does too, but that first imports torch's compiler, to
+    # tell it the same: seconds, and nothing here is compiled.
+    torch.set_deterministic_debug_mode("error")
     # Else each new tensor is filled before it is written: a twentieth of a step, and a read of
     # memory that nothing was written to would be hidden from the twins.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
