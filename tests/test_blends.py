@@ -23,6 +23,7 @@ from twinrun.cli import tables
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file, write_csv
+from twinrun.run_folder.manifest import read_manifest
 
 CLASSES = ["a", "b", "c"]
 MEMBERS = {"good": 1.6, "fair": 1.3, "poor": 0.3, "noise": 0.0}
@@ -246,14 +247,14 @@ def test_the_manifest_records_the_weights_and_the_temperature(run: Path, tmp_pat
     (run / "manifest.json").write_text(json.dumps({"content": old}))
     settings = settings_of(tmp_path, method="optimised")
     chosen = submit.blend_run(run, settings, None, run / "submission.csv")
-    submit.record_blend(run, settings)
+    submit.record_blend(run, settings, read_manifest(run))
     content = json.loads((run / "manifest.json").read_text())["content"]
     assert content["blend"] == chosen.record()
     assert content["settings"]["blend"]["method"] == "optimised"
     assert content["submission"] == sha256_file(run / "submission.csv")
     (run / "blend.json").write_text("{")
     with pytest.raises(InputError, match=r"blend\.json is damaged"):
-        submit.record_blend(run, settings)
+        submit.record_blend(run, settings, read_manifest(run))
 
 
 def shown(*parts: Any) -> str:

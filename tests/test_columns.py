@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FIXTURE, Command
+from tests.run_folder.documents import whole_manifest
 from twinrun import submit
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
+from twinrun.run_folder.manifest import read_manifest
 
 FIRST = "004217,0.5,0.5,0\nNA,0.1,0.2,0.7\n00,0.5,0.25,0.25\n"
 SECOND = "NA,0.1,0.1,0.8\n004217,0.5,0.5,0\n00,0,0.75,0.25\n"
@@ -152,9 +154,10 @@ def test_the_record_says_what_was_asked_of_the_submission_that_is_there(
 ) -> None:
     settings = in_process(small_toml, "label", "0", "01", "1")
     (tmp_path / "submission.csv").write_text("Image,Grade\n", encoding="utf-8")
-    old = {"settings": {"submission": {"columns": "classes"}, "blend": {}}, "submission": "0"}
-    (tmp_path / "manifest.json").write_text(json.dumps({"content": old}), encoding="utf-8")
-    submit.record_blend(tmp_path, settings)
+    asked = {"submission": {"columns": "classes"}, "blend": {}}
+    old = whole_manifest(settings=asked, submission="0" * 64)
+    (tmp_path / "manifest.json").write_text(json.dumps(old), encoding="utf-8")
+    submit.record_blend(tmp_path, settings, read_manifest(tmp_path))
     content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["content"]
     assert content["settings"]["submission"]["columns"] == "label"
     assert content["submission"] == sha256_file(tmp_path / "submission.csv")

@@ -24,7 +24,7 @@ from twinrun.data.folds import fold_ids
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.repro.ledger import Ledger
-from twinrun.run_folder.manifest import recorded_settings
+from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.verify.verify import select_members, verify_predictions, verify_training
 
@@ -148,7 +148,7 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
 def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(
     trained: prepare.Prepared, run: Path, tmp_path: Path
 ) -> None:
-    settings = recorded_settings(run, None)
+    settings = read_run_settings(run, None)
     assert settings.members["a"] == trained.settings.members["a"]
     found = verify_training(run, settings, select_members(run, []), tmp_path / "again")
     assert found.same
@@ -176,7 +176,7 @@ def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(
 def test_predictions_of_folds_are_made_again_and_a_changed_one_is_seen(
     run: Path, tmp_path: Path
 ) -> None:
-    settings = recorded_settings(run, None)
+    settings = read_run_settings(run, None)
     found = verify_predictions(run, settings, ["a"], tmp_path / "again")
     assert found.same
     assert [row.member for row in found.comparisons] == [

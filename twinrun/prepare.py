@@ -22,12 +22,11 @@ from twinrun.console import say
 from twinrun.data.cache import cached_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
-from twinrun.files import write_json
 from twinrun.locks import lock_record
 from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.environment import set_up
 from twinrun.repro.group import current_group
-from twinrun.run_folder.manifest import manifest, recorded_blend
+from twinrun.run_folder.manifest import build_manifest, read_taken_blend, write_manifest
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import member_identity, read_record, same_origin
 
@@ -167,13 +166,13 @@ def keep_record(run: Prepared, started: float) -> None:
             if record is not None and same_origin(record["identity"], own, mixed=run.mixed):
                 members[name] = record
         submission = RunFolder(run.folder).submission
-        content = manifest(
+        content = build_manifest(
             run.settings,
             run.data,
             run.environment,
             members,
             submission=submission if submission.is_file() else None,
             seconds=time.perf_counter() - started,
-            blend=recorded_blend(run.folder),
+            blend=read_taken_blend(run.folder),
         )
-        write_json(RunFolder(run.folder).manifest, content)
+        write_manifest(run.folder, content)

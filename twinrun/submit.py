@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,13 +20,12 @@ from twinrun.blend.submission import (
 )
 from twinrun.blend.temperature import apply_temperature
 from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
-from twinrun.config.identity import deciding_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
 from twinrun.errors import InputError, NegativeVerdict, shorten
-from twinrun.files import sha256_file, write_csv, write_json
+from twinrun.files import sha256_file, write_csv
 from twinrun.probabilities import read_probabilities, row_sum_problems
-from twinrun.run_folder.manifest import recorded_blend
+from twinrun.run_folder.manifest import read_taken_blend, write_blend, write_manifest
 from twinrun.run_folder.paths import RunFolder
 from twinrun.submission_forms import FORMS
 
@@ -175,7 +174,7 @@ def blend_run(
         copies=find_copies(folder, settings),
     )
     if output == RunFolder(folder).submission:
-        write_json(RunFolder(folder).blend, chosen.content())
+        write_blend(folder, chosen.content())
     return chosen
 
 
@@ -292,13 +291,19 @@ def _refuse(what: str, problems: Sequence[str]) -> None:
         )
 
 
-def record_blend(folder: Path, settings: Settings) -> None:
-    """Bring manifest.json up to date with a submission that was blended anew."""
-    path = RunFolder(folder).manifest
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
+def record_blend(folder: Path, settings: Settings, manifest: dict[str, Any] | None) -> None:
+    """Bring manifest.json up to date with a submission that was blended anew.
+
+    Args:
+        folder: runs/<run>.
+        settings: Of the blend and the submission.
+        manifest: The content of the run's manifest.json, read before anything was written; None
+            where there is none.
+    """
+    if manifest is not None:
+        content = manifest["content"]
         for part in ("blend", "submission"):
-            content["content"]["settings"][part] = deciding_settings(getattr(settings, part))
-        content["content"]["submission"] = sha256_file(RunFolder(folder).submission)
-        content["content"]["blend"] = recorded_blend(folder)
-        write_json(path, content)
+            content["settings"][part] = getattr(settings, part).model_dump(mode="json")
+        content["submission"] = sha256_file(RunFolder(folder).submission)
+        content["blend"] = read_taken_blend(folder)
+        write_manifest(folder, manifest)

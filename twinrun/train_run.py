@@ -12,7 +12,7 @@ from twinrun.blend.out_of_fold import write_out_of_fold
 from twinrun.config.trainings import Training
 from twinrun.console import clock, say
 from twinrun.data.folds import check_folds
-from twinrun.files import whole_file, write_json
+from twinrun.files import whole_file
 from twinrun.locks import LOCK, lock_record, lock_trainings
 from twinrun.metrics import METRICS
 from twinrun.networks.table import weights_of
@@ -20,8 +20,9 @@ from twinrun.prepare import Prepared, keep_record
 from twinrun.process import without_collector
 from twinrun.repro.group import current_group
 from twinrun.repro.ranks import current_rank, refuse_uneven
+from twinrun.run_folder.audit import write_audit
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
-from twinrun.run_folder.records import completed_member, refuse_other_kind
+from twinrun.run_folder.records import find_complete_member, refuse_other_kind
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
         with lock_record(run.folder):
             with whole_file(RunFolder(run.folder).index) as temporary:
                 run.index.to_parquet(temporary, index=False)
-            write_json(RunFolder(run.folder).audit, run.audit.content())
+            write_audit(run.folder, run.audit.content())
         recipes = [settings.members[each.member] for each in work.left]
         if recipes:
             # fastai takes seconds to import; a run that has nothing to train does without.
@@ -248,4 +249,4 @@ def _complete(run: Prepared, trainings: Sequence[Training]) -> dict[str, dict[st
 
 
 def _completed(run: Prepared, name: str) -> dict[str, Any] | None:
-    return completed_member(run.member_folder(name), run.identity(name), mixed=run.mixed)
+    return find_complete_member(run.member_folder(name), run.identity(name), mixed=run.mixed)

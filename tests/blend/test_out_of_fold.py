@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.run_folder.documents import DIGEST, whole_record
 from twinrun.blend.out_of_fold import join_folds, read_predictions, write_out_of_fold
 from twinrun.errors import InputError
 from twinrun.files import write_csv
@@ -55,7 +56,7 @@ def test_folds_that_do_not_belong_together_are_refused(second: Tables, told: str
     assert told in str(why.value)
 
 
-IDENTITY = {"environment": {"machine": "x86_64"}}
+IDENTITY = {"settings": {}, "data": DIGEST, "environment": {"machine": "x86_64"}}
 
 
 def written(folder: Path) -> dict[str, Any]:
@@ -63,12 +64,7 @@ def written(folder: Path) -> dict[str, Any]:
     for number, value in enumerate((0.1, 0.7), 1):
         for file, each in fold({f"a{number}": value}, {"t": value}).items():
             write_csv(folder / f"fold-{number}" / file, each)
-        record = {
-            "identity": IDENTITY,
-            "files": {"valid.csv": "x"},
-            "scores": {"valid_loss": 1.0},
-            "seconds": 2.0,
-        }
+        record = whole_record(identity=IDENTITY, files={"valid.csv": DIGEST}, seconds=2.0)
         records[f"fold-{number}"] = record
     return records
 
@@ -92,7 +88,7 @@ def test_environments_and_nodes_of_folds_are_kept(tmp_path: Path) -> None:
         write_out_of_fold(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
     )
     other = {"machine": "riscv"}
-    folds["fold-2"] |= {"identity": {"environment": other}, "node": "host-2"}
+    folds["fold-2"] |= {"identity": IDENTITY | {"environment": other}, "node": "host-2"}
     record = write_out_of_fold(tmp_path, IDENTITY, folds, ["a1", "a2"], "macro_f1")
     assert record["environments"] == {"fold-2": other}
     assert record["node"] == {"fold-2": "host-2"}

@@ -27,7 +27,7 @@ from twinrun.config.reading import read_settings
 from twinrun.data.decoding import decode
 from twinrun.errors import InputError
 from twinrun.files import read_csv, sha256_file
-from twinrun.run_folder.manifest import recorded_settings
+from twinrun.run_folder.manifest import read_run_settings
 from twinrun.verify.verify import verify_training
 
 NAMES = ("leaf_rust", "stem_rust", "healthy_wheat")
@@ -278,7 +278,7 @@ def test_copies_are_held_out_together_in_a_training_and_in_its_verification(
     assert set(copied.value_counts()) == {3}
     kept = json.loads((run / "audit.json").read_text())
     assert len(kept["groups"]) == 8
-    assert verify_training(run, recorded_settings(run, None), ["a"], tmp_path / "again").same
+    assert verify_training(run, read_run_settings(run, None), ["a"], tmp_path / "again").same
     loose = settings.model_copy(
         update={"data": settings.data.model_copy(update={"duplicates": "keep"})}
     )

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tests.conftest import ROOT, Command
+from tests.run_folder.documents import whole_manifest
 from twinrun.compare.diagnosis import advise
 from twinrun.compare.first_difference import Difference, LedgerEnd, compare_ledgers
 from twinrun.compare.format import format_comparison
@@ -411,7 +412,7 @@ def write_run(folder: Path, members: dict[str, Ledger], **content: Any) -> Path:
         made.about["settings"]["member"] |= {"name": name}
         made.write(folder / "members" / name / "ledger.parquet")
     if content:
-        (folder / "manifest.json").write_text(json.dumps({"content": content}))
+        (folder / "manifest.json").write_text(json.dumps(whole_manifest(**content)))
     return folder
 
 
@@ -539,8 +540,8 @@ def test_members_of_one_run_only_are_told_and_are_not_the_same(tmp_path: Path) -
 
 def test_another_submission_of_equal_members_is_told(tmp_path: Path) -> None:
     rows = training()
-    run_a = write_run(tmp_path / "a", {"m": ledger(rows)}, settings={}, submission="x")
-    run_b = write_run(tmp_path / "b", {"m": ledger(rows)}, settings={}, submission="y")
+    run_a = write_run(tmp_path / "a", {"m": ledger(rows)}, settings={}, submission="a" * 64)
+    run_b = write_run(tmp_path / "b", {"m": ledger(rows)}, settings={}, submission="b" * 64)
     report = compare_runs(run_a, run_b)
     assert report.submission_differs
     assert not report.same

@@ -121,15 +121,14 @@ def test_a_report_of_such_a_blend_takes_its_mean(tmp_path: Path, inverse: BlendM
     from tests.report.made_run import make_run, write_blend
     from twinrun.files import write_json
     from twinrun.report import report
-    from twinrun.report.sourced_value import read_source
+    from twinrun.run_folder.manifest import read_blend
 
     run = make_run(tmp_path, doubt=2.0)
     write_blend(run, {"a": 3.0, "b": 1.0})
-    source = read_source(run, run / "blend.json")
-    assert source is not None
+    content = read_blend(run)
     losses = {}
     for method in ("arithmetic", "inverse"):
-        write_json(run / "blend.json", source.content | {"method": method, "temperature": 1.0})
+        write_json(run / "blend.json", content | {"method": method, "temperature": 1.0})
         losses[method] = report.gather(run)["computed"].at("score", "value")
     assert losses["arithmetic"] != losses["inverse"]
     blend = [each for each in elements(report.render(run)) if each.attributes.get("id") == "blend"]

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index, data_digest
 from twinrun.files import sha256_file, write_json
-from twinrun.run_folder.manifest import manifest
+from twinrun.run_folder.manifest import build_manifest
 
 GIT = ("git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
 
@@ -75,8 +75,10 @@ def drawn_run(config: Path, folder: Path) -> Path:
         record: dict[str, Any] = {
             "identity": {
                 "settings": settings.training_content(name),
+                "data": data_digest(index),
                 "environment": ENVIRONMENT["decides"],
             },
+            "images": {"train": 3, "valid": 1, "test": 1},
             "scores": {"valid_loss": 0.5, "accuracy": 0.75},
             "seconds": 70.5,
             "files": {
@@ -88,7 +90,7 @@ def drawn_run(config: Path, folder: Path) -> Path:
         records[name] = record
     (folder / "submission.csv").write_text("ID,x\n1,0.5\n")
     submission = folder / "submission.csv"
-    content = manifest(
+    content = build_manifest(
         settings, data_digest(index), ENVIRONMENT, records, submission=submission, seconds=150.0
     )
     write_json(folder / "manifest.json", content)

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from tests.package.packing import commit, committed_source, drawn_run, edited, git
+from tests.run_folder.documents import compared, whole_audit, whole_blend, whole_twins
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS
@@ -94,8 +95,8 @@ def test_folds_audit_blend_report_and_verdicts_go_in_where_they_are(
     package: Package, tmp_path: Path, run: Path
 ) -> None:
     shutil.copytree(run / "members" / "a", run / "members" / "a" / "fold-1")
-    for name in ("audit.json", "blend.json"):
-        (run / name).write_text("{}")
+    (run / "audit.json").write_text(json.dumps(whole_audit()))
+    (run / "blend.json").write_text(json.dumps(whole_blend()))
     (run / "report.html").write_text("<html>")
     (run / "stranger.pkl").touch()
     files = files_of(tmp_path / "package.zip") if package() else {}
@@ -321,17 +322,19 @@ def test_a_source_without_a_lock_is_refused(
 def test_only_verdicts_of_this_run_go_in(package: Package, tmp_path: Path, run: Path) -> None:
     twins = run.parent / "twins" / "twins.json"
     twins.parent.mkdir()
-    row = {"member": "a", "file": "test.csv", "second": "x", "difference": ""}
     digest = sha256_file(run / "members" / "a" / "test.csv")
-    verdict = {"same": True, "control_differs": True, "perturbations": ["kill", "data"]}
-    twins.write_text(json.dumps({**verdict, "comparisons": [{**row, "first": digest}]}))
+    done = ["kill", "data"]
+    row = compared("a", "test.csv", digest)
+    twins.write_text(json.dumps(whole_twins(row, perturbations=done)))
     assert package().left_out == ()
     files = files_of(tmp_path / "package.zip")
     assert files["run/twins.json"] == twins.read_bytes()
     assert b"a came out with the same bits when trained a second time" in files["README.md"]
     assert b"(kill, data)" in files["README.md"]
-    twins.write_text(json.dumps({**verdict, "comparisons": [{**row, "first": "0" * 64}]}))
-    assert package().left_out == (str(twins),)
+    # Not of this run: a different training's, a different member's file, and of nothing at all.
+    for rows in ([compared("a", "test.csv", "0" * 64)], [compared("b", "test.csv", digest)], []):
+        twins.write_text(json.dumps(whole_twins(*rows, perturbations=done)))
+        assert package().left_out == (str(twins),)
     files = files_of(tmp_path / "package.zip")
     assert "run/twins.json" not in files
     assert b"No twin training of this run is recorded" in files["README.md"]

@@ -16,7 +16,7 @@ from twinrun.config.settings import Settings
 from twinrun.data.index import data_digest
 from twinrun.files import sha256_file, write_csv, write_json
 from twinrun.repro.keys import Key
-from twinrun.run_folder.manifest import manifest
+from twinrun.run_folder.manifest import build_manifest
 from twinrun.run_folder.paths import RESULT_FILES
 
 ENVIRONMENT = {
@@ -105,7 +105,7 @@ def make_run(
         for name in members
     }
     (run / "submission.csv").write_text("ID,x\n1,0.5\n", encoding="utf-8")
-    content = manifest(
+    content = build_manifest(
         settings,
         data_digest(index),
         ENVIRONMENT,
@@ -151,7 +151,11 @@ def make_member(
     write_csv(folder / "valid.csv", table)
     (folder / "weights.safetensors").write_bytes(folder.name.encode())
     record = {
-        "identity": {"environment": ENVIRONMENT["decides"]},
+        "identity": {
+            "settings": {},
+            "data": "a" * 64,
+            "environment": ENVIRONMENT["decides"],
+        },
         "images": {"train": 3 * len(ids), "valid": len(ids), "test": len(ids)},
         "scores": {"train_loss": 0.75, "valid_loss": 1.1, "accuracy": 0.6666666865348816},
         "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
@@ -212,6 +216,7 @@ def write_blend(run: Path, weights: Mapping[str, float], why: str = "the lowest 
         "asked": "auto",
         "method": "optimised",
         "why": why,
+        "missing": [],
         "metric": "log_loss",
         "images": 12,
         "weights": dict(weights),
@@ -268,5 +273,6 @@ def write_verify(run: Path, name: str = "verify.json", **changes: Any) -> None:
     write_twins(run)
     twins = json.loads((run.parent / "twins" / "twins.json").read_text())
     (run.parent / "twins" / "twins.json").unlink()
-    content = {"same": True, "submission": True, "comparisons": twins["comparisons"]}
+    rows = twins["comparisons"]
+    content = {"same": True, "submission": True, "blend": None, "comparisons": rows}
     write_json(run.parent / "verify" / run.name / name, content | changes)

@@ -25,6 +25,7 @@ from tests.report.made_run import (
     write_verify,
 )
 from tests.report.page import elements, shown, wrong_values
+from tests.run_folder.documents import compared
 from twinrun.cli.report import reported
 from twinrun.errors import InputError
 from twinrun.report import report
@@ -316,7 +317,10 @@ def test_markup_in_names_is_escaped_everywhere(tmp_path: Path) -> None:
     write_twins(
         run,
         comparisons=[
-            {"member": EVIL, "file": EVIL, "first": EVIL, "second": "", "difference": EVIL}
+            {
+                **compared(EVIL, EVIL, "0" * 64),
+                "difference": EVIL,
+            }
         ],
     )
     html = render(run)

@@ -11,7 +11,7 @@ import pytest
 
 from twinrun.config.reading import read_settings
 from twinrun.data.index import data_digest
-from twinrun.run_folder.manifest import manifest
+from twinrun.run_folder.manifest import build_manifest
 
 ENVIRONMENT = {"decides": {"threads": 1}, "beside": {"workers": 0}}
 RECORD = {
@@ -32,7 +32,7 @@ def make(config: Path, index: pd.DataFrame, **options: Any) -> dict[str, Any]:
     submission = config.with_name("submission.csv")
     submission.write_text("id,x\n1,0.5\n")
     seconds = options.pop("seconds", 1.0)
-    return manifest(
+    return build_manifest(
         settings,
         data_digest(index),
         ENVIRONMENT,

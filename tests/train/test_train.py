@@ -24,7 +24,7 @@ from twinrun.errors import InputError
 from twinrun.metrics import METRICS, score
 from twinrun.repro.environment import set_up
 from twinrun.run_folder.paths import RESULT_FILES
-from twinrun.run_folder.records import completed_member, member_identity
+from twinrun.run_folder.records import find_complete_member, member_identity
 from twinrun.train import members as members_module
 from twinrun.train.callbacks import HISTORY_COLUMNS, history_table
 from twinrun.train.learner import build_learner
@@ -288,27 +288,29 @@ def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
 ) -> None:
     data = data_digest(index, "pixels_48")
     identity = member_identity("a", settings, data, environment)
-    assert completed_member(tmp_path / "a", identity) is None
+    assert find_complete_member(tmp_path / "a", identity) is None
     folder = train(settings, "a")
-    assert completed_member(folder, identity) == json.loads((folder / "member.json").read_text())
+    assert find_complete_member(folder, identity) == json.loads(
+        (folder / "member.json").read_text()
+    )
 
     reseeded = read_settings(small_toml, changes=["run.seed=5"])
     with pytest.raises(InputError, match=r"settings\.seed: 0 then, 5 now"):
-        completed_member(folder, member_identity("a", reseeded, data, environment))
+        find_complete_member(folder, member_identity("a", reseeded, data, environment))
     relabelled = index.assign(label=index["label"].replace("leaf_rust", "stem_rust"))
     otherwise_decoded = index.assign(pixels_48=index["pixels_48"].to_numpy()[::-1])
     for other in (relabelled, otherwise_decoded):
         digest = data_digest(other, "pixels_48")
         with pytest.raises(InputError, match="data: "):
-            completed_member(folder, member_identity("a", settings, digest, environment))
+            find_complete_member(folder, member_identity("a", settings, digest, environment))
     elsewhere = {**environment, "decides": {**environment["decides"], "threads": 8}}
     with pytest.raises(InputError, match=r"environment\.threads: 1 then, 8 now"):
-        completed_member(folder, member_identity("a", settings, data, elsewhere))
+        find_complete_member(folder, member_identity("a", settings, data, elsewhere))
 
     with (folder / "test.csv").open("a") as file:
         file.write("\n")
     with pytest.raises(InputError, match="is not the file that was written"):
-        completed_member(folder, identity)
+        find_complete_member(folder, identity)
 
 
 def test_a_diverged_training_is_said(train: Any, small_toml: Path) -> None:

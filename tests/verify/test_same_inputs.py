@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FIXTURE
+from tests.run_folder.documents import whole_audit, whole_record
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import build_index
@@ -28,7 +29,8 @@ def run(settings: Settings, tmp_path: Path) -> Path:
     folder = tmp_path / "full"
     (folder / "members" / "a").mkdir(parents=True)
     build_index(settings).to_parquet(folder / "index.parquet", index=False)
-    record = {"identity": {"settings": settings.training_content("a")}}
+    record = whole_record()
+    record["identity"]["settings"] = settings.training_content("a")
     (folder / "members" / "a" / "member.json").write_text(json.dumps(record))
     return folder
 
@@ -71,9 +73,9 @@ def test_what_the_audit_dropped_is_not_new(run: Path, settings: Settings) -> Non
     index = build_index(settings)
     index[index["id"] != "004217"].to_parquet(run / "index.parquet", index=False)
     assert "train/004217: new" in said(run, settings)
-    (run / "audit.json").write_text(json.dumps({"policy": {"dropped": ["004217"]}}))
+    (run / "audit.json").write_text(json.dumps(whole_audit("004217")))
     refuse_other_data(run, settings)
-    (run / "audit.json").write_text(json.dumps({"policy": {"dropped": ["O4AT5H"]}}))
+    (run / "audit.json").write_text(json.dumps(whole_audit("O4AT5H")))
     assert "train/004217: new" in said(run, settings)
 
 

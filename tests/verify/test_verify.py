@@ -21,7 +21,7 @@ from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.report.report import render
-from twinrun.run_folder.manifest import recorded_settings
+from twinrun.run_folder.manifest import read_manifest, read_run_settings
 from twinrun.verify.verify import (
     compare_environments,
     select_members,
@@ -66,14 +66,14 @@ def test_a_setting_that_a_manifest_leaves_out_did_nothing(run: Path) -> None:
     def older(manifest: dict[str, Any]) -> None:
         del manifest["content"]["settings"]["data"]["duplicates"]
 
-    assert recorded_settings(run, None).data.duplicates == "group"
+    assert read_run_settings(run, None).data.duplicates == "group"
     tampered(run, older)
-    assert recorded_settings(run, None).data.duplicates == "keep"
+    assert read_run_settings(run, None).data.duplicates == "keep"
 
 
 def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: Path) -> None:
     # The settings file is not needed: the manifest holds what it said.
-    settings = recorded_settings(run, None)
+    settings = read_run_settings(run, None)
     assert compare_environments(run, settings) == []
     names = select_members(run, [])
     assert names == ["a", "b"]
@@ -96,7 +96,7 @@ def test_a_run_of_another_seed_is_not_the_same(run: Path, tmp_path: Path) -> Non
         manifest["content"]["settings"]["run"]["seed"] = 5
 
     tampered(run, reseed)
-    found = verify_training(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+    found = verify_training(run, read_run_settings(run, None), ["a"], tmp_path / "again")
     assert not found.same
     assert not any(row.same for row in found.comparisons)
 
@@ -106,7 +106,7 @@ def test_another_blend_is_seen_in_the_submission(run: Path, tmp_path: Path) -> N
         manifest["content"]["settings"]["blend"]["weights"]["a"] = 3.0
 
     tampered(run, reweigh)
-    found = verify_training(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
+    found = verify_training(run, read_run_settings(run, None), ["a", "b"], tmp_path / "again")
     assert all(row.same for row in found.comparisons)
     assert found.submission is found.blend is False
     assert not found.same
@@ -116,13 +116,13 @@ def test_predictions_are_made_again_from_the_recorded_weights(run: Path, tmp_pat
     again = tmp_path / "again"
     (again / "members").mkdir(parents=True)
     (again / "members" / "old").touch()  # of an earlier verification
-    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"], again)
+    found = verify_predictions(run, read_run_settings(run, None), ["a", "b"], again)
     assert found.same
     assert [row.file for row in found.comparisons] == ["valid.csv", "test.csv"] * 2
     assert found.submission is True
     assert (again / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
     assert sorted(path.name for path in (again / "members").iterdir()) == ["a", "b"]
-    assert verify_predictions(run, recorded_settings(run, None), ["a"], again).submission is None
+    assert verify_predictions(run, read_run_settings(run, None), ["a"], again).submission is None
 
 
 @pytest.fixture
@@ -134,10 +134,10 @@ def lacking(run: Path) -> Path:
 
     (run / "members" / "b" / "member.json").rename(run / "b.json")
     tampered(run, allow)
-    settings = recorded_settings(run, None)
+    settings = read_run_settings(run, None)
     sample = settings.data_folder / settings.data.sample_submission
     submit.blend_run(run, settings, sample, run / "submission.csv")
-    submit.record_blend(run, settings)
+    submit.record_blend(run, settings, read_manifest(run))
 
     def without_b(manifest: dict[str, Any]) -> None:
         del manifest["content"]["members"]["b"]
@@ -151,7 +151,7 @@ def test_a_blend_without_a_missing_member_is_made_again_without_it(
 ) -> None:
     recorded = json.loads((lacking / "manifest.json").read_text())["content"]
     assert recorded["blend"]["weights"] == {"a": 2.0}
-    settings, names = recorded_settings(lacking, None), select_members(lacking, [])
+    settings, names = read_run_settings(lacking, None), select_members(lacking, [])
     assert names == ["a"]
     found = verify_predictions(lacking, settings, names, tmp_path / "again")
     assert found.submission is found.blend is True
@@ -179,12 +179,12 @@ def test_the_page_of_a_run_says_which_member_its_blend_lacks(lacking: Path) -> N
 @pytest.fixture
 def fitted(run: Path) -> Path:
     """The run with a blend that was fitted to the images that its members held out."""
-    settings = recorded_settings(run, None)
+    settings = read_run_settings(run, None)
     blend = settings.blend.model_copy(update={"method": "optimised"})
     settings = settings.model_copy(update={"blend": blend})
     sample = settings.data_folder / settings.data.sample_submission
     submit.blend_run(run, settings, sample, run / "submission.csv")
-    submit.record_blend(run, settings)
+    submit.record_blend(run, settings, read_manifest(run))
     return run
 
 
@@ -196,7 +196,7 @@ def test_a_fitted_blend_is_fitted_again_from_the_recorded_predictions(
     # What is beside the record is not asked.
     (fitted / "blend.json").write_text("{}")
     (fitted / "submission.csv").write_text("")
-    settings = recorded_settings(fitted, None)
+    settings = read_run_settings(fitted, None)
     found = verify_predictions(fitted, settings, ["a", "b"], tmp_path / "again")
     assert found.submission is found.blend is True
     assert (fitted / "blend.json").read_text() == "{}", "and nothing is written"
@@ -219,7 +219,7 @@ def test_a_recorded_blend_that_the_fit_does_not_give_is_seen(
 
     tampered(fitted, change)
     found = verify_predictions(
-        fitted, recorded_settings(fitted, None), ["a", "b"], tmp_path / "again"
+        fitted, read_run_settings(fitted, None), ["a", "b"], tmp_path / "again"
     )
     assert all(row.same for row in found.comparisons)
     assert found.submission is True
@@ -231,7 +231,7 @@ def test_a_run_that_was_recorded_before_blends_were_is_still_verified(
     run: Path, tmp_path: Path
 ) -> None:
     tampered(run, lambda manifest: manifest["content"].pop("blend"))
-    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
+    found = verify_predictions(run, read_run_settings(run, None), ["a", "b"], tmp_path / "again")
     assert found.submission is True
     assert found.blend is None
     assert found.same
@@ -242,7 +242,7 @@ def test_another_blend_is_seen_from_the_weights_alone(run: Path, tmp_path: Path)
         manifest["content"]["settings"]["blend"]["weights"]["a"] = 3.0
 
     tampered(run, reweigh)
-    found = verify_predictions(run, recorded_settings(run, None), ["a", "b"], tmp_path / "again")
+    found = verify_predictions(run, read_run_settings(run, None), ["a", "b"], tmp_path / "again")
     assert all(row.same for row in found.comparisons)
     assert found.submission is False
     assert not found.same
@@ -269,13 +269,13 @@ def test_foreign_weights_are_refused_and_never_loaded(run: Path, tmp_path: Path)
     tampered(run, record)
     assert select_members(run, ["a"]) == ["a"]
     with pytest.raises(InputError, match="not a file of the format safetensors, and is not read"):
-        verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+        verify_predictions(run, read_run_settings(run, None), ["a"], tmp_path / "again")
     assert not trap.exists()
     torch.load(weights.rename(tmp_path / "a.pth"), weights_only=False)
     assert trap.exists()  # the trap works
     save_file({"x": torch.zeros(1)}, weights)
     with pytest.raises(InputError, match="holds the weights of a different network"):
-        verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+        verify_predictions(run, read_run_settings(run, None), ["a"], tmp_path / "again")
 
 
 def test_weights_with_one_bit_changed_do_not_give_the_predictions(
@@ -287,7 +287,7 @@ def test_weights_with_one_bit_changed_do_not_give_the_predictions(
     name = [name for name in weights if weights[name].dim() == 2][-1]
     weights[name].view(torch.int32)[0, 0] ^= 1 << 22
     save_file(weights, path)
-    found = verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+    found = verify_predictions(run, read_run_settings(run, None), ["a"], tmp_path / "again")
     assert [row.file for row in found.comparisons if not row.same] == ["valid.csv", "test.csv"]
 
 
@@ -303,7 +303,7 @@ def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path, tmp_path: 
 
     tampered(run, record)
     assert select_members(run, ["a"]) == ["a"]
-    found = verify_predictions(run, recorded_settings(run, None), ["a"], tmp_path / "again")
+    found = verify_predictions(run, read_run_settings(run, None), ["a"], tmp_path / "again")
     assert [row.file for row in found.comparisons if not row.same] == ["test.csv"]
 
 
@@ -319,10 +319,10 @@ def test_unknown_members_and_folders_are_refused(run: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match="no complete member c"):
         select_members(run, ["c"])
     with pytest.raises(InputError, match="is not a run: it has no manifest"):
-        recorded_settings(tmp_path / "nothing", None)
+        read_run_settings(tmp_path / "nothing", None)
     (run / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="is damaged"):
-        recorded_settings(run, None)
+        read_run_settings(run, None)
 
 
 def test_differences_of_environment_come_first(run: Path) -> None:
@@ -333,7 +333,7 @@ def test_differences_of_environment_come_first(run: Path) -> None:
 
     tampered(run, elsewhere)
     found = {
-        what: then for what, then, _ in compare_environments(run, recorded_settings(run, None))
+        what: then for what, then, _ in compare_environments(run, read_run_settings(run, None))
     }
     assert found == {"packages.torch": "1.0", "instruction_set": "AVX2", "driver": "570.1"}
 
@@ -346,7 +346,7 @@ def test_the_environments_of_members_that_were_trained_elsewhere_are_told_too(ru
 
     tampered(run, mixed)
     found = {
-        what: then for what, then, _ in compare_environments(run, recorded_settings(run, None))
+        what: then for what, then, _ in compare_environments(run, read_run_settings(run, None))
     }
     assert found == {
         "a: machine": "riscv",

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from twinrun.errors import InputError, shorten
-from twinrun.files import read_csv, sha256_file, write_csv, write_json
+from twinrun.files import read_csv, sha256_file, write_csv
 from twinrun.metrics import member_scores
-from twinrun.run_folder.paths import PREDICTION_FILES, TrainingFolder
+from twinrun.run_folder.paths import PREDICTION_FILES
+from twinrun.run_folder.records import write_record
 
 
 def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
@@ -123,5 +124,5 @@ def write_out_of_fold(
     nodes = {name: record["node"] for name, record in records.items() if "node" in record}
     content |= {"environments": others} if others else {}
     content |= {"node": nodes} if nodes else {}
-    write_json(TrainingFolder(folder).record, content)
+    write_record(folder, content)
     return content

@@ -61,8 +61,8 @@ def audit(
     """Look for what is wrong with the data: exit code 0 fit to train on, 1 not."""
     from twinrun.audit.audit import audit_folder
     from twinrun.cli import tables
-    from twinrun.files import write_json
     from twinrun.locks import lock_record
+    from twinrun.run_folder.audit import write_audit
     from twinrun.run_folder.paths import RunFolder
 
     started = time.perf_counter()
@@ -70,9 +70,8 @@ def audit(
     folder = out / run_name(run, profile)
     audited = audit_folder(settings, settings.cache_folder(out))
     content = audited.content()
-    path = RunFolder(folder).audit
     with lock_record(folder):
-        write_json(path, content)
+        write_audit(folder, content)
     console.quiet = False
     if audited.found:
         console.print(tables.audit(audited.found, lines))
@@ -80,7 +79,7 @@ def audit(
     took = clock(time.perf_counter() - started)
     say(
         f"looked at {images['train']:,} training and {images['test']:,} test images in {took}: "
-        f"{escape(str(path))}"
+        f"{escape(str(RunFolder(folder).audit))}"
     )
     audited.refuse()
     say(f"[bold green]fit to train on[/]{'' if audited.found else ': nothing found'}")

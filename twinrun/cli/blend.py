@@ -77,6 +77,7 @@ def blend(
     """Blend a run's members as the settings say, or prediction files with the weights given."""
     from twinrun import submit
     from twinrun.locks import lock_record
+    from twinrun.run_folder.manifest import read_manifest
     from twinrun.run_folder.paths import RunFolder
 
     changes = [*(changes or []), *([f"blend.method={method}"] if method else [])]
@@ -93,9 +94,11 @@ def blend(
         sample = sample or settings.data_folder / settings.data.sample_submission
         own = output == RunFolder(folder).submission
         with lock_record(folder) if own else nullcontext():
+            # Before anything is written: it may be damaged.
+            manifest = read_manifest(folder) if RunFolder(folder).manifest.is_file() else None
             chosen = submit.blend_run(folder, settings, sample, output)
             if own:
-                submit.record_blend(folder, settings)
+                submit.record_blend(folder, settings, manifest)
         print_blend(chosen)
         many = "1 member" if len(chosen.weights) == 1 else f"{len(chosen.weights)} members"
         text = f"{many}, {chosen.words}"

@@ -76,13 +76,13 @@ def verify(
         raise InputError("--this-environment is for a package; a run is always made again here")
     from twinrun.cli import tables
     from twinrun.compare.runs import compare_runs
-    from twinrun.run_folder.manifest import recorded_settings
+    from twinrun.run_folder.manifest import read_run_settings
     from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import same_inputs
     from twinrun.verify import verify as making
 
     started = time.perf_counter()
-    settings = recorded_settings(run, data)
+    settings = read_run_settings(run, data)
     names = making.select_members(run, members or [])
     gaps = making.compare_environments(run, settings)
     if gaps:

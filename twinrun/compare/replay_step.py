@@ -21,7 +21,7 @@ from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
-from twinrun.run_folder.manifest import recorded_settings
+from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.train.callbacks import OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
@@ -60,7 +60,7 @@ def replay(
     Raises:
         InputError: The run's record or data cannot be read.
     """
-    settings = recorded_settings(run, data)
+    settings = read_run_settings(run, data)
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
     index = pd.read_parquet(RunFolder(run).index, use_threads=False)
     training = settings.training(name)

@@ -5,7 +5,6 @@ Light on purpose, as first_difference.py is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,16 +197,9 @@ def _home(name: str, member: str) -> str:
 
 def _read_content(run: Path) -> dict[str, Any]:
     """The part of a run's manifest that can be compared; empty when the run was not finished."""
-    path = RunFolder(run).manifest
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["content"]
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is damaged: {error}", fix="Rerun the run's command to have a new one."
-        ) from None
-    return content
+    from twinrun.run_folder.manifest import read_manifest
+
+    return read_manifest(run)["content"] if RunFolder(run).manifest.is_file() else {}
 
 
 def _other_settings(

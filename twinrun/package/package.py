@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,8 +26,9 @@ from twinrun.package.page_facts import collect_page_facts
 from twinrun.package.paths import CODE, CONTENTS, LOCK, RUN
 from twinrun.package.preflight import find_faults, refuse_foreign_weights
 from twinrun.package.worktree import WorkTree, read_work_tree
-from twinrun.run_folder.manifest import read_manifest
+from twinrun.run_folder.manifest import read_manifest, read_run_settings
 from twinrun.run_folder.paths import RUN_FILES, TRAINING_FILES, RunFolder
+from twinrun.run_folder.verdicts import is_of_run, read_twins, read_verification
 
 # The first moment that a zip can name: the clock is no part of a package.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -71,6 +71,7 @@ def make_package(
             cannot be written.
     """
     manifest = read_manifest(run)
+    read_run_settings(run, None)  # pages and places are named after them
     content = manifest["content"]
     tree = read_work_tree(project)
     faults = find_faults(run, content, tree)
@@ -80,11 +81,11 @@ def make_package(
             details=shorten(faults, most=30),
             fix="Fix these, or pass --force; the package will list them.",
         )
-    verdicts, left_out = _find_verdicts(run, content)
+    verdicts, left_out = _find_verdicts(run, manifest)
     files = {
         **{f"{CODE}/{name}": tree.root / name for name in _source_files(tree, run, manifest)},
         **{f"{RUN}/{name}": path for name, path in _run_files(run, content).items()},
-        **{f"{RUN}/{name}": path for name, path in verdicts.items()},
+        **{f"{RUN}/{path.name}": path for path in verdicts},
     }
     refuse_unspeakable_names(files)
     if LOCK not in files:
@@ -95,9 +96,10 @@ def make_package(
     refuse_foreign_weights(
         {name: path for name, path in files.items() if path.suffix == ".safetensors"}
     )
+    told = {path.name: verdict for path, verdict in verdicts.items()}
     parts: dict[str, Path | bytes] = {
         **files,
-        **write_texts(host, collect_page_facts(run, manifest, tree, faults, verdicts), files),
+        **write_texts(host, collect_page_facts(run, manifest, tree, faults, told), files),
     }
     _refuse_names(parts)
     contents = Contents(
@@ -149,28 +151,23 @@ def _run_files(run: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     return {path.relative_to(run).as_posix(): path for path in found if path.is_file()}
 
 
-def _find_verdicts(run: Path, content: Mapping[str, Any]) -> tuple[dict[str, Path], list[str]]:
+def _find_verdicts(
+    run: Path, manifest: Mapping[str, Any]
+) -> tuple[dict[Path, dict[str, Any]], list[str]]:
     """The verdicts beside a run that began with this run's files; and names of those that did not.
 
     Raises:
         InputError: One is damaged.
     """
-    known = {digest for each in content["members"].values() for digest in each["files"].values()}
     taken, left_out = {}, []
-    for path in RunFolder(run).verdicts:
-        if not path.is_file():
-            continue
-        try:
-            rows = json.loads(path.read_text(encoding="utf-8"))["comparisons"]
-            same = all(row["first"] in known for row in rows)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is damaged: {error}", fix="Remove it, or run the check again."
-            ) from None
-        if same:
-            taken[path.name] = path
-        else:
-            left_out.append(str(path))
+    readers = (read_twins, read_verification, read_verification)
+    for path, read in zip(RunFolder(run).verdicts, readers, strict=True):
+        if path.is_file():
+            verdict = read(path)
+            if is_of_run(verdict, manifest):
+                taken[path] = verdict
+            else:
+                left_out.append(str(path))
     return taken, left_out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.files import read_csv
 from twinrun.package.worktree import WorkTree
+from twinrun.run_folder.audit import read_audit
+from twinrun.run_folder.manifest import read_blend
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 
 
@@ -20,7 +21,7 @@ def collect_page_facts(
     manifest: Mapping[str, Any],
     tree: WorkTree,
     faults: Sequence[str],
-    verdicts: Mapping[str, Path],
+    verdicts: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """What the pages are made from.
 
@@ -29,7 +30,7 @@ def collect_page_facts(
         manifest: The content of its manifest.json.
         tree: Of the source.
         faults: From `faults_of`.
-        verdicts: Files with the verdicts of checks of this run, by name.
+        verdicts: The content of the verdicts of checks of this run, by the files' names.
     """
     content, beside = manifest["content"], manifest["beside"]
     settings = write_out_settings(Settings, content["settings"])
@@ -42,19 +43,18 @@ def collect_page_facts(
         "commit": tree.commit,
         "faults": list(faults),
         "images": _count_images(run),
-        "dropped": len(_read(RunFolder(run).audit).get("policy", {}).get("dropped", [])),
+        "dropped": len(_dropped(run)),
         "data_digest": content["data"],
         "submission": content["submission"],
         "blend": settings["blend"],
-        "blended": _read(RunFolder(run).blend),
+        "blended": _blend(run),
         "environment": content["environment"],
         "hardware": beside["environment"],
         "members": list(_members(run, manifest)),
         "training": clock(sum(beside["seconds"]["members"].values())),
         "command": clock(beside["seconds"]["command"]),
         "verdicts": {
-            name: _read(verdicts[f"{name}.json"]) if f"{name}.json" in verdicts else None
-            for name in ("twins", "verify", "predictions")
+            name: verdicts.get(f"{name}.json") for name in ("twins", "verify", "predictions")
         },
     }
 
@@ -62,7 +62,7 @@ def collect_page_facts(
 def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     content = manifest["content"]
     weights = content["settings"]["blend"].get("weights", {})
-    fitted = _read(RunFolder(run).blend).get("weights") or weights
+    fitted = _blend(run).get("weights") or weights
     for name, recipe in content["settings"]["members"].items():
         if name not in content["members"]:
             continue
@@ -108,10 +108,9 @@ def _count_images(run: Path) -> dict[str, int]:
     return {str(part): int(count) for part, count in index["part"].value_counts().items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty when there is none or it is no table."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _dropped(run: Path) -> list[str]:
+    return read_audit(run)["policy"]["dropped"] if RunFolder(run).audit.is_file() else []
+
+
+def _blend(run: Path) -> dict[str, Any]:
+    return read_blend(run) if RunFolder(run).blend.is_file() else {}

@@ -12,6 +12,7 @@ from twinrun.files import read_csv
 from twinrun.report.figures import learning_curves
 from twinrun.report.sourced_value import Shown, Source, read_source, source_name
 from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.records import read_record
 
 _COLUMNS = ("epoch", "phase", "train_loss", "valid_loss")
 
@@ -65,7 +66,7 @@ def portrait(run: Path, name: str, number: int) -> Portrait:
         InputError: A file is damaged.
     """
     folder = RunFolder(run).training(name)
-    record = read_source(run, folder.record)
+    record = read_source(run, folder.record, lambda path: read_record(path.parent))
     paths = {each.path.name: each.history for each in folder.folds() if each.history.is_file()}
     paths = paths or {"": folder.history}
     tables = {

@@ -30,7 +30,8 @@ from twinrun.report.members import portrait
 from twinrun.report.sourced_value import Shown, Source, read_source, source_name
 from twinrun.report.thumbnails import Thumbnails
 from twinrun.report.verdicts import overall, read_verdicts
-from twinrun.run_folder.manifest import read_manifest, recorded_settings
+from twinrun.run_folder.audit import read_audit
+from twinrun.run_folder.manifest import read_blend, read_manifest, read_run_settings
 from twinrun.run_folder.paths import RunFolder
 
 # What a page can hold of the audit; what is left out is counted.
@@ -82,10 +83,11 @@ def render(run: Path, data: Path | None = None, tables: Tables | None = None) ->
 
 def gather(run: Path, data: Path | None = None, tables: Tables | None = None) -> dict[str, Any]:
     """All that the page shows; arguments and errors as for `write_report`."""
-    settings = recorded_settings(run, data)
+    settings = read_run_settings(run, data)
     manifest = Source(source_name(run, RunFolder(run).manifest), read_manifest(run))
-    audit, blend = (read_source(run, path) for path in (RunFolder(run).audit, RunFolder(run).blend))
-    verdicts = read_verdicts(run, _digests(manifest))
+    audit = read_source(run, RunFolder(run).audit, lambda _: read_audit(run))
+    blend = read_source(run, RunFolder(run).blend, lambda _: read_blend(run))
+    verdicts = read_verdicts(run, manifest.content)
     names = _by_weight(settings, blend)
     portraits = [portrait(run, name, number) for number, name in enumerate(names, 1)]
     found = read_held_out_tables(run, names, settings.classes) if tables is None else tables
@@ -227,11 +229,6 @@ def _shown_weight(
     if settings.blend.weights:
         return manifest.show("content", "settings", "blend", "weights", name, form=".4g")
     return computed.show("weights", name, form=".4g")
-
-
-def _digests(manifest: Source) -> dict[str, dict[str, str]]:
-    members = manifest.at("content", "members") or {}
-    return {name: record["files"] for name, record in members.items()}
 
 
 def _index(run: Path) -> pd.DataFrame | None:

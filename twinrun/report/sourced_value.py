@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-
-from twinrun.errors import InputError
 
 Value = str | int | float | bool | None
 
@@ -91,22 +88,20 @@ def source_name(run: Path, path: Path) -> str:
     return Path(os.path.relpath(path, run)).as_posix()
 
 
-def read_source(run: Path, path: Path) -> Source | None:
+def read_source(
+    run: Path, path: Path, read: Callable[[Path], dict[str, Any] | None]
+) -> Source | None:
     """A JSON file of a run; None where there is none.
 
     Args:
         run: runs/<run>.
         path: The file, in it or beside it.
+        read: Gives its content.
 
     Raises:
         InputError: The file is damaged.
     """
-    if not path.is_file():
-        return None
-    try:
-        return Source(source_name(run, path), json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
+    return Source(source_name(run, path), read(path)) if path.is_file() else None
 
 
 def pointer(*path: str | int) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from twinrun.errors import shorten
 from twinrun.report.sourced_value import Shown, Source, read_source
 from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.verdicts import is_of_run, read_twins, read_verification
 
 State = Literal["same", "differ", "other"]
 
@@ -50,7 +51,7 @@ class Verdict:
     trained: bool = True
 
 
-def read_verdicts(run: Path, files: Mapping[str, Mapping[str, str]]) -> list[Verdict]:
+def read_verdicts(run: Path, manifest: Mapping[str, Any]) -> list[Verdict]:
     """The verdicts that lie beside a run: of `twins`, `verify` and `verify --predict-only`.
 
     A check is about this run when the files that it started from have the digests that the run's
@@ -58,21 +59,29 @@ def read_verdicts(run: Path, files: Mapping[str, Mapping[str, str]]) -> list[Ver
 
     Args:
         run: runs/<run>.
-        files: By member, the digest of each file, as the manifest has them.
+        manifest: The content of its manifest.json.
 
     Raises:
         InputError: A verdict is damaged.
     """
     run = run.resolve()
-    checks = zip((_twins, _verify, _predictions), RunFolder(run).verdicts, strict=True)
-    found = ((told, read_source(run, path)) for told, path in checks)
-    return [told(source, files) for told, source in found if source is not None]
+    checks = (
+        (_twins, read_twins),
+        (_verify, read_verification),
+        (_predictions, read_verification),
+    )
+    found = []
+    for path, (told, read) in zip(RunFolder(run).verdicts, checks, strict=True):
+        source = read_source(run, path, read)
+        if source is not None:
+            found.append(told(source, is_of_run(source.content, manifest)))
+    return found
 
 
-def _twins(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
+def _twins(source: Source, own: bool) -> Verdict:
     rows = _rows(source)
     content = source.content
-    state = _state(rows, files, same=content["same"] and content["control_differs"])
+    state = _state(own, same=content["same"] and content["control_differs"])
     names = ", ".join(shorten(_members(rows), 12))
     done = ", ".join(content["perturbations"]) or "none"
     if state == "other":
@@ -98,9 +107,9 @@ def _twins(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
     )
 
 
-def _verify(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
+def _verify(source: Source, own: bool) -> Verdict:
     rows = _rows(source)
-    state = _state(rows, files, same=source.content["same"])
+    state = _state(own, same=source.content["same"])
     names = ", ".join(shorten(_members(rows), 12))
     changed = ", ".join(shorten(_members(row for row in rows if not row.same), 12))
     text = {
@@ -114,9 +123,9 @@ def _verify(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
     return Verdict("Verification", state, text, _blend_and_submission(source), rows)
 
 
-def _predictions(source: Source, files: Mapping[str, Mapping[str, str]]) -> Verdict:
+def _predictions(source: Source, own: bool) -> Verdict:
     rows = _rows(source)
-    state = _state(rows, files, same=source.content["same"])
+    state = _state(own, same=source.content["same"])
     names = ", ".join(shorten(_members(rows), 12))
     text = {
         "same": f"Predicted again from the recorded weights, {names} gave the same bits.",
@@ -169,9 +178,8 @@ def _members(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row.member for row in rows))
 
 
-def _state(rows: tuple[Row, ...], files: Mapping[str, Mapping[str, str]], *, same: bool) -> State:
-    own = all(row.first.value == files.get(row.member, {}).get(row.file) for row in rows)
-    if not rows or not own:
+def _state(own: bool, *, same: bool) -> State:
+    if not own:
         return "other"
     return "same" if same else "differ"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.repro.environment import code_digest
+from twinrun.run_folder.documents import read_document, write_document
 from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.shapes import BlendRecord, Manifest, TakenBlend
 
 _CODE = Path(__file__).parents[1]
 
 
-def manifest(
+def build_manifest(
     settings: Settings,
     data: str,
     environment: dict[str, Any],
@@ -43,7 +45,7 @@ def manifest(
         members: The content of member.json by name.
         submission: The submission, None when there is none yet.
         seconds: Wall time of the command that writes the manifest.
-        blend: From `recorded_blend`.
+        blend: From `read_taken_blend`.
     """
     return {
         "content": {
@@ -85,7 +87,7 @@ def _other_environment(record: dict[str, Any], decides: dict[str, Any]) -> dict[
     return found | ({"environments": record["environments"]} if "environments" in record else {})
 
 
-def recorded_blend(run: Path) -> dict[str, Any] | None:
+def read_taken_blend(run: Path) -> dict[str, Any] | None:
     """What decides a run's submission besides its members' predictions, as blend.json says it.
 
     Returns:
@@ -95,38 +97,61 @@ def recorded_blend(run: Path) -> dict[str, Any] | None:
     Raises:
         InputError: blend.json is damaged.
     """
-    path = RunFolder(run).blend
-    if not path.is_file():
+    if not RunFolder(run).blend.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: content[name] for name in ("method", "weights", "temperature", "images")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is damaged: {error}", fix="Make it again with twinrun blend."
-        ) from None
+    content = read_blend(run)
+    return {name: content[name] for name in TakenBlend.model_fields}
+
+
+def read_blend(run: Path) -> dict[str, Any]:
+    """The content of a run's blend.json: `shapes.BlendRecord`.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    return read_document(
+        RunFolder(run).blend, BlendRecord, fix="Write it again with `twinrun blend`."
+    )
+
+
+def write_blend(run: Path, content: Mapping[str, Any]) -> None:
+    """Write a run's blend.json.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    write_document(RunFolder(run).blend, BlendRecord, content)
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
-    """The content of a run's manifest.json.
+    """The content of a run's manifest.json: `shapes.Manifest`.
 
     Raises:
         InputError: There is none, or it is damaged.
     """
     path = RunFolder(run).manifest
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+    if not path.is_file():
         raise InputError(
             f"{run} is not a run: it has no manifest.json",
             fix="Name the folder of a run, such as runs/full.",
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
-    return content
+        )
+    return read_document(
+        path,
+        Manifest,
+        fix="Rerun the command that made the run to have a new one.",
+    )
 
 
-def recorded_settings(run: Path, data: Path | None) -> Settings:
+def write_manifest(run: Path, content: Mapping[str, Any]) -> None:
+    """Write a run's manifest.json.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    write_document(RunFolder(run).manifest, Manifest, content)
+
+
+def read_run_settings(run: Path, data: Path | None) -> Settings:
     """The settings that a run was made with.
 
     Args:
@@ -134,7 +159,7 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
         data: The data folder; None for the one that is recorded.
 
     Raises:
-        InputError: As `read_manifest`, or an older version wrote other settings.
+        InputError: As `read_manifest`, or its settings are none that this version knows.
     """
     recorded = read_manifest(run)
     content, beside = recorded["content"], recorded["beside"]
@@ -142,7 +167,7 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
-    cache = Path(beside["config"]).parent / (beside.get("cache") or "?")
+    cache = Path(beside["config"]).parent / (beside["cache"] or "?")
     if not cache.is_dir():
         cache = run.absolute().parent / "cache"
     try:
@@ -150,9 +175,10 @@ def recorded_settings(run: Path, data: Path | None) -> Settings:
         settings["data"] |= {"folder": str(folder)}
         settings["run"] |= {"device": device, "cache": str(cache)}
         return Settings.model_validate(settings | {"config": Path(beside["config"])})
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{RunFolder(run).manifest}: settings of another version: {error}",
+            f"{RunFolder(run).manifest} is damaged, or has the settings of a different version: "
+            f"{error}",
             fix="Use the version that made the run; its commit is in that file.",
         ) from None
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.errors import InputError, differences
-from twinrun.files import sha256_file
+from twinrun.run_folder.documents import read_document, refuse_changed_files, write_document
 from twinrun.run_folder.paths import TrainingFolder
+from twinrun.run_folder.shapes import MemberRecord
 
 
 def member_identity(
@@ -33,21 +33,24 @@ def member_identity(
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The content of a member's member.json; None when the member is not complete.
+    """The content of a member's member.json, `shapes.MemberRecord`; None: it is not complete.
 
     Raises:
-        InputError: The file is there and is not what was written.
+        InputError: The file is damaged.
     """
     path = TrainingFolder(folder).record
     if not path.is_file():
         return None
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged: {error}", fix=f"Remove {folder} to train the member again."
-        ) from None
-    return record
+    return read_document(path, MemberRecord, fix=f"Remove {folder} to train the member again.")
+
+
+def write_record(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write member.json: the member is complete.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    write_document(TrainingFolder(folder).record, MemberRecord, content)
 
 
 def same_origin(recorded: dict[str, Any], identity: dict[str, Any], *, mixed: bool) -> bool:
@@ -55,7 +58,7 @@ def same_origin(recorded: dict[str, Any], identity: dict[str, Any], *, mixed: bo
     return recorded == (identity | {"environment": recorded["environment"]} if mixed else identity)
 
 
-def completed_member(
+def find_complete_member(
     folder: Path, identity: dict[str, Any], *, mixed: bool = False
 ) -> dict[str, Any] | None:
     """The record of a member that is already there, whole and made from the same things.
@@ -122,17 +125,3 @@ def refuse_other_kind(folder: Path, *, folds: bool) -> None:
             "for",
             fix="Start another run with --run NAME, or remove that folder.",
         )
-
-
-def refuse_changed_files(folder: Path, digests: Mapping[str, str], *, fix: str) -> None:
-    """Check the files of a member against the digests that were recorded of them.
-
-    Raises:
-        InputError: One is missing or is not what was written.
-    """
-    for file, digest in digests.items():
-        if not (folder / file).is_file() or sha256_file(folder / file) != digest:
-            raise InputError(
-                f"{folder / file} is not the file that was written when the member was trained",
-                fix=fix,
-            )

@@ -26,7 +26,7 @@ from twinrun.data.loaders import member_loaders, prediction_loader
 from twinrun.data.pixels import Pixels
 from twinrun.data.splits import validation_ids
 from twinrun.data.tta import tta_views
-from twinrun.files import sha256_file, whole_file, write_csv, write_json
+from twinrun.files import sha256_file, whole_file, write_csv
 from twinrun.metrics import member_scores
 from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.digests import digest_tensors, settled
@@ -35,7 +35,7 @@ from twinrun.repro.keys import Key
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
 from twinrun.run_folder.paths import RESULT_FILES, TrainingFolder
-from twinrun.run_folder.records import member_identity
+from twinrun.run_folder.records import member_identity, write_record
 from twinrun.train.callbacks import Bars
 from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
@@ -298,7 +298,7 @@ def train_member(
         record["pretrained"] = workshop.pretrained
     if elsewhere is not None:
         record["node"] = elsewhere.node
-    write_json(place.record, record)
+    write_record(folder, record)
     checkpoints.clear()
     # Ten networks in a row must not add up in memory.
     del workshop, recorder, ledger

@@ -16,8 +16,8 @@ from twinrun.compare.member_files import FileComparison, compare_members
 from twinrun.compare.runs import RunComparison, compare_runs
 from twinrun.config.settings import Settings
 from twinrun.console import say
-from twinrun.files import write_json
 from twinrun.run_folder.paths import TwinsFolder
+from twinrun.run_folder.verdicts import write_twins
 from twinrun.twins.perturbations import HASH_SEED, Perturbation, SecondTwin, perturb
 from twinrun.twins.processes import TwinProcess, train_all
 
@@ -112,7 +112,7 @@ def run_twins(
         control=compare_members(first, other, names[:1]),
         perturbations=done,
     )
-    write_json(
+    write_twins(
         TwinsFolder(folder).verdict,
         {
             "same": verdict.same,

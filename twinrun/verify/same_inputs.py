@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pandas as pd
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.data.index import build_index
 from twinrun.errors import InputError, NegativeVerdict, gaps, shorten
+from twinrun.run_folder.audit import read_audit
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
 
@@ -57,13 +57,7 @@ def _images(index: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 def _read_dropped(run: Path) -> list[str]:
     """The ids of training images that the audit's policy left out of the index."""
-    try:
-        audit = json.loads(RunFolder(run).audit.read_text(encoding="utf-8"))
-        return list(audit["policy"]["dropped"])
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{RunFolder(run).audit} is damaged") from None
+    return read_audit(run)["policy"]["dropped"] if RunFolder(run).audit.is_file() else []
 
 
 def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -> None:

@@ -14,10 +14,11 @@ from twinrun.blend.out_of_fold import join_folds
 from twinrun.compare.member_files import FileComparison, compare_files, compare_members
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, gaps
-from twinrun.files import sha256_file, write_csv, write_json
+from twinrun.files import sha256_file, write_csv
+from twinrun.run_folder import verdicts
+from twinrun.run_folder.documents import refuse_changed_files
 from twinrun.run_folder.manifest import read_manifest
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder, VerificationFolder
-from twinrun.run_folder.records import refuse_changed_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,7 +225,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 def write_verification(found: Verification, path: Path) -> None:
     """Write down what a verification showed."""
-    write_json(
+    verdicts.write_verification(
         path,
         {
             "same": found.same,

@@ -1,0 +1,264 @@
+"""The shape of each JSON file of a run: it is read and written through these models alone.
+
+What decides bits (settings, environment) stays free of shape here: its models are elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Shape(BaseModel):
+    """A table of a JSON file: no key more, none less, no value of a different kind."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class Scores(Shape):
+    """Of a member or fold, by metric; nan where a score is not defined."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    valid_loss: float
+    accuracy: float
+
+
+class Identity(Shape):
+    """What decided the bits of a training."""
+
+    settings: dict[str, Any]
+    data: Digest
+    environment: dict[str, Any]
+
+
+class ImageCounts(Shape):
+    """Images that a training used."""
+
+    train: Count
+    valid: Count
+    test: Count
+
+
+class PretrainedFile(Shape):
+    """The file of weights that a training began with."""
+
+    file: str
+    sha256: Digest
+
+
+class MemberRecord(Shape):
+    """member.json: what a member, or a fold of it, was made from, and what came out.
+
+    Attributes:
+        identity: What decided the bits.
+        images: Of the training; of a member with folds, of all of them.
+        scores: Of the last epoch; of a member with folds, of the out-of-fold predictions.
+        files: SHA-256 by name, relative to the folder.
+        seconds: That the training took; of folds, their sum.
+        pretrained: Of a training that began with pretrained weights.
+        node: Of a training on a cluster; of a member with folds by the folds' folders.
+        folds: Of a member with folds, each one's scores.
+        environments: Of a member with folds, by folder those that are not the identity's.
+    """
+
+    identity: Identity
+    images: ImageCounts
+    scores: Scores
+    files: dict[str, Digest]
+    seconds: Seconds
+    pretrained: PretrainedFile | None = None
+    node: str | dict[str, str] | None = None
+    folds: list[Scores] | None = None
+    environments: dict[str, dict[str, Any]] | None = None
+
+
+class TakenBlend(Shape):
+    """What decides a submission besides its members' predictions."""
+
+    method: str
+    weights: dict[str, float]
+    temperature: float
+    images: Count
+
+
+class BlendCandidate(Shape):
+    """A blend that was tried; a score that is not defined is None."""
+
+    method: str
+    nested: float | None
+    fitted: float | None
+    weights: dict[str, float]
+    temperature: float
+
+
+class BlendRecord(TakenBlend):
+    """blend.json: the blend that the submission is, and what it was chosen from.
+
+    Attributes:
+        members: By member its own score.
+        without: By member the score of the blend without it.
+    """
+
+    version: Literal[1]
+    asked: str
+    why: str
+    missing: list[str]
+    metric: str
+    candidates: list[BlendCandidate]
+    members: dict[str, float | None]
+    without: dict[str, float | None]
+
+
+class ManifestMember(Shape):
+    """A complete member in a manifest; the environments where they are not the run's."""
+
+    files: dict[str, Digest]
+    scores: Scores
+    environment: dict[str, Any] | None = None
+    environments: dict[str, dict[str, Any]] | None = None
+
+
+class Environment(Shape):
+    """What decides bits besides settings and data; `repro.environment` knows all of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    device: str
+    threads: int
+    python: str
+    packages: dict[str, str]
+
+
+class ManifestContent(Shape):
+    """What is the same in every run with the same bits."""
+
+    settings: dict[str, Any]
+    data: Digest
+    code: Digest
+    environment: Environment
+    members: dict[str, ManifestMember]
+    submission: Digest | None
+    blend: TakenBlend | None
+
+
+class ManifestSeconds(Shape):
+    """Wall time of the last command, and of each member's training."""
+
+    command: Seconds
+    members: dict[str, Seconds]
+
+
+class ManifestBeside(Shape):
+    """What is not compared: clock, durations, paths, host."""
+
+    written: str
+    seconds: ManifestSeconds
+    nodes: dict[str, str | dict[str, str]]
+    data_folder: str
+    config: str
+    cache: str | None
+    commit: str | None
+    environment: dict[str, Any]
+
+
+class Manifest(Shape):
+    """manifest.json: what a run was made from, on what, and what came out."""
+
+    content: ManifestContent
+    beside: ManifestBeside
+
+
+class AuditImages(Shape):
+    """Images that were looked at."""
+
+    train: Count
+    test: Count
+
+
+class AuditFinding(Shape):
+    """What a check of the audit found."""
+
+    check: str
+    severity: str
+    title: str
+    count: Count
+    images: list[str]
+    details: list[str]
+
+
+class AuditImage(Shape):
+    """An image of a group; the label of a test image is empty."""
+
+    part: str
+    id: str
+    label: str | None
+    path: str
+
+
+class AuditGroup(Shape):
+    """Images that are copies of each other."""
+
+    kind: str
+    images: list[AuditImage]
+    conflict: bool
+    spans: bool
+
+
+class AuditPolicy(Shape):
+    """What the settings ask for where images are copies, and whom it left out."""
+
+    duplicates: str
+    conflicts: str
+    dropped: list[str]
+
+
+class AuditRecord(Shape):
+    """audit.json: what is wrong with the data, and what was done about it."""
+
+    version: Literal[1]
+    images: AuditImages
+    findings: list[AuditFinding]
+    groups: list[AuditGroup]
+    policy: AuditPolicy
+
+
+class ComparedFile(Shape):
+    """A file of a member or fold, before and after."""
+
+    member: str
+    file: str
+    first: Digest
+    second: Digest
+    difference: str
+
+
+class TwinsRecord(Shape):
+    """twins.json: what training twice showed."""
+
+    same: bool
+    control_differs: bool
+    perturbations: list[str]
+    comparisons: list[ComparedFile]
+    ledgers: dict[str, dict[str, Any]]
+    control: list[ComparedFile]
+
+
+class VerificationRecord(Shape):
+    """verify.json and predictions.json: what making a run again showed.
+
+    Attributes:
+        submission: Whether it came out the same; None: it was not made again.
+        blend: As `submission`.
+    """
+
+    same: bool
+    submission: bool | None
+    blend: bool | None
+    comparisons: list[ComparedFile]
