@@ -134,11 +134,11 @@ def choose_run_blend(
 
 
 def _groups(folder: Path) -> dict[str, str]:
-    """By id the group of a training image, where the run's index has groups."""
+    """By id the group of a training image, where the run has an index."""
     path = RunFolder(folder).index
-    index = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-    if GROUP not in index:
+    if not path.is_file():
         return {}
+    index = pd.read_parquet(path)
     train = index[index["part"] == "train"]
     return dict(zip(train["id"], train[GROUP], strict=True))
 

@@ -21,7 +21,8 @@ def hash_of(*flipped: int, seed: int = 0) -> bytes:
 
 def table(*rows: tuple[str, str, str, str, str]) -> pd.DataFrame:
     """Rows of part, id, label, sha256, pixels."""
-    return pd.DataFrame(rows, columns=["part", "id", "label", "sha256", "pixels_32"])
+    found = pd.DataFrame(rows, columns=["part", "id", "label", "sha256", "pixels_32"])
+    return found.assign(group=found["part"] + "/" + found["id"])
 
 
 # By part and id, as an index is.

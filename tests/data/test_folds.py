@@ -91,9 +91,9 @@ def test_the_order_of_the_rows_and_the_names_of_groups_mean_nothing(
     assert fold_ids(renamed, folds=3, seed=seed) == expected
 
 
-def test_without_a_column_of_groups_each_image_is_alone() -> None:
+def test_groups_of_several_images_decide_and_groups_of_one_do_not() -> None:
     table = images({"a": 20, "b": 11})
-    alone = table.drop(columns="group")
+    alone = table.assign(group=table["id"].str.replace("0", "group"))
     assert fold_ids(alone, folds=3, seed=5) == fold_ids(table, folds=3, seed=5)
     together = images({"a": 20, "b": 11}, {"a": [4]})
     assert fold_ids(together, folds=3, seed=5) != fold_ids(table, folds=3, seed=5)

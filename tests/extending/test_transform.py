@@ -138,6 +138,15 @@ def test_the_settings_take_it_and_the_cache_follows(small_toml: Path, shear: Tra
     assert settings.training_content("b")["member"]["shear"] == 0.9
 
 
+def test_at_its_neutral_value_it_is_in_no_identity(small_toml: Path) -> None:
+    before = read_settings(small_toml).training_content("b")
+    with TRANSFORMS.including(Shear()):
+        plain = read_settings(small_toml, changes=["recipe.shear=0.0"])
+        sheared = read_settings(small_toml, changes=["recipe.shear=0.5"])
+        assert plain.training_content("b") == before
+        assert sheared.training_content("b") != before
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

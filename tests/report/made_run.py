@@ -96,6 +96,7 @@ def make_run(
             "path": [f"train/{name}.png" for name in names],
             "bytes": 1,
             "sha256": digests,
+            "group": names,
         }
     )
     run.mkdir(parents=True)

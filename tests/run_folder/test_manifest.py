@@ -24,7 +24,8 @@ RECORD = {
 
 @pytest.fixture
 def index() -> pd.DataFrame:
-    return pd.DataFrame([["train", "004217", "x", "s"]], columns=["part", "id", "label", "sha256"])
+    columns = ["part", "id", "label", "sha256", "group"]
+    return pd.DataFrame([["train", "004217", "x", "s", "004217"]], columns=columns)
 
 
 def make(config: Path, index: pd.DataFrame, **options: Any) -> dict[str, Any]:

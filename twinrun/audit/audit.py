@@ -139,7 +139,7 @@ def audit(
 ) -> Audit:
     """Look at all images of an index, and apply the settings' policy.
 
-    Copies are told by the pixels of the largest size.
+    Copies are found by the pixels of the largest size.
 
     Args:
         index: From `with_pixels`.

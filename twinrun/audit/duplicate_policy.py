@@ -10,6 +10,7 @@ import pandas as pd
 
 from twinrun.audit.duplicates import Group
 from twinrun.config.sections import Data
+from twinrun.data.index import GROUP
 from twinrun.errors import InputError, shorten
 
 
@@ -18,8 +19,8 @@ class Applied:
     """An index as it is trained on.
 
     Attributes:
-        index: Without the training images that were dropped, and with a column `group`: equal for
-            images that belong together, "train/ID" or "test/ID" of the image itself for others.
+        index: Without the training images that were dropped; images that belong together have the
+            group of one of them.
         dropped: Ids of training images, sorted.
     """
 
@@ -62,7 +63,7 @@ def apply_policy(
             f"dropping images leaves none of the class {', '.join(shorten(lost))}",
             fix="Set data.conflicts to 'keep', and see what `twinrun audit` says of labels.",
         )
-    names = (index["part"] + "/" + index["id"]).tolist()
+    names = index[GROUP].tolist()
     if data.duplicates != "keep":
         for group in groups:
             rows = [row for row in group.rows if not gone[row]]
@@ -71,5 +72,5 @@ def apply_policy(
                 name = names[min(rows, key=lambda row: (not train[row], row))]
                 for row in rows:
                     names[row] = name
-    kept = kept.assign(group=np.array(names, object)[~gone]).reset_index(drop=True)
+    kept = kept.assign(**{GROUP: np.array(names, object)[~gone]}).reset_index(drop=True)
     return Applied(kept, tuple(index.loc[gone, "id"]))

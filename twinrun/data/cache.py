@@ -41,7 +41,7 @@ from twinrun.locks import wait_for_lock
 _SECONDS = 5.0
 # Left free on the disk, in bytes.
 _SPARE = 64 << 20
-_MEND = "Free some space, or choose another place: --set run.cache=FOLDER."
+_FIX = "Free some space, or choose a different place: --set run.cache=FOLDER."
 
 
 def cached_pixels(
@@ -215,7 +215,7 @@ class _Cache:
             raise InputError(
                 f"decoded to {self.size} px, {len(tasks):,} images take {megabytes(needed)} in "
                 f"{self.folder}, but only {megabytes(free)} are free there",
-                fix=_MEND,
+                fix=_FIX,
             )
         say(
             f"[bold]decoding[/]  {len(tasks):,} images to {self.size} px, {megabytes(needed)} in "
@@ -243,7 +243,7 @@ class _Cache:
                 count = os.pwrite(file, left, offset)
                 left, offset = left[count:], offset + count
         except OSError as error:
-            raise unwritable(self.array, error, fix=_MEND) from error
+            raise unwritable(self.array, error, fix=_FIX) from error
         return {
             "offset": task.offset,
             "rows": image.height,
@@ -262,7 +262,7 @@ def _open(path: Path) -> Iterator[int]:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise unwritable(path, error, fix=_MEND) from error
+        raise unwritable(path, error, fix=_FIX) from error
     try:
         yield file
     finally:

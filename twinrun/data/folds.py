@@ -16,7 +16,7 @@ from twinrun.data.index import GROUP
 from twinrun.errors import InputError, shorten
 from twinrun.repro.keys import Key
 
-_MEND = "Set a smaller validation.folds, add images, or hold out a validation.share."
+_FIX = "Set a smaller validation.folds, add images, or hold out a validation.share."
 
 
 def fold_ids(table: pd.DataFrame, *, folds: int, seed: int) -> list[list[str]]:
@@ -26,7 +26,7 @@ def fold_ids(table: pd.DataFrame, *, folds: int, seed: int) -> list[list[str]]:
     member has the same folds.
 
     Args:
-        table: The training rows of the index: id, label and, where there is one, group.
+        table: The training rows of the index: id, label and group.
         folds: How many, at least 2.
         seed: Of the run.
 
@@ -34,8 +34,8 @@ def fold_ids(table: pd.DataFrame, *, folds: int, seed: int) -> list[list[str]]:
         InputError: Too few images or groups, or some training part would lack a class.
     """
     ids = table["id"].tolist()
-    names = table[GROUP].tolist() if GROUP in table else ids
-    rows = sorted(zip(ids, table["label"], name_by_first(ids, names), strict=True))
+    groups = name_by_first(ids, table[GROUP].tolist())
+    rows = sorted(zip(ids, table["label"], groups, strict=True))
     return [list(part) for part in _deal_out(tuple(rows), folds, seed)]
 
 
@@ -136,13 +136,13 @@ def _refuse_too_few(rows: Sequence[tuple[str, str, str]], folds: int) -> None:
     alike = " groups of duplicates and single" if len(groups) < len(rows) else " training"
     if len(groups) < folds or len(rows) < folds + 1:
         raise InputError(
-            f"{len(groups)}{alike} images cannot be dealt out to {folds} folds", fix=_MEND
+            f"{len(groups)}{alike} images cannot be dealt out to {folds} folds", fix=_FIX
         )
     if max(counts.values()) < folds:
         raise InputError(
             f"every class has fewer images than the {folds} folds:",
             details=[f"{name}: {count}" for name, count in sorted(counts.items())],
-            fix=_MEND,
+            fix=_FIX,
         )
 
 

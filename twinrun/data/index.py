@@ -24,7 +24,8 @@ from twinrun.process import without_collector
 # (part, id, label, path relative to the data folder, with slashes); a test image has label "".
 Entry = tuple[str, str, str, str]
 
-# A column: equal for images that must not be torn apart. Without it each image is alone.
+# A column: equal for images that must not be torn apart. Until the audit has found copies, each
+# image is alone in a group that is called "train/ID" or "test/ID".
 GROUP = "group"
 _CONTENT = ["part", "id", "label", "sha256"]
 # Up to so many bytes a file is digested sooner than it is handed to another thread.
@@ -37,7 +38,7 @@ def build_index(settings: Settings) -> pd.DataFrame:
     Returns:
         One row per image, sorted by part and id, all text but the numbers: part ("train" or
         "test"), id, label (empty for test), path (relative to the data folder, with slashes),
-        bytes, sha256 (of the file).
+        bytes, sha256 (of the file), group (each image's own).
 
     Raises:
         InputError: The folder is not laid out as the settings say, or files cannot be read; what
@@ -64,6 +65,7 @@ def _build(settings: Settings) -> pd.DataFrame:
             "path": paths,
             "bytes": sizes,
             "sha256": digests,
+            GROUP: [f"{part}/{image_id}" for part, image_id in zip(parts, ids, strict=True)],
         }
     )
     order = sorted(range(len(entries)), key=lambda row: entries[row][:2])
@@ -76,13 +78,12 @@ def data_digest(index: pd.DataFrame, *more: str) -> str:
     Which training images belong together counts where some do: they are held out together.
 
     Args:
-        index: From `build_index`; or as the audit's policy leaves it, with a column `group`.
+        index: From `build_index`, or as the audit's policy leaves it.
         more: Columns that count too, such as the digests of the decoded pixels.
     """
     content = index[[*_CONTENT, *more]].to_numpy().tolist()
-    if GROUP in index.columns:
-        train = index[index["part"] == "train"]
-        content += train.loc[train[GROUP].duplicated(keep=False), ["id", GROUP]].to_numpy().tolist()
+    train = index[index["part"] == "train"]
+    content += train.loc[train[GROUP].duplicated(keep=False), ["id", GROUP]].to_numpy().tolist()
     return sha256_json(content)
 
 

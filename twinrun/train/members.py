@@ -177,8 +177,7 @@ def _held_out(train: pd.DataFrame, training: Training, member: Member, seed: int
         train["id"].tolist(),
         share=member.validation.share,
         seed=seed,
-        # A run of before there was an audit has none.
-        groups=train[GROUP].tolist() if GROUP in train.columns else None,
+        groups=train[GROUP].tolist(),
     )
 
 
