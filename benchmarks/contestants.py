@@ -30,7 +30,7 @@ from torchvision.transforms import v2
 from benchmarks.drawing import HELD_OUT
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.data.pixels import Pixels
 from twinrun.repro.ledger import Ledger
@@ -110,7 +110,7 @@ class Ours:
         self.task, self.environment = task, environment
         settings = self._settings("fp32")
         index = build_index(settings)
-        self.pixels: dict[int, Pixels] = cached_pixels(
+        self.pixels: dict[int, Pixels] = cache_pixels(
             index, task.folder, settings.cached_sizes(), task.folder / "cache"
         )
         self.index: pd.DataFrame = with_pixels(index, self.pixels)

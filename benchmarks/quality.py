@@ -86,7 +86,7 @@ def ours(given: argparse.Namespace, seed: int) -> float:
     """Test log loss of a member, in nats."""
     from twinrun.config.reading import read_settings
     from twinrun.console import console
-    from twinrun.data.cache import cached_pixels, with_pixels
+    from twinrun.data.cache import cache_pixels, with_pixels
     from twinrun.data.index import build_index
     from twinrun.repro.ledger import Ledger
     from twinrun.train.fit import fit_phases
@@ -101,7 +101,7 @@ def ours(given: argparse.Namespace, seed: int) -> float:
     settings = read_settings(config)
     index = build_index(settings)
     console.quiet = True
-    pixels = cached_pixels(index, settings.data_folder, settings.cached_sizes(), given.cache)
+    pixels = cache_pixels(index, settings.data_folder, settings.cached_sizes(), given.cache)
     console.quiet = False
     environment = set_up(threads=given.threads)
     workshop = set_up_training("m", settings, with_pixels(index, pixels), pixels, environment)

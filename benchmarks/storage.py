@@ -21,7 +21,7 @@ from benchmarks.table import Figure, alternated, ratio
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.console import console
-from twinrun.data.cache import cached_pixels
+from twinrun.data.cache import cache_pixels
 from twinrun.data.index import build_index
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def decode(given: Given, told: Callable[[str], None]) -> list[Figure]:
         def ours(index=index, paths=paths, folder=folder, size=size) -> float:  # type: ignore[no-untyped-def]
             rmtree(folder / "fresh", ignore_errors=True)
             started = time.perf_counter()
-            cached_pixels(index, folder, [size], folder / "fresh")
+            cache_pixels(index, folder, [size], folder / "fresh")
             return len(paths) / (time.perf_counter() - started)
 
         def bare(paths=paths, size=size) -> float:  # type: ignore[no-untyped-def]
@@ -177,7 +177,7 @@ def _anonymous_memory(folder: Path) -> float:
     settings = read_settings(folder / "benchmark.toml")
     environment = set_up(threads=settings.run.threads, device="cpu")
     index = build_index(settings)
-    pixels = cached_pixels(index, folder, settings.cached_sizes(), folder / "cache")
+    pixels = cache_pixels(index, folder, settings.cached_sizes(), folder / "cache")
     index = with_pixels(index, pixels)
     workshop = set_up_training("m", settings, index, pixels, environment)
     total, batches = torch.zeros(()), 0

@@ -179,7 +179,7 @@ def _checked(folder: Path) -> Seen:
 
     The images are of 336 x 448 pixels, as those of a photo of 4:3 for 224 px, and in memory.
     """
-    from twinrun.data.cache_files import ARRAY, damaged_rows
+    from twinrun.data.cache_files import ARRAY, find_damaged_rows
     from twinrun.data.decoding import bytes_digest
 
     shape = (336, 448, 3)
@@ -194,7 +194,7 @@ def _checked(folder: Path) -> Seen:
             "digest": [bytes_digest(image.data, shape[1], shape[0]) for image in images],
         }
     )
-    seconds = _timed("", "", partial(damaged_rows, folder, table)).value
+    seconds = _timed("", "", partial(find_damaged_rows, folder, table)).value
     rmtree(folder)
     return Seen("checking cached pixels", "in memory", images.nbytes / seconds / 1e6, "MB/s")
 

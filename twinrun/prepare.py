@@ -19,7 +19,7 @@ from twinrun.blend.submission import read_sample, refuse_other_images
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.console import say
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
 from twinrun.locks import lock_record
@@ -105,7 +105,7 @@ def prepare(
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
     with current_group().first_on_machine():
-        pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+        pixels = cache_pixels(index, settings.data_folder, sizes, cache)
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()
     for line in audited.summary():

@@ -18,11 +18,11 @@ from twinrun import prepare, submit
 from twinrun.audit import fingerprints as fingerprints_module
 from twinrun.audit.audit import Audit, audit_folder
 from twinrun.audit.check import Finding
-from twinrun.audit.fingerprints import fingerprints_of
+from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
-from twinrun.data.cache import readable_pixels
+from twinrun.data.cache import cache_readable_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.errors import InputError, NegativeVerdict
 
@@ -270,7 +270,7 @@ def test_fingerprints_are_worked_out_once_and_again_when_they_are_damaged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     index = build_index(settings_of())
-    pixels = readable_pixels(index, data, [32], tmp_path / "cache")[0][32]
+    pixels = cache_readable_pixels(index, data, [32], tmp_path / "cache")[0][32]
     looked: list[str] = []
     orientation = fingerprints_module._orientation
 
@@ -279,14 +279,14 @@ def test_fingerprints_are_worked_out_once_and_again_when_they_are_damaged(
         return orientation(path)
 
     monkeypatch.setattr(fingerprints_module, "_orientation", noted)
-    first = fingerprints_of(index, pixels, data)
+    first = fingerprint_images(index, pixels, data)
     assert len(looked) == 15
-    backwards = fingerprints_of(index[::-1], pixels, data)
+    backwards = fingerprint_images(index[::-1], pixels, data)
     assert backwards["hash"].tolist() == first["hash"].tolist()[::-1]
     assert len(looked) == 15
     (kept,) = (tmp_path / "cache").rglob("fingerprints-*.parquet")
     kept.write_bytes(kept.read_bytes()[:-9])
-    pd.testing.assert_frame_equal(fingerprints_of(index, pixels, data), first)
+    pd.testing.assert_frame_equal(fingerprint_images(index, pixels, data), first)
     assert len(looked) == 30
 
 

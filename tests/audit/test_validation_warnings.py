@@ -14,7 +14,8 @@ from twinrun.errors import InputError
 
 def table(**counts: int) -> pd.DataFrame:
     rows = [(f"{name}{i}", name) for name, count in counts.items() for i in range(count)]
-    return pd.DataFrame(rows, columns=["id", "label"])
+    found = pd.DataFrame(rows, columns=["id", "label"])
+    return found.assign(group=found["id"])
 
 
 def warnings(small_toml: Path, images: pd.DataFrame, *changes: str) -> list[str]:

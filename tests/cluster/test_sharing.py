@@ -27,8 +27,8 @@ from twinrun.cluster.chunks import cut, one_after_the_other
 from twinrun.cluster.share import index_here, share_images, share_index
 from twinrun.cluster.storage import SHARED, Storage
 from twinrun.config.reading import read_settings
-from twinrun.data.cache import cached_pixels, with_pixels
-from twinrun.data.cache_files import ARRAY, TABLE, damaged_rows
+from twinrun.data.cache import cache_pixels, with_pixels
+from twinrun.data.cache_files import ARRAY, TABLE, find_damaged_rows
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
@@ -64,7 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dict[i
     toml = here / "small.toml"
     toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
     index = build_index(read_settings(toml))
-    pixels = cached_pixels(index, FIXTURE, SIZES, here / "cache")
+    pixels = cache_pixels(index, FIXTURE, SIZES, here / "cache")
     # The same picture twice is shared once.
     index = with_pixels(pd.concat([index, index.tail(3)], ignore_index=True), pixels)
     return index, pixels
@@ -333,7 +333,7 @@ def test_the_images_of_a_node_are_read_for_their_digests_once_until_they_are_wri
 
     def counted(folder: Path, used: pd.DataFrame) -> pd.Index:
         checks.append(len(used))
-        return damaged_rows(folder, used)
+        return find_damaged_rows(folder, used)
 
     monkeypatch.setattr(fetch, "damaged_rows", counted)
     array = shared.here(node)[8].path

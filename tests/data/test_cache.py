@@ -22,9 +22,9 @@ from PIL import Image
 from twinrun.config.reading import read_settings
 from twinrun.console import console
 from twinrun.data import cache, cache_files
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.cache_files import TABLE, clear_caches, list_caches
-from twinrun.data.decoding import decode, decode_to, pixel_digest
+from twinrun.data.decoding import bytes_digest, decode, decode_to
 from twinrun.data.index import build_index
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
@@ -50,7 +50,7 @@ def filled(
     data: Path, tmp_path: Path, index_of: Callable[[Path], pd.DataFrame]
 ) -> Callable[[], Pixels]:
     """Fill the cache of the copy as a run does."""
-    return lambda: cached_pixels(index_of(data), data, [SIZE], tmp_path / "cache")[SIZE]
+    return lambda: cache_pixels(index_of(data), data, [SIZE], tmp_path / "cache")[SIZE]
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were decoded."""
     names: list[str] = []
 
-    decode = cache._Cache._decoded
+    decode = cache._Cache._decode
 
     def counted(self: Any, task: Any, file: int) -> object:
         names.append(task.path.name)
         return decode(self, task, file)
 
-    monkeypatch.setattr(cache._Cache, "_decoded", counted)
+    monkeypatch.setattr(cache._Cache, "_decode", counted)
     return names
 
 
@@ -104,7 +104,7 @@ def test_what_decoding_shows_stands_in_the_index(
         upright = decode(data / row["path"])
         assert (row["width"], row["height"]) == upright.size
         image = Image.fromarray(pixels.rows([row["sha256"]]).image(0))
-        assert row[f"pixels_{SIZE}"] == pixel_digest(image)
+        assert row[f"pixels_{SIZE}"] == bytes_digest(image.tobytes(), *image.size)
 
 
 def test_a_second_run_decodes_nothing(filled: Callable[[], Pixels], decoded: list[str]) -> None:
@@ -151,7 +151,7 @@ def test_the_number_of_threads_changes_no_bit(
 def test_each_size_has_a_cache_of_its_own(
     data: Path, tmp_path: Path, index_of: Callable[[Path], pd.DataFrame]
 ) -> None:
-    found = cached_pixels(index_of(data), data, [48, 32, 48], tmp_path / "cache")
+    found = cache_pixels(index_of(data), data, [48, 32, 48], tmp_path / "cache")
     assert list(found) == [32, 48]
     assert {pixels.path.parent.name.partition("-")[0] for pixels in found.values()} == {
         "32px",
@@ -271,10 +271,10 @@ def test_a_file_that_is_changed_meanwhile_is_never_kept_as_the_other(
     index = index_of(data)
     Image.new("RGB", (40, 40), "blue").save(image)
     with pytest.raises(InputError, match="1 of 121") as refusal:
-        cached_pixels(index, data, [SIZE], tmp_path / "cache")
+        cache_pixels(index, data, [SIZE], tmp_path / "cache")
     assert "test/changing.png: it has just been changed" in str(refusal.value)
     image.write_bytes(original)
-    pixels = cached_pixels(index, data, [SIZE], tmp_path / "cache")[SIZE]
+    pixels = cache_pixels(index, data, [SIZE], tmp_path / "cache")[SIZE]
     file = index.set_index("id").loc["changing", "sha256"]
     assert pixels.rows([str(file)]).image(0)[0, 0].tolist() == [255, 0, 0]
 
@@ -362,7 +362,7 @@ def slower(path, size):
     return slow(path, size)
 cache.decode_to = slower
 index = build_index(read_settings(config, data=data))
-cache.cached_pixels(index, data, [32], folder)
+cache.cache_pixels(index, data, [32], folder)
 """
 
 

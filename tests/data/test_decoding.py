@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
 from twinrun.config.layout import IMAGE_SUFFIXES
-from twinrun.data.decoding import UNREADABLE, decode, decode_to, pixel_digest, stored_size
+from twinrun.data.decoding import UNREADABLE, bytes_digest, decode, decode_to, header_size
 
 TESTS = Path(__file__).parents[1]
 FIXTURE = TESTS / "fixture"
@@ -34,6 +34,10 @@ STORED: dict[int, Callable[[Any], Any]] = {
     7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),  # right, bottom
     8: lambda upright: upright[::-1].swapaxes(0, 1),  # left, bottom
 }
+
+
+def pixel_digest(image: Image.Image) -> str:
+    return bytes_digest(image.tobytes(), image.width, image.height)
 
 
 def load_script() -> Any:
@@ -269,7 +273,7 @@ def test_a_damaged_file_gives_an_image_or_one_of_the_named_errors(
     with suppress(*UNREADABLE):
         assert decode(path).mode == "RGB"
     with suppress(*UNREADABLE):
-        stored_size(path)
+        header_size(path)
     with suppress(*UNREADABLE):
         assert decode_to(path, 16).image.mode == "RGB"
 
@@ -291,7 +295,7 @@ def test_a_file_that_is_cut_short_is_refused_and_not_filled_with_grey(
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
-    for read in (decode, stored_size, lambda path: decode_to(path, 16)):
+    for read in (decode, header_size, lambda path: decode_to(path, 16)):
         with pytest.raises(UNREADABLE):
             read(path)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data import index as index_module
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.errors import InputError
 
@@ -85,7 +85,7 @@ def fixture_index(settings_for: SettingsFor) -> pd.DataFrame:
 def decoded(index: pd.DataFrame, data: Path, cache: Path) -> pd.DataFrame:
     """The index with what decoding shows, in a cache of its own."""
     assert not cache.exists()
-    return with_pixels(index, cached_pixels(index, data, [32], cache))
+    return with_pixels(index, cache_pixels(index, data, [32], cache))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from fastai.vision.core import PILImage, imagenet_stats
 from fasttransform import Transform
 
 from twinrun.config.reading import read_settings
-from twinrun.data.cache import cached_pixels
+from twinrun.data.cache import cache_pixels
 from twinrun.data.index import build_index
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.loaders import Normalise, member_loaders, prediction_loader
@@ -36,7 +36,7 @@ def index() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def pixels(index: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pixels:
     folder, cache = read_settings(profile="fixture").data_folder, tmp_path_factory.mktemp("cache")
-    return cached_pixels(index, folder, [48], cache)[48]
+    return cache_pixels(index, folder, [48], cache)[48]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from twinrun.data import device_cache
-from twinrun.data.device_cache import Placed, ResidentRows, placed_on, sent_ahead
+from twinrun.data.device_cache import PositionedBatch, ResidentRows, place_on, send_ahead
 from twinrun.data.pixels import PixelRows
 
 SIZE = 4
@@ -95,7 +95,7 @@ def test_a_process_that_is_sent_the_rows_opens_the_file_itself(rows: PixelRows) 
 
 
 def test_on_a_cpu_the_array_stays_where_it_is(rows: PixelRows) -> None:
-    assert placed_on(torch.device("cpu"), rows) is rows
+    assert place_on(torch.device("cpu"), rows) is rows
 
 
 @pytest.mark.parametrize(("memory", "there"), [(8 * 432, True), (8 * 432 - 8, False)])
@@ -108,7 +108,7 @@ def test_a_gpu_gets_images_that_take_little_of_its_memory(
     assert rows.nbytes == 432
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Properties)
     monkeypatch.setattr(device_cache, "ResidentRows", lambda rows, device: "resident")
-    placed: Any = placed_on(torch.device("cuda"), rows)
+    placed: Any = place_on(torch.device("cuda"), rows)
     assert placed == "resident" if there else placed is rows
 
 
@@ -140,8 +140,8 @@ def test_batches_are_sent_one_ahead_in_their_order(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: part)
     monkeypatch.setattr(torch.Tensor, "to", sent)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
-    batches = [Placed(((torch.full((2,), number),), [number])) for number in range(3)]
-    for (part,), positions in sent_ahead(batches, torch.device("cuda")):
+    batches = [PositionedBatch(((torch.full((2,), number),), [number])) for number in range(3)]
+    for (part,), positions in send_ahead(batches, torch.device("cuda")):
         assert positions == [int(part[0])]
         events.append(f"used {int(part[0])}")
     assert events == ["sent 0", "sent 1", "used 0", "sent 2", "used 1", "used 2"]
@@ -157,7 +157,7 @@ def test_on_a_gpu_crops_and_sent_batches_are_the_same(rows: PixelRows) -> None:
     windows = rows.windows(range(4), 0.3)
     there = ResidentRows(rows, device).crops(torch.from_numpy(windows).to(device))
     assert torch.equal(there.cpu(), rows.crops(windows))
-    batches = [Placed(((rows.crops(windows),), [0, 1, 2, 3]))] * 3
-    for (images,), _ in sent_ahead(batches, device):
+    batches = [PositionedBatch(((rows.crops(windows),), [0, 1, 2, 3]))] * 3
+    for (images,), _ in send_ahead(batches, device):
         assert images.device.type == "cuda"
         assert torch.equal(images.cpu(), rows.crops(windows))

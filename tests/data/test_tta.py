@@ -95,7 +95,7 @@ def make_loader(table: pd.DataFrame, pixels: Pixels) -> MakeLoader:
 
 def seen(loader: KeyedLoader, view: View) -> dict[str, bytes]:
     """The bits of every image in a pass, by id."""
-    with loader.seen_in(view):
+    with loader.show_as(view):
         images = torch.cat([batch[0] for batch in loader])
     return {name: image.numpy().tobytes() for name, image in zip(loader.ids, images, strict=True)}
 
@@ -156,10 +156,10 @@ def test_flips_move_pixels_and_change_none(make_loader: MakeLoader) -> None:
     images = torch.rand(2, 3, 4, 4)
     views = tta_views(recipe("flips"))
     assert len(views) == 2
-    assert torch.equal(views[0].turned(images), images)
-    assert torch.equal(views[1].turned(images), images.flip(-1))
+    assert torch.equal(views[0].flip(images), images)
+    assert torch.equal(views[1].flip(images), images.flip(-1))
     views = tta_views(recipe("flips", flip_vertical=True))
-    changed = [view.turned(images) for view in views]
+    changed = [view.flip(images) for view in views]
     assert len({image.contiguous().numpy().tobytes() for image in changed}) == 8
     # Each is a turn by a quarter any number of times, mirrored or not.
     symmetries = [

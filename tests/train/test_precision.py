@@ -16,7 +16,7 @@ from torch import nn
 from twinrun.compare.first_difference import compare_ledgers
 from twinrun.config.reading import read_settings
 from twinrun.config.recipe import Member
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, dict[i
     settings = read_settings(profile="fixture")
     index = build_index(settings)
     cache = tmp_path_factory.mktemp("cache")
-    pixels = cached_pixels(index, settings.data_folder, [48], cache)
+    pixels = cache_pixels(index, settings.data_folder, [48], cache)
     return with_pixels(index, pixels), pixels
 
 

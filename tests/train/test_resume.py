@@ -30,7 +30,7 @@ from fastai.vision.augment import Resize, aug_transforms
 from tests.kills.sameness import differing, history, ledger
 from tests.kills.small import BATCHES, CHANGES, EPOCHS, OFTEN, SELDOM, STEPS, write_competition
 from twinrun.config.reading import read_settings
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.pixels import Pixels
@@ -152,7 +152,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     config = write_competition(folder)
     settings = read_settings(config)
     index = build_index(settings)
-    pixels = cached_pixels(index, settings.data_folder, settings.cached_sizes(), folder / "cache")
+    pixels = cache_pixels(index, settings.data_folder, settings.cached_sizes(), folder / "cache")
     environment = set_up(threads=1, device="cpu")
     return Small(folder, config, environment, with_pixels(index, pixels), pixels)
 

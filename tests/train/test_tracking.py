@@ -13,7 +13,7 @@ import torch
 
 from tests.conftest import FIXTURE, SMALL
 from twinrun.config.reading import read_settings
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
@@ -40,7 +40,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     config = base / "small.toml"
     config.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
     index = build_index(read_settings(config))
-    pixels = cached_pixels(index, FIXTURE, [48], base / "cache")
+    pixels = cache_pixels(index, FIXTURE, [48], base / "cache")
     environment = set_up(threads=1, device="cpu")
 
     def run(name: str, *trackers: str) -> Path:

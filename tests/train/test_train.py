@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
-from twinrun.data.cache import cached_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
@@ -45,7 +45,7 @@ def settings(small_toml: Path) -> Settings:
 def pixels(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Pixels]:
     settings = read_settings(profile="fixture")
     cache = tmp_path_factory.mktemp("cache")
-    return cached_pixels(build_index(settings), settings.data_folder, [48], cache)
+    return cache_pixels(build_index(settings), settings.data_folder, [48], cache)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from twinrun.audit.check import AuditedData, Finding, Severity, blank_images, co
 from twinrun.audit.checks import CHECKS
 from twinrun.audit.duplicate_policy import apply_policy
 from twinrun.audit.duplicates import Group, copies, duplicate_groups, look_alikes
-from twinrun.audit.fingerprints import fingerprints_of
+from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.config.settings import Settings
-from twinrun.data.cache import readable_pixels, with_pixels
+from twinrun.data.cache import cache_readable_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.data.pixels import Pixels
 from twinrun.errors import NegativeVerdict, shorten
@@ -121,7 +121,9 @@ def audit_folder(settings: Settings, cache: Path) -> Audit:
             the cache cannot be written.
     """
     index = build_index(settings)
-    pixels, reasons = readable_pixels(index, settings.data_folder, settings.cached_sizes(), cache)
+    pixels, reasons = cache_readable_pixels(
+        index, settings.data_folder, settings.cached_sizes(), cache
+    )
     bad = index["sha256"].isin(reasons)
     lines = {
         str(path): reasons[file]
@@ -143,7 +145,7 @@ def audit(
 
     Args:
         index: From `with_pixels`.
-        pixels: By size, from `cached_pixels`.
+        pixels: By size, from `cache_pixels`.
         settings: Of the run.
         unreadable: Why images that are not in the index cannot be decoded, by path.
 
@@ -151,7 +153,7 @@ def audit(
         InputError: The policy leaves a class without an image.
     """
     largest = pixels[max(pixels)]
-    fingerprints = fingerprints_of(index, largest, settings.data_folder)
+    fingerprints = fingerprint_images(index, largest, settings.data_folder)
     exact = copies(index, largest.column)
     alike = look_alikes(exact, fingerprints["hash"].tolist(), blank_images(fingerprints))
     groups = duplicate_groups(index, exact, alike)

@@ -49,7 +49,7 @@ class AuditedData:
 
     Attributes:
         index: From `with_pixels`.
-        fingerprints: From `fingerprints_of`, a row per row of the index.
+        fingerprints: From `fingerprint_images`, a row per row of the index.
         exact: From `copies`.
         groups: From `duplicate_groups`.
         settings: Of the run.
@@ -98,7 +98,7 @@ class Check(ABC):
 
     Attributes:
         name: One word, by which audit.json and docs/audit.md call it.
-        severity: Of a finding, where the settings do not make it another.
+        severity: Of a finding, unless the settings make it a different one.
         title: Of a finding, as a rule.
         meaning: When it is found; a sentence's end, as docs/audit.md has it.
         fix: What a user does about it, where training is refused: a sentence.
@@ -151,7 +151,7 @@ def blank_images(fingerprints: pd.DataFrame) -> np.ndarray:
     """bool: the images without a picture in them.
 
     Args:
-        fingerprints: From `fingerprints_of`.
+        fingerprints: From `fingerprint_images`.
     """
     return (fingerprints["high"] - fingerprints["low"]).to_numpy() < _BLANK_SPAN
 

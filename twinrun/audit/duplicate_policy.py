@@ -15,7 +15,7 @@ from twinrun.errors import InputError, shorten
 
 
 @dataclass(frozen=True)
-class Applied:
+class PolicyResult:
     """An index as it is trained on.
 
     Attributes:
@@ -30,7 +30,7 @@ class Applied:
 
 def apply_policy(
     index: pd.DataFrame, groups: Sequence[Group], exact: np.ndarray, data: Data
-) -> Applied:
+) -> PolicyResult:
     """Drop the training images that the policy drops, and say which images belong together.
 
     Images of conflicting groups go first, then all but the smallest id of each set of training
@@ -73,4 +73,4 @@ def apply_policy(
                 for row in rows:
                     names[row] = name
     kept = kept.assign(**{GROUP: np.array(names, object)[~gone]}).reset_index(drop=True)
-    return Applied(kept, tuple(index.loc[gone, "id"]))
+    return PolicyResult(kept, tuple(index.loc[gone, "id"]))

@@ -58,7 +58,7 @@ def look_alikes(exact: np.ndarray, hashes: list[bytes], left_out: np.ndarray) ->
 
     Args:
         exact: From `copies`.
-        hashes: Of each image, from `fingerprints_of`.
+        hashes: Of each image, from `fingerprint_images`.
         left_out: bool; images without a picture: their hashes say nothing.
     """
     words = hash_words(hashes)

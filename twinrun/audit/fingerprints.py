@@ -33,7 +33,7 @@ _COLUMNS = ["orientation", "low", "high", "hash"]
 _TAIL = 0.01
 
 
-def fingerprints_of(index: pd.DataFrame, pixels: Pixels, folder: Path) -> pd.DataFrame:
+def fingerprint_images(index: pd.DataFrame, pixels: Pixels, folder: Path) -> pd.DataFrame:
     """The fingerprints of every image of an index; unknown ones are computed and kept.
 
     Args:

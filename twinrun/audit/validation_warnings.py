@@ -43,9 +43,9 @@ def validation_warnings(settings: Settings, table: pd.DataFrame, names: Sequence
             few[held_out].append(name)
     warnings = []
     if few:
-        told = [f"{', '.join(shorten(few[count], 5))} on {count}" for count in sorted(few)]
+        small = [f"{', '.join(shorten(few[count], 5))} on {count}" for count in sorted(few)]
         warnings.append(
-            f"members are validated on fewer than {ENOUGH} images ({'; '.join(told)}): too few to "
+            f"members are validated on fewer than {ENOUGH} images ({'; '.join(small)}): too few to "
             "tell which member is the better one. In the reference competition six members of the "
             "13th place were validated on 8 images each; their validation losses and public scores "
             "were negatively correlated (Spearman -0.49), so that only the leaderboard could rank "

@@ -19,7 +19,7 @@ from twinrun.metrics import METRICS, Score, additional_metric
 if TYPE_CHECKING:
     from twinrun.audit.check import Finding
     from twinrun.compare.member_files import FileComparison
-    from twinrun.data.cache_files import Listed
+    from twinrun.data.cache_files import CacheFolder
     from twinrun.twins.twins import TwinsVerdict
     from twinrun.verify.verify import Verification
 
@@ -198,7 +198,7 @@ def audit(found: Sequence[Finding], most: int) -> Table:
     return table
 
 
-def caches(found: Sequence[Listed]) -> Table:
+def caches(found: Sequence[CacheFolder]) -> Table:
     """One row per cache of decoded images: its folder, images, size on the disk."""
     table = Table(title="Decoded images", title_justify="left")
     table.add_column("cache", no_wrap=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from twinrun.cluster.chunks import AT_ONCE, Piece, SharedSize, cut, for_all
 from twinrun.cluster.storage import Storage
 from twinrun.console import megabytes
-from twinrun.data.cache_files import ARRAY, TABLE, damaged_rows
+from twinrun.data.cache_files import ARRAY, TABLE, find_damaged_rows
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError, shorten
 from twinrun.files import unwritable, write_json
@@ -131,7 +131,7 @@ def _damaged_files(array: Path, table: pd.DataFrame, own: Path) -> pd.Index:
     mark, state = own / _MARK, _state(array)
     if state and _noted(mark) == state:
         return table.index[:0]
-    damaged = damaged_rows(array.parent, table)
+    damaged = find_damaged_rows(array.parent, table)
     if not len(damaged):
         # Without the note they are only read once more.
         with suppress(InputError):

@@ -16,7 +16,7 @@ import pandas as pd
 import safetensors.torch
 
 from twinrun.console import console, error_console, progress_bars
-from twinrun.data.cache import cached_pixels
+from twinrun.data.cache import cache_pixels
 from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
@@ -66,7 +66,7 @@ def replay(
     training = settings.training(name)
     sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)
-    pixels = cached_pixels(index, settings.data_folder, sizes, cache)
+    pixels = cache_pixels(index, settings.data_folder, sizes, cache)
     setup = set_up_training(name, settings, index, pixels, environment)
     about = {**setup.ledger.about, "level": "tensor"}
     recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted) if wanted else None)

@@ -22,14 +22,14 @@ from PIL import UnidentifiedImageError
 from rich.markup import escape
 
 from twinrun.console import megabytes, progress_bars, say
-from twinrun.data.cache_files import ARRAY, damaged_rows, in_blocks, read_table, write_table
+from twinrun.data.cache_files import ARRAY, find_damaged_rows, in_blocks, read_table, write_table
 from twinrun.data.decoding import (
     UNREADABLE,
     bytes_digest,
-    cached_shape,
     decode_to,
     decoding_recipe,
-    stored_size,
+    header_size,
+    shape_in_cache,
 )
 from twinrun.data.index import unreadable_images
 from twinrun.data.pixels import Pixels
@@ -44,7 +44,7 @@ _SPARE = 64 << 20
 _FIX = "Free some space, or choose a different place: --set run.cache=FOLDER."
 
 
-def cached_pixels(
+def cache_pixels(
     index: pd.DataFrame, folder: Path, sizes: Sequence[int], cache: Path
 ) -> dict[int, Pixels]:
     """The images of an index, decoded: those that are not in the cache yet are added to it.
@@ -66,7 +66,7 @@ def cached_pixels(
         InputError: Images that cannot be read, all of them in one message; the disk is too small,
             the folder cannot be written.
     """
-    pixels, reasons = readable_pixels(index, folder, sizes, cache)
+    pixels, reasons = cache_readable_pixels(index, folder, sizes, cache)
     if reasons:
         rows = index[index["sha256"].isin(reasons)]
         lines = [
@@ -77,10 +77,10 @@ def cached_pixels(
     return pixels
 
 
-def readable_pixels(
+def cache_readable_pixels(
     index: pd.DataFrame, folder: Path, sizes: Sequence[int], cache: Path
 ) -> tuple[dict[int, Pixels], dict[str, str]]:
-    """As `cached_pixels`, but images that cannot be decoded are told apart from the others.
+    """As `cache_pixels`, but images that cannot be decoded are told apart from the others.
 
     Returns:
         Those that can be decoded, by size; and why the others cannot be, by the SHA-256 of the
@@ -91,7 +91,7 @@ def readable_pixels(
     unreadable: dict[str, str] = {}
     for size in sorted(set(sizes)):
         # What one size cannot decode no other can.
-        pixels[size], found = _Cache(cache, size).filled(wanted.drop(list(unreadable)), folder)
+        pixels[size], found = _Cache(cache, size).fill(wanted.drop(list(unreadable)), folder)
         unreadable |= found
     return pixels, unreadable
 
@@ -130,27 +130,27 @@ class _Cache:
         self.folder = cache / f"{size}px-{sha256_json(self.recipe)[:12]}"
         self.array = self.folder / ARRAY
 
-    def filled(self, wanted: pd.Series, folder: Path) -> tuple[Pixels, dict[str, str]]:
+    def fill(self, wanted: pd.Series, folder: Path) -> tuple[Pixels, dict[str, str]]:
         """With all images of `wanted`, paths in `folder` by the SHA-256 of the file, that can be.
 
         Returns:
             And why the others cannot be decoded.
         """
-        table, unreadable = self._sound(wanted), dict[str, str]()
+        table, unreadable = self._drop_damaged(wanted), dict[str, str]()
         if not wanted.index.isin(table.index).all():
             with wait_for_lock(self.folder, "adding images to it"):
                 # While this one waited, another process may have decoded them.
-                table = self._sound(wanted)
+                table = self._drop_damaged(wanted)
                 missing = wanted[~wanted.index.isin(table.index)]
                 if len(missing):
                     table, unreadable = self._add(table, missing, folder)
         return Pixels(self.size, self.array, table), unreadable
 
-    def _sound(self, wanted: pd.Series) -> pd.DataFrame:
+    def _drop_damaged(self, wanted: pd.Series) -> pd.DataFrame:
         """The table without those of `wanted` whose pixels are damaged."""
         table = read_table(self.folder)
         used = table[table.index.isin(wanted.index)]
-        damaged = damaged_rows(self.folder, used)
+        damaged = find_damaged_rows(self.folder, used)
         if len(damaged):
             say(
                 f"[yellow]damaged[/]   {len(damaged)} of {len(used)} images in "
@@ -166,11 +166,11 @@ class _Cache:
         written = time.monotonic()
         with _open(self.array) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
-                tasks, unreadable = self._planned(missing, folder, file, pool)
+                tasks, unreadable = self._plan(missing, folder, file, pool)
                 with progress_bars() as bars:
                     bar = bars.add_task(f"decoding to {self.size} px", total=len(tasks), note="")
                     for block in in_blocks(tasks):
-                        answers = pool.map(lambda task: self._decoded(task, file), block)
+                        answers = pool.map(lambda task: self._decode(task, file), block)
                         for task, answer in zip(block, answers, strict=True):
                             bars.advance(bar)
                             if isinstance(answer, str):
@@ -186,14 +186,14 @@ class _Cache:
                     table = write_table(self.folder, table, added)
         return table, unreadable
 
-    def _planned(
+    def _plan(
         self, missing: pd.Series, folder: Path, file: int, pool: ThreadPoolExecutor
     ) -> tuple[list[_Task], dict[str, str]]:
         """A place in the array for each image, and why some can have none; says how much it is."""
 
         def pixels_of(path: str) -> int | str:
             try:
-                rows, columns = cached_shape(*stored_size(folder / path), self.size)
+                rows, columns = shape_in_cache(*header_size(folder / path), self.size)
             except UNREADABLE as error:
                 return _reason(error)
             return rows * columns
@@ -223,7 +223,7 @@ class _Cache:
         )
         return tasks, unreadable
 
-    def _decoded(self, task: _Task, file: int) -> dict[str, Any] | str:
+    def _decode(self, task: _Task, file: int) -> dict[str, Any] | str:
         """Put one image into the array; its row of the table, or why it cannot be read."""
         try:
             content = task.path.read_bytes()

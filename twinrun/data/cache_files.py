@@ -82,7 +82,7 @@ def write_rows(path: Path, table: pd.DataFrame) -> None:
         parquet.write_table(rows, temporary, write_page_checksum=True)
 
 
-def damaged_rows(folder: Path, used: pd.DataFrame) -> pd.Index:
+def find_damaged_rows(folder: Path, used: pd.DataFrame) -> pd.Index:
     """Which of some rows of a table have pixels that do not agree with their digest."""
     try:
         array = np.memmap(folder / ARRAY, np.uint8, "r") if len(used) else np.empty(0, np.uint8)
@@ -100,7 +100,7 @@ def damaged_rows(folder: Path, used: pd.DataFrame) -> pd.Index:
 
 
 @dataclass(frozen=True)
-class Listed:
+class CacheFolder:
     """A cache on the disk: its folder's name, images and bytes."""
 
     name: str
@@ -108,10 +108,10 @@ class Listed:
     nbytes: int
 
 
-def list_caches(cache: Path) -> list[Listed]:
+def list_caches(cache: Path) -> list[CacheFolder]:
     """The caches in a folder, by name."""
     return [
-        Listed(
+        CacheFolder(
             folder.name, len(read_table(folder)), sum(f.stat().st_size for f in folder.iterdir())
         )
         for folder in _folders(cache)

@@ -27,7 +27,7 @@ _LIBRARIES = ("avif", "jpg", "jpg_2000", "libjpeg_turbo", "libtiff", "webp", "zl
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedImage:
     """An image in the size of a cache.
 
     Attributes:
@@ -60,7 +60,7 @@ def decode(path: Path) -> Image.Image:
         return _upright_rgb(file)
 
 
-def decode_to(source: Path | BinaryIO, size: int) -> Decoded:
+def decode_to(source: Path | BinaryIO, size: int) -> DecodedImage:
     """Read an image file as `decode` does, and resize it by Lanczos' filter.
 
     The shorter side becomes `size`, the longer one in proportion, after it was cut to at most
@@ -81,14 +81,14 @@ def decode_to(source: Path | BinaryIO, size: int) -> Decoded:
         turned = file.getexif().get(ExifTags.Base.Orientation, 1) in _QUARTER_TURNS
         image = _upright_rgb(file)
     width, height = stored[::-1] if turned else stored
-    rows, columns = cached_shape(width, height, size)
+    rows, columns = shape_in_cache(width, height, size)
     box = _middle(*image.size)
     if (columns, rows) != image.size or box != (0, 0, *image.size):
         image = image.resize((columns, rows), _FILTER, box=box)
-    return Decoded(image, kind, mode, width, height)
+    return DecodedImage(image, kind, mode, width, height)
 
 
-def stored_size(path: Path) -> tuple[int, int]:
+def header_size(path: Path) -> tuple[int, int]:
     """Width and height as a file's header says, not turned upright.
 
     Raises:
@@ -98,7 +98,7 @@ def stored_size(path: Path) -> tuple[int, int]:
         return file.size
 
 
-def cached_shape(width: int, height: int, size: int) -> tuple[int, int]:
+def shape_in_cache(width: int, height: int, size: int) -> tuple[int, int]:
     """(rows, columns) of an image in a cache of `size`."""
     short, long = sorted((width, height))
     longer = min((2 * long * size + short) // (2 * short), LONGEST * size)
@@ -120,13 +120,14 @@ def decoding_recipe(size: int) -> dict[str, object]:
     }
 
 
-def pixel_digest(image: Image.Image) -> str:
-    """XXH3-128 of an image's size and pixels (height x width x 3, uint8), in hexadecimal."""
-    return bytes_digest(image.tobytes(), image.width, image.height)
-
-
 def bytes_digest(pixels: bytes | memoryview, width: int, height: int) -> str:
-    """The same of pixels that lie in memory row by row."""
+    """XXH3-128 of an image's size and pixels, in hexadecimal.
+
+    Args:
+        pixels: height x width x 3, uint8, row by row.
+        width: Of the image.
+        height: Of the image.
+    """
     digest = xxhash.xxh3_128(f"{width}x{height}".encode())
     digest.update(pixels)
     return digest.hexdigest()

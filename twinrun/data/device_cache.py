@@ -14,7 +14,7 @@ from twinrun.data.pixels import PixelRows
 _SHARE = 8
 
 
-class Placed(tuple):  # type: ignore[type-arg]
+class PositionedBatch(tuple):  # type: ignore[type-arg]
     """(a batch, its images' positions in the dataset).
 
     No NamedTuple: fastai makes anew what it moves to a device, from one list of the parts.
@@ -57,7 +57,7 @@ class ResidentRows:
         return found.view(-1, self.size, self.size, 3).permute(0, 3, 1, 2)
 
 
-def placed_on(device: torch.device, rows: PixelRows) -> PixelRows | ResidentRows:
+def place_on(device: torch.device, rows: PixelRows) -> PixelRows | ResidentRows:
     """The images in a GPU's memory, if it is one and they take little of it; otherwise as is."""
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory
@@ -66,21 +66,23 @@ def placed_on(device: torch.device, rows: PixelRows) -> PixelRows | ResidentRows
     return rows
 
 
-def sent_ahead(batches: Iterable[Placed], device: torch.device) -> Iterator[Placed]:
+def send_ahead(
+    batches: Iterable[PositionedBatch], device: torch.device
+) -> Iterator[PositionedBatch]:
     """Each batch on a GPU, while the next is on its way: pinned memory, a stream of its own."""
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    coming: Placed | None = None
+    coming: PositionedBatch | None = None
     for parts, positions in batches:
         with torch.cuda.stream(stream):
             there = tuple(part.pin_memory().to(device, non_blocking=True) for part in parts)
-        yield from _arrived(coming, stream, device)
-        coming = Placed((there, positions))
-    yield from _arrived(coming, stream, device)
+        yield from _wait_for(coming, stream, device)
+        coming = PositionedBatch((there, positions))
+    yield from _wait_for(coming, stream, device)
 
 
-def _arrived(
-    batch: Placed | None, stream: torch.cuda.Stream, device: torch.device
-) -> Iterator[Placed]:
+def _wait_for(
+    batch: PositionedBatch | None, stream: torch.cuda.Stream, device: torch.device
+) -> Iterator[PositionedBatch]:
     if batch is not None:
         now = torch.cuda.current_stream(device)
         now.wait_stream(stream)

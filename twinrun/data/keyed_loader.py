@@ -17,7 +17,7 @@ from fasttransform import Pipeline, Transform
 from torch import Tensor
 
 from twinrun.data.augment import Augmentation
-from twinrun.data.device_cache import Placed, ResidentRows, sent_ahead
+from twinrun.data.device_cache import PositionedBatch, ResidentRows, send_ahead
 from twinrun.data.pixels import PixelRows
 from twinrun.data.tta import View
 from twinrun.repro.keys import Key
@@ -54,7 +54,7 @@ class KeyedLoader(TfmdDL):
         first_step: The step at which it begins, from 0: a resumed epoch begins in its middle.
         watch: Called for each batch before its batch transforms, with the ids that were delivered
             to all ranks together and this one's tensors (images: uint8), on the loader's device.
-        view: The pass of test-time augmentation that is under way, see `seen_in`.
+        view: The pass of test-time augmentation that is under way, see `show_as`.
     """
 
     after_batch: Any
@@ -103,29 +103,31 @@ class KeyedLoader(TfmdDL):
     def shuffle_fn(self, positions: Sequence[int]) -> list[int]:
         return self.key.of("order", self.epoch).order([self.ids[i] for i in positions])
 
-    def create_batches(self, samples: Iterable[int]) -> Iterator[Placed]:
-        batches: Iterator[Placed] = super().create_batches(samples)
+    def create_batches(self, samples: Iterable[int]) -> Iterator[PositionedBatch]:
+        batches: Iterator[PositionedBatch] = super().create_batches(samples)
         on_gpu = self.device is not None and self.device.type == "cuda"
         if on_gpu and torch.utils.data.get_worker_info() is None:
-            return sent_ahead(batches, self.device)
+            return send_ahead(batches, self.device)
         return batches
 
     def do_item(self, position: int | None) -> int:
         return position or 0  # fastai probes types with None
 
-    def do_batch(self, items: Sequence[int]) -> Placed:
+    def do_batch(self, items: Sequence[int]) -> PositionedBatch:
         # The positions travel with the images, so that what is recorded is what was delivered.
         everyones, positions = list(items), self.ranks.share(items)
         labelled = everyones if self.answers_together else positions
         windows = self._host.windows(positions, self._shares(positions))
         if self.after_item.fs:
-            images, *labels = self._transformed(positions, windows)
+            images, *labels = self._transform_items(positions, windows)
             own = self._labels(labelled) if self.answers_together else tuple(labels)
-            return Placed(((images, *own), everyones))
+            return PositionedBatch(((images, *own), everyones))
         if isinstance(self.rows, ResidentRows):
-            return Placed(((torch.from_numpy(windows), *self._labels(labelled)), everyones))
+            return PositionedBatch(
+                ((torch.from_numpy(windows), *self._labels(labelled)), everyones)
+            )
         images = TensorImage(self.rows.crops(windows))
-        return Placed(((images, *self._labels(labelled)), everyones))
+        return PositionedBatch(((images, *self._labels(labelled)), everyones))
 
     def to_detach(self, values: Any, cpu: bool = True, gather: bool = True) -> Any:  # noqa: ARG002
         """What fastai keeps of a batch's scores; they are of the whole batch on every rank."""
@@ -137,17 +139,17 @@ class KeyedLoader(TfmdDL):
         return self.ranks.count > 1 and not self.shuffle
 
     @property
-    def drawing(self) -> bool:
+    def augments(self) -> bool:
         """Whether images are cropped and changed at random."""
         return getattr(self.dataset, "split_idx", None) == 0
 
     @contextmanager
-    def seen_in(self, view: View) -> Iterator[None]:
+    def show_as(self, view: View) -> Iterator[None]:
         """Show every image as a pass of test-time augmentation sees it.
 
         What the pass draws depends on (key, "test-time", number, id) and on no epoch.
         """
-        as_in_training = self.dataset.set_split_idx(0) if view.drawing else nullcontext()
+        as_in_training = self.dataset.set_split_idx(0) if view.augments else nullcontext()
         with as_in_training:
             self.view = view
             try:
@@ -167,10 +169,10 @@ class KeyedLoader(TfmdDL):
         return self.rows.host if isinstance(self.rows, ResidentRows) else self.rows
 
     def _shares(self, positions: Sequence[int]) -> np.ndarray | float:
-        if self.view is not None and not self.view.drawing:
+        if self.view is not None and not self.view.augments:
             chosen = list(positions)
             return self.view.shares(self._host.rows[chosen], self._host.columns[chosen])
-        if not self.drawing:
+        if not self.augments:
             return 0.5
         keys = self.keys("item", [self.ids[position] for position in positions])
         return np.concatenate([key.uniforms(1) for key in keys])
@@ -178,7 +180,7 @@ class KeyedLoader(TfmdDL):
     def _labels(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
         return () if self.numbers is None else (TensorCategory(self.numbers[list(positions)]),)
 
-    def _transformed(self, positions: Sequence[int], windows: np.ndarray) -> tuple[Tensor, ...]:
+    def _transform_items(self, positions: Sequence[int], windows: np.ndarray) -> tuple[Tensor, ...]:
         items = []
         images = self._host.crops(windows).permute(0, 2, 3, 1).numpy()
         for position, image in zip(positions, images, strict=True):
@@ -204,7 +206,7 @@ class _Receive(Transform):
 
     def __call__(self, batch: Any, **_: Any) -> Any:
         loader = self.loader
-        if isinstance(batch, Placed):
+        if isinstance(batch, PositionedBatch):
             (images, *labels), positions = batch
             ids = [loader.ids[position] for position in positions]
             if isinstance(loader.rows, ResidentRows) and images.dtype == torch.int64:
@@ -222,9 +224,9 @@ class _Receive(Transform):
 
     def _floats(self, images: Tensor, ids: Sequence[str]) -> Tensor:
         loader = self.loader
-        if loader.drawing:
+        if loader.augments:
             return loader.augmentation(images, loader.keys("augment", ids))
         if loader.view is None:
             return loader.augmentation.unchanged(images)
         seen = loader.augmentation.unchanged(images, loader.view.matrix)
-        return loader.view.turned(seen)
+        return loader.view.flip(seen)

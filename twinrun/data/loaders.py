@@ -15,7 +15,7 @@ from fasttransform import Transform
 
 from twinrun.config.recipe import Member
 from twinrun.data.augment import Augmentation
-from twinrun.data.device_cache import placed_on
+from twinrun.data.device_cache import place_on
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.pixels import PixelRows, Pixels
 from twinrun.errors import InputError
@@ -124,7 +124,7 @@ def member_loaders(
             dataset,
             key=key,
             ids=chosen["id"].tolist(),
-            rows=placed_on(device, pixels.rows(chosen["sha256"].tolist())),
+            rows=place_on(device, pixels.rows(chosen["sha256"].tolist())),
             numbers=torch.tensor([numbers[label] for label in chosen["label"]]),
             augmentation=augmentation,
             ranks=ranks,
@@ -159,6 +159,6 @@ def prediction_loader(loaders: DataLoaders, table: pd.DataFrame, pixels: Pixels)
     rows = pixels.rows(table["sha256"].tolist())
     dataset = Datasets(list(range(len(table))), tfms=[[_Middle(rows)]], split_idx=1)
     loader: KeyedLoader = loaders.valid.new(
-        dataset, ids=table["id"].tolist(), rows=placed_on(loaders.valid.device, rows), numbers=None
+        dataset, ids=table["id"].tolist(), rows=place_on(loaders.valid.device, rows), numbers=None
     )
     return loader

@@ -31,7 +31,7 @@ class View:
     number: int
 
     @property
-    def drawing(self) -> bool:
+    def augments(self) -> bool:
         """Whether images are changed at random, as in training."""
         return self.method == "train"
 
@@ -60,7 +60,7 @@ class View:
                 matrix[axis, 2] = (1 - _CROP) * (2 * place - 1)
         return matrix
 
-    def turned(self, images: Tensor) -> Tensor:
+    def flip(self, images: Tensor) -> Tensor:
         """The squares flipped as this pass sees them, without a change of any value.
 
         Args:

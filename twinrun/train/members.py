@@ -106,7 +106,7 @@ def set_up_training(
         name: The training's name: a member's in the settings, or one of its folds.
         settings: Of the run.
         index: From `with_pixels`, as the audit's policy leaves it.
-        pixels: From `cached_pixels`, by size.
+        pixels: From `cache_pixels`, by size.
         environment: From `set_up`.
 
     Raises:
@@ -225,7 +225,7 @@ def train_member(
         name: The training's name: a member's in the settings, or one of its folds.
         settings: Of the run.
         index: From `with_pixels`, as the audit's policy leaves it.
-        pixels: From `cached_pixels`, by size.
+        pixels: From `cache_pixels`, by size.
         environment: From `set_up`.
         folder: runs/<run>/members/<name>.
         tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.

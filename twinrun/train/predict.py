@@ -57,7 +57,7 @@ def predict(
 def _mean_over(passes: Sequence[View], model: nn.Module, loader: KeyedLoader, mean: str) -> Tensor:
     total: Tensor | float = 0.0
     for view in passes:
-        with loader.seen_in(view):
+        with loader.show_as(view):
             logits = _logits(model, loader).double()
         total = total + (logits.log_softmax(1) if mean == "geometric" else logits.softmax(1))
     middle = torch.as_tensor(total) / len(passes)
