@@ -10,18 +10,8 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from twinrun.cli.options import (
-    RUNS,
-    Change,
-    Config,
-    Data,
-    Debug,
-    Out,
-    Profile,
-    Quiet,
-    RunName,
-    answered,
-    run_name,
-    settings_of,
+    RunOptions,
+    as_command,
 )
 from twinrun.console import clock, console, say
 
@@ -44,19 +34,13 @@ class _WithChecks(TyperCommand):
 
 
 @app.command(cls=_WithChecks, epilog=_EXAMPLES)
-@answered
+@as_command
 def audit(
-    config: Config = None,
-    profile: Profile = None,
-    data: Data = None,
-    out: Out = RUNS,
-    run: RunName = None,
-    changes: Change = None,
+    *,
+    options: RunOptions,
     lines: Annotated[
         int, typer.Option("--lines", min=1, help="Shown of each finding; audit.json has all.")
     ] = 10,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Look for what is wrong with the data: exit code 0 fit to train on, 1 not."""
     from twinrun.audit.audit import audit_folder
@@ -66,9 +50,9 @@ def audit(
     from twinrun.run_folder.paths import RunFolder
 
     started = time.perf_counter()
-    settings = settings_of(config, profile, data, changes)
-    folder = out / run_name(run, profile)
-    audited = audit_folder(settings, settings.cache_folder(out))
+    settings = options.read()
+    folder = options.folder
+    audited = audit_folder(settings, settings.cache_folder(options.out))
     content = audited.content()
     with lock_record(folder):
         write_audit(folder, content)

@@ -11,18 +11,8 @@ from rich.markup import escape
 
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, mean_of, names_without_fit
 from twinrun.cli.options import (
-    RUNS,
-    Change,
-    Config,
-    Data,
-    Debug,
-    Out,
-    Profile,
-    Quiet,
-    RunName,
-    answered,
-    run_name,
-    settings_of,
+    RunOptions,
+    as_command,
 )
 from twinrun.console import console, say
 from twinrun.errors import InputError
@@ -38,7 +28,7 @@ app = typer.Typer()
     "twinrun blend --run full --method auto\n\n"
     "twinrun blend a.csv=69.0 b.csv=57.3 --output blend.csv"
 )
-@answered
+@as_command
 def blend(
     files: Annotated[
         list[str] | None,
@@ -65,14 +55,8 @@ def blend(
             f"Files take only {' or '.join(names_without_fit())}.",
         ),
     ] = None,
-    config: Config = None,
-    profile: Profile = None,
-    data: Data = None,
-    out: Out = RUNS,
-    run: RunName = None,
-    changes: Change = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    *,
+    options: RunOptions,
 ) -> None:
     """Blend a run's members as the settings say, or prediction files with the weights given."""
     from twinrun import submit
@@ -80,8 +64,8 @@ def blend(
     from twinrun.run_folder.manifest import read_manifest
     from twinrun.run_folder.paths import RunFolder
 
-    changes = [*(changes or []), *([f"blend.method={method}"] if method else [])]
-    settings = settings_of(config, profile, data, changes)
+    options = options.changed(f"blend.method={method}") if method else options
+    settings = options.read()
     if files:
         if output is None:
             raise InputError("blending files needs --output FILE")
@@ -89,7 +73,7 @@ def blend(
         submit.blend_files(pairs, settings, sample, output)
         text = f"{len(pairs)} files, {mean_of(settings.blend.method).name} mean"
     else:
-        folder = out / run_name(run, profile)
+        folder = options.folder
         output = output or RunFolder(folder).submission
         sample = sample or settings.data_folder / settings.data.sample_submission
         own = output == RunFolder(folder).submission

@@ -11,12 +11,10 @@ from twinrun.cli.options import (
     RUNS,
     Change,
     Config,
-    Debug,
     Out,
     Profile,
-    Quiet,
-    answered,
-    settings_of,
+    as_command,
+    read_settings_of,
 )
 from twinrun.console import console, megabytes, say
 
@@ -27,7 +25,7 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun cache\n\ntwinrun cache --clear\n\n"
     "twinrun cache --set run.cache=/scratch/pixels"
 )
-@answered
+@as_command
 def cache(
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove it; the next run decodes the images again.")
@@ -36,14 +34,12 @@ def cache(
     profile: Profile = None,
     out: Out = RUNS,
     changes: Change = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Show, or remove, the images that were decoded for earlier runs."""
     from twinrun.cli import tables
     from twinrun.data.cache_files import clear_caches, list_caches
 
-    folder = settings_of(config, profile, None, changes).cache_folder(out)
+    folder = read_settings_of(config, profile, None, changes).cache_folder(out)
     found = list_caches(folder)
     total = megabytes(sum(each.nbytes for each in found))
     where = f"[bold]{escape(str(folder))}[/]"

@@ -9,9 +9,7 @@ import typer
 
 from twinrun.cli.options import (
     Data,
-    Debug,
-    Quiet,
-    answered,
+    as_command,
 )
 from twinrun.console import console, say
 from twinrun.errors import NegativeVerdict
@@ -26,7 +24,7 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun diff runs/full runs/again\n\n"
     "twinrun diff runs/full runs/again --member M27g --replay"
 )
-@answered
+@as_command
 def diff(
     run_a: Annotated[Path, typer.Argument(help="Folder of a run, or of a member or fold of one.")],
     run_b: Annotated[Path, typer.Argument(help="Folder of the other one.")],
@@ -45,15 +43,13 @@ def diff(
         ),
     ] = False,
     data: Data = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Name the first difference between two recorded runs: exit code 0 same bits, 1 not."""
     from twinrun.compare import format as words
     from twinrun.compare.runs import compare_runs
 
     report = compare_runs(run_a, run_b, members)
-    console.quiet = False
+    quiet, console.quiet = console.quiet, False
     print_comparison(report, replay=replay, data=data, quiet=quiet)
     if not report.same:
         raise NegativeVerdict(words.summarize(report))

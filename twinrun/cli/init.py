@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.prompt import Prompt
 
-from twinrun.cli.options import Debug, Quiet, answered
-from twinrun.config.layouts import LAYOUTS
+from twinrun.cli.options import (
+    as_command,
+)
 from twinrun.console import console, say
-from twinrun.submission_forms import FORMS
 
 if TYPE_CHECKING:
     from twinrun.scaffold.inspect import Findings
@@ -26,7 +26,7 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun init ../rice --data ~/Downloads/rice\n\n"
     "twinrun init ../rice --data ~/rice --answer metric=accuracy --yes"
 )
-@answered
+@as_command
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
     data: Annotated[Path, typer.Option("--data", help="Folder of the competition's data.")],
@@ -59,8 +59,6 @@ def init(
     yes: Annotated[
         bool, typer.Option("--yes", help="Ask nothing: take the suggested answers.")
     ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Make a project for a new competition from its data folder, asking what it does not show."""
     from twinrun.scaffold import project
@@ -89,6 +87,9 @@ def init(
 
 def _say_findings(found: Findings) -> None:
     """Show what was seen in the data folder."""
+    from twinrun.config.layouts import LAYOUTS
+    from twinrun.submission_forms import FORMS
+
     labels = f", labels in {found.labels}" if found.labels else ""
     layout = LAYOUTS.get(found.layout).answer + labels
     say(f"[bold]data[/]      {escape(str(found.folder))}: {escape(layout)}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -65,8 +67,6 @@ Change = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a setting, e.g. run.seed=7. Repeatable."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print only verdicts and errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RUNS = Path("runs")
 
 
@@ -82,15 +82,72 @@ class OptionalAddress(TyperCommand):
         return super().parse_args(ctx, given)
 
 
-def answered(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function: --quiet is silence, an error is one message and a code."""
+@dataclass(frozen=True)
+class SettingsOptions:
+    """The options that say which settings a command works with."""
+
+    config: Config = None
+    profile: Profile = None
+    data: Data = None
+    changes: Change = None
+
+    def read(self) -> Settings:
+        """The settings that they give.
+
+        Raises:
+            InputError: They are missing or wrong.
+        """
+        return read_settings_of(self.config, self.profile, self.data, self.changes)
+
+    def changed(self, *changes: str) -> Self:
+        """The same options with more values for --set."""
+        return replace(self, changes=[*(self.changes or []), *changes])
+
+
+@dataclass(frozen=True)
+class RunOptions(SettingsOptions):
+    """The options that say which settings and which run a command works with."""
+
+    out: Out = RUNS
+    run: RunName = None
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder.
+
+        Raises:
+            InputError: The name is no plain one.
+        """
+        name = self.run or self.profile or "full"
+        if Path(name).name != name or name in (".", ".."):
+            raise InputError(f"--run {name}: a name, not a path; the folder is chosen with --out")
+        return self.out / name
+
+
+@dataclass(frozen=True)
+class _EveryCommands:
+    """The options that every command has."""
+
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only verdicts and errors.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+
+
+def as_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function: --quiet is silence, an error is one message and a code.
+
+    Each parameter that is a group of options, a dataclass such as `RunOptions`, stands for the
+    options that are its fields. --quiet and --debug are added; `console.quiet` says the first.
+    """
+    parameters, groups = _flat_parameters(function)
 
     @functools.wraps(function)
     def command(*args: Any, quiet: bool = False, debug: bool = False, **options: Any) -> None:
         console.quiet = quiet
+        for name, group in groups.items():
+            options[name] = group(**{each.name: options.pop(each.name) for each in fields(group)})
         try:
             with connect_ranks(function.__name__):
-                function(*args, **options, quiet=quiet, debug=debug)
+                function(*args, **options)
         except KeyboardInterrupt as stop:
             if debug:
                 raise
@@ -110,7 +167,42 @@ def answered(function: Callable[..., None]) -> Callable[..., None]:
                 raise
             _end(2, f"{error.filename or 'the system'}: {error.strerror or error}")
 
+    # What typer reads instead of the function's own.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
+
+
+def _flat_parameters(
+    function: Callable[..., None],
+) -> tuple[list[inspect.Parameter], dict[str, type[Any]]]:
+    """A command's parameters with those of its groups of options, and the groups by parameter."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    annotations = get_type_hints(function, include_extras=True)
+    for parameter in inspect.signature(function).parameters.values():
+        kind = annotations[parameter.name]
+        if is_dataclass(kind) and isinstance(kind, type):
+            groups[parameter.name] = kind
+            parameters += _options_of(kind)
+        else:
+            parameters.append(
+                parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY)
+            )
+    return [*parameters, *_options_of(_EveryCommands)], groups
+
+
+def _options_of(group: type[Any]) -> list[inspect.Parameter]:
+    annotations = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=each.default,
+            annotation=annotations[each.name],
+        )
+        for each in fields(group)
+    ]
 
 
 def _end(code: int, *lines: str) -> NoReturn:
@@ -122,7 +214,7 @@ def _end(code: int, *lines: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-def settings_of(
+def read_settings_of(
     config: Path | None, profile: str | None, data: Path | None, changes: list[str] | None
 ) -> Settings:
     """The settings that the common options give.
@@ -133,15 +225,3 @@ def settings_of(
     from twinrun.config.reading import read_settings
 
     return read_settings(config, profile=profile, changes=changes or [], data=data)
-
-
-def run_name(run: str | None, profile: str | None) -> str:
-    """The name of the run's folder.
-
-    Raises:
-        InputError: It is no plain name.
-    """
-    name = run or profile or "full"
-    if Path(name).name != name or name in (".", ".."):
-        raise InputError(f"--run {name}: a name, not a path; the folder is chosen with --out")
-    return name

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from twinrun.cli.options import Debug, Quiet, answered
+from twinrun.cli.options import (
+    as_command,
+)
 from twinrun.console import box, clock, console, megabytes, say
 from twinrun.package.hosts import HOSTS
 
@@ -20,7 +22,7 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun package runs/full --for zindi\n\n"
     "twinrun package runs/full --for kaggle --output wheat.zip"
 )
-@answered
+@as_command
 def package(
     run: Annotated[Path, typer.Argument(help="Folder of a complete run, such as runs/full.")],
     name: Annotated[str, typer.Option("--for", metavar="HOST", help=f"{', '.join(HOSTS.names)}.")],
@@ -32,8 +34,6 @@ def package(
         bool,
         typer.Option("--force", help="Package also what should not be; the package lists why."),
     ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Pack what a host asks of a winner: code, lock, weights, predictions, digests, a README.
 

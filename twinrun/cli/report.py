@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from twinrun.cli.options import Data, Debug, Quiet, answered
+from twinrun.cli.options import (
+    Data,
+    as_command,
+)
 from twinrun.console import clock, say
 
 if TYPE_CHECKING:
@@ -21,12 +24,10 @@ app = typer.Typer()
 @app.command(
     epilog="Examples:\n\ntwinrun report runs/full\n\ntwinrun report runs/full --data ~/wheat"
 )
-@answered
+@as_command
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/full.")],
     data: Data = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Write a run's report.html: one page with all that its files tell, to open in a browser."""
     from twinrun.report.report import write_report

@@ -13,19 +13,9 @@ from rich.markup import escape
 
 from twinrun.cli.blend import print_blend
 from twinrun.cli.options import (
-    RUNS,
-    Change,
-    Config,
-    Data,
-    Debug,
     OptionalAddress,
-    Out,
-    Profile,
-    Quiet,
-    RunName,
-    answered,
-    run_name,
-    settings_of,
+    RunOptions,
+    as_command,
 )
 from twinrun.cli.report import reported
 from twinrun.console import box, clock, console, say
@@ -46,14 +36,10 @@ app = typer.Typer()
     "twinrun run --data ~/wheat --set run.seed=7 --run seed7\n\n"
     "twinrun run --ray auto --seeds 1,2,3",
 )
-@answered
+@as_command
 def run(
-    config: Config = None,
-    profile: Profile = None,
-    data: Data = None,
-    out: Out = RUNS,
-    run: RunName = None,
-    changes: Change = None,
+    *,
+    options: RunOptions,
     without_data: Annotated[
         str | None,
         typer.Option(
@@ -87,8 +73,6 @@ def run(
             "bits: versions, GPU model, instruction set.",
         ),
     ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Train every member, blend them, write and validate the submission, write the report."""
     with without_collector():
@@ -96,15 +80,16 @@ def run(
         from twinrun.repro.ranks import current_rank
 
     started = time.perf_counter()
-    settings = settings_of(config, profile, data, changes)
-    if without_data and not profile and data is None and not settings.data_folder.is_dir():
+    settings = options.read()
+    chosen = options.profile or options.data
+    if without_data and chosen is None and not settings.data_folder.is_dir():
         _say_no_data(settings, without_data)
-        profile = without_data
-        settings = settings_of(config, profile, data, changes)
+        options = replace(options, profile=without_data)
+        settings = options.read()
     if ray is not None and current_rank().count > 1:
         raise InputError("--ray is not for several ranks", fix="Start it without torchrun.")
     numbers = _seeds(seeds)
-    folder = out / run_name(run, profile)
+    folder = options.folder
     failures: list[Failure] = []
     with ExitStack() as stack:
         site = None
@@ -113,7 +98,7 @@ def run(
             from twinrun.cluster.runs import open_site, publish_run, train_runs
 
             stack.enter_context(connected(ray))
-            site = open_site(settings, out, mixed=allow_mixed)
+            site = open_site(settings, options.out, mixed=allow_mixed)
         prepared = prepare.prepare(settings, folder, site.environment if site else None)
         runs = _with_seeds(replace(prepared, mixed=allow_mixed), numbers)
         prepare.warn_of_validation(prepared, list(settings.members))

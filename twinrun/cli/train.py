@@ -9,18 +9,8 @@ import typer
 from rich.markup import escape
 
 from twinrun.cli.options import (
-    RUNS,
-    Change,
-    Config,
-    Data,
-    Debug,
-    Out,
-    Profile,
-    Quiet,
-    RunName,
-    answered,
-    run_name,
-    settings_of,
+    RunOptions,
+    as_command,
 )
 from twinrun.console import clock, say
 from twinrun.process import without_collector
@@ -35,7 +25,7 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun train\n\ntwinrun train M27g M26c --profile fixture\n\n"
     "twinrun train M27g/fold-1"
 )
-@answered
+@as_command
 def train(
     members: Annotated[
         list[str] | None,
@@ -43,14 +33,8 @@ def train(
             help="Members, or folds of them: M27g/fold-1. Default: all.", show_default=False
         ),
     ] = None,
-    config: Config = None,
-    profile: Profile = None,
-    data: Data = None,
-    out: Out = RUNS,
-    run: RunName = None,
-    changes: Change = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    *,
+    options: RunOptions,
 ) -> None:
     """Train members; those that are complete are skipped."""
     with without_collector():
@@ -58,10 +42,10 @@ def train(
         from twinrun.run_folder.paths import RunFolder
 
     started = time.perf_counter()
-    settings = settings_of(config, profile, data, changes)
+    settings = options.read()
     names = members or []
     asked = list(dict.fromkeys(each.member for each in settings.select_trainings(names)))
-    prepared = prepare.prepare(settings, out / run_name(run, profile))
+    prepared = prepare.prepare(settings, options.folder)
     prepare.warn_of_validation(prepared, asked)
     train_run.train(prepared, names, started)
     took = clock(time.perf_counter() - started)

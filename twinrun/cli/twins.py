@@ -11,15 +11,9 @@ from rich.markup import escape
 from twinrun.cli.diff import print_comparison
 from twinrun.cli.options import (
     RUNS,
-    Change,
-    Config,
-    Data,
-    Debug,
     Out,
-    Profile,
-    Quiet,
-    answered,
-    settings_of,
+    SettingsOptions,
+    as_command,
 )
 from twinrun.console import clock, console, say
 from twinrun.errors import NegativeVerdict
@@ -32,18 +26,16 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun twins --profile fixture\n\n"
     "twinrun twins M26c --perturb kill --perturb workers --device cuda"
 )
-@answered
+@as_command
 def twins(
     members: Annotated[
         list[str] | None,
         typer.Argument(help="Members. Default: one of each network.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All members.")] = False,
-    config: Config = None,
-    profile: Profile = None,
-    data: Data = None,
+    *,
+    common: SettingsOptions,
     out: Out = RUNS,
-    changes: Change = None,
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu or cuda, in place of the settings'.")
     ] = None,
@@ -56,8 +48,6 @@ def twins(
             f"{', '.join(PERTURBATIONS.names)}, or none. Repeatable. Default: all of them.",
         ),
     ] = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Train members twice, the second time under perturbations, and compare every bit."""
     from twinrun.cli import tables
@@ -65,16 +55,16 @@ def twins(
     from twinrun.twins.twins import one_member_of_each_network, run_twins
 
     started = time.perf_counter()
-    changes = [*(changes or []), *([f"run.device={device}"] if device else [])]
-    settings = settings_of(config, profile, data, changes)
+    common = common.changed(f"run.device={device}") if device else common
+    settings = common.read()
     perturbations = choose_perturbations(perturbed)
     settings.refuse_unknown_members(members or [])
     chosen = members or (list(settings.members) if every else one_member_of_each_network(settings))
     options = ["--config", str(settings.config)]
-    options += ["--profile", profile] if profile else []
-    options += ["--data", str(data.absolute())] if data else []
-    options += [part for change in changes for part in ("--set", change)]
-    options += ["--quiet"] if quiet else []
+    options += ["--profile", common.profile] if common.profile else []
+    options += ["--data", str(common.data.absolute())] if common.data else []
+    options += [part for change in common.changes or [] for part in ("--set", change)]
+    options += ["--quiet"] if console.quiet else []
     folder = RunsFolder(out.absolute()).twins.path
     verdict = run_twins(settings, chosen, options, folder, perturbations)
     console.quiet = False

@@ -9,14 +9,8 @@ import typer
 from rich.markup import escape
 
 from twinrun.cli.options import (
-    Change,
-    Config,
-    Data,
-    Debug,
-    Profile,
-    Quiet,
-    answered,
-    settings_of,
+    SettingsOptions,
+    as_command,
 )
 from twinrun.console import console, say
 
@@ -30,24 +24,20 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun validate runs/full/submission.csv\n\n"
     "twinrun validate blend.csv --sample sample_submission.csv"
 )
-@answered
+@as_command
 def validate(
     submission: Annotated[Path, typer.Argument(help="The file to hand in.")],
     sample: Annotated[
         Path | None,
         typer.Option("--sample", help="The host's sample. Default: the one of the data folder."),
     ] = None,
-    config: Config = None,
-    profile: Profile = None,
-    data: Data = None,
-    changes: Change = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    *,
+    options: SettingsOptions,
 ) -> None:
     """Check a submission against sample_submission.csv: exit code 0 valid, 1 invalid."""
     from twinrun import submit
 
-    settings = settings_of(config, profile, data, changes)
+    settings = options.read()
     sample = sample or settings.data_folder / settings.data.sample_submission
     rows = submit.validate_file(submission, settings, sample)
     console.quiet = False

@@ -13,10 +13,8 @@ from twinrun.cli.diff import print_comparison
 from twinrun.cli.options import (
     RUNS,
     Data,
-    Debug,
     Out,
-    Quiet,
-    answered,
+    as_command,
 )
 from twinrun.console import box, clock, console, megabytes, say
 from twinrun.errors import InputError, NegativeVerdict
@@ -29,7 +27,7 @@ app = typer.Typer()
     "twinrun verify runs/full M27g --predict-only --data ~/wheat\n\n"
     "twinrun verify full-zindi.zip --data ~/wheat"
 )
-@answered
+@as_command
 def verify(
     run: Annotated[
         Path,
@@ -60,8 +58,6 @@ def verify(
     ] = False,
     data: Data = None,
     out: Out = RUNS,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Make a recorded run or a package again and compare: exit code 0 same bits, 1 not.
 

@@ -1,0 +1,71 @@
+"""The common options are told once, as groups that a command's parameter stands for."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from twinrun.cli.options import RunOptions, SettingsOptions, as_command
+from twinrun.console import console
+from twinrun.errors import InputError
+
+
+def command(found: list[object]) -> object:
+    @as_command
+    def train(names: list[str] | None = None, *, options: RunOptions, deep: bool = False) -> None:
+        found.extend([names, options, deep, console.quiet])
+
+    return train
+
+
+def test_a_group_of_options_stands_for_its_fields() -> None:
+    found: list[object] = []
+    made = command(found)
+    assert callable(made)
+    assert list(inspect.signature(made).parameters) == [
+        "names",
+        "config",
+        "profile",
+        "data",
+        "changes",
+        "out",
+        "run",
+        "deep",
+        "quiet",
+        "debug",
+    ]
+    given = {"config": None, "data": None, "out": Path("runs"), "run": None}
+    before = console.quiet
+    try:
+        made(names=["a"], profile="small", changes=["x=1"], deep=True, quiet=True, **given)
+    finally:
+        console.quiet = before
+    options = RunOptions(profile="small", changes=["x=1"])
+    assert found == [["a"], options, True, True]
+
+
+def test_more_changes_come_after_the_users() -> None:
+    options = SettingsOptions(changes=["a=1"])
+    assert options.changed("b=2", "c=3").changes == ["a=1", "b=2", "c=3"]
+    assert SettingsOptions().changed("b=2").changes == ["b=2"]
+    assert options.changes == ["a=1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        (RunOptions(), "runs/full"),
+        (RunOptions(profile="fixture"), "runs/fixture"),
+        (RunOptions(profile="fixture", run="mine", out=Path("x")), "x/mine"),
+    ],
+)
+def test_a_runs_folder_is_called_as_the_user_says(options: RunOptions, folder: str) -> None:
+    assert options.folder == Path(folder)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "."])
+def test_a_run_has_a_name_and_no_path(name: str) -> None:
+    with pytest.raises(InputError, match="a name, not a path"):
+        _ = RunOptions(run=name).folder
