@@ -321,6 +321,9 @@ def _complete_run(given: Given, count: int) -> Prepared:
             "phase": ["frozen"] * 5 + ["unfrozen"] * 5,
             "train_loss": np.linspace(1.0, 0.5, 10),
             "valid_loss": np.linspace(1.1, 0.7, 10),
+            "accuracy": 0.75,
+            "error_rate": 0.25,
+            "learning_rate": 0.001,
             "seconds": 1.0,
         }
     )

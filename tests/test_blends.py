@@ -16,6 +16,7 @@ from rich.console import Console
 
 from tests.conftest import Command
 from tests.predictions import drawn_labels, seeing, settings_for
+from tests.run_folder.documents import whole_manifest
 from twinrun import submit
 from twinrun.blend.held_out import read_held_out_tables
 from twinrun.blend.temperature import apply_temperature
@@ -46,10 +47,18 @@ def write_run(folder: Path, images: int = 120, *, shuffled: bool = False, sure: 
                 table = table.sample(frac=1, random_state=number)
             write_csv(member / file, table)
         (member / "member.json").write_text("{}")
+    ids = [f"v{row:04d}" for row in range(images)]
     index = pd.DataFrame(
-        {"part": "train", "id": [f"v{row:04d}" for row in range(images)], "label": "x"}
+        {
+            "part": "train",
+            "id": ids,
+            "label": "x",
+            "path": ids,
+            "bytes": 1,
+            "sha256": ids,
+            "group": [f"g{row // 2}" for row in range(images)],
+        }
     )
-    index["group"] = [f"g{row // 2}" for row in range(images)]
     index.to_parquet(folder / "index.parquet")
 
 
@@ -243,8 +252,8 @@ def test_only_the_runs_own_submission_has_a_blend_json(run: Path, tmp_path: Path
 
 
 def test_the_manifest_records_the_weights_and_the_temperature(run: Path, tmp_path: Path) -> None:
-    old: dict[str, Any] = {"settings": {"submission": {}, "blend": {}}, "submission": "0"}
-    (run / "manifest.json").write_text(json.dumps({"content": old}))
+    old = whole_manifest(settings={"submission": {}, "blend": {}}, submission="0" * 64)
+    (run / "manifest.json").write_text(json.dumps(old))
     settings = settings_of(tmp_path, method="optimised")
     chosen = submit.blend_run(run, settings, None, run / "submission.csv")
     submit.record_blend(run, settings, read_manifest(run))

@@ -27,6 +27,7 @@ from twinrun.files import sha256_file, write_csv
 from twinrun.probabilities import read_probabilities, row_sum_problems
 from twinrun.run_folder.manifest import read_taken_blend, write_blend, write_manifest
 from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.tables import read_index
 from twinrun.submission_forms import FORMS
 
 
@@ -73,7 +74,7 @@ def find_copies(folder: Path, settings: Settings) -> list[list[str]]:
             f'submission.copies = "mean" needs {path}, which says what are copies',
             fix="Train the run's members first, or set submission.copies to 'keep'.",
         )
-    index = pd.read_parquet(path, use_threads=False)
+    index = read_index(folder)
     test = index[index["part"] == "test"]
     names = [str(name) for name in index.columns]
     sizes = [int(name.removeprefix("pixels_")) for name in names if name.startswith("pixels_")]
@@ -134,11 +135,10 @@ def choose_run_blend(
 
 
 def _groups(folder: Path) -> dict[str, str]:
-    """By id the group of a training image, where the run has an index."""
-    path = RunFolder(folder).index
-    if not path.is_file():
+    """By id the group of a training image; empty where there is no index."""
+    if not RunFolder(folder).index.is_file():
         return {}
-    index = pd.read_parquet(path)
+    index = read_index(folder)
     train = index[index["part"] == "train"]
     return dict(zip(train["id"], train[GROUP], strict=True))
 

@@ -12,7 +12,6 @@ from twinrun.blend.out_of_fold import write_out_of_fold
 from twinrun.config.trainings import Training
 from twinrun.console import clock, say
 from twinrun.data.folds import check_folds
-from twinrun.files import whole_file
 from twinrun.locks import LOCK, lock_record, lock_trainings
 from twinrun.metrics import METRICS
 from twinrun.networks.table import weights_of
@@ -21,8 +20,10 @@ from twinrun.process import without_collector
 from twinrun.repro.group import current_group
 from twinrun.repro.ranks import current_rank, refuse_uneven
 from twinrun.run_folder.audit import write_audit
+from twinrun.run_folder.manifest import read_taken_blend
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
-from twinrun.run_folder.records import find_complete_member, refuse_other_kind
+from twinrun.run_folder.records import find_complete_member, read_record, refuse_other_kind
+from twinrun.run_folder.tables import write_index
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,14 @@ def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Itera
         # Before folders of folds are made in a folder that has none.
         _completed(run, name)
         refuse_other_kind(run.member_folder(name), folds=bool(settings.trainings(name)[0].fold))
+    # What the run's record is made from: damaged files are named before anything is written.
+    for name in settings.members:
+        read_record(run.member_folder(name))
+    read_taken_blend(run.folder)
     with lock_trainings([run.member_folder(each.name) for each in trainings]):
         work = Work(run, list(trainings), _complete(run, trainings))
         with lock_record(run.folder):
-            with whole_file(RunFolder(run.folder).index) as temporary:
-                run.index.to_parquet(temporary, index=False)
+            write_index(run.folder, run.index)
             write_audit(run.folder, run.audit.content())
         recipes = [settings.members[each.member] for each in work.left]
         if recipes:

@@ -30,7 +30,8 @@ from twinrun.metrics import (
 )
 from twinrun.registry import IncompleteEntry
 from twinrun.report.report import render
-from twinrun.train.callbacks import HISTORY_COLUMNS, history_table
+from twinrun.run_folder.tables import HISTORY_COLUMNS
+from twinrun.train.callbacks import history_table
 
 
 def balanced_accuracy(probabilities: Values, truth: Numbers) -> float:

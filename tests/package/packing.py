@@ -9,14 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors.numpy import save_file
 
 from tests.conftest import ROOT
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index, data_digest
-from twinrun.files import sha256_file, write_json
+from twinrun.files import sha256_file, write_csv, write_json
 from twinrun.run_folder.manifest import build_manifest
 
+HISTORY = {
+    "epoch": [1, 2],
+    "phase": ["frozen", "unfrozen"],
+    "train_loss": [1.0, 0.5],
+    "valid_loss": [1.0, 0.5],
+    "accuracy": [0.5, 0.75],
+    "error_rate": [0.5, 0.25],
+    "learning_rate": [0.001, 0.0001],
+}
 GIT = ("git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
 
 ENVIRONMENT = {
@@ -70,7 +80,7 @@ def drawn_run(config: Path, folder: Path) -> Path:
         (member / "valid.csv").write_text("id,label,x\n004217,x,0.5\n")
         (member / "test.csv").write_text(f"id,x\n1,0.{number}\n")
         (member / "ledger.parquet").write_bytes(b"ledger")
-        (member / "history.csv").write_text("epoch,seconds\n1,2.0\n2,61.0\n")
+        write_csv(member / "history.csv", pd.DataFrame({**HISTORY, "seconds": [2.0, 61.0]}))
         save_file({"x": np.array([number], np.float32)}, member / "weights.safetensors")
         record: dict[str, Any] = {
             "identity": {

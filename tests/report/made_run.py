@@ -23,6 +23,8 @@ ENVIRONMENT = {
     "decides": {
         "threads": 1,
         "device": "cpu",
+        "instruction_set": "AVX2",
+        "machine": "x86_64",
         "python": "3.11.7",
         "packages": {"torch": "2.15.0", "numpy": "2.4.6"},
     },
@@ -100,7 +102,8 @@ def make_run(
         }
     )
     run.mkdir(parents=True)
-    index.to_parquet(run / "index.parquet", index=False)
+    text = dict.fromkeys(index.columns.drop("bytes"), "str")
+    index.astype({**text, "bytes": "int64"}).to_parquet(run / "index.parquet", index=False)
     records = {
         name: make_member(run / "members" / name, names, labels, classes, folds, doubt)
         for name in members
@@ -135,6 +138,9 @@ def make_member(
             "phase": ["frozen", "frozen", "unfrozen", "unfrozen"],
             "train_loss": [1.5, 1.25, 1.0, 0.75],
             "valid_loss": [1.4, 0.7, 0.9, 1.1],
+            "accuracy": [0.25, 0.5, 0.75, 0.5],
+            "error_rate": [0.75, 0.5, 0.25, 0.5],
+            "learning_rate": [0.001, 0.001, 0.0005, 0.0001],
             "seconds": [1.0, 1.0, 1.0, 1.0],
         }
     )

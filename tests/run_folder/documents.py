@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 DIGEST = "0" * 64
-ENVIRONMENT = {"device": "cpu", "threads": 1, "python": "3.11.7", "packages": {}}
+ENVIRONMENT = {
+    "device": "cpu",
+    "threads": 1,
+    "instruction_set": "AVX2",
+    "machine": "x86_64",
+    "python": "3.11.7",
+    "packages": {},
+}
 
 
 def whole_record(**changes: Any) -> dict[str, Any]:
@@ -41,7 +48,7 @@ def whole_manifest(**content: Any) -> dict[str, Any]:
             "config": "competition.toml",
             "cache": "",
             "commit": None,
-            "environment": {},
+            "environment": {"platform": "Linux", "cores": 2},
         },
     }
 

@@ -25,8 +25,9 @@ from twinrun.metrics import METRICS, score
 from twinrun.repro.environment import set_up
 from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.run_folder.records import find_complete_member, member_identity
+from twinrun.run_folder.tables import HISTORY_COLUMNS
 from twinrun.train import members as members_module
-from twinrun.train.callbacks import HISTORY_COLUMNS, history_table
+from twinrun.train.callbacks import history_table
 from twinrun.train.learner import build_learner
 from twinrun.train.members import train_member
 

@@ -227,16 +227,6 @@ def test_a_recorded_blend_that_the_fit_does_not_give_is_seen(
     assert not found.same
 
 
-def test_a_run_that_was_recorded_before_blends_were_is_still_verified(
-    run: Path, tmp_path: Path
-) -> None:
-    tampered(run, lambda manifest: manifest["content"].pop("blend"))
-    found = verify_predictions(run, read_run_settings(run, None), ["a", "b"], tmp_path / "again")
-    assert found.submission is True
-    assert found.blend is None
-    assert found.same
-
-
 def test_another_blend_is_seen_from_the_weights_alone(run: Path, tmp_path: Path) -> None:
     def reweigh(manifest: dict[str, Any]) -> None:
         manifest["content"]["settings"]["blend"]["weights"]["a"] = 3.0

@@ -114,7 +114,7 @@ def share_index(storage: Storage, index: pd.DataFrame) -> str:
         InputError: The storage cannot be written.
     """
     with tempfile.TemporaryDirectory() as here:
-        path = Path(here, "index.parquet")
+        path = Path(here, "shared.parquet")
         index.to_parquet(path, index=False)
         name = f"{SHARED}/index/{sha256_file(path)[:_DIGITS]}.parquet"
         storage.publish(path, name)

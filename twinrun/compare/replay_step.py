@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 import safetensors.torch
 
 from twinrun.console import console, error_console, progress_bars
@@ -23,6 +22,7 @@ from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
 from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.tables import read_index
 from twinrun.train.callbacks import OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.fit import Phase, fit_phases
@@ -62,7 +62,7 @@ def replay(
     """
     settings = read_run_settings(run, data)
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
-    index = pd.read_parquet(RunFolder(run).index, use_threads=False)
+    index = read_index(run)
     training = settings.training(name)
     sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)

@@ -9,11 +9,12 @@ from typing import Any
 from twinrun.config.identity import write_out_settings
 from twinrun.config.settings import Settings
 from twinrun.console import clock
-from twinrun.files import read_csv
+from twinrun.errors import InputError
 from twinrun.package.worktree import WorkTree
 from twinrun.run_folder.audit import read_audit
 from twinrun.run_folder.manifest import read_blend
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.tables import read_history, read_index
 
 
 def collect_page_facts(
@@ -93,17 +94,15 @@ def _epoch_seconds(member: TrainingFolder) -> list[float]:
         float(seconds)
         for path in tables
         if path.is_file()
-        for seconds in read_csv(path).get("seconds", ())
+        for seconds in read_history(path)["seconds"]
     ]
 
 
 def _count_images(run: Path) -> dict[str, int]:
     """The images by part; empty when the index cannot be read, which is a fault of its own."""
-    import pandas as pd
-
     try:
-        index = pd.read_parquet(RunFolder(run).index, columns=["part"], use_threads=False)
-    except (OSError, ValueError, KeyError):
+        index = read_index(run)
+    except InputError:
         return {}
     return {str(part): int(count) for part, count in index["part"].value_counts().items()}
 

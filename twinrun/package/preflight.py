@@ -13,6 +13,7 @@ from twinrun.package.contents import is_safetensors
 from twinrun.package.worktree import WorkTree
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
+from twinrun.run_folder.tables import read_index
 
 
 def find_faults(run: Path, content: Mapping[str, Any], tree: WorkTree) -> list[str]:
@@ -92,12 +93,10 @@ def _submission_faults(run: Path, digest: str | None) -> Iterator[str]:
 
 
 def _index_faults(run: Path, digest: str) -> Iterator[str]:
-    import pandas as pd
-
     try:
-        index = pd.read_parquet(RunFolder(run).index, use_threads=False)
+        index = read_index(run)
         found = data_digest(index)
-    except (OSError, ValueError, KeyError):
+    except InputError:
         yield "index.parquet: missing or damaged"
         return
     if found != digest:

@@ -8,13 +8,11 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from twinrun.files import read_csv
 from twinrun.report.figures import learning_curves
 from twinrun.report.sourced_value import Shown, Source, read_source, source_name
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
-
-_COLUMNS = ("epoch", "phase", "train_loss", "valid_loss")
+from twinrun.run_folder.tables import read_history
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,8 @@ def portrait(run: Path, name: str, number: int) -> Portrait:
     record = read_source(run, folder.record, lambda path: read_record(path.parent))
     paths = {each.path.name: each.history for each in folder.folds() if each.history.is_file()}
     paths = paths or {"": folder.history}
-    tables = {
-        fold: read_csv(path, text=("phase",)) for fold, path in paths.items() if path.is_file()
-    }
-    tables = {
-        fold: table
-        for fold, table in tables.items()
-        if len(table) and set(_COLUMNS) <= set(table.columns)
-    }
+    tables = {fold: read_history(path) for fold, path in paths.items() if path.is_file()}
+    tables = {fold: table for fold, table in tables.items() if len(table)}
     courses = tuple(
         _course(fold, source_name(run, paths[fold]), table) for fold, table in tables.items()
     )

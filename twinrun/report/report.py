@@ -13,7 +13,6 @@ from twinrun.blend.held_out import HeldOut, align_held_out, own_scores, read_hel
 from twinrun.blend_methods.methods import mean_of
 from twinrun.config.settings import Settings
 from twinrun.console import clock
-from twinrun.errors import InputError
 from twinrun.files import write_text
 from twinrun.locks import lock_record
 from twinrun.metrics import METRICS, additional_metric, compare_score
@@ -33,6 +32,7 @@ from twinrun.report.verdicts import overall, read_verdicts
 from twinrun.run_folder.audit import read_audit
 from twinrun.run_folder.manifest import read_blend, read_manifest, read_run_settings
 from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.tables import read_index
 
 # What a page can hold of the audit; what is left out is counted.
 MOST_GROUPS = 30
@@ -232,13 +232,7 @@ def _shown_weight(
 
 
 def _index(run: Path) -> pd.DataFrame | None:
-    path = RunFolder(run).index
-    if not path.is_file():
-        return None
-    try:
-        return pd.read_parquet(path, columns=["part", "id", "path", "sha256"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is damaged: {error}") from None
+    return read_index(run) if RunFolder(run).index.is_file() else None
 
 
 def _images_shown(judged: dict[str, Any] | None, audit: Source | None) -> list[tuple[str, str]]:

@@ -132,6 +132,8 @@ class Environment(Shape):
 
     device: str
     threads: int
+    instruction_set: str
+    machine: str
     python: str
     packages: dict[str, str]
 
@@ -155,6 +157,15 @@ class ManifestSeconds(Shape):
     members: dict[str, Seconds]
 
 
+class Hardware(Shape):
+    """What is known of the machine and cannot decide bits; `repro.environment` knows all of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    platform: str
+    cores: int | None
+
+
 class ManifestBeside(Shape):
     """What is not compared: clock, durations, paths, host."""
 
@@ -165,7 +176,7 @@ class ManifestBeside(Shape):
     config: str
     cache: str | None
     commit: str | None
-    environment: dict[str, Any]
+    environment: Hardware
 
 
 class Manifest(Shape):

@@ -19,17 +19,7 @@ from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.files import write_csv
 from twinrun.metrics import Metric, additional_metric
 from twinrun.repro.keys import Key
-
-HISTORY_COLUMNS = [
-    "epoch",
-    "phase",
-    "train_loss",
-    "valid_loss",
-    "accuracy",
-    "error_rate",
-    "learning_rate",
-    "seconds",
-]
+from twinrun.run_folder.tables import HISTORY_COLUMNS
 
 
 class KeyedSteps(Callback):

@@ -25,9 +25,9 @@ from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.errors import InputError
-from twinrun.files import read_csv
 from twinrun.locks import lock_record
-from twinrun.train.callbacks import HISTORY_COLUMNS, OwnFit
+from twinrun.run_folder.tables import HISTORY_COLUMNS, read_history
+from twinrun.train.callbacks import OwnFit
 
 # By the name in the settings: the module that it needs, and the package that holds it.
 _NEEDS = {
@@ -118,7 +118,7 @@ def tell_afterwards(tracking: Tracking, history: Path) -> None:
         InputError: That file cannot be read.
     """
     rows = []
-    for row in read_csv(history, text=("phase",)).to_dict("records"):
+    for row in read_history(history).to_dict("records"):
         extra = {name: value for name, value in row.items() if name not in HISTORY_COLUMNS}
         rows.append([*(row[name] for name in HISTORY_COLUMNS), extra])
     with tracking.told(rows):

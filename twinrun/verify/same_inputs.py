@@ -9,10 +9,11 @@ import pandas as pd
 
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.data.index import build_index
-from twinrun.errors import InputError, NegativeVerdict, gaps, shorten
+from twinrun.errors import NegativeVerdict, gaps, shorten
 from twinrun.run_folder.audit import read_audit
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
+from twinrun.run_folder.tables import read_index
 
 
 def refuse_other_data(run: Path, settings: Settings) -> None:
@@ -24,12 +25,7 @@ def refuse_other_data(run: Path, settings: Settings) -> None:
         NegativeVerdict: Images are missing, changed or new; they are named.
         InputError: The data folder cannot be read, or the run has no index.
     """
-    path = RunFolder(run).index
-    try:
-        recorded = pd.read_parquet(path, use_threads=False)
-        then = _images(recorded)
-    except (OSError, ValueError, KeyError):
-        raise InputError(f"{path} is missing or damaged") from None
+    then = _images(read_index(run))
     now = _images(build_index(settings))
     dropped = {f"train/{image}" for image in _read_dropped(run)}
     problems = [f"{image}: missing" for image in sorted(then.keys() - now.keys())]
