@@ -86,7 +86,7 @@ def init(
 
 
 def _say_findings(found: Findings) -> None:
-    """Show what was seen in the data folder."""
+    """Print what the data folder shows."""
     from twinrun.config.layouts import LAYOUTS
     from twinrun.submission_forms import FORMS
 

@@ -24,7 +24,7 @@ def _deciding(table: Table, content: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, field in table.known_keys().items():
         value = table.value(name)
-        if name not in content or _declared(field, Beside) or _does_nothing(field, value):
+        if name not in content or _find_declared(field, Beside) or _does_nothing(field, value):
             continue
         if isinstance(value, Table):
             found[name] = _deciding(value, content[name])
@@ -67,7 +67,7 @@ def _fill(
 ) -> dict[str, Any]:
     found = dict(recorded)
     for name, field in model.known_keys().items():
-        neutral, below = _declared(field, Neutral), _model_in(field.annotation)
+        neutral, below = _find_declared(field, Neutral), _model_in(field.annotation)
         if name in recorded:
             value = recorded[name]
             if below is not None and isinstance(value, Mapping):
@@ -79,13 +79,13 @@ def _fill(
                 )
         elif neutral is not None:
             found[name] = neutral.value
-        elif not _declared(field, Beside) and not field.exclude:
+        elif not _find_declared(field, Beside) and not field.exclude:
             missing.append(f"{where}{name}")
     return found
 
 
 def _does_nothing(field: FieldInfo, value: Any) -> bool:
-    neutral = _declared(field, Neutral)
+    neutral = _find_declared(field, Neutral)
     if neutral is None:
         return False
     if isinstance(value, Table):
@@ -93,7 +93,7 @@ def _does_nothing(field: FieldInfo, value: Any) -> bool:
     return bool(value == neutral.value)
 
 
-def _declared(field: FieldInfo, kind: type[Any]) -> Any:
+def _find_declared(field: FieldInfo, kind: type[Any]) -> Any:
     """What is declared of a field, None if nothing of this kind."""
     return next((each for each in field.metadata if isinstance(each, kind)), None)
 

@@ -19,7 +19,7 @@ from twinrun.errors import InputError, nearest
 
 Location = tuple[str | int, ...]
 
-# Where the values come from that were found in the data folder, as _written_at says it.
+# Where the values come from that were found in the data folder, as _place_of writes it.
 _AUTO = 'found by "auto":'
 # To hold images out; a table names one of them.
 _WAYS = frozenset(Validation.model_fields)
@@ -164,7 +164,7 @@ def _validate(
     origins = [*reversed(list(layers.items())), ("", raw)]
     mistakes: list[str] = []
     if "config" in document:  # the name under which Settings keep where they were read
-        key = _written_at(("config",), origins)
+        key = _place_of(("config",), origins)
         mistakes.append(_unknown_key(key, document["config"], _known_keys(())))
     try:
         settings = Settings.model_validate({**document, "config": config.absolute()})
@@ -172,7 +172,7 @@ def _validate(
         return None, mistakes + [_explain(detail, origins) for detail in error.errors()]
     for name, weight in settings.blend.weights.items():
         if name not in settings.members:
-            key = _written_at(("blend", "weights", name), origins)
+            key = _place_of(("blend", "weights", name), origins)
             what = f"{key}: a weight of {weight}, but there is no member {name!r}"
             guess = nearest(name, settings.members)
             mistakes.append(_sentence(what, guess, "Known members", list(settings.members)))
@@ -181,7 +181,7 @@ def _validate(
 
 def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise InputError(f"{config}: {key}: got {_shown(value)}, allowed: a table")
+        raise InputError(f"{config}: {key}: got {_show(value)}, allowed: a table")
     return value
 
 
@@ -195,7 +195,7 @@ def _over(below: Any, above: Any) -> Any:
 def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
     """One line for one mistake: where, what is there, what is allowed, the nearest known name."""
     location = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
-    key = _written_at(location, origins)
+    key = _place_of(location, origins)
     value = detail["input"]
     kind = detail["type"]
     context = detail.get("ctx", {})
@@ -204,7 +204,7 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
     if kind == "missing":
         return f"{key}: missing"
     if kind in ("model_type", "dict_type"):
-        return f"{key}: got {_shown(value)}, allowed: a table"
+        return f"{key}: got {_show(value)}, allowed: a table"
     if kind == "too_short":
         return f"{key}: got {len(value)}, allowed: at least {context['min_length']}"
     if kind == "literal_error":
@@ -219,8 +219,8 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
         )
     if kind == "value_error":  # one of our own, whose text says what is allowed
         error = str(context["error"])
-        return f"{key}: got {_shown(value)}, allowed: {error}" if location else error
-    return f"{key}: got {_shown(value)}, allowed: {_wanted(detail['msg'])}"
+        return f"{key}: got {_show(value)}, allowed: {error}" if location else error
+    return f"{key}: got {_show(value)}, allowed: {_requirement(detail['msg'])}"
 
 
 def _unknown_key(key: str, value: Any, known: Sequence[str]) -> str:
@@ -233,16 +233,16 @@ def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
     return f"{what}{middle} {title}: {', '.join(names)}."
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return "a table" if isinstance(value, Mapping) else f"{value!r} ({type(value).__name__})"
 
 
-def _wanted(message: str) -> str:
+def _requirement(message: str) -> str:
     text = message.removeprefix("Input should be ").removeprefix("a valid ")
     return text[0].lower() + text[1:]
 
 
-def _written_at(location: Location, origins: Sequence[tuple[str, Any]]) -> str:
+def _place_of(location: Location, origins: Sequence[tuple[str, Any]]) -> str:
     """The place in the file where a value stands: a member's may stand in [recipe] or a profile."""
     candidates: list[Location] = [location]
     if len(location) > 2 and location[0] == "members":

@@ -115,13 +115,13 @@ def _transforms_table(transforms: tuple[Transform, ...]) -> type[Table]:
     if taken:
         raise TypeError(f"a recipe has settings of its own called {', '.join(taken)}")
     fields: dict[str, Any] = {
-        each.name: (_declared(each), Field(each.default, description=each.help))
+        each.name: (_annotation_of(each), Field(each.default, description=each.help))
         for each in transforms
     }
     return create_model("Transforms", __base__=Table, **fields)
 
 
-def _declared(transform: Transform) -> Any:
+def _annotation_of(transform: Transform) -> Any:
     if transform.neutral is NEVER_NEUTRAL:
         return transform.annotation
     return Annotated[transform.annotation, Neutral(transform.neutral)]
@@ -131,7 +131,7 @@ def _transforms() -> type[Table]:
     return _transforms_table(tuple(TRANSFORMS))
 
 
-def _checked_transforms(given: Any) -> dict[str, Any]:
+def _check_transforms(given: Any) -> dict[str, Any]:
     return dict(_transforms().model_validate(given))
 
 
@@ -150,7 +150,7 @@ class Member(Table):
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
     pretrained: bool = True
     mixup: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.4
-    transforms: Annotated[dict[str, Any], PlainValidator(_checked_transforms)] = Field(
+    transforms: Annotated[dict[str, Any], PlainValidator(_check_transforms)] = Field(
         default_factory=dict, alias="[transforms]"
     )
     dropout: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.5

@@ -31,7 +31,7 @@ def choose_training(
         candidates = [data.folder(train, "--train")]
     else:
         named = [folder for folder in data.listing.named("train") if folder.total]
-        candidates = named or _unnamed_training(data)
+        candidates = named or _find_unnamed_training(data)
     found: list[TrainingImages] = []
     problems: list[InputError] = []
     for candidate in candidates:
@@ -50,7 +50,7 @@ def choose_training(
     raise join_errors(data.root, problems) if problems else _no_training(data)
 
 
-def _unnamed_training(data: DataFolder) -> list[Folder]:
+def _find_unnamed_training(data: DataFolder) -> list[Folder]:
     """Folders that hold training images by their content, whatever their names are."""
     found: list[Folder] = []
     tables = [table for path, table in data.tables.items() if path not in data.samples]

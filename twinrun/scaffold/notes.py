@@ -24,7 +24,7 @@ def notes_on(
     """Everything that is left out, or that a run will refuse, or that is scarce."""
     counts = training.counts
     smallest = min(counts, key=lambda name: counts[name])
-    notes = [*_refused(training, sample, test, ids), *_left_out(data, training, test)]
+    notes = [*_find_refused(training, sample, test, ids), *_find_left_out(data, training, test)]
     if counts[smallest] < FEW:
         notes.append(f"the smallest class, {smallest}, has {counts[smallest]} images")
     if training.folder not in training.parts:
@@ -34,7 +34,9 @@ def notes_on(
     return notes
 
 
-def _refused(training: TrainingImages, sample: CsvTable, test: Folder, ids: Ids) -> Iterator[str]:
+def _find_refused(
+    training: TrainingImages, sample: CsvTable, test: Folder, ids: Ids
+) -> Iterator[str]:
     if training.table is not None:
         here = Names.of(training.folder.images).as_ids(ids)
         labels = training.labels
@@ -57,7 +59,7 @@ def _some(ids: Collection[str], what: str, where: str) -> Iterator[str]:
         yield f"{_many(len(ids), what)} {where}: {_examples(sorted(ids))}; {_REFUSED}"
 
 
-def _left_out(data: DataFolder, training: TrainingImages, test: Folder) -> Iterator[str]:
+def _find_left_out(data: DataFolder, training: TrainingImages, test: Folder) -> Iterator[str]:
     for top, parts in ((training.folder, training.parts), (test, [test])):
         strays = [
             path
@@ -83,19 +85,19 @@ def _left_out(data: DataFolder, training: TrainingImages, test: Folder) -> Itera
             yield f"folders in {training.folder.path}/ without an image, no classes: " + _examples(
                 empty
             )
-    others = list(_unused(data.listing, [training.folder.path, test.path]))
+    others = list(_find_unused(data.listing, [training.folder.path, test.path]))
     if others:
         names = [f"{folder.path}/ ({folder.total:,})" for folder in others]
         yield f"folders of images that are not used: {_examples(names)}"
 
 
-def _unused(listing: Folder, taken: list[str]) -> Iterator[Folder]:
+def _find_unused(listing: Folder, taken: list[str]) -> Iterator[Folder]:
     """The uppermost folders with images that are none of these, nor above or below one of them."""
     for folder in listing.filled:
         if folder.path in taken:
             continue
         if any(path.startswith(f"{folder.path}/") for path in taken):
-            yield from _unused(folder, taken)
+            yield from _find_unused(folder, taken)
         else:
             yield folder
 

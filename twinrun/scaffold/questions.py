@@ -103,7 +103,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "competition"
 
 
-def _joined_classes(found: Findings, folder: Path) -> str:  # noqa: ARG001
+def _join_classes(found: Findings, folder: Path) -> str:  # noqa: ARG001
     for name in found.classes:
         if "," in name:
             raise InputError(
@@ -151,7 +151,7 @@ for _question in (
         prompt="Classes, separated by commas",
         answered_by="data",
         default="read from the data folder",
-        read=_joined_classes,
+        read=_join_classes,
     ),
     Question(
         name="layout",
