@@ -9,6 +9,7 @@ from fastai.callback.core import Callback
 
 from tests.conftest import Command
 from tests.mutations.harness import Bench, linked, moment, place, with_callback
+from twinrun.repro.stages import STAGES
 
 # Python imports this file when it starts. In each process that trains the run `second`, or makes
 # a step of it again, a number is drawn before the first dropout of epoch 2, step 2.
@@ -59,7 +60,8 @@ def test_replay_names_the_module_the_number_of_values_and_the_gap(
     again = again.split("made again, differs first in ")[1]
     lines = [line.strip() for line in again.splitlines()]
     assert lines[0] == "forward, epoch 2, step 2 of 4"
-    assert lines[2] == "1.3 (Dropout)"
+    assert lines[1].split(maxsplit=1) == ["stage", STAGES.get("forward").words]
+    assert lines[3] == "1.3 (Dropout)"
     (values,) = [line for line in lines if line.startswith("values")]
     assert "1.3 (Dropout): " in values
     differing = int(values.split("(Dropout): ")[1].split(" of 8,192 values")[0].replace(",", ""))
@@ -86,4 +88,4 @@ def test_replay_says_what_does_not_come_again_and_which_run_left_the_path(
     printed = " ".join(answer.stdout.split())
     assert "a made again, the step gives the same bits for both" in printed
     assert "those that A recorded; B differed there" in printed
-    assert "It does not come again by itself" in printed
+    assert "It does not come again: something that is not in the record" in printed

@@ -229,7 +229,6 @@ def test_a_gpu_is_recorded(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "driver" not in described["beside"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
 @pytest.mark.parametrize(
     ("script", "driver"),
     [("echo 550.54.15; echo 550.54.15", "550.54.15"), ("echo failed; exit 9", None)],

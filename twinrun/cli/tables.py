@@ -170,7 +170,7 @@ def verification(found: Verification) -> Table:
 
 def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Table:
     """One row per difference between the recorded environment and this one."""
-    table = Table(title="The environment is another one", title_justify="left")
+    table = Table(title="The environment is different", title_justify="left")
     for column in ("what", "recorded", "here"):
         table.add_column(column, overflow="fold")
     for what, then, now in gaps:

@@ -211,7 +211,7 @@ class _Data(Perturbation):
 
 class _Cache(Perturbation):
     name = "cache"
-    words = "a cold cache: it decoded every image itself"
+    words = "a cold cache (it decoded every image itself)"
 
     def apply(self, twin: SecondTwin) -> None:
         twin.set_setting("run.cache", twin.temporary_folder(".cache-", beside_run=True))
