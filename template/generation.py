@@ -24,7 +24,7 @@ READ_FROM_DATA: str = OFFERED["classes"]
 # where they need neither this competition's settings nor its drawn photos.
 COMMON = (
     "twinrun/**/*.py",
-    "twinrun/report/page/*",
+    "twinrun/report/page/**/*.*",
     "twinrun/package/texts/*",
     "docs/audit.md",
     "docs/blending.md",
@@ -52,6 +52,8 @@ COMMON = (
     "tests/data/test_splits.py",
     "tests/repro/*.py",
     "tests/blend/*.py",
+    "tests/blend_methods/__init__.py",
+    "tests/blend_methods/test_fitted_weights.py",
     "tests/test_metrics.py",
     "tests/test_probabilities.py",
     "tests/compare/test_first_difference.py",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -93,26 +90,6 @@ def test_every_metric_has_words_and_a_direction() -> None:
     assert [each.name for each in METRICS if not each.higher_is_better] == ["log_loss"]
     words = [each.words for each in METRICS]
     assert words == ["log loss", "accuracy", "macro F1", "quadratic kappa", "AUC"]
-
-
-def test_the_template_asks_for_a_metric_by_the_words_of_the_table() -> None:
-    template = Path(__file__).parents[1] / "template"
-    question = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))["metric"]
-    assert question == [each.words for each in METRICS]
-    (settings,) = template.glob("*/competition/competition.toml")
-    (line,) = [
-        line for line in settings.read_text(encoding="utf-8").splitlines() if "metric = " in line
-    ]
-    for each in METRICS:
-        assert line.replace(" ", "").count(f'"{each.words}":"{each.name}"'.replace(" ", "")) == 1
-
-
-def test_settings_name_every_metric_in_their_comment() -> None:
-    path = Path(__file__).parents[1] / "competition" / "competition.toml"
-    (line,) = [
-        line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("metric")
-    ]
-    assert re.findall(r'"(\w+)"', line) == METRICS.names
 
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "kappa", ""])

@@ -81,3 +81,8 @@ def ignore_known_warnings() -> None:
     """Keep quiet about deprecations inside fastai that a user can do nothing about."""
     for beginning in KNOWN_WARNINGS:
         warnings.filterwarnings("ignore", beginning)
+
+
+def count_of(count: int, one: str, many: str = "") -> str:
+    """A count with its word: `1 image`, `1,234 images`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -28,12 +28,6 @@ def test_the_simplest_comes_first_and_is_not_fitted() -> None:
     assert names_without_fit() == ["arithmetic", "geometric"]
 
 
-def test_the_settings_comment_names_every_method() -> None:
-    text = (ROOT / "competition" / "competition.toml").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^method = .*$", text, flags=re.MULTILINE)
-    assert re.findall(r'"(\w+)"', line) == NAMES
-
-
 def test_the_page_has_a_row_for_every_method_and_its_description() -> None:
     text = (ROOT / "docs" / "blending.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r'^\| `"(\w+)"`[^|]*\| (.*) \|$', text, flags=re.MULTILINE))

@@ -120,7 +120,8 @@ def test_files_without_labels_cannot_take_it(
 def test_a_report_of_such_a_blend_takes_its_mean(tmp_path: Path, inverse: BlendMethod) -> None:
     from tests.report.made_run import make_run, write_blend
     from twinrun.files import write_json
-    from twinrun.report import report
+    from twinrun.report.report import render
+    from twinrun.report.run_data import read_run_data
     from twinrun.run_folder.manifest import read_blend
 
     run = make_run(tmp_path, doubt=2.0)
@@ -129,9 +130,9 @@ def test_a_report_of_such_a_blend_takes_its_mean(tmp_path: Path, inverse: BlendM
     losses = {}
     for method in ("arithmetic", "inverse"):
         write_json(run / "blend.json", content | {"method": method, "temperature": 1.0})
-        losses[method] = report.gather(run)["computed"].at("score", "value")
+        losses[method] = read_run_data(run).computed.at("score", "value")
     assert losses["arithmetic"] != losses["inverse"]
-    blend = [each for each in elements(report.render(run)) if each.attributes.get("id") == "blend"]
+    blend = [each for each in elements(render(run)) if each.attributes.get("id") == "blend"]
     assert "Method inverse " in blend[0].text
 
 

@@ -28,10 +28,11 @@ from tests.report.page import elements, shown, wrong_values
 from tests.run_folder.documents import compared
 from twinrun.cli.report import reported
 from twinrun.errors import InputError
-from twinrun.report import report
 from twinrun.report.report import render, write_report
+from twinrun.report.run_data import read_run_data
+from twinrun.report.sections import SECTIONS
 
-SECTIONS = (
+ORDER = (
     "verdict",
     "members",
     "curves",
@@ -142,7 +143,7 @@ def expected(run: Path, weights: dict[str, float], *, blend: bool = False) -> di
         "score": {"value": whole, "simple_value": math.log(len(classes))},
         "without": losses,
         "adds": adds,
-        "judged": {
+        "errors": {
             "images": len(ids),
             "loss": whole,
             "accuracy": mean([guess[i] == labels[i] for i in ids]),
@@ -194,8 +195,8 @@ def test_every_value_on_the_page_is_its_files(tmp_path: Path) -> None:
         *(f"members/{name}/{file}" for name in "ab" for file in ("member.json", "history.csv")),
     }
     # There are mistakes and suspects to show in this run.
-    assert wanted["judged"]["confusion"]["pairs"]
-    assert wanted["judged"]["suspects"]["images"]
+    assert wanted["errors"]["confusion"]["pairs"]
+    assert wanted["errors"]["suspects"]["images"]
     # No number of a table came there by another way.
     numbers = [each for each in elements(html) if "n" in each.attributes.get("class", "").split()]
     cells = [each for each in numbers if each.tag == "td"]
@@ -225,7 +226,7 @@ def test_a_value_that_is_not_its_files_is_seen(tmp_path: Path, file: str) -> Non
     html = render(run)
     wanted = expected(run, {"a": 1.0, "b": 1.0})
     if file == "computed":
-        wanted["judged"]["classes"]["rows"][1]["loss"] += 1e-6
+        wanted["errors"]["classes"]["rows"][1]["loss"] += 1e-6
     elif file.endswith("json"):
         record = json.loads((run / file).read_text())
         record["scores"]["valid_loss"] += 1e-9
@@ -271,7 +272,8 @@ def test_what_is_not_there_yet_leaves_its_section_with_a_sentence(tmp_path: Path
         if path.is_file() and path.name != "manifest.json":
             path.unlink()
     html = render(run)
-    for name in SECTIONS:
+    assert SECTIONS.names == list(ORDER)
+    for name in ORDER:
         assert len(section(html, name)) > 40, name
     assert "Nothing has checked this run yet" in section(html, "verdict")
     assert section(html, "members").count("not complete") == 2
@@ -486,10 +488,10 @@ def test_another_metric_is_shown_and_decides_what_a_member_adds(tmp_path: Path) 
     run = make_run(tmp_path, changes=["competition.metric=accuracy"], count=30, doubt=3.0)
     html = render(run)
     assert "Held-out accuracy" in html
-    judged = json.loads(json.dumps(report.gather(run)["computed"].content))
+    computed = json.loads(json.dumps(read_run_data(run).computed.content))
     for name in "ab":
-        with_all, without = judged["score"]["value"], judged["without"][name]
-        assert judged["adds"][name] == pytest.approx(with_all - without)
+        with_all, without = computed["score"]["value"], computed["without"][name]
+        assert computed["adds"][name] == pytest.approx(with_all - without)
 
 
 def test_members_that_held_out_nothing_in_common_are_told(tmp_path: Path) -> None:
@@ -542,7 +544,9 @@ def test_the_page_travels_with_the_engine(tmp_path: Path) -> None:
 
     from tests.conftest import ROOT
 
-    names = {f"twinrun/report/page/{f}" for f in ("report.html", "report.css", "parts.html")}
+    files = ["report.html", "report.css", "parts.html"]
+    files += [f"sections/{name}.html" for name in ORDER]
+    names = {f"twinrun/report/page/{f}" for f in files}
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
+from twinrun.config.recipe import Member
 from twinrun.report.figures import learning_curves
 from twinrun.report.sourced_value import Shown, Source, read_source, source_name
 from twinrun.run_folder.paths import RunFolder
@@ -32,16 +33,18 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class ReportedMember:
     """A member of the settings.
 
     Attributes:
+        recipe: Of the settings.
         record: member.json; None where the member is not complete.
         courses: Of its training, or of each of its folds, as far as they have come.
         curves: An <svg>; None before the first epoch's end.
     """
 
     name: str
+    recipe: Member
     record: Source | None
     courses: tuple[Course, ...]
     curves: Markup | None
@@ -52,12 +55,13 @@ class Portrait:
         return any(course.name for course in self.courses)
 
 
-def portrait(run: Path, name: str, number: int) -> Portrait:
+def read_member(run: Path, name: str, recipe: Member, number: int) -> ReportedMember:
     """Read a member's files.
 
     Args:
         run: runs/<run>.
         name: The member's.
+        recipe: Of the settings.
         number: Which member of the page it is, for ids.
 
     Raises:
@@ -74,9 +78,9 @@ def portrait(run: Path, name: str, number: int) -> Portrait:
     )
     curves = None
     if courses:
-        title = f"Learning curves of {name}. " + " ".join(_told(course) for course in courses)
+        title = f"Learning curves of {name}. " + " ".join(_in_words(course) for course in courses)
         curves = learning_curves(f"curves-{number}", title, list(tables.values()))
-    return Portrait(name, record, courses, curves)
+    return ReportedMember(name, recipe, record, courses, curves)
 
 
 def _course(fold: str, name: str, table: pd.DataFrame) -> Course:
@@ -94,7 +98,7 @@ def _course(fold: str, name: str, table: pd.DataFrame) -> Course:
     )
 
 
-def _told(course: Course) -> str:
+def _in_words(course: Course) -> str:
     return (
         f"{course.name + ': ' if course.name else ''}After epoch {course.epochs} the training loss "
         f"is {course.train_loss}, the validation loss {course.valid_loss}; its lowest value is "

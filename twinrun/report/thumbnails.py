@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from twinrun.console import count_of
 from twinrun.data.decoding import UNREADABLE, decode_to
 from twinrun.files import sha256_file
 
@@ -79,16 +80,19 @@ class Thumbnails:
             sentences.append("Without thumbnails: the run has no index.parquet.")
         if self._gone:
             sentences.append(
-                f"{_images(self._gone)} without a thumbnail: not in {self._folder} any more, or "
-                "not readable. `twinrun report RUN --data DIR` names where the data is now."
+                f"{count_of(self._gone, 'image')} without a thumbnail: not in {self._folder} any "
+                "more, or not readable. `twinrun report RUN --data DIR` names where the data is "
+                "now."
             )
         if self._changed:
             sentences.append(
-                f"{_images(self._changed)} without a thumbnail: another file than the run was made "
-                "from."
+                f"{count_of(self._changed, 'image')} without a thumbnail: another file than the "
+                "run was made from."
             )
         if self._too_many:
-            sentences.append(f"{_images(self._too_many)} without a thumbnail: a page holds {MOST}.")
+            sentences.append(
+                f"{count_of(self._too_many, 'image')} without a thumbnail: a page holds {MOST}."
+            )
         return " ".join(sentences)
 
     def _make(self, path: str, digest: str) -> Thumbnail | None:
@@ -109,7 +113,3 @@ class Thumbnails:
         image.save(content, "JPEG", quality=_QUALITY)
         uri = "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
         return Thumbnail(uri, image.width, image.height)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"

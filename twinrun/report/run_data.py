@@ -1,0 +1,208 @@
+"""What the page is made of: a run's files as they are read, and what is computed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from twinrun.blend.held_out import HeldOut, align_held_out, own_scores, read_held_out_tables
+from twinrun.config.settings import Settings
+from twinrun.metrics import METRICS, Metric, compare_score
+from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
+from twinrun.report.member_contributions import (
+    Tables,
+    align_blended,
+    blend_held_out,
+    gains,
+    scores_without,
+)
+from twinrun.report.members import ReportedMember, read_member
+from twinrun.report.sourced_value import Shown, Source, read_source, source_name
+from twinrun.report.thumbnails import Thumbnails
+from twinrun.report.verdicts import Verdict, read_verdicts
+from twinrun.run_folder.audit import read_audit
+from twinrun.run_folder.manifest import read_blend, read_manifest, read_run_settings
+from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.tables import read_index
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run, for the sections of its page.
+
+    Attributes:
+        run: runs/<run>.
+        settings: As recorded.
+        manifest: manifest.json.
+        audit: audit.json; None where there is none.
+        blend: blend.json; None where there is none.
+        verdicts: Of the checks that lie beside the run.
+        members: Those with the largest weight first.
+        weights: By member, in that order, for the page.
+        computed: Of the held-out predictions: errors (see `analyse_errors`), members, weights,
+            score, without, adds; and seconds, of all trainings.
+        errors_of: In words, whose predictions `errors` are of; or why there are none.
+        thumbnails: Of the data's images.
+    """
+
+    run: Path
+    settings: Settings
+    manifest: Source
+    audit: Source | None
+    blend: Source | None
+    verdicts: list[Verdict]
+    members: list[ReportedMember]
+    weights: dict[str, Shown]
+    computed: Source
+    errors_of: str
+    thumbnails: Thumbnails
+
+    @property
+    def errors(self) -> dict[str, Any] | None:
+        """From `analyse_errors`; None where no image was held out."""
+        found: dict[str, Any] | None = self.computed.at("errors")
+        return found
+
+    @property
+    def metric(self) -> Metric:
+        """The competition's."""
+        return METRICS.get(self.settings.competition.metric)
+
+
+def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = None) -> RunData:
+    """Read a run's files and compute what its page shows.
+
+    Args:
+        run: runs/<run>.
+        data: The data folder, for thumbnails; None for the one that is recorded.
+        tables: The members' held-out predictions, from `read_held_out_tables`; read when None.
+
+    Raises:
+        InputError: It is no run, or one of its files is damaged.
+    """
+    settings = read_run_settings(run, data)
+    manifest = Source(source_name(run, RunFolder(run).manifest), read_manifest(run))
+    audit = read_source(run, RunFolder(run).audit, lambda _: read_audit(run))
+    blend = read_source(run, RunFolder(run).blend, lambda _: read_blend(run))
+    names = _by_weight(settings, blend)
+    members = [
+        read_member(run, name, settings.members[name], number)
+        for number, name in enumerate(names, 1)
+    ]
+    found = read_held_out_tables(run, names, settings.classes) if tables is None else tables
+    tables = {name: found[name] for name in names if name in found}
+    weights = {name: _weight(name, settings, blend) for name in names}
+    content, errors_of = _compute(tables, weights, settings, blend)
+    content["seconds"] = sum(
+        each.record.at("seconds") or 0.0 for each in members if each.record is not None
+    )
+    computed = Source("computed", content)
+    return RunData(
+        run=run,
+        settings=settings,
+        manifest=manifest,
+        audit=audit,
+        blend=blend,
+        verdicts=read_verdicts(run, manifest.content),
+        members=members,
+        weights={name: _shown_weight(name, settings, manifest, computed, blend) for name in names},
+        computed=computed,
+        errors_of=errors_of,
+        thumbnails=Thumbnails(settings.data_folder, _index(run)),
+    )
+
+
+def _compute(
+    tables: Tables,
+    weights: Mapping[str, float],
+    settings: Settings,
+    blend: Source | None,
+) -> tuple[dict[str, Any], str]:
+    """What is computed from the held-out predictions, and in words whose they are."""
+    metric = settings.competition.metric
+    held = align_blended(tables, weights, settings)
+    found, what = _predictions(held, tables, weights, settings, blend)
+    scores = own_scores(tables, metric)
+    computed: dict[str, Any] = {
+        "errors": analyse_errors(found) if found is not None else None,
+        "members": {name: {"score": value} for name, value in scores.items()},
+        "weights": dict(weights),
+        "score": None,
+        "without": {},
+        "adds": {},
+    }
+    if found is not None:
+        compared = compare_score(found.probabilities, found.truth, found.classes, metric)
+        computed["score"] = {
+            "value": compared.value,
+            "simple": compared.metric.simple.words,
+            "simple_value": compared.simple_value,
+        }
+        if blend is None and held is not None:
+            computed["without"] = scores_without(held, weights, settings)
+            computed["adds"] = gains(compared.value, computed["without"], metric)
+    if blend is not None:
+        taken = [each["nested"] for each in blend.content["candidates"] if is_taken(each, blend)]
+        if taken:
+            computed["adds"] = gains(taken[0], blend.content["without"], metric)
+    return computed, what
+
+
+def is_taken(candidate: dict[str, Any], blend: Source) -> bool:
+    """Whether it is the blend: one method may stand there with a temperature and without."""
+    return all(candidate[key] == blend.at(key) for key in ("method", "temperature"))
+
+
+def _predictions(
+    held: HeldOut | None,
+    tables: Tables,
+    weights: Mapping[str, float],
+    settings: Settings,
+    blend: Source | None,
+) -> tuple[LabelledPredictions | None, str]:
+    """The predictions that the page looks into, and in words whose they are."""
+    taking_part = [name for name, weight in weights.items() if weight]
+    if held is not None:
+        values = blend_held_out(held, weights, settings, blend)
+        found = LabelledPredictions(held.ids, held.classes, values, held.labels)
+        if len(held.members) == 1 and len(taking_part) == 1:
+            return found, f"of {held.members[0]}"
+        missing = len(taking_part) - len(held.members)
+        some = f", of which {len(held.members)} are here by now" if missing else ""
+        return found, f"of the blend of {len(taking_part)} members{some}"
+    if not tables:
+        return None, "No member has held-out predictions yet (valid.csv)."
+    # No image that all held out: the member with the most images speaks for itself.
+    name = max(tables, key=lambda each: (len(tables[each]), each))
+    alone = align_held_out({name: tables[name]}, {}, settings)
+    found = LabelledPredictions(alone.ids, alone.classes, alone.values[0], alone.labels)
+    return found, f"of {name} alone: the members have no held-out image in common"
+
+
+def _by_weight(settings: Settings, blend: Source | None) -> list[str]:
+    """The members, those with the largest weight in the blend first."""
+    return sorted(settings.members, key=lambda name: (-_weight(name, settings, blend), name))
+
+
+def _weight(name: str, settings: Settings, blend: Source | None) -> float:
+    if blend is not None:
+        return float(blend.at("weights", name) or 0.0)
+    return settings.weight(name)
+
+
+def _shown_weight(
+    name: str, settings: Settings, manifest: Source, computed: Source, blend: Source | None
+) -> Shown:
+    if blend is not None:
+        return blend.show("weights", name, form=".4g")
+    if settings.blend.weights:
+        return manifest.show("content", "settings", "blend", "weights", name, form=".4g")
+    return computed.show("weights", name, form=".4g")
+
+
+def _index(run: Path) -> pd.DataFrame | None:
+    return read_index(run) if RunFolder(run).index.is_file() else None
