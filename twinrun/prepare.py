@@ -38,7 +38,7 @@ class Prepared:
     The index is as the audit's policy leaves it.
 
     Attributes:
-        mixed: Members that were trained in another environment belong to it all the same.
+        mixed: Members that were trained in a different environment belong to it all the same.
     """
 
     settings: Settings

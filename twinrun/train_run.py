@@ -56,24 +56,24 @@ class Work:
         ]
 
     def label(self, training: Training) -> str:
-        """How it is told of: its title, and its member's place among those asked for."""
+        """How it is named in print: its title, and its member's place among those asked for."""
         return f"[bold]{training.title}[/] {self._place(training)}"
 
-    def say_complete(self) -> None:
-        """Tell of each member, or of its folds, that they are complete already."""
+    def print_complete(self) -> None:
+        """Print of each member, or of its folds, that they are complete already."""
         for member in self.members:
             own = [each for each in self.trainings if each.member == member]
             if member in self.records:
                 title = f"[bold]{member}[/] {self._place(own[0])}"
-                say(f"{title} is complete already, {told_scores(self.records[member])}")
+                say(f"{title} is complete already, {format_scores(self.records[member])}")
                 continue
             for each in own:
                 if each.name in self.records:
-                    scores = told_scores(self.records[each.name])
+                    scores = format_scores(self.records[each.name])
                     say(f"{self.label(each)} is complete already, {scores}")
 
     def keep(self, training: Training, record: dict[str, Any]) -> None:
-        """Take a training as complete, tell of it, and put its member's folds together.
+        """Take a training as complete, print that, and put its member's folds together.
 
         That is done by whoever completes the last of them: processes may share a member.
 
@@ -86,7 +86,7 @@ class Work:
         """
         self.records[training.name] = record
         network = self.run.settings.members[training.member].network
-        scores, took = told_scores(record), clock(record["seconds"])
+        scores, took = format_scores(record), clock(record["seconds"])
         say(f"{self.label(training)} {network}, {scores}, {took}")
         self._join(training)
 
@@ -102,7 +102,7 @@ class Work:
         if record is None:
             return
         self.records[member] = record
-        place, scores = self._place(training), told_scores(self.records[member])
+        place, scores = self._place(training), format_scores(self.records[member])
         say(f"[bold]{member}[/] {place} out of fold: {scores}")
 
     def _join_folds(self, training: Training) -> dict[str, Any] | None:
@@ -128,7 +128,7 @@ class Work:
 
 
 @contextmanager
-def begun(run: Prepared, trainings: Sequence[Training], started: float) -> Iterator[Work]:
+def begin_trainings(run: Prepared, trainings: Sequence[Training], started: float) -> Iterator[Work]:
     """Hold the folders of trainings, see what is complete, and keep the run's record.
 
     Args:
@@ -199,11 +199,11 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
         The content of member.json by name, of the members that are complete.
 
     Raises:
-        InputError: As `begun`.
+        InputError: As `begin_trainings`.
         Stopped: Ctrl-C or SIGTERM came.
     """
-    with begun(run, run.settings.select_trainings(names), started) as work:
-        work.say_complete()
+    with begin_trainings(run, run.settings.select_trainings(names), started) as work:
+        work.print_complete()
         for training in work.left:
             with without_collector():
                 from twinrun.train.members import train_member
@@ -220,7 +220,7 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
     return {name: work.records[name] for name in work.members if name in work.records}
 
 
-def told_scores(record: dict[str, Any]) -> str:
+def format_scores(record: dict[str, Any]) -> str:
     """The scores, but for the losses and rates that say the same in other words."""
     scores = record["scores"]
     others = [

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.conftest import Serial
 from tests.cluster.driving import driver, kill
 from tests.cluster.looking import LONG, RESUMED, listening_elsewhere, same, wait_in
-from twinrun.cluster.connect import connected
+from twinrun.cluster.connect import connect
 from twinrun.cluster.storage import Storage
 from twinrun.errors import InputError
 
@@ -52,5 +52,5 @@ def test_an_object_store_holds_what_a_lost_process_and_a_stopped_driver_left(
     ("address", "told"), [("127.0.0.1:9", "no Ray cluster answers"), ("ray://h:1", "not the addr")]
 )
 def test_a_cluster_that_is_not_there_is_told_at_once(address: str, told: str) -> None:
-    with pytest.raises(InputError, match=told), connected(address):
+    with pytest.raises(InputError, match=told), connect(address):
         pass

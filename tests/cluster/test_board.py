@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from twinrun.cluster import progress
-from twinrun.cluster.progress import Board, Progress, RemoteBars, progress_table
+from twinrun.cluster.progress import Progress, ProgressBoard, RemoteBars, progress_table
 
 
 class Called:
     """An actor whose methods are called at once."""
 
-    def __init__(self, actor: Board) -> None:
+    def __init__(self, actor: ProgressBoard) -> None:
         self.actor = actor
 
     def __getattr__(self, name: str) -> Any:
@@ -50,29 +50,29 @@ def test_a_thousand_trainings_fit_on_a_screen() -> None:
 
 
 def test_a_training_reports_once_a_second_and_at_the_end_of_an_epoch() -> None:
-    keeper = Board()
+    keeper = ProgressBoard()
     key = ("full", "a")
-    keeper.started(key, "node7", 4711)
+    keeper.start(key, "node7", 4711)
     with RemoteBars(Called(keeper), key) as bars:
-        assert keeper.all()[key].resumed is None
+        assert keeper.reports()[key].resumed is None
         task = bars.add_task("a", total=20, note="")
         # What its checkpoint held, before the first batch of its own.
         bars.advance(task, 1)
-        assert keeper.all()[key].done == 1
+        assert keeper.reports()[key].done == 1
         bars.advance(task, 4)
         # Within the same second.
-        assert keeper.all()[key].done == 1
+        assert keeper.reports()[key].done == 1
         bars.update(task, note="valid loss 1.2500")
-        assert keeper.all()[key] == Progress(
-            "node7", 4711, keeper.all()[key].since, 5, 20, "valid loss 1.2500", resumed=1
+        assert keeper.reports()[key] == Progress(
+            "node7", 4711, keeper.reports()[key].since, 5, 20, "valid loss 1.2500", resumed=1
         )
         bars.advance(task, 15)
-    assert keeper.all()[key].done == 20
+    assert keeper.reports()[key].done == 20
 
 
 def test_a_lost_attempt_is_forgotten_and_what_it_still_says_is_not_heard() -> None:
-    keeper = Board()
-    keeper.started(("full", "a"), "node7", 4711)
+    keeper = ProgressBoard()
+    keeper.start(("full", "a"), "node7", 4711)
     keeper.forget(("full", "a"))
-    keeper.moved(("full", "a"), 5, 20, "")
-    assert keeper.all() == {}
+    keeper.update(("full", "a"), 5, 20, "")
+    assert keeper.reports() == {}

@@ -64,7 +64,9 @@ def test_a_training_that_fails_takes_no_other_down(folder: Path, nodes: Nodes) -
     with driver(folder, "failed", "--ray", nodes.address, *bad) as process:
         assert process.end() == 1, process.text
     run = folder / "runs" / "failed"
-    assert "b has failed, the others go on: the model's predictions are not finite" in process.text
+    assert (
+        "b has failed, the others continue: the model's predictions are not finite" in process.text
+    )
     assert (run / "members" / "a" / "member.json").is_file()
     assert "not finite" in (run / "members" / "b" / "log.txt").read_text()
     assert not (run / "submission.csv").exists()

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from tests.cluster.conftest import EVERY, FOLDER, MEMORY, STORES
 from tests.conftest import FIXTURE, SMALL
 from twinrun.cluster import chunks, fetch
-from twinrun.cluster.chunks import cut, one_after_the_other
+from twinrun.cluster.chunks import cut_chunks, pack_rows
 from twinrun.cluster.share import index_here, share_images, share_index
 from twinrun.cluster.storage import SHARED, Storage
 from twinrun.config.reading import read_settings
@@ -42,7 +42,7 @@ from pathlib import Path
 from twinrun.cluster import chunks
 from twinrun.cluster.backends import ObjectStore
 
-chunks._PIECE = int(sys.argv[3])
+chunks._CHUNK = int(sys.argv[3])
 get = ObjectStore.get
 
 def slow(self, name, local):
@@ -87,8 +87,8 @@ def pixels(made: tuple[pd.DataFrame, dict[int, Pixels]], tmp_path: Path) -> dict
 
 
 @pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "_PIECE", PIECE)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "_CHUNK", PIECE)
 
 
 Traffic = list[tuple[str, str]]
@@ -127,7 +127,7 @@ def names_of(traffic: Traffic, way: str) -> list[str]:
     return [name for each, name in traffic if each == way and name.endswith(".u8")]
 
 
-def pieces_in(storage: Storage, size: int = SIZES[0]) -> list[str]:
+def chunks_in(storage: Storage, size: int = SIZES[0]) -> list[str]:
     return [
         name
         for name in storage.names(f"{SHARED}/pixels")
@@ -196,7 +196,7 @@ def test_other_bits_are_seen(
 
 
 @STORES
-def test_pieces_are_small_and_the_table_comes_last(
+def test_chunks_are_small_and_the_table_comes_last(
     storage: Storage, index: pd.DataFrame, pixels: dict[int, Pixels], traffic: Traffic
 ) -> None:
     share_images(storage, index, pixels)
@@ -374,7 +374,7 @@ def test_an_image_damaged_on_a_node_is_fetched_again_and_no_other(
         file.write(bytes([last[0] ^ 4]))
     traffic.clear()
     assert content(shared.here(node), index) == content(pixels, index)
-    assert names_of(traffic, "get") == [pieces_in(storage)[-1]]
+    assert names_of(traffic, "get") == [chunks_in(storage)[-1]]
     # In its place: others that read the array at that time see it fixed.
     assert array.stat().st_ino == inode
     assert content(reading, index) == content(pixels, index)
@@ -427,7 +427,7 @@ def test_a_piece_damaged_in_the_storage_is_refused_by_name_until_it_is_sent_anew
     change: Callable[[bytes], bytes],
 ) -> None:
     shared, node = share_images(storage, index, pixels), tmp_path / "node"
-    names = pieces_in(storage)
+    names = chunks_in(storage)
     changed(storage, names[1], tmp_path, change)
     traffic.clear()
     with pytest.raises(InputError) as caught:
@@ -599,13 +599,13 @@ SHAPES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, m
 
 
 @given(shapes=SHAPES, limit=st.integers(1, 300))
-def test_pieces_hold_every_image_once(shapes: list[tuple[int, int]], limit: int) -> None:
+def test_chunks_hold_every_image_once(shapes: list[tuple[int, int]], limit: int) -> None:
     table = pd.DataFrame(shapes, columns=["rows", "columns"])
     table["offset"] = 0
-    table = one_after_the_other(table)
+    table = pack_rows(table)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "_PIECE", limit)
-        found = cut(table)
+        patch.setattr(chunks, "_CHUNK", limit)
+        found = cut_chunks(table)
     sizes = [rows * columns * 3 for rows, columns in shapes]
     assert table["offset"].tolist() == [0, *np.cumsum(sizes)[:-1]]
     assert [row for piece in found for row in range(len(sizes))[piece.rows]] == list(

@@ -167,7 +167,7 @@ def test_a_storage_that_loses_files_is_found_out(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = type(storage._place)
-    monkeypatch.setattr(kind, "listed", lambda *_: [])
+    monkeypatch.setattr(kind, "list_names", lambda *_: [])
     assert "not found again" in str(refusal_of(storage))
 
 

@@ -174,7 +174,7 @@ def test_a_loaders_process_is_killed(runs: Runs, unbroken: Unbroken) -> None:
     lost = runs.train("worker", OFTEN, "run.workers=2", moment=Moment(ITEM, 8))
     assert lost.code == 1
     assert "InputError: a has lost a loader's process: DataLoader worker (pid" in lost.output
-    assert "Type the same command to go on." in lost.output
+    assert "Rerun the command: it resumes." in lost.output
     assert_completes(runs, unbroken, "worker")
 
 

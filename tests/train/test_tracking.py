@@ -20,7 +20,7 @@ from twinrun.files import sha256_file
 from twinrun.repro.environment import set_up
 from twinrun.train import tracking
 from twinrun.train.members import train_member
-from twinrun.train.tracking import Tracking, refuse_missing_trackers, tell_afterwards
+from twinrun.train.tracking import Tracking, refuse_missing_trackers, track_afterwards
 
 NAMES = ("tensorboard", "mlflow", "wandb")
 # What no bit depends on: the losses and rates of an epoch that took some seconds.
@@ -158,7 +158,7 @@ def test_trackers_that_hear_of_a_training_afterwards_hold_the_same_curves(
 ) -> None:
     run = train("tensorboard", "tensorboard")
     later = Tracking(["tensorboard"], tmp_path / run.name / "tracking", "a", {"network": "none"})
-    tell_afterwards(later, run / "members" / "a" / "history.csv")
+    track_afterwards(later, run / "members" / "a" / "history.csv")
     assert curves("tensorboard", tmp_path / run.name) == curves("tensorboard", run)
 
 
@@ -171,7 +171,7 @@ def test_the_comparison_sees_what_one_draw_more_would_change(
         with torch.no_grad():
             telling.learn.model[1][8].weight.add_(1e-4)
 
-    monkeypatch.setattr(tracking.Tell, "after_epoch", meddle)
+    monkeypatch.setattr(tracking.TrackEpochs, "after_epoch", meddle)
     changed = files(train("meddled", "tensorboard"))
     assert {name for name in changed if changed[name] != files(untold)[name]} >= {
         "weights.safetensors",
@@ -189,11 +189,11 @@ def tracked(folder: Path, name: str) -> Tracking:
 def test_a_training_that_goes_on_is_told_from_the_beginning_and_once(
     tmp_path: Path, name: str
 ) -> None:
-    with tracked(tmp_path, name).told([]) as telling:
-        telling.tell(ROWS[0])
-        telling.tell(ROWS[1])
-    with tracked(tmp_path, name).told(ROWS[:1]) as telling:
-        telling.tell(ROWS[1])
+    with tracked(tmp_path, name).open([]) as telling:
+        telling.log(ROWS[0])
+        telling.log(ROWS[1])
+    with tracked(tmp_path, name).open(ROWS[:1]) as telling:
+        telling.log(ROWS[1])
     told = curves(name, tmp_path, "a/fold-1")
     assert {curve: told[curve] for curve in LOSSES} == LOSSES
     assert told["macro_f1"] == [0.375], "a metric that is not defined is not told"
@@ -201,7 +201,7 @@ def test_a_training_that_goes_on_is_told_from_the_beginning_and_once(
 
 def test_two_members_of_a_run_are_two_runs_of_one_experiment(tmp_path: Path) -> None:
     for member in ("a", "b"):
-        with Tracking(["mlflow"], tmp_path / "tracking", member, {}).told(ROWS):
+        with Tracking(["mlflow"], tmp_path / "tracking", member, {}).open(ROWS):
             pass
     for member in ("a", "b"):
         assert curves("mlflow", tmp_path, member)["valid_loss"] == [1.25, 1.0]
@@ -213,10 +213,10 @@ def test_a_tracker_that_fails_is_said_and_costs_no_training(
     (tmp_path / "tracking").mkdir()
     (tmp_path / "tracking" / "tensorboard").write_text("in the way")
     both = Tracking(["tensorboard", "mlflow"], tmp_path / "tracking", "a", {})
-    with both.told(ROWS):
+    with both.open(ROWS):
         pass
     assert curves("mlflow", tmp_path)["valid_loss"] == [1.25, 1.0]
-    assert "tensorboard is told nothing more" in capsys.readouterr().out
+    assert "tensorboard tracks nothing more" in capsys.readouterr().out
 
 
 def test_a_tracker_that_is_not_installed_is_named_with_the_command(
@@ -232,7 +232,7 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_command(
 
 def test_no_tracker_reports_its_use(tmp_path: Path) -> None:
     for name in NAMES:
-        with tracked(tmp_path, name).told([]):
+        with tracked(tmp_path, name).open([]):
             pass
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["WANDB_ERROR_REPORTING"] == "false"

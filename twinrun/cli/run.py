@@ -94,10 +94,10 @@ def run(
     with ExitStack() as stack:
         site = None
         if ray is not None:
-            from twinrun.cluster.connect import connected
+            from twinrun.cluster.connect import connect
             from twinrun.cluster.runs import open_site, publish_run, train_runs
 
-            stack.enter_context(connected(ray))
+            stack.enter_context(connect(ray))
             site = open_site(settings, options.out, mixed=allow_mixed)
         prepared = prepare.prepare(settings, folder, site.environment if site else None)
         runs = _with_seeds(replace(prepared, mixed=allow_mixed), numbers)
@@ -118,7 +118,7 @@ def run(
         raise NegativeVerdict(
             f"{len(failures)} trainings have failed:",
             details=[line for failure in failures for line in failure.lines()],
-            fix="Their checkpoints are kept. Fix it, and type the same command to go on; or set "
+            fix="Their checkpoints are kept. Fix it, and rerun the command: it resumes; or set "
             "blend.allow_missing = true to blend the others.",
         )
     say(f"done in {clock(time.perf_counter() - started)}")
@@ -156,7 +156,7 @@ def _with_seeds(prepared: Prepared, numbers: Sequence[int]) -> list[Prepared]:
 
 
 def _blend_and_report(run: Prepared, started: float) -> None:
-    """What comes after a run's trainings, and all that is told of it."""
+    """What comes after a run's trainings, and all that is printed of it."""
     from twinrun import prepare, submit
     from twinrun.blend.held_out import own_scores, read_held_out_tables
     from twinrun.cli import tables as printed

@@ -35,7 +35,7 @@ _LIMIT, _HASTY_LIMIT, _SLOWEST = 120.0, 15.0, 250_000
 _MEND = "Name a folder that all nodes see, or an object store: s3://BUCKET/FOLDER, gs://BUCKET/..."
 # Unfinished files of a folder that have not changed for so long, in seconds, are nobody's.
 _ABANDONED = 3600.0
-# How often an unfinished file may be removed by another process before that is no accident.
+# How often an unfinished file may be removed by a different process before that is no accident.
 _ATTEMPTS = 5
 
 
@@ -51,7 +51,7 @@ class Backend(Protocol):
     def get(self, name: str, local: Path) -> None:
         """Write a file's content to `local`, which need not be whole until this returns."""
 
-    def listed(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         """The names of at least all files below a folder, or of all with ""."""
 
     def remove(self, name: str) -> None:
@@ -72,7 +72,7 @@ class FolderBackend:
         place = self.root / name
         for attempt in range(_ATTEMPTS):
             try:
-                now = _moved_in(local, place, final=final)
+                now = _move_in(local, place, final=final)
                 break
             except FileNotFoundError:
                 # `locks` has taken the unfinished file for one that a killed writer left.
@@ -84,8 +84,8 @@ class FolderBackend:
         with self._found(name).open("rb") as source, local.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
 
-    def listed(self, folder: str) -> list[str]:
-        def told(error: OSError) -> None:
+    def list_names(self, folder: str) -> list[str]:
+        def refuse(error: OSError) -> None:
             # A folder may vanish while its parent is listed; a file holds no files.
             gone = isinstance(error, FileNotFoundError | NotADirectoryError)
             if not gone or self.root.is_file():
@@ -93,7 +93,7 @@ class FolderBackend:
 
         return [
             Path(path, name).relative_to(self.root).as_posix()
-            for path, _, names in os.walk(self.root / folder, onerror=told)
+            for path, _, names in os.walk(self.root / folder, onerror=refuse)
             for name in names
         ]
 
@@ -101,7 +101,7 @@ class FolderBackend:
         self._found(name).unlink()
 
     def _found(self, name: str) -> Path:
-        """The path of a file; one below another file is missing, unless that is the root."""
+        """The path of a file; one below a file is missing, unless that is the root."""
         path = self.root / name
         if not path.exists() and not self.root.is_file():
             raise FileNotFoundError(name)
@@ -156,7 +156,7 @@ class ObjectStoreBackend:
     def get(self, name: str, local: Path) -> None:
         self._filesystem.get_file(self._root + name, str(local))
 
-    def listed(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         # Of some stores a path begins with a slash where it was given without one.
         root = self._root.lstrip("/")
         paths = [path.lstrip("/") for path in self._filesystem.find(self._root + folder)]
@@ -194,7 +194,7 @@ def folder_of(address: str) -> Path | None:
 
 
 def refuse_unusable(address: str) -> None:
-    """Refuse an address of another kind than an object store's, or whose package is missing.
+    """Refuse an address of a kind other than an object store's, or whose package is missing.
 
     Raises:
         InputError: And what to do about it.
@@ -231,13 +231,13 @@ def _protocol(address: str) -> str | None:
     return before.lower() if mark else None
 
 
-def _moved_in(local: Path, place: Path, *, final: bool) -> float:
+def _move_in(local: Path, place: Path, *, final: bool) -> float:
     """Copy a file beside its place, move it there; the time by the clock that stamps files."""
     place.parent.mkdir(parents=True, exist_ok=True)
     # Unlike a process's number, unique among all hosts that share the folder.
     temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
     try:
-        if not (final and _linked(local, temporary)):
+        if not (final and _link(local, temporary)):
             with local.open("rb") as source, temporary.open("xb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
                 target.flush()
@@ -249,7 +249,7 @@ def _moved_in(local: Path, place: Path, *, final: bool) -> float:
             temporary.unlink(missing_ok=True)
 
 
-def _linked(local: Path, place: Path) -> bool:
+def _link(local: Path, place: Path) -> bool:
     """Give a file a second name, where both are of one file system that can do that."""
     try:
         os.link(local, place)

@@ -1,6 +1,6 @@
-"""How images lie in a storage: one after the other, cut into pieces, and a table of the rows.
+"""How images lie in a storage: one after the other, cut into chunks, and a table of the rows.
 
-They follow in the order of the SHA-256 of their files. A piece is cut between images and named by
+They follow in the order of the SHA-256 of their files. A chunk is cut between images and named by
 its bytes' place, such as `000000000000-000000884736.u8`.
 """
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 # Pieces under way at once: one connection to an object store is slower than a network.
 AT_ONCE = 4
 # Bytes: what a kill may lose, and what one that is under way takes on the disk.
-_PIECE = 256_000_000
+_CHUNK = 256_000_000
 # What decides where an image is and which bits it has.
 _DECIDES = ["offset", "rows", "columns", "digest"]
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """Some images that follow each other.
 
     Attributes:
@@ -66,7 +66,7 @@ class SharedSize:
     Attributes:
         size: The shorter side of every image, in pixels.
         digest: Of the rows of their table.
-        array: The cache's array, where nodes read that; None where there are pieces.
+        array: The cache's array, where nodes read that; None where there are chunks.
     """
 
     size: int
@@ -79,7 +79,7 @@ class SharedSize:
         return f"{SHARED}/pixels/{self.size}px-{self.digest[:12]}"
 
     def table(self, path: Path) -> pd.DataFrame | None:
-        """Read their table from a file; None where there is none, or another."""
+        """Read their table from a file; None where there is none, or a different one."""
         try:
             table = read_rows(path, COLUMNS)
         except UNREADABLE_ROWS:
@@ -87,7 +87,7 @@ class SharedSize:
         return table if table_digest(table) == self.digest else None
 
 
-def one_after_the_other(table: pd.DataFrame) -> pd.DataFrame:
+def pack_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The table of the same images without gaps."""
     ends = (table["rows"] * table["columns"] * 3).to_numpy(np.int64).cumsum()
     return table.assign(offset=np.r_[0, ends[:-1]])
@@ -98,31 +98,31 @@ def table_digest(table: pd.DataFrame) -> str:
     return sha256_json([table.index.tolist(), *(table[name].tolist() for name in _DECIDES)])
 
 
-def cut(table: pd.DataFrame) -> list[Piece]:
-    """The images of a table without gaps in pieces of at most 256 MB, or of one image."""
+def cut_chunks(table: pd.DataFrame) -> list[Chunk]:
+    """The images of a table without gaps in chunks of at most 256 MB, or of one image."""
     starts = table["offset"].tolist()
     stops = (table["offset"] + table["rows"] * table["columns"] * 3).tolist()
-    pieces, first = [], 0
+    chunks, first = [], 0
     for row in range(1, len(table) + 1):
-        if row == len(table) or stops[row] - starts[first] > _PIECE:
-            pieces.append(Piece(slice(first, row), starts[first], stops[row - 1]))
+        if row == len(table) or stops[row] - starts[first] > _CHUNK:
+            chunks.append(Chunk(slice(first, row), starts[first], stops[row - 1]))
             first = row
-    return pieces
+    return chunks
 
 
-def for_all(pieces: Sequence[Piece], work: Callable[[Piece], None], title: str) -> None:
-    """Do something with each piece, some at once, under a bar of images; the first error ends it.
+def process_chunks(chunks: Sequence[Chunk], work: Callable[[Chunk], None], title: str) -> None:
+    """Do something with each chunk, some at once, under a bar of images; the first error ends it.
 
     Args:
-        pieces: In the order in which they are begun.
+        chunks: In the order in which they are begun.
         work: Called in threads.
         title: Of the bar.
     """
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         with progress_bars() as bars:
-            bar = bars.add_task(title, total=sum(piece.images for piece in pieces), note="")
-            for piece, _ in zip(pieces, pool.map(work, pieces), strict=True):
-                bars.advance(bar, piece.images)
+            bar = bars.add_task(title, total=sum(chunk.images for chunk in chunks), note="")
+            for chunk, _ in zip(chunks, pool.map(work, chunks), strict=True):
+                bars.advance(bar, chunk.images)
     finally:
         pool.shutdown(cancel_futures=True)

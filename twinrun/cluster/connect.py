@@ -21,7 +21,7 @@ _PATIENCE = 10.0
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
+def connect(address: str) -> Iterator[None]:
     """Be a driver of a Ray cluster while the block runs.
 
     Args:
@@ -34,7 +34,7 @@ def connected(address: str) -> Iterator[None]:
     _refuse_unreachable(address)
     if not address or _is_loopback(address.rpartition(":")[0]):
         os.environ.setdefault(_SEVERAL_MACHINES, "0")
-    # Nothing is told to Ray's makers; and no warning of what a later version will do.
+    # Nothing is reported to Ray's makers; and no warning of what a later version will do.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:

@@ -18,9 +18,9 @@ from rich.live import Live
 from rich.markup import escape
 
 from twinrun.cluster.nodes import Needs, nodes_for
-from twinrun.cluster.progress import Board, Key, Progress, progress_table
+from twinrun.cluster.progress import Key, Progress, ProgressBoard, progress_table
 from twinrun.cluster.storage import Storage, fetch_files
-from twinrun.cluster.tasks import Outcome, train_here
+from twinrun.cluster.tasks import Outcome, train_on_node
 from twinrun.config.trainings import Training
 from twinrun.console import console, say
 from twinrun.errors import InputError, Stopped
@@ -60,7 +60,7 @@ class Failure:
     log: Path
 
     def lines(self) -> list[str]:
-        """What is told of it."""
+        """What is printed of it."""
         first, *more = self.problem.splitlines()
         return [
             f"{self.run}, {self.title}: {first}",
@@ -104,7 +104,7 @@ def fetch_complete(run: Prepared, trainings: Sequence[Training], storage: Storag
             _fetch(run, each, storage)
 
 
-def train(
+def train_on_cluster(
     works: Sequence[Work], orders: Sequence[bytes], needs: Needs, storage: Storage
 ) -> list[Failure]:
     """Train what is left of some runs on the cluster, all at once as far as there are nodes for it.
@@ -133,15 +133,19 @@ class _Driver:
         self.needs, self.storage = needs, storage
         self.jobs: dict[Any, _Job] = {}
         self.failures: list[Failure] = []
-        self.places: dict[Key, Progress] = {}
+        self.progress: dict[Key, Progress] = {}
         self.done = 0
-        self._told: set[tuple[float, str]] = set()
+        self._reported: set[tuple[float, str]] = set()
         self._idle = time.monotonic()
         # On this node, which lives as long as the driver does.
         here = ray.get_runtime_context().get_node_id()
         pinned = NodeAffinitySchedulingStrategy(here, soft=False)
-        self.board: Any = ray.remote(Board).options(num_cpus=0, scheduling_strategy=pinned).remote()
-        self.task = ray.remote(train_here).options(**needs.options(), scheduling_strategy="SPREAD")
+        self.board: Any = (
+            ray.remote(ProgressBoard).options(num_cpus=0, scheduling_strategy=pinned).remote()
+        )
+        self.task = ray.remote(train_on_node).options(
+            **needs.options(), scheduling_strategy="SPREAD"
+        )
 
     def train(self, works: Sequence[Work], orders: Sequence[bytes]) -> list[Failure]:
         import ray
@@ -164,8 +168,8 @@ class _Driver:
             while self.jobs:
                 ready, _ = ray.wait(list(self.jobs), timeout=_PERIOD)
                 for reference in ready:
-                    self._ended(self.jobs.pop(reference), reference)
-                self._look()
+                    self._finish(self.jobs.pop(reference), reference)
+                self._poll()
                 if live:
                     live.refresh()
         except KeyboardInterrupt:
@@ -186,18 +190,18 @@ class _Driver:
         names = self.storage.names(_stored(job.work.run, job.training).checkpoint.as_posix())
         return max(names, default="")
 
-    def _ended(self, job: _Job, reference: Any) -> None:
+    def _finish(self, job: _Job, reference: Any) -> None:
         import ray
 
         title = job.training.title
-        self.places.pop(job.key, None)
+        self.progress.pop(job.key, None)
         try:
             outcome: Outcome = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             outcome = Outcome(None, f"{type(error.cause).__name__}: {error.cause}", str(error))
         except ray.exceptions.LocalRayletDiedError as error:
             raise InputError(
-                "Ray has ended on this machine", fix="Type the same command to go on."
+                "Ray has ended on this machine", fix="Rerun the command: it resumes."
             ) from error
         except ray.exceptions.RayError as error:
             outcome = Outcome(None, _in_short(error), str(error))
@@ -215,7 +219,7 @@ class _Driver:
                     str(error),
                 )
         if outcome.record is None:
-            self._failed(job, outcome)
+            self._fail(job, outcome)
             return
         run = job.work.run
         if not _is_here(run, self.storage):
@@ -226,44 +230,44 @@ class _Driver:
         self.done += 1
         job.work.keep(job.training, outcome.record)
 
-    def _failed(self, job: _Job, outcome: Outcome) -> None:
+    def _fail(self, job: _Job, outcome: Outcome) -> None:
         run, title = job.work.run, job.training.title
         path = TrainingFolder(run.member_folder(job.training.name)).log
         write_text(path, f"{outcome.log}\n{outcome.problem}\n".lstrip())
         self.done += 1
         self.failures.append(Failure(run.folder.name, title, outcome.problem, path))
         first = outcome.problem.splitlines()[0]
-        say(f"[red]{title} has failed[/], the others go on: {escape(first)}")
+        say(f"[red]{title} has failed[/], the others continue: {escape(first)}")
 
-    def _look(self) -> None:
-        """Ask the board, and tell of what has begun."""
+    def _poll(self) -> None:
+        """Ask the board, and print what has begun."""
         import ray
 
         with suppress(ray.exceptions.GetTimeoutError):
-            told = ray.get(self.board.all.remote(), timeout=_PERIOD)
+            reports = ray.get(self.board.reports.remote(), timeout=_PERIOD)
             keys = {job.key: job for job in self.jobs.values()}
-            self.places = {key: place for key, place in told.items() if key in keys}
-            for key, place in self.places.items():
+            self.progress = {key: each for key, each in reports.items() if key in keys}
+            for key, at in self.progress.items():
                 label = keys[key].work.label(keys[key].training)
-                self._tell_once(place, f"{label} on {escape(place.node)}, process {place.process}")
-                if place.resumed:
-                    at = f"{place.resumed:,.0f} of {place.total:,.0f} batches"
-                    self._tell_once(place, f"{label} resumes from its checkpoint, {at}")
-        if self.places or nodes_for(self.needs):
+                self._report_once(at, f"{label} on {escape(at.node)}, process {at.process}")
+                if at.resumed:
+                    batches = f"{at.resumed:,.0f} of {at.total:,.0f} batches"
+                    self._report_once(at, f"{label} resumes from its checkpoint, {batches}")
+        if self.progress or nodes_for(self.needs):
             self._idle = time.monotonic()
         elif time.monotonic() - self._idle > _LEAVE / 4:
             self._idle = time.monotonic()
             say(f"[yellow]waiting[/]   for a node with {self.needs}: there is none any more")
 
-    def _tell_once(self, place: Progress, line: str) -> None:
-        said = (place.since, line)
-        if said not in self._told:
-            self._told.add(said)
+    def _report_once(self, progress: Progress, line: str) -> None:
+        report = (progress.since, line)
+        if report not in self._reported:
+            self._reported.add(report)
             say(line)
 
     def _table(self) -> Any:
         titles = {job.key: job.training.title for job in self.jobs.values()}
-        return progress_table(titles, self.places, self.done)
+        return progress_table(titles, self.progress, self.done)
 
     def _leave(self) -> None:
         """Let every training write a checkpoint, and end."""
@@ -296,11 +300,11 @@ def _tell_trackers(run: Prepared, training: Training) -> None:
     """On this machine, where they write: of the whole training at once."""
     if not run.settings.run.tracking:
         return  # without importing fastai, which takes seconds
-    from twinrun.train.tracking import tell_afterwards, tracking_of
+    from twinrun.train.tracking import track_afterwards, tracking_of
 
     tracking = tracking_of(run.settings, training.name, RunFolder(run.folder).tracking)
     assert tracking is not None
-    tell_afterwards(tracking, TrainingFolder(run.member_folder(training.name)).history)
+    track_afterwards(tracking, TrainingFolder(run.member_folder(training.name)).history)
 
 
 def _in_short(error: Exception) -> str:

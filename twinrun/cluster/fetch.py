@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from twinrun.cluster.chunks import AT_ONCE, Piece, SharedSize, cut, for_all
+from twinrun.cluster.chunks import AT_ONCE, Chunk, SharedSize, cut_chunks, process_chunks
 from twinrun.cluster.storage import Storage
 from twinrun.console import megabytes
 from twinrun.data.cache_files import ARRAY, TABLE, find_damaged_rows
@@ -32,7 +32,7 @@ _SPARE = 64 << 20
 _T = TypeVar("_T")
 
 
-def mapped(storage: Storage, shared: SharedSize, array: Path, folder: Path) -> Pixels:
+def map_images(storage: Storage, shared: SharedSize, array: Path, folder: Path) -> Pixels:
     """Images of a cache that every node sees.
 
     Args:
@@ -64,16 +64,16 @@ def mapped(storage: Storage, shared: SharedSize, array: Path, folder: Path) -> P
     return Pixels(shared.size, array, table)
 
 
-def fetched(storage: Storage, shared: SharedSize, folder: Path) -> Pixels:
+def fetch_images(storage: Storage, shared: SharedSize, folder: Path) -> Pixels:
     """Images in a folder of this node's own; what is missing or damaged there is fetched.
 
     Args:
-        storage: Where the pieces are.
+        storage: Where the chunks are.
         shared: The images.
         folder: The node's, for images of all sizes.
 
     Raises:
-        InputError: Pieces are missing or stay damaged; the storage cannot be read; the disk is
+        InputError: Chunks are missing or stay damaged; the storage cannot be read; the disk is
             too small.
     """
     own = _own(shared, folder)
@@ -83,19 +83,19 @@ def fetched(storage: Storage, shared: SharedSize, folder: Path) -> Pixels:
         # Whoever waits here finds what the one before it has fetched and checked.
         with wait_for_lock(own, "being fetched"):
             name = f"{shared.folder}/{TABLE}"
-            table = fetched_sound(storage, name, own / TABLE, shared.table)
-            left = _damaged_pieces(array, table, own)
+            table = fetch_sound(storage, name, own / TABLE, shared.table)
+            left = _damaged_chunks(array, table, own)
             _refuse_small_disk(array, table, left)
             for _ in range(_FETCHES):
-                _fetch_pieces(storage, shared, array, left)
-                left = _damaged_pieces(array, table, own)
+                _fetch_chunks(storage, shared, array, left)
+                left = _damaged_chunks(array, table, own)
             if left:
-                names = [f"{shared.folder}/{piece.name}" for piece in left]
-                raise _damaged(storage, names)
+                names = [f"{shared.folder}/{chunk.name}" for chunk in left]
+                raise _damage_error(storage, names)
     return Pixels(shared.size, array, table)
 
 
-def fetched_sound(storage: Storage, name: str, path: Path, read: Callable[[Path], _T | None]) -> _T:
+def fetch_sound(storage: Storage, name: str, path: Path, read: Callable[[Path], _T | None]) -> _T:
     """The content of a file on this node, fetched if it is not there or not sound.
 
     Args:
@@ -114,7 +114,7 @@ def fetched_sound(storage: Storage, name: str, path: Path, read: Callable[[Path]
         _fetch(storage, name, path)
     content = read(path)
     if content is None:
-        raise _damaged(storage, [name])
+        raise _damage_error(storage, [name])
     return content
 
 
@@ -129,7 +129,7 @@ def _damaged_files(array: Path, table: pd.DataFrame, own: Path) -> pd.Index:
     again for each training of this node.
     """
     mark, state = own / _MARK, _state(array)
-    if state and _noted(mark) == state:
+    if state and _read_mark(mark) == state:
         return table.index[:0]
     damaged = find_damaged_rows(array.parent, table)
     if not len(damaged):
@@ -148,26 +148,26 @@ def _state(path: Path) -> list[int]:
     return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def _noted(mark: Path) -> object:
+def _read_mark(mark: Path) -> object:
     try:
         return json.loads(mark.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def _damaged_pieces(array: Path, table: pd.DataFrame, own: Path) -> list[Piece]:
-    """The pieces that hold an image that does not agree with its digest."""
+def _damaged_chunks(array: Path, table: pd.DataFrame, own: Path) -> list[Chunk]:
+    """The chunks that hold an image that does not agree with its digest."""
     damaged = table.index.isin(_damaged_files(array, table, own))
-    return [piece for piece in cut(table) if damaged[piece.rows].any()]
+    return [chunk for chunk in cut_chunks(table) if damaged[chunk.rows].any()]
 
 
-def _refuse_small_disk(array: Path, table: pd.DataFrame, pieces: Sequence[Piece]) -> None:
-    if not pieces:
+def _refuse_small_disk(array: Path, table: pd.DataFrame, chunks: Sequence[Chunk]) -> None:
+    if not chunks:
         return
-    # A kill may have left pieces between others that are not there yet: holes take no space.
+    # A kill may have left chunks between others that are not there yet: holes take no space.
     taken = array.stat().st_blocks * 512 if array.exists() else 0
     whole = int((table["rows"] * table["columns"]).sum()) * 3
-    beside = sum(sorted(piece.nbytes for piece in pieces)[-AT_ONCE:])
+    beside = sum(sorted(chunk.nbytes for chunk in chunks)[-AT_ONCE:])
     needed, free = max(0, whole - taken) + beside, shutil.disk_usage(array.parent).free
     if needed + _SPARE > free:
         raise InputError(
@@ -177,28 +177,28 @@ def _refuse_small_disk(array: Path, table: pd.DataFrame, pieces: Sequence[Piece]
         )
 
 
-def _fetch_pieces(
-    storage: Storage, shared: SharedSize, array: Path, pieces: Sequence[Piece]
+def _fetch_chunks(
+    storage: Storage, shared: SharedSize, array: Path, chunks: Sequence[Chunk]
 ) -> None:
-    """Put pieces into their places in the array, which others may be reading."""
+    """Put chunks into their places in the array, which others may be reading."""
 
-    def fetch(piece: Piece) -> None:
-        path = array.with_name(f".{piece.name}.part")
+    def fetch(chunk: Chunk) -> None:
+        path = array.with_name(f".{chunk.name}.part")
         try:
-            _fetch(storage, f"{shared.folder}/{piece.name}", path)
-            # One of another length is damaged, and would spoil its neighbours.
-            if path.stat().st_size == piece.nbytes:
+            _fetch(storage, f"{shared.folder}/{chunk.name}", path)
+            # One of a different length is damaged, and would spoil its neighbours.
+            if path.stat().st_size == chunk.nbytes:
                 with path.open("rb") as source, array.open("rb+") as target:
-                    target.seek(piece.start)
+                    target.seek(chunk.start)
                     shutil.copyfileobj(source, target, 1 << 20)
         except OSError as error:
             raise unwritable(array, error, fix="Free some space there.") from error
         finally:
             path.unlink(missing_ok=True)
 
-    if pieces:
+    if chunks:
         array.touch()
-        for_all(pieces, fetch, f"fetching {shared.size} px")
+        process_chunks(chunks, fetch, f"fetching {shared.size} px")
 
 
 def _fetch(storage: Storage, name: str, path: Path) -> None:
@@ -211,7 +211,7 @@ def _fetch(storage: Storage, name: str, path: Path) -> None:
         ) from error
 
 
-def _damaged(storage: Storage, names: Sequence[str]) -> InputError:
+def _damage_error(storage: Storage, names: Sequence[str]) -> InputError:
     return InputError(
         f"{platform.node()} has fetched damaged files twice from {storage.address}:",
         details=shorten(names),

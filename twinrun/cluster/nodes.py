@@ -74,7 +74,7 @@ class Node:
 
     Attributes:
         identifier: Ray's.
-        name: What is told of it.
+        name: What it is called in print.
         environment: From `set_up`, there.
     """
 
@@ -102,7 +102,7 @@ def survey(settings: Settings, needs: Needs, storage: Storage) -> list[Node]:
         The nodes that have answered, in Ray's order.
 
     Raises:
-        InputError: No node is large enough, one sees another storage, or cannot be set up.
+        InputError: No node is large enough, one sees a different storage, or cannot be set up.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -173,7 +173,7 @@ def agreed_environment(nodes: Sequence[Node], *, mixed: bool) -> dict[str, Any]:
 
     Args:
         nodes: From `survey`.
-        mixed: Others may be there: they are told of, and train too.
+        mixed: Others may be there: they are printed, and train too.
 
     Returns:
         As `set_up`.
@@ -183,34 +183,36 @@ def agreed_environment(nodes: Sequence[Node], *, mixed: bool) -> dict[str, Any]:
     """
     alike: dict[str, list[Node]] = {}
     for node in nodes:
-        alike.setdefault(json.dumps(compared(node.environment), sort_keys=True), []).append(node)
+        alike.setdefault(json.dumps(deciding_values(node.environment), sort_keys=True), []).append(
+            node
+        )
     most = max(alike.values(), key=len)
     agreed = most[0].environment
     lines = [
-        line for node in nodes for line in other_environment(node.name, agreed, node.environment)
+        line for node in nodes for line in environment_gaps(node.name, agreed, node.environment)
     ]
     if lines and not mixed:
         raise InputError(
             f"nodes differ from {most[0].name} in what decides bits:",
             details=shorten(lines, most=20),
             fix="Make them equal (versions from requirements.lock, the same GPUs, the same code), "
-            "take them out, or go on with --allow-mixed: then other nodes give other bits.",
+            "take them out, or use --allow-mixed: then other nodes give other bits.",
         )
     for line in lines:
         say(f"[yellow]mixed[/]     {escape(line)}")
     return agreed
 
 
-def compared(environment: Mapping[str, Any]) -> dict[str, Any]:
+def deciding_values(environment: Mapping[str, Any]) -> dict[str, Any]:
     """What of an environment must be equal: all that decides bits, and the engine's code."""
     return {**environment["decides"], "code": environment["beside"]["code"]}
 
 
-def other_environment(name: str, agreed: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """A line for each value in which a node's environment is another one."""
+def environment_gaps(name: str, agreed: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """A line for each value in which a node's environment is different."""
     return [
         f"{name}: {where} is {there!r}, not {here!r}"
-        for where, here, there in gaps(compared(agreed), compared(found))
+        for where, here, there in gaps(deciding_values(agreed), deciding_values(found))
     ]
 
 

@@ -1,4 +1,4 @@
-"""How far all trainings are: told by the nodes, shown in one table."""
+"""How far all trainings are: reported by the nodes, shown in one table."""
 
 from __future__ import annotations
 
@@ -43,30 +43,30 @@ class Progress:
     resumed: float | None = None
 
 
-class Board:
+class ProgressBoard:
     """A Ray actor on the driver's node that keeps what the trainings report."""
 
     def __init__(self) -> None:
-        self.places: dict[Key, Progress] = {}
+        self.latest: dict[Key, Progress] = {}
 
-    def started(self, key: Key, node: str, process: int) -> None:
+    def start(self, key: Key, node: str, process: int) -> None:
         """An attempt has begun."""
-        self.places[key] = Progress(node, process, time.time())
+        self.latest[key] = Progress(node, process, time.time())
 
     def forget(self, key: Key) -> None:
         """Its attempt was lost."""
-        self.places.pop(key, None)
+        self.latest.pop(key, None)
 
-    def moved(self, key: Key, done: float, total: float, note: str) -> None:
+    def update(self, key: Key, done: float, total: float, note: str) -> None:
         """It is so far."""
-        if place := self.places.get(key):
+        if last := self.latest.get(key):
             # The first report is made before the first batch.
-            resumed = done if place.resumed is None else place.resumed
-            self.places[key] = replace(place, done=done, total=total, note=note, resumed=resumed)
+            resumed = done if last.resumed is None else last.resumed
+            self.latest[key] = replace(last, done=done, total=total, note=note, resumed=resumed)
 
-    def all(self) -> dict[Key, Progress]:
+    def reports(self) -> dict[Key, Progress]:
         """Where every training was last."""
-        return self.places
+        return self.latest
 
 
 class RemoteBars:
@@ -80,7 +80,7 @@ class RemoteBars:
     def __init__(self, board: Any, key: Key) -> None:
         self.board, self.key = board, key
         self.done, self.total, self.note = 0.0, 0.0, ""
-        self._told = 0.0
+        self._reported = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +92,7 @@ class RemoteBars:
         trace: TracebackType | None,
         /,
     ) -> None:
-        self._tell(at_once=True)
+        self._report(at_once=True)
 
     def add_task(self, description: str, *, total: float, note: str) -> TaskID:  # noqa: ARG002
         """The training, of so many batches."""
@@ -104,27 +104,27 @@ class RemoteBars:
     def advance(self, task_id: TaskID, advance: float = 1) -> None:  # noqa: ARG002
         """So many batches more."""
         self.done += advance
-        self._tell()
+        self._report()
 
     def update(self, task_id: TaskID, *, note: str) -> None:  # noqa: ARG002
         """An epoch is complete."""
         self.note = note
-        self._tell(at_once=True)
+        self._report(at_once=True)
 
-    def _tell(self, *, at_once: bool = False) -> None:
-        if at_once or time.monotonic() - self._told >= _PERIOD:
-            self.board.moved.remote(self.key, self.done, self.total, self.note)
-            self._told = time.monotonic()
+    def _report(self, *, at_once: bool = False) -> None:
+        if at_once or time.monotonic() - self._reported >= _PERIOD:
+            self.board.update.remote(self.key, self.done, self.total, self.note)
+            self._reported = time.monotonic()
 
 
 def progress_table(
-    titles: Mapping[Key, str], places: Mapping[Key, Progress], done: int
+    titles: Mapping[Key, str], progress: Mapping[Key, Progress], done: int
 ) -> RenderableType:
     """How many trainings are done and wait, and a row for each that is under way.
 
     Args:
         titles: Of the trainings that are neither complete nor failed, by key.
-        places: Of those of them that have started.
+        progress: Of those of them that have started.
         done: How many are not among them any more.
     """
     from rich.console import Group
@@ -133,20 +133,20 @@ def progress_table(
 
     from twinrun.console import clock
 
-    running = [key for key in titles if key in places]
+    running = [key for key in titles if key in progress]
     counts = (
         f"{done} of {done + len(titles)} trainings done, {len(running)} under way, "
         f"{len(titles) - len(running)} waiting"
     )
     table = Table(box=None, show_header=False, pad_edge=False)
     for key in running[:_ROWS]:
-        place = places[key]
+        at = progress[key]
         table.add_row(
             titles[key],
-            place.node,
-            ProgressBar(place.total or None, place.done, width=24),
-            clock(max(0.0, time.time() - place.since)),
-            place.note,
+            at.node,
+            ProgressBar(at.total or None, at.done, width=24),
+            clock(max(0.0, time.time() - at.since)),
+            at.note,
         )
     if len(running) > _ROWS:
         table.add_row(f"and {len(running) - _ROWS} more")

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from twinrun.cluster.driver import Failure, fetch_complete, train
+from twinrun.cluster.driver import Failure, fetch_complete, train_on_cluster
 from twinrun.cluster.nodes import Needs, agreed_environment, survey
 from twinrun.cluster.share import share_images, share_index
 from twinrun.cluster.storage import SHARED, Storage, publish_files
@@ -20,7 +20,7 @@ from twinrun.console import say
 from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared
 from twinrun.run_folder.paths import RUN_FILES
-from twinrun.train_run import begun
+from twinrun.train_run import begin_trainings
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
         The trainings that have failed for good.
 
     Raises:
-        InputError: As `begun` and `train`.
+        InputError: As `begin_trainings` and `train_on_cluster`.
         Stopped: Ctrl-C or SIGTERM came.
     """
     with ExitStack() as stack:
@@ -80,9 +80,9 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
         for run in runs:
             trainings = run.settings.select_trainings([])
             fetch_complete(run, trainings, site.storage)
-            works.append(stack.enter_context(begun(run, trainings, started)))
+            works.append(stack.enter_context(begin_trainings(run, trainings, started)))
         for work in works:
-            work.say_complete()
+            work.print_complete()
         if not any(work.left for work in works):
             return []
         first = runs[0]
@@ -101,7 +101,7 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
             ).to_bytes()
             for run in runs
         ]
-        return train(works, orders, site.needs, site.storage)
+        return train_on_cluster(works, orders, site.needs, site.storage)
 
 
 def publish_run(site: Site, run: Prepared) -> None:

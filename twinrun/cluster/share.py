@@ -2,8 +2,8 @@
 
 In the storage there are, below `cache/shared`:
 
-- `pixels/<size>px-<digest>/`: the images of an index in pieces (`pieces`), and `rows.parquet`,
-  published last; the digest is that of the rows. In a shared folder there are no pieces: nodes
+- `pixels/<size>px-<digest>/`: the images of an index in chunks (`chunks`), and `rows.parquet`,
+  published last; the digest is that of the rows. In a shared folder there are no chunks: nodes
   read the cache itself.
 - `index/<digest>.parquet`: an index; the digest is that of the file.
 """
@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from twinrun.cluster.chunks import (
-    Piece,
+    Chunk,
     SharedSize,
-    cut,
-    for_all,
-    one_after_the_other,
+    cut_chunks,
+    pack_rows,
+    process_chunks,
     table_digest,
 )
-from twinrun.cluster.fetch import fetched, fetched_sound, mapped
+from twinrun.cluster.fetch import fetch_images, fetch_sound, map_images
 from twinrun.cluster.storage import SHARED, Storage
 from twinrun.console import megabytes, say
 from twinrun.data.cache_files import COLUMNS, TABLE, write_rows
@@ -68,9 +68,9 @@ class SharedImages:
                 read; the disk is too small.
         """
         return {
-            shared.size: mapped(self.storage, shared, shared.array, folder)
+            shared.size: map_images(self.storage, shared, shared.array, folder)
             if shared.array
-            else fetched(self.storage, shared, folder)
+            else fetch_images(self.storage, shared, folder)
             for shared in self.sizes
         }
 
@@ -78,7 +78,7 @@ class SharedImages:
 def share_images(
     storage: Storage, index: pd.DataFrame, pixels: Mapping[int, Pixels]
 ) -> SharedImages:
-    """Hand the images of an index to all nodes; pieces that are there already are not sent again.
+    """Hand the images of an index to all nodes; chunks that are there already are not sent again.
 
     Args:
         storage: A folder: no image is copied, nodes read the cache where it lies.
@@ -87,7 +87,7 @@ def share_images(
 
     Raises:
         InputError: The storage cannot be written; the cache has been damaged since it was read, or
-            has no space for a piece.
+            has no space for a chunk.
     """
     files = sorted(index["sha256"].unique())
     sizes = []
@@ -97,7 +97,7 @@ def share_images(
             shared = SharedSize(size, table_digest(table), source.path.absolute())
             _publish_table(storage, shared, table)
         else:
-            table = one_after_the_other(table)
+            table = pack_rows(table)
             shared = SharedSize(size, table_digest(table), None)
             _send(storage, shared, table, source)
         sizes.append(shared)
@@ -141,7 +141,7 @@ def index_here(storage: Storage, name: str, folder: Path) -> pd.DataFrame:
             return None
         return pd.read_parquet(path)
 
-    return fetched_sound(storage, name, folder / Path(name).name, read)
+    return fetch_sound(storage, name, folder / Path(name).name, read)
 
 
 def _publish_table(storage: Storage, shared: SharedSize, table: pd.DataFrame) -> None:
@@ -151,16 +151,16 @@ def _publish_table(storage: Storage, shared: SharedSize, table: pd.DataFrame) ->
 
 
 def _send(storage: Storage, shared: SharedSize, table: pd.DataFrame, source: Pixels) -> None:
-    """Publish the pieces that are not there, then the table."""
+    """Publish the chunks that are not there, then the table."""
     cache = source.path.parent
     rows = source.rows(table.index.tolist())
     digests = table["digest"].tolist()
 
-    def send(piece: Piece) -> None:
-        path = cache / f".{piece.name}.part"
+    def send(chunk: Chunk) -> None:
+        path = cache / f".{chunk.name}.part"
         try:
             with path.open("wb") as file:
-                for row in range(piece.rows.start, piece.rows.stop):
+                for row in range(chunk.rows.start, chunk.rows.stop):
                     image = rows.image(row)
                     if bytes_digest(image.data, image.shape[1], image.shape[0]) != digests[row]:
                         raise InputError(
@@ -168,22 +168,24 @@ def _send(storage: Storage, shared: SharedSize, table: pd.DataFrame, source: Pix
                             fix="Rerun the command: it is decoded anew.",
                         )
                     file.write(image.data)
-            storage.publish(path, f"{shared.folder}/{piece.name}")
+            storage.publish(path, f"{shared.folder}/{chunk.name}")
         except OSError as error:
             raise unwritable(path, error, fix="Free some space there.") from error
         finally:
             path.unlink(missing_ok=True)
 
-    # Another process may be sending the same; and what a kill has left of a piece is removed.
+    # Another process may be sending the same; and what a kill has left of a chunk is removed.
     with wait_for_lock(cache, "being shared"):
         there = set(storage.names(shared.folder))
-        left = [piece for piece in cut(table) if f"{shared.folder}/{piece.name}" not in there]
+        left = [
+            chunk for chunk in cut_chunks(table) if f"{shared.folder}/{chunk.name}" not in there
+        ]
         where = escape(storage.address)
         if left:
-            images = f"{sum(piece.images for piece in left):,} images at {shared.size} px"
-            nbytes = megabytes(sum(piece.nbytes for piece in left))
+            images = f"{sum(chunk.images for chunk in left):,} images at {shared.size} px"
+            nbytes = megabytes(sum(chunk.nbytes for chunk in left))
             say(f"[bold]sharing[/]   {images}, {nbytes}, with {where}")
-            for_all(left, send, f"sharing {shared.size} px")
+            process_chunks(left, send, f"sharing {shared.size} px")
         else:
             say(f"[bold]shared[/]    {len(table):,} images at {shared.size} px, with {where}")
         _publish_table(storage, shared, table)

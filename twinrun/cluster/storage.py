@@ -37,7 +37,7 @@ class Storage:
             those that the store's own tools find in the environment.
 
     Attributes:
-        address: As it is told; of a folder its absolute path.
+        address: As it is printed; of a folder its absolute path.
         local: The folder, where it is one.
 
     Raises:
@@ -64,7 +64,7 @@ class Storage:
 
         Args:
             local: The file.
-            name: May be taken, and may be published by another process at the same time.
+            name: May be taken, and may be published by a different process at the same time.
             final: The file is on the disk, and nobody writes to it any more, though it may be
                 replaced or removed: a folder of the same file system need not hold it twice.
 
@@ -72,7 +72,7 @@ class Storage:
             FileNotFoundError: There is no file `local`.
             InputError: The storage cannot be written.
         """
-        self._put(local, checked(name), final=final)
+        self._put(local, check_name(name), final=final)
 
     def fetch(self, name: str, local: Path) -> None:
         """Bring a file to this machine, whole or not at all.
@@ -85,7 +85,7 @@ class Storage:
             FileNotFoundError: The storage can be read, and holds no file of that name.
             InputError: The storage cannot be read, or `local` not be written.
         """
-        self._get(checked(name), local)
+        self._get(check_name(name), local)
 
     def names(self, folder: str = "") -> list[str]:
         """The names of all files below a folder, as they are now, sorted; none where there is none.
@@ -98,9 +98,9 @@ class Storage:
         Raises:
             InputError: The storage cannot be read.
         """
-        below = f"{checked(folder)}/" if folder else ""
-        found = self._listed(folder)
-        return sorted(name for name in found if name.startswith(below) and _speakable(name))
+        below = f"{check_name(folder)}/" if folder else ""
+        found = self._list(folder)
+        return sorted(name for name in found if name.startswith(below) and _is_name(name))
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is removed already.
@@ -108,7 +108,7 @@ class Storage:
         Raises:
             InputError: The storage cannot be written.
         """
-        self._remove(checked(name))
+        self._remove(check_name(name))
 
     def check(self) -> None:
         """Write, find, read and remove a small file, before any work relies on it.
@@ -128,7 +128,7 @@ class Storage:
             sent, back = Path(here, "sent"), Path(here, "back")
             sent.write_text(content, encoding="ascii")
             self._put(sent, name)
-            found = self._listed(folder)
+            found = self._list(folder)
             with suppress(FileNotFoundError):
                 self._get(name, back)
             self._remove(name)
@@ -146,7 +146,7 @@ class Storage:
             return
         # A source that is missing is no fault of the storage.
         local.open("rb").close()
-        with self._asked("written to"):
+        with self._operation("written to"):
             self._place.put(local, name, final=final)
 
     def _get(self, name: str, local: Path) -> None:
@@ -155,17 +155,17 @@ class Storage:
         try:
             with whole_file(local) as temporary:
                 temporary.touch()
-                with self._asked("read", one=True, local=local):
+                with self._operation("read", one=True, local=local):
                     self._place.get(name, temporary)
         except _Missing as error:
             raise FileNotFoundError(f"no file {name} in {self.address}") from error
 
-    def _listed(self, folder: str) -> list[str]:
-        with self._asked("read"):
-            return self._place.listed(folder)
+    def _list(self, folder: str) -> list[str]:
+        with self._operation("read"):
+            return self._place.list_names(folder)
 
     def _remove(self, name: str) -> None:
-        with suppress(_Missing), self._asked("written to", one=True):
+        with suppress(_Missing), self._operation("written to", one=True):
             self._place.remove(name)
 
     def _is_own(self, name: str, local: Path) -> bool:
@@ -189,7 +189,9 @@ class Storage:
         return self._opened[1]
 
     @contextmanager
-    def _asked(self, doing: str, *, one: bool = False, local: Path | None = None) -> Iterator[None]:
+    def _operation(
+        self, doing: str, *, one: bool = False, local: Path | None = None
+    ) -> Iterator[None]:
         """Tell a file that is missing from all that keeps the storage from doing its work.
 
         Args:
@@ -255,17 +257,17 @@ def fetch_files(storage: Storage, names: Sequence[str], folder: Path, below: str
         storage.fetch(f"{below}/{name}", folder / name)
 
 
-def checked(name: str) -> str:
+def check_name(name: str) -> str:
     """A name, unless it is none: that would be a fault of the program.
 
     Raises:
         ValueError: It is absolute, or a part of it is empty or hidden.
     """
-    if not _speakable(name):
+    if not _is_name(name):
         raise ValueError(f"not a name in a storage: {name!r}")
     return name
 
 
-def _speakable(name: str) -> bool:
+def _is_name(name: str) -> bool:
     parts = name.split("/")
     return all(part and not part.startswith(".") for part in parts) and "\\" not in name

@@ -59,7 +59,7 @@ class Order:
     mixed: bool
 
     def to_bytes(self) -> bytes:
-        """For `train_here`."""
+        """For `train_on_node`."""
         return pickle.dumps(self)
 
 
@@ -97,19 +97,19 @@ def describe(threads: int, device: str, storage: Storage, token: str) -> Answer:
         with tempfile.TemporaryDirectory() as folder:
             storage.fetch(token, Path(folder) / "seen")
     except FileNotFoundError:
-        return Answer(name, problem=f"it sees another folder as {storage.address}")
+        return Answer(name, problem=f"it sees a different folder as {storage.address}")
     except TwinrunError as error:
         return Answer(name, problem=str(error))
     return Answer(name, environment)
 
 
-def train_here(order_bytes: bytes, training: str, board: Any) -> Outcome:
+def train_on_node(order_bytes: bytes, training: str, board: Any) -> Outcome:
     """Train on this node, from the last checkpoint in the storage on, and leave the files there.
 
     Args:
         order_bytes: From `Order.to_bytes`.
         training: Its name.
-        board: A Ray actor of the class `Board`.
+        board: A Ray actor of the class `ProgressBoard`.
 
     Raises:
         KeyboardInterrupt: The driver has cancelled the task; a checkpoint was left.
@@ -119,9 +119,9 @@ def train_here(order_bytes: bytes, training: str, board: Any) -> Outcome:
     from twinrun.cluster.progress import RemoteBars
 
     key = (order.run, training)
-    board.started.remote(key, node_name(), os.getpid())
+    board.start.remote(key, node_name(), os.getpid())
     scratch = Path(tempfile.gettempdir()) / f"twinrun-{os.getuid()}"
-    with _attempt(scratch) as folder, _written_down(folder / "log.txt") as log:
+    with _attempt(scratch) as folder, _redirect_output(folder / "log.txt") as log:
         try:
             record = _train(order, training, scratch, folder, RemoteBars(board, key))
             return Outcome(record, log=log())
@@ -143,7 +143,7 @@ def node_name() -> str:
 
 
 def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any) -> dict[str, Any]:
-    from twinrun.cluster.nodes import other_environment
+    from twinrun.cluster.nodes import environment_gaps
     from twinrun.cluster.publish import Publisher
     from twinrun.cluster.share import index_here
     from twinrun.cluster.storage import SHARED
@@ -155,7 +155,7 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     settings = order.settings
     own = settings.run
     environment = set_up(threads=own.threads, device=own.device, workers=own.workers)
-    others = other_environment(node_name(), order.environment, environment)
+    others = environment_gaps(node_name(), order.environment, environment)
     if others and not order.mixed:
         raise InputError(
             "this node differs in what decides bits:",
@@ -173,7 +173,7 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     publisher = Publisher(order.storage, folder.relative_to(attempt).as_posix(), folder)
     publisher.fetch_checkpoints()
     publisher.seconds = own.checkpoint_seconds
-    elsewhere = RemoteRun(node_name(), publisher.saved, bars)
+    remote = RemoteRun(node_name(), publisher.saved, bars)
     try:
         record = train_member(
             training,
@@ -182,7 +182,7 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
             pixels,
             environment,
             folder,
-            elsewhere=elsewhere,
+            remote=remote,
         )
     except KeyboardInterrupt:
         publisher.save()
@@ -211,7 +211,7 @@ def _attempt(scratch: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _written_down(path: Path) -> Iterator[Any]:
+def _redirect_output(path: Path) -> Iterator[Any]:
     """Send what is printed here into a file; gives a function that reads it."""
     from twinrun.console import console
 

@@ -95,5 +95,5 @@ class TorchGroup(Group):
     def _wait(self, names: Sequence[str]) -> None:
         while not self.store.check(list(names)):
             if self.store.check([REPORTS]):
-                raise InputError("another rank has ended")
+                raise InputError("a different rank has ended")
             time.sleep(LOOK)

@@ -172,7 +172,7 @@ def _ignore_signals() -> None:
 
 
 def _is_loss(error: RuntimeError) -> bool:
-    """Whether an error says that another rank could not be reached."""
+    """Whether an error says that a different rank could not be reached."""
     from torch.distributed import DistError
 
     return isinstance(error, DistError) or "gloo" in str(error) or "closed by peer" in str(error)

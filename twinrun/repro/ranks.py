@@ -87,7 +87,7 @@ def current_rank() -> Ranks:
     except (KeyError, ValueError):
         found = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
         raise InputError(
-            f"the environment speaks of several ranks, but not as torchrun does: {found}",
+            f"the environment names several ranks, but not as torchrun does: {found}",
             fix="Start them with torchrun, or unset WORLD_SIZE.",
         ) from None
     return Ranks(rank, count, local, on_machine)
@@ -108,8 +108,8 @@ def refuse_uneven(batches: Mapping[str, int], ranks: Ranks) -> None:
         if count > 1 and (size % count or size < 2 * count):
             rounded = (size // count * count, -(-size // count) * count)
             fitting = sorted({max(each, 2 * count) for each in rounded})
-            told = " or ".join(map(str, fitting))
-            uneven.append(f"{name}: batch_size = {size}; set it to {told}")
+            sizes = " or ".join(map(str, fitting))
+            uneven.append(f"{name}: batch_size = {size}; set it to {sizes}")
     if uneven:
         raise InputError(
             f"batches that {count} ranks cannot share evenly, two images or more each:",

@@ -123,7 +123,7 @@ class History(OwnFit):
     column that is not the same in a second run.
 
     Args:
-        path: history.csv; None where another rank writes it.
+        path: history.csv; None where a different rank writes it.
         phase: "frozen" or "unfrozen".
         rows: Those of the epochs before; this fit's are added. Each has a value for each of
             HISTORY_COLUMNS, and after them a table of the extra metric's values by name.
@@ -180,7 +180,7 @@ def history_table(rows: Sequence[list[Any]], metric: Metric | None) -> pd.DataFr
     width = len(HISTORY_COLUMNS)
     table = pd.DataFrame([row[:width] for row in rows], columns=HISTORY_COLUMNS)
     if metric is not None:
-        # A training may have been begun when the settings named another metric, or none.
+        # A training may have been begun when the settings named a different metric, or none.
         values = [row[width].get(metric.name, math.nan) for row in rows]
         table.insert(HISTORY_COLUMNS.index("learning_rate"), metric.name, values)
     return table
@@ -206,7 +206,7 @@ class Bars(Protocol):
         """So many batches more."""
 
     def update(self, task_id: TaskID, *, note: str) -> None:
-        """What is said beside it."""
+        """What is shown beside it."""
 
 
 class ShowProgress(OwnFit):

@@ -49,7 +49,7 @@ class Checkpoints:
 
     Args:
         folder: Where they are kept; made when the first is written.
-        identity: What decides the member's bits; a checkpoint of another one is never used.
+        identity: What decides the member's bits; a checkpoint of a different one is never used.
         saved: Called when a checkpoint has been written.
     """
 
@@ -92,7 +92,7 @@ class Checkpoints:
             self._saved()
 
     def latest(self, *, before: tuple[int, int] | None = None) -> Checkpoint | None:
-        """The last checkpoint that is whole; a damaged one is said and the one before it taken.
+        """The last checkpoint that is whole; a damaged one is reported and the one before it taken.
 
         Args:
             before: (epoch, step): only checkpoints at this state or an earlier one.
@@ -138,7 +138,7 @@ class Checkpoints:
             raise InputError(
                 f"{path} is a checkpoint of a training from something else:",
                 details=found,
-                fix=f"Start another run with --run NAME, or remove {self.folder}.",
+                fix=f"Start a different run with --run NAME, or remove {self.folder}.",
             )
         return checkpoint
 

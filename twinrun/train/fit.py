@@ -29,8 +29,8 @@ from twinrun.train.resume import (
     restore_optimizer,
     restore_weights,
 )
-from twinrun.train.signals import StopRequest, met_between_steps, place_of
-from twinrun.train.tracking import Tell, Tracking
+from twinrun.train.signals import StopRequest, defer_signals, describe_place
+from twinrun.train.tracking import TrackEpochs, Tracking
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,20 @@ def fit(
     tracking: Tracking | None = None,
     bars: Bars | None = None,
 ) -> dict[str, float]:
-    """Train a learner as its recipe says, or go on where its last checkpoint was made.
+    """Train a learner as its recipe says, or resume it from its last checkpoint.
 
     Args:
         learner: From `build_learner`.
         member: The recipe.
         name: The training's title, for the progress bar.
         folder: Of the training; history.csv and ledger.parquet are kept up to date there, and
-            checkpoints written. None for another rank than the first, which is told of the
+            checkpoints written. None for ranks other than the first, which is sent the
             checkpoint that the first resumes from.
         recorder: Its ledger is replaced by the checkpoint's, where there is one.
         checkpoints: Of the member.
         seconds: Between two checkpoints within an epoch.
         metric: The competition's, a name in METRICS.
-        tracking: Who else is told the rows of history.csv.
+        tracking: What else gets the rows of history.csv.
         bars: Where progress is shown; on the terminal when None.
 
     Returns:
@@ -88,14 +88,14 @@ def fit(
     if checkpoint is not None:
         progress = progress_of(checkpoint)
         recorder.ledger = progress.ledger
-        place = place_of(progress.epoch, progress.step, epochs, steps)
+        place = describe_place(progress.epoch, progress.step, epochs, steps)
         say(f"[bold]{name}[/] resumes from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps)
     files = TrainingFolder(folder) if folder else None
     save = SaveCheckpoints(checkpoints, progress, stop, seconds, files.ledger if files else None)
     batches = steps + len(learner.dls.valid)
-    trackers = nullcontext() if tracking is None else tracking.told(progress.history)
-    with met_between_steps(stop), trackers as telling, bars or progress_bars() as shown:
+    trackers = nullcontext() if tracking is None else tracking.open(progress.history)
+    with defer_signals(stop), trackers as opened, bars or progress_bars() as shown:
         task = shown.add_task(name, total=epochs * batches, note="")
         shown.advance(task, progress.epoch * batches + progress.step)
 
@@ -104,8 +104,8 @@ def fit(
             history = History(
                 files.history if files else None, phase.name, progress.history, metric, *at
             )
-            tell = [] if telling is None else [Tell(telling, progress.history, *at)]
-            return [history, *tell, ShowProgress(shown, task, *at), save.within(*at)]
+            track = [] if opened is None else [TrackEpochs(opened, progress.history, *at)]
+            return [history, *track, ShowProgress(shown, task, *at), save.within(*at)]
 
         try:
             fit_phases(learner, member, recorder, checkpoint, own)
@@ -117,13 +117,13 @@ def fit(
                     raise InputError(
                         f"{name} has a step that torch does not do twice to the same bits: "
                         f"{str(error).splitlines()[-1].strip().partition(',')[0]}",
-                        fix="Choose another network, or train it on the CPU.",
+                        fix="Choose a different network, or train it on the CPU.",
                     ) from error
                 if "DataLoader worker" not in str(error):
                     raise
                 raise InputError(
                     f"{name} has lost a loader's process: {str(error).splitlines()[-1].strip()}",
-                    fix="If memory was short, lower run.workers. Type the same command to go on.",
+                    fix="If memory was short, lower run.workers. Rerun the command: it resumes.",
                 ) from error
             if stop.in_step:
                 raise Stopped(

@@ -41,7 +41,7 @@ from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
 from twinrun.train.learner import build_learner
 from twinrun.train.predict import predict
-from twinrun.train.record_start import note_beginnings
+from twinrun.train.record_start import record_start
 from twinrun.train.recorder import Recorder
 from twinrun.train.tracking import tracking_of
 
@@ -152,7 +152,7 @@ def set_up_training(
     decides = {**identity["environment"], "precision": member.precision}
     if statistics is not None:
         decides["pixels"] = {"mean": statistics[0], "deviation": statistics[1]}
-    note_beginnings(ledger, decides, index, own.column, loaders, labels, learner.model)
+    record_start(ledger, decides, index, own.column, loaders, labels, learner.model)
     return TrainingSetup(
         settings=settings,
         training=training,
@@ -190,12 +190,12 @@ def _weights_file(member: Member) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RemoteRun:
-    """What the run that a training belongs to hears of it, when another machine trains it.
+    """What reaches the run that a training belongs to, when a different machine trains it.
 
     Attributes:
         node: What that machine is called; beside what decides bits, in member.json.
         saved: Called when a checkpoint has been written into the folder.
-        bars: Are told of its progress, in place of those of this process's terminal.
+        bars: Get its progress, in place of those of this process's terminal.
     """
 
     node: str
@@ -212,7 +212,7 @@ def train_member(
     folder: Path,
     *,
     tracking: Path | None = None,
-    elsewhere: RemoteRun | None = None,
+    remote: RemoteRun | None = None,
 ) -> dict[str, Any]:
     """Train a member, or a fold of it, and write its files.
 
@@ -228,8 +228,8 @@ def train_member(
         pixels: From `cache_pixels`, by size.
         environment: From `set_up`.
         folder: runs/<run>/members/<name>.
-        tracking: runs/<run>/tracking, where the settings' trackers write; none is told when None.
-        elsewhere: For a training on another machine than its run's.
+        tracking: runs/<run>/tracking, where the settings' trackers write; None: nothing is tracked.
+        remote: For a training on another machine than its run's.
 
     Returns:
         The content of member.json: what decided the bits, the last epoch's scores (with test-time
@@ -240,34 +240,34 @@ def train_member(
         Stopped: Ctrl-C or SIGTERM came.
     """
     started, group = time.perf_counter(), current_group()
-    workshop = set_up_training(name, settings, index, pixels, environment)
-    saved = None if elsewhere is None else elsewhere.saved
+    setup = set_up_training(name, settings, index, pixels, environment)
+    saved = None if remote is None else remote.saved
     place = TrainingFolder(folder)
-    checkpoints = Checkpoints(place.checkpoint, workshop.identity, saved)
-    recorder = Recorder(workshop.ledger, settings.run.ledger)
-    first = not workshop.loaders.train.ranks.rank
+    checkpoints = Checkpoints(place.checkpoint, setup.identity, saved)
+    recorder = Recorder(setup.ledger, settings.run.ledger)
+    first = not setup.loaders.train.ranks.rank
     scores = fit(
-        workshop.learner,
-        workshop.member,
-        name=workshop.training.title,
+        setup.learner,
+        setup.member,
+        name=setup.training.title,
         folder=folder if first else None,
         recorder=recorder,
         checkpoints=checkpoints,
         seconds=settings.run.checkpoint_seconds,
         metric=settings.competition.metric,
         tracking=tracking_of(settings, name, tracking if first else None),
-        bars=None if elsewhere is None else elsewhere.bars,
+        bars=None if remote is None else remote.bars,
     )
     ledger = recorder.ledger
-    last = (workshop.ledger.about["epochs"], workshop.ledger.about["steps"])
-    ranks = workshop.loaders.train.ranks
+    last = (setup.ledger.about["epochs"], setup.ledger.about["steps"])
+    ranks = setup.loaders.train.ranks
     if ranks.count > 1:
-        weights = digest_tensors(list(workshop.learner.model.state_dict().values()))
+        weights = digest_tensors(list(setup.learner.model.state_dict().values()))
         group.refuse_different("result", {"weights": settled([weights])[0]})
-    predictions = workshop.predictions()
+    predictions = setup.predictions()
     if ranks.rank:
         return group.broadcast(dict[str, Any]())
-    if tta_views(workshop.member):
+    if tta_views(setup.member):
         # The last epoch's are of one look at every image.
         scores |= member_scores(predictions["valid.csv"], settings.competition.metric)
     for file, table in predictions.items():
@@ -278,14 +278,14 @@ def train_member(
     ledger.write(place.ledger)
     with whole_file(place.weights) as temporary:
         # Not save_file: on a full disk it raises an error that is no OSError.
-        weights = workshop.learner.model.state_dict()
+        weights = setup.learner.model.state_dict()
         temporary.write_bytes(
             safetensors.torch.save({name: each.contiguous() for name, each in weights.items()})
         )
     record = {
-        "identity": workshop.identity,
+        "identity": setup.identity,
         "images": {
-            "train": len(workshop.loaders.train.ids),
+            "train": len(setup.loaders.train.ids),
             "valid": len(predictions["valid.csv"]),
             "test": len(predictions["test.csv"]),
         },
@@ -293,13 +293,13 @@ def train_member(
         "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
         "seconds": round(time.perf_counter() - started, 3),
     }
-    if workshop.pretrained:
-        record["pretrained"] = workshop.pretrained
-    if elsewhere is not None:
-        record["node"] = elsewhere.node
+    if setup.pretrained:
+        record["pretrained"] = setup.pretrained
+    if remote is not None:
+        record["node"] = remote.node
     write_record(folder, record)
     checkpoints.clear()
     # Ten networks in a row must not add up in memory.
-    del workshop, recorder, ledger
+    del setup, recorder, ledger
     gc.collect()
     return group.broadcast(record)

@@ -13,7 +13,7 @@ from twinrun.repro.digests import digest_tensors, digest_text
 from twinrun.repro.ledger import Ledger
 
 
-def note_beginnings(
+def record_start(
     ledger: Ledger,
     environment: Mapping[str, Any],
     index: pd.DataFrame,

@@ -1,4 +1,4 @@
-"""A learner's state in the middle of a training: taken down, and put back to the same bits."""
+"""A learner's state in the middle of a training: saved, and restored to the same bits."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Progress:
     smooth: tuple[int, Tensor] | None = None
 
 
-def capture(learner: Learner, progress: Progress) -> Checkpoint:
+def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     """The state of a learner between two steps, or between two epochs.
 
     Keyed randomness needs no state of a generator. What is needed: weights and buffers, the
@@ -188,7 +188,7 @@ class SaveCheckpoints:
         progress: Kept up to date.
         stop: The user's request.
         seconds: Between two checkpoints within an epoch.
-        ledger: ledger.parquet, written with every checkpoint; None where another rank writes both.
+        ledger: ledger.parquet, written with every checkpoint; None where rank 0 writes both.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class SaveCheckpoints:
     def save(self) -> None:
         """Write the learner's state as the last checkpoint."""
         if self.ledger is not None:
-            checkpoint = capture(self.learner, self.progress)
+            checkpoint = take_checkpoint(self.learner, self.progress)
             self.checkpoints.save(checkpoint)
             with whole_file(self.ledger) as temporary:
                 temporary.write_bytes(_ledger_of(checkpoint))
@@ -262,7 +262,7 @@ class _Saving(OwnFit):
     def after_batch(self) -> None:
         saver = self.saver
         due = bool(self.training) and time.monotonic() - saver.written >= saver.seconds
-        # Should another rank be gone, the step has not come to its end.
+        # Should a different rank be gone, the step has not come to its end.
         stop, due = current_group().any_rank(saver.stop.asked, due)
         if self.training:
             saver.stop.in_step = False

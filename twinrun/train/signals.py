@@ -31,11 +31,11 @@ class StopRequest:
             epoch: Epochs that are complete.
             step: Steps that are complete in the epoch after them.
         """
-        place = place_of(epoch, step, self._epochs, self._steps)
+        place = describe_place(epoch, step, self._epochs, self._steps)
         raise Stopped(f"stopped {self._name} {place}; its checkpoint is written")
 
 
-def place_of(epoch: int, step: int, epochs: int, steps: int) -> str:
+def describe_place(epoch: int, step: int, epochs: int, steps: int) -> str:
     """Where a training is, in words.
 
     Args:
@@ -50,7 +50,7 @@ def place_of(epoch: int, step: int, epochs: int, steps: int) -> str:
 
 
 @contextmanager
-def met_between_steps(request: StopRequest) -> Iterator[None]:
+def defer_signals(request: StopRequest) -> Iterator[None]:
     """Within the block, the first Ctrl-C or SIGTERM is a request; the second one acts as before.
 
     Of several ranks' it does not: a Ctrl-C reaches them twice, the second time from torchrun, which

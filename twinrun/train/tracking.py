@@ -51,7 +51,7 @@ def refuse_missing_trackers(names: Sequence[str]) -> None:
 class Tracker(Protocol):
     """One of the three, open for one training."""
 
-    def tell(self, epoch: int, values: Mapping[str, float]) -> None:
+    def log(self, epoch: int, values: Mapping[str, float]) -> None:
         """Write down an epoch's numbers."""
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class Tracking:
-    """What to tell whom.
+    """What is tracked, and by what.
 
     Attributes:
         names: As the setting.
@@ -75,31 +75,31 @@ class Tracking:
     recipe: Mapping[str, Any]
 
     @contextmanager
-    def told(self, rows: Sequence[list[Any]]) -> Iterator[Telling]:
+    def open(self, rows: Sequence[list[Any]]) -> Iterator[OpenTrackers]:
         """The trackers, open while the block runs.
 
-        A training that resumes from a checkpoint has them begin anew and tells them the epochs
+        A training that resumes from a checkpoint has them begin anew and gives them the epochs
         before it: none of them can take steps back that a checkpoint did not keep.
 
         Args:
             rows: As `History` keeps them.
         """
-        telling = Telling(self)
+        trackers = OpenTrackers(self)
         try:
             for row in rows:
-                telling.tell(row)
-            yield telling
+                trackers.log(row)
+            yield trackers
         finally:
-            telling.close()
+            trackers.close()
 
 
 def tracking_of(settings: Settings, training: str, folder: Path | None) -> Tracking | None:
-    """What a training tells whom, as the settings say; None where nobody is told.
+    """What tracks a training, as the settings say; None where nothing does.
 
     Args:
         settings: Of the run.
         training: Its name.
-        folder: runs/<run>/tracking; None where trackers are told by somebody else, or later.
+        folder: runs/<run>/tracking; None where a different process or a later moment tracks it.
     """
     if folder is None or not settings.run.tracking:
         return None
@@ -107,11 +107,11 @@ def tracking_of(settings: Settings, training: str, folder: Path | None) -> Track
     return Tracking(settings.run.tracking, folder, training, recipe)
 
 
-def tell_afterwards(tracking: Tracking, history: Path) -> None:
-    """Tell the trackers of a training that another machine has completed.
+def track_afterwards(tracking: Tracking, history: Path) -> None:
+    """Give the trackers a training that a different machine has completed.
 
     Args:
-        tracking: What to tell whom.
+        tracking: What is tracked, and by what.
         history: Its history.csv.
 
     Raises:
@@ -121,11 +121,11 @@ def tell_afterwards(tracking: Tracking, history: Path) -> None:
     for row in read_history(history).to_dict("records"):
         extra = {name: value for name, value in row.items() if name not in HISTORY_COLUMNS}
         rows.append([*(row[name] for name in HISTORY_COLUMNS), extra])
-    with tracking.told(rows):
+    with tracking.open(rows):
         pass
 
 
-class Telling:
+class OpenTrackers:
     """Open trackers; one that fails is left out from there on, and costs no training."""
 
     def __init__(self, tracking: Tracking) -> None:
@@ -134,10 +134,10 @@ class Telling:
             try:
                 self.trackers[name] = _OPENERS[name](tracking)
             except Exception as error:
-                _say_failed(name, error)
+                _report_failure(name, error)
 
-    def tell(self, row: list[Any]) -> None:
-        """Tell every tracker a row of `History`."""
+    def log(self, row: list[Any]) -> None:
+        """Give every tracker a row of `History`."""
         values = dict(zip(HISTORY_COLUMNS, row, strict=False)) | row[len(HISTORY_COLUMNS)]
         numbers = {
             name: float(value)
@@ -146,9 +146,9 @@ class Telling:
         }
         for name, tracker in list(self.trackers.items()):
             try:
-                tracker.tell(int(values["epoch"]), numbers)
+                tracker.log(int(values["epoch"]), numbers)
             except Exception as error:
-                _say_failed(name, error)
+                _report_failure(name, error)
                 del self.trackers[name]
 
     def close(self) -> None:
@@ -157,34 +157,34 @@ class Telling:
             try:
                 tracker.close()
             except Exception as error:
-                _say_failed(name, error)
+                _report_failure(name, error)
 
 
-class Tell(OwnFit):
+class TrackEpochs(OwnFit):
     """Tells the trackers the row that `History` has just added."""
 
     order = 61
 
     def __init__(
-        self, telling: Telling, rows: Sequence[list[Any]], first_epoch: int, start: int
+        self, trackers: OpenTrackers, rows: Sequence[list[Any]], first_epoch: int, start: int
     ) -> None:
         super().__init__(first_epoch, start)
-        self.telling, self.rows = telling, rows
+        self.trackers, self.rows = trackers, rows
 
     def after_epoch(self) -> None:
-        self.telling.tell(self.rows[-1])
+        self.trackers.log(self.rows[-1])
 
 
 class _TensorBoard:
     def __init__(self, tracking: Tracking) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        folder = _emptied(tracking.folder / "tensorboard" / tracking.training)
+        folder = _empty_folder(tracking.folder / "tensorboard" / tracking.training)
         self.writer = SummaryWriter(str(folder))
         lines = [f"    {name} = {value}" for name, value in tracking.recipe.items()]
         self.writer.add_text("recipe", "\n".join(lines))
 
-    def tell(self, epoch: int, values: Mapping[str, float]) -> None:
+    def log(self, epoch: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.writer.add_scalar(name, value, epoch)
         self.writer.flush()
@@ -217,7 +217,7 @@ class _MLflow:
         recipe = [Param(name, str(value)) for name, value in tracking.recipe.items()]
         self.client.log_batch(self.run, params=recipe)
 
-    def tell(self, epoch: int, values: Mapping[str, float]) -> None:
+    def log(self, epoch: int, values: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)
         metrics = [self.metric(name, value, now, epoch) for name, value in values.items()]
         self.client.log_batch(self.run, metrics)
@@ -231,7 +231,7 @@ class _WeightsAndBiases:
         os.environ["WANDB_ERROR_REPORTING"] = "false"
         import wandb
 
-        folder = _emptied(tracking.folder / "wandb" / tracking.training)
+        folder = _empty_folder(tracking.folder / "wandb" / tracking.training)
         self.run = wandb.init(
             project=tracking.folder.parent.name,
             name=tracking.training,
@@ -250,7 +250,7 @@ class _WeightsAndBiases:
             ),
         )
 
-    def tell(self, epoch: int, values: Mapping[str, float]) -> None:
+    def log(self, epoch: int, values: Mapping[str, float]) -> None:
         self.run.log(dict(values), step=epoch)
 
     def close(self) -> None:
@@ -264,12 +264,12 @@ _OPENERS: dict[str, Callable[[Tracking], Tracker]] = {
 }
 
 
-def _emptied(folder: Path) -> Path:
+def _empty_folder(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
-def _say_failed(name: str, error: Exception) -> None:
+def _report_failure(name: str, error: Exception) -> None:
     what = escape(f"{type(error).__name__}: {error}")
-    say(f"[yellow]{name} is told nothing more of this training[/]: {what}")
+    say(f"[yellow]{name} tracks nothing more of this training[/]: {what}")
