@@ -40,10 +40,10 @@ FETCH = """
 import os, pickle, sys, time
 from pathlib import Path
 from twinrun.cluster import chunks
-from twinrun.cluster.backends import ObjectStore
+from twinrun.cluster.backends import ObjectStoreBackend
 
 chunks._CHUNK = int(sys.argv[3])
-get = ObjectStore.get
+get = ObjectStoreBackend.get
 
 def slow(self, name, local):
     get(self, name, local)
@@ -52,7 +52,7 @@ def slow(self, name, local):
         os.write(1, b"fetched\\n")
         time.sleep(0.2)
 
-ObjectStore.get = slow
+ObjectStoreBackend.get = slow
 pickle.loads(Path(sys.argv[1]).read_bytes()).here(Path(sys.argv[2]))
 """
 
