@@ -38,7 +38,7 @@ from twinrun.run_folder.manifest import read_manifest, write_manifest
 from twinrun.run_folder.paths import RunFolder, RunsFolder
 from twinrun.run_folder.records import read_record, write_record
 from twinrun.run_folder.tables import read_index
-from twinrun.train_run import begun
+from twinrun.train_run import begin_trainings
 
 RUN = RunFolder(Path("runs/full"))
 MEMBER = RUN.training("a")
@@ -280,7 +280,7 @@ def test_a_training_reads_first_what_the_run_s_record_is_made_from(
     before = contents(project)
     with (
         pytest.raises(InputError, match=r"is damaged") as caught,
-        begun(prepared, settings.select_trainings(["b"]), 0.0),
+        begin_trainings(prepared, settings.select_trainings(["b"]), 0.0),
     ):
         pass
     assert str(path) in caught.value.what
