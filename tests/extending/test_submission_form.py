@@ -16,7 +16,8 @@ from twinrun.probabilities import column_problems, doubled_ids
 from twinrun.registry import IncompleteEntry
 from twinrun.scaffold.inspect import inspect
 from twinrun.scaffold.project import answers_of
-from twinrun.submission_forms import FORMS, Recognised, SampleColumns, SubmissionForm
+from twinrun.submission_form import Recognised, SampleColumns, SubmissionForm
+from twinrun.submission_forms import FORMS
 
 PARTS = ("words", "answer", "usual_metric", "as_text", "sums_are_lost")
 METHODS = (

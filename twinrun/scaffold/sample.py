@@ -10,7 +10,8 @@ from twinrun.config.data_folder import DataFolder
 from twinrun.config.listing import Folder
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
-from twinrun.submission_forms import SampleColumns, recognise_form
+from twinrun.submission_form import SampleColumns
+from twinrun.submission_forms import recognise_form
 
 
 @dataclass(frozen=True)
