@@ -15,8 +15,7 @@ import pytest
 import torch
 
 from twinrun.errors import InputError
-from twinrun.repro import environment
-from twinrun.repro.environment import code_digest, set_up
+from twinrun.repro.environment import set_up
 
 PRINT_HASH_SEED = """
 import os, sys
@@ -268,21 +267,6 @@ def precision() -> dict[str, str]:
         "mkldnn matmul": torch.backends.mkldnn.matmul.fp32_precision,  # type: ignore[attr-defined]
         "matmul": torch.get_float32_matmul_precision(),
     }
-
-
-def test_the_code_digest_sees_a_changed_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "one.py").write_text("x = 1\n")
-    monkeypatch.setattr(environment, "_CODE", tmp_path)
-    before = code_digest()
-    (tmp_path / "__pycache__").mkdir()
-    assert code_digest() == before == set_up(threads=1)["beside"]["code"]
-    (tmp_path / "one.py").write_text("x = 2\n")
-    assert code_digest() != before
-    (tmp_path / "one.py").rename(tmp_path / "two.py")
-    (tmp_path / "two.py").write_text("x = 1\n")
-    assert code_digest() != before
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from twinrun.errors import shorten
-from twinrun.files import sha256_file, sha256_json
+from twinrun.repro.source import code_digest, git
 
 # Without git, the engine and these of its neighbours.
 _BESIDE = (
@@ -38,14 +37,10 @@ class WorkTree:
     faults: tuple[str, ...]
 
     def code_digest(self) -> str:
-        """What `environment.code_digest` is of the engine that these files hold."""
-        engine = [name for name in self.files if name.startswith("twinrun/")]
-        digests = [
-            [name.removeprefix("twinrun/"), sha256_file(self.root / name)]
-            for name in engine
-            if name.endswith(".py")
-        ]
-        return sha256_json(sorted(digests, key=lambda pair: Path(pair[0])))
+        """Of the engine that these files hold."""
+        engine = "twinrun/"
+        names = (name.removeprefix(engine) for name in self.files if name.startswith(engine))
+        return code_digest(self.root / engine, names)
 
 
 def read_work_tree(root: Path) -> WorkTree:
@@ -55,15 +50,15 @@ def read_work_tree(root: Path) -> WorkTree:
         root: The folder that holds competition/ and twinrun/.
     """
     try:
-        commit = _git(root, "rev-parse", "HEAD").strip()
-        listed = _git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
-        tracked = _git(root, "ls-files", "-z", "--", "twinrun/__init__.py")
-        status = _git(root, "status", "--porcelain", "-z", "--no-renames", "--", ".")
+        commit = git(root, "rev-parse", "HEAD").strip()
+        listed = git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+        tracked = git(root, "ls-files", "-z", "--", "twinrun/__init__.py")
+        status = git(root, "status", "--porcelain", "-z", "--no-renames", "--", ".")
     except (OSError, subprocess.CalledProcessError) as error:
         message = getattr(error, "stderr", "") or str(error)
-        return _without_git(root, f"git knows nothing of {root}: {_first_line(message)}")
+        return _withoutgit(root, f"git knows nothing of {root}: {_first_line(message)}")
     if not tracked:
-        return _without_git(root, f"{root} is not under git's control: no commit holds its files")
+        return _withoutgit(root, f"{root} is not under git's control: no commit holds its files")
     changed = [entry[3:] for entry in status.split("\0") if entry]
     lines = [f"{name}: not as the commit {commit[:8]} has it" for name in changed]
     return WorkTree(
@@ -71,7 +66,7 @@ def read_work_tree(root: Path) -> WorkTree:
     )
 
 
-def _without_git(root: Path, why: str) -> WorkTree:
+def _withoutgit(root: Path, why: str) -> WorkTree:
     engine = (path.relative_to(root).as_posix() for path in (root / "twinrun").rglob("*"))
     files = [name for name in engine if "__pycache__" not in name.split("/")]
     return WorkTree(root, _plain_files(root, [*files, *_BESIDE]), None, (why,))
@@ -85,17 +80,6 @@ def _plain_files(root: Path, names: list[str]) -> tuple[str, ...]:
         if name and (root / name).is_file() and not (root / name).is_symlink()
     }
     return tuple(sorted(found))
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(root), *arguments],
-        capture_output=True,
-        check=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-    ).stdout
 
 
 def _first_line(text: str) -> str:

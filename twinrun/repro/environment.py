@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from twinrun.neutral import without_neutral
@@ -55,8 +54,6 @@ _CUDA_VARIABLES = (
 # At these values a fact does nothing and is left out of what decides bits.
 NEUTRAL_FACTS: dict[str, Any] = {"variables": {}, "cublas_workspace": None, **NEUTRAL_RANKS}
 
-_CODE = Path(__file__).parents[1]
-
 
 def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str, Any]:
     """Make torch deterministic in this process and describe what it runs on.
@@ -79,6 +76,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
 
     from twinrun.errors import InputError
     from twinrun.repro.ranks import current_rank, deciding
+    from twinrun.repro.source import code_digest
 
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
@@ -163,14 +161,6 @@ def _versions() -> dict[str, str]:
                 fix=f"pip install {name}",
             ) from None
     return versions
-
-
-def code_digest() -> str:
-    """SHA-256 over the names and digests of the engine's Python files."""
-    from twinrun.files import sha256_file, sha256_json
-
-    files = sorted(_CODE.rglob("*.py"))
-    return sha256_json([[path.relative_to(_CODE).as_posix(), sha256_file(path)] for path in files])
 
 
 def _pin_precision() -> None:

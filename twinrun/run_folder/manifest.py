@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,10 @@ from twinrun.config.identity import deciding_settings, with_neutral
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
-from twinrun.repro.environment import code_digest
+from twinrun.repro.source import code_digest, read_commit
 from twinrun.run_folder.documents import read_document, write_document
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.shapes import BlendRecord, Manifest, TakenBlend
-
-_CODE = Path(__file__).parents[1]
 
 
 def build_manifest(
@@ -74,7 +70,7 @@ def build_manifest(
             "data_folder": str(settings.data_folder),
             "config": str(settings.config),
             "cache": settings.run.cache,
-            "commit": _commit(),
+            "commit": read_commit(),
             "environment": environment["beside"],
         },
     }
@@ -181,22 +177,3 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
             f"{error}",
             fix="Use the version that made the run; its commit is in that file.",
         ) from None
-
-
-def _commit() -> str | None:
-    """The commit of the work tree, with "+changes" when it is not clean; None outside git."""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(_CODE), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
