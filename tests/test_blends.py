@@ -279,7 +279,7 @@ def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) ->
         run, settings_of(tmp_path, method="auto"), None, run / "submission.csv"
     )
     content = chosen.content()
-    text = shown(tables.blends(chosen), tables.blended_members(chosen), tables.why(chosen))
+    text = shown(tables.blends(chosen), tables.member_contributions(chosen), tables.why(chosen))
     for each in content["candidates"]:
         assert f"{each['nested']:.4f} │ {each['fitted']:.4f}" in text
     for name, weight in content["weights"].items():

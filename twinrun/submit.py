@@ -47,7 +47,7 @@ def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[
         without = "" if settings.blend.allow_missing else ", set blend.allow_missing = true"
         raise InputError(
             f"not complete in {folder}: {', '.join(missing)}",
-            fix=f"Train them first (twinrun train --help){without}, or name another run with "
+            fix=f"Train them first (twinrun train --help){without}, or name a different run with "
             "--run.",
         )
     return there, missing

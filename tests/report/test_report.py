@@ -456,7 +456,7 @@ def test_thumbnails_are_left_out_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "data" / "train" / "000001.png").write_bytes(b"another picture")
     (tmp_path / "data" / "train" / "000002.png").unlink()
     text = section(render(run), "worst")
-    assert "1 image without a thumbnail: another file than the run was made from" in text
+    assert "1 image without a thumbnail: a different file than the run was made from" in text
     assert "1 image without a thumbnail: not in" in text
     (tmp_path / "data").rename(tmp_path / "moved")
     html = render(run)

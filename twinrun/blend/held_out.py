@@ -164,6 +164,6 @@ def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
         raise InputError(
             f"{path} does not hold a member's held-out predictions:",
             details=shorten(problems),
-            fix="Train the member again in another run (--run NAME).",
+            fix="Train the member again in a different run (--run NAME).",
         )
     return table

@@ -92,15 +92,15 @@ class ChosenBlend:
             "candidates": [
                 {
                     "method": each.candidate.method.name,
-                    "nested": _defined(each.nested),
-                    "fitted": _defined(each.fitted),
+                    "nested": _number_or_null(each.nested),
+                    "fitted": _number_or_null(each.fitted),
                     "weights": each.weights,
                     "temperature": each.temperature,
                 }
                 for each in self.candidates
             ],
-            "members": {name: _defined(value) for name, value in self.members.items()},
-            "without": {name: _defined(value) for name, value in self.without.items()},
+            "members": {name: _number_or_null(value) for name, value in self.members.items()},
+            "without": {name: _number_or_null(value) for name, value in self.without.items()},
         }
 
 
@@ -113,7 +113,7 @@ def fixed_blend(settings: Settings, members: Sequence[str]) -> ChosenBlend:
     if settings.blend.fitted:
         raise InputError(
             f"no image was held out by every member ({', '.join(members)}): "
-            f"there is nothing to fit a blend to ({_asked(settings)})",
+            f"there is nothing to fit a blend to ({_settings_in_words(settings)})",
             fix="Let all members hold out the same images (the same validation for each), or set "
             f'blend.method = "{SIMPLEST.name}" and blend.calibrate = false.',
         )
@@ -147,12 +147,12 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
     parts = nested_parts(held, settings.run.seed) if settings.blend.fitted else []
     validation = NestedValidation(held, settings, parts)
     candidates = [validation.score(each) for each in _candidates(settings, len(held.ids))]
-    taken, reason, warnings = _taken(candidates, settings, len(held.ids))
+    taken, reason, warnings = _take(candidates, settings, len(held.ids))
     alone = {
         name: score_values(_alone(held, name, settings), held.labels, settings.competition.metric)
         for name in held.members
     }
-    warnings += _worse(taken, candidates, alone, settings)
+    warnings += _warn_of_better(taken, candidates, alone, settings)
     order = held.members if settings.blend.fitted else members
     score = None
     if len(taken.predictions):
@@ -195,7 +195,7 @@ def _candidates(settings: Settings, images: int) -> list[Candidate]:
     return [*compared, Candidate(method), *calibrated]
 
 
-def _taken(
+def _take(
     candidates: Sequence[CandidateScores], settings: Settings, images: int
 ) -> tuple[CandidateScores, str, list[str]]:
     """The candidate that is taken, why, and warnings."""
@@ -222,7 +222,7 @@ def _taken(
         )
     own = [each for each in candidates if each.candidate.method.name == asked]
     best = _best(own, settings)
-    reason = f"The settings ask for {_asked(settings)}."
+    reason = f"The settings ask for {_settings_in_words(settings)}."
     if settings.blend.calibrate:
         helps = "helps" if best.candidate.calibrated else "does not help"
         reason += f" A temperature {helps} on the nested score."
@@ -241,7 +241,7 @@ def _best(candidates: Sequence[CandidateScores], settings: Settings) -> Candidat
     return best
 
 
-def _worse(
+def _warn_of_better(
     taken: CandidateScores,
     candidates: Sequence[CandidateScores],
     alone: Mapping[str, float],
@@ -278,10 +278,10 @@ def _alone(held: HeldOut, member: str, settings: Settings) -> Values:
     return held.blend(weights, SIMPLEST.mean, renormalise=settings.blend.renormalise)
 
 
-def _asked(settings: Settings) -> str:
+def _settings_in_words(settings: Settings) -> str:
     calibrated = ", blend.calibrate = true" if settings.blend.calibrate else ""
     return f'blend.method = "{settings.blend.method}"{calibrated}'
 
 
-def _defined(value: float) -> float | None:
+def _number_or_null(value: float) -> float | None:
     return None if math.isnan(value) else value

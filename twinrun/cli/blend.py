@@ -96,7 +96,7 @@ def print_blend(chosen: ChosenBlend) -> None:
     if len(chosen.candidates) > 1:
         console.print(tables.blends(chosen))
     if chosen.taken is not None and len(chosen.weights) > 1:
-        console.print(tables.blended_members(chosen))
+        console.print(tables.member_contributions(chosen))
     say(tables.why(chosen))
     if chosen.score is not None:
         say(tables.blend_score(chosen.score))

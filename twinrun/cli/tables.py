@@ -58,7 +58,7 @@ def members(
             member.network,
             f"{own['valid_loss']:.4f}",
             f"{own['accuracy']:.3f}",
-            *([_defined(scores[name])] if more else []),
+            *([_number_or_words(scores[name])] if more else []),
             *([_spread(folds.get(name, ()))] if folds else []),
             "" if member.public_score is None else f"{member.public_score:.5f}",
             f"{weights.get(name, 0.0):g}",
@@ -81,8 +81,8 @@ def blends(chosen: ChosenBlend) -> Table:
         taken = each is chosen.taken
         table.add_row(
             each.candidate.words,
-            _defined(each.nested),
-            _defined(each.fitted),
+            _number_or_words(each.nested),
+            _number_or_words(each.fitted),
             f"{each.temperature:.3f}" if each.candidate.calibrated else "",
             "taken" if taken else "",
             style="bold" if taken else "",
@@ -90,7 +90,7 @@ def blends(chosen: ChosenBlend) -> Table:
     return table
 
 
-def blended_members(chosen: ChosenBlend) -> Table:
+def member_contributions(chosen: ChosenBlend) -> Table:
     """One row per member: its weight, its score on the same images, and what it adds."""
     metric = METRICS.get(chosen.metric)
     title = f"What each member adds, by {metric.words} on the same images"
@@ -106,8 +106,8 @@ def blended_members(chosen: ChosenBlend) -> Table:
         table.add_row(
             name,
             f"{weight:.4g}",
-            _defined(chosen.members[name]),
-            _defined(without),
+            _number_or_words(chosen.members[name]),
+            _number_or_words(without),
             "" if math.isnan(gain) else f"{gain:+.4f}",
         )
     return table
@@ -121,12 +121,13 @@ def why(chosen: ChosenBlend) -> str:
 
 def blend_score(score: Score) -> str:
     """The blend's score in one line of rich markup, beside that of a simple answer."""
-    value = _defined(score.value)
+    value = _number_or_words(score.value)
     if math.isnan(score.value):
         value += f": no held-out image of class {escape(', '.join(shorten(score.absent, 5)))}"
+    simple = f"{score.metric.simple.words}: {_number_or_words(score.simple_value)}"
     return (
         f"blend's {score.metric.words} on the {score.images} images that every member held "
-        f"out: [bold]{value}[/] ({score.metric.simple.words}: {_defined(score.simple_value)})"
+        f"out: [bold]{value}[/] ({simple})"
     )
 
 
@@ -139,13 +140,13 @@ def _spread(scores: Sequence[float]) -> str:
     return f"{statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f}"
 
 
-def _defined(value: float) -> str:
+def _number_or_words(value: float) -> str:
     return "not defined" if math.isnan(value) else f"{value:.4f}"
 
 
 def twins(verdict: TwinsVerdict) -> Table:
     """One row per member and file: the start of both digests, and what differs; the control."""
-    table = _compared("Twins", verdict.comparisons, "first", "second")
+    table = _comparison_table("Twins", verdict.comparisons, "first", "second")
     for member in verdict.report.members:
         agreed = f"{member.comparison.agreed:,} agree"
         answer = "[green]same bits[/]" if member.comparison.same else "[red]differ[/]: see below"
@@ -159,7 +160,7 @@ def twins(verdict: TwinsVerdict) -> Table:
 
 def verification(found: Verification) -> Table:
     """One row per member and file: as it was recorded and as it was made again."""
-    table = _compared("Verification", found.comparisons, "recorded", "again")
+    table = _comparison_table("Verification", found.comparisons, "recorded", "again")
     table.add_section()
     for file, same in (("blend.json", found.blend), ("submission.csv", found.submission)):
         if same is not None:
@@ -209,7 +210,9 @@ def caches(found: Sequence[CacheFolder]) -> Table:
     return table
 
 
-def _compared(title: str, comparisons: Sequence[FileComparison], first: str, second: str) -> Table:
+def _comparison_table(
+    title: str, comparisons: Sequence[FileComparison], first: str, second: str
+) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("member", no_wrap=True)
     table.add_column("file", no_wrap=True)

@@ -86,8 +86,8 @@ class Thumbnails:
             )
         if self._changed:
             sentences.append(
-                f"{count_of(self._changed, 'image')} without a thumbnail: another file than the "
-                "run was made from."
+                f"{count_of(self._changed, 'image')} without a thumbnail: a different file than "
+                "the run was made from."
             )
         if self._too_many:
             sentences.append(

@@ -71,10 +71,10 @@ def read_verdicts(run: Path, manifest: Mapping[str, Any]) -> list[Verdict]:
         (_predictions, read_verification),
     )
     found = []
-    for path, (told, read) in zip(RunFolder(run).verdicts, checks, strict=True):
+    for path, (build, read) in zip(RunFolder(run).verdicts, checks, strict=True):
         source = read_source(run, path, read)
         if source is not None:
-            found.append(told(source, is_of_run(source.content, manifest)))
+            found.append(build(source, is_of_run(source.content, manifest)))
     return found
 
 
@@ -101,7 +101,7 @@ def _twins(source: Source, own: bool) -> Verdict:
         text=text,
         details=(
             f"Perturbations of the second training: {done}.",
-            f"Control: another seed gives {control} bits.",
+            f"Control: a different seed gives {control} bits.",
         ),
         rows=rows,
     )
@@ -143,7 +143,7 @@ def _predictions(source: Source, own: bool) -> Verdict:
 
 
 def _blend_and_submission(source: Source) -> tuple[str, ...]:
-    told = {
+    submission = {
         True: "The submission came out with the same bits.",
         False: "The submission came out with other bits.",
         None: "The submission was not made again: there was none, or not all members were.",
@@ -153,7 +153,7 @@ def _blend_and_submission(source: Source) -> tuple[str, ...]:
         False: "The blend came out with other weights than the recorded ones.",
     }
     fitted = source.at("blend")
-    return ((blend[fitted],) if fitted is not None else ()) + (told[source.at("submission")],)
+    return ((blend[fitted],) if fitted is not None else ()) + (submission[source.at("submission")],)
 
 
 def _rows(source: Source) -> tuple[Row, ...]:
