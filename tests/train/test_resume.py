@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -942,3 +943,27 @@ def test_the_seconds_between_two_checkpoints_are_kept(
     small.train(name, "run.checkpoint_seconds=3.0")
     # The last two kept are enough, also when the last was made at the end of an epoch.
     assert saved == sorted([*EPOCH_ENDS, *((epoch, 3) for epoch in range(ALL_EPOCHS))])
+
+
+# Whose callbacks a checkpoint keeps.
+
+
+def test_a_checkpoint_keeps_the_state_of_the_users_callbacks_alone(small: Small, name: str) -> None:
+    """The engine's and fastai's are set up anew in each fit; their modules are known by name."""
+    learners = list[Learner]()
+
+    class Own(Callback):
+        """As a user's, whose module's name begins like the engine's."""
+
+        def before_fit(self) -> None:
+            learners.append(self.learn)
+            found = {type(each).__module__ for each in self.learn.cbs}
+            assert {"twinrun.train.callbacks", "twinrun.train.resume"} <= found
+            kept = {type(each).__name__ for each in resume._users_callbacks(self.learn)}
+            assert kept == {"Own", "MixUp"}
+
+    Own.__module__ = "twinrun_hooks"
+    small.train(name, "recipe.mixup=0.4", callbacks=[Own()])
+    assert len(learners) == 2
+    for module in resume._NOT_USERS:
+        assert importlib.import_module(module.removesuffix("."))
