@@ -68,3 +68,11 @@ def test_a_path_costs_no_import() -> None:
         "assert not {'pydantic', 'pandas', 'pyarrow', 'torch'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_manifest_is_read_without_the_settings() -> None:
+    code = (
+        "import sys, twinrun.run_folder.manifest\n"
+        "assert not {'pandas', 'torch', 'twinrun.config.settings'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

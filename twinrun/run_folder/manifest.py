@@ -1,20 +1,24 @@
-"""manifest.json: what a run was made from, on what, and what came out."""
+"""manifest.json: what a run was made from, on what, and what came out.
+
+Reading one does without the settings, which import pandas.
+"""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twinrun.config.identity import deciding_settings, with_neutral
-from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.repro.source import code_digest, read_commit
 from twinrun.run_folder.documents import read_document, write_document
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.shapes import BlendRecord, Manifest, TakenBlend
+
+if TYPE_CHECKING:
+    from twinrun.config.settings import Settings
 
 
 def build_manifest(
@@ -43,6 +47,8 @@ def build_manifest(
         seconds: Wall time of the command that writes the manifest.
         blend: From `read_taken_blend`.
     """
+    from twinrun.config.identity import deciding_settings
+
     return {
         "content": {
             "settings": deciding_settings(settings),
@@ -157,6 +163,9 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
     Raises:
         InputError: As `read_manifest`, or its settings are none that this version knows.
     """
+    from twinrun.config.identity import with_neutral
+    from twinrun.config.settings import Settings
+
     recorded = read_manifest(run)
     content, beside = recorded["content"], recorded["beside"]
     folder = data.absolute() if data else Path(beside["data_folder"])
