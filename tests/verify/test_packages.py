@@ -352,7 +352,7 @@ def test_the_command_verifies_with_a_fresh_environment_and_retrains(
 
 def test_wrong_use_of_the_command_is_told(drawn: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "full"
-    edited(run / "manifest.json", "content", "code", value="x")
+    edited(run / "manifest.json", "content", "code", value="0" * 64)
     for arguments, code, text in (
         (("verify", drawn), 2, "a package holds no images"),
         (("verify", run, "--this-environment"), 2, "is for a package"),
