@@ -16,18 +16,20 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, ROOT, SMALL
 from tests.kills.sameness import differing_runs, left_over, manifest
 from tests.kills.test_folds import differing_folds
 from twinrun import prepare, submit, train_run
 from twinrun.blend import held_out, out_of_fold
-from twinrun.cli import run as run_command
+from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import whole_file
 from twinrun.locks import lock_record
+from twinrun.run_folder import documents
 
 # The serial run is shared by the tests of this file.
 pytestmark = pytest.mark.xdist_group("array jobs")
@@ -231,7 +233,7 @@ def test_the_record_of_a_run_is_written_by_one_process_at_a_time(
         if path.parent == run.folder and not (run.folder / ".lock").exists():
             unlocked.append(path.name)
 
-    monkeypatch.setattr(train_run, "write_json", watched)
+    monkeypatch.setattr(documents, "write_json", watched)
     train_run.train(run, [], time.perf_counter())
     assert unlocked == []
 
@@ -250,7 +252,10 @@ def test_a_run_reads_the_held_out_predictions_of_each_training_once(
     original = held_out.read_held_out
     for module in (held_out, submit):
         monkeypatch.setattr(module, "read_held_out", watched)
-    run_command.run(config=tmp_path / "small.toml", out=tmp_path / "runs", changes=list(CHANGES))
+    changes = [part for change in CHANGES for part in ("--set", change)]
+    options = ("--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs"))
+    answer = CliRunner().invoke(app, ["run", *options, *changes])
+    assert answer.exit_code == 0, answer.output
     assert sorted(read) == ["a", "a/fold-1", "a/fold-2", "b"]
     assert (tmp_path / "runs" / "full" / "report.html").is_file()
 

@@ -51,9 +51,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 def unwritable(path: Path, error: OSError, *, fix: str = "") -> InputError:
     """The error for a file that cannot be written; without `fix` it is of the folder of runs."""
     if not fix:
-        fix = "Choose another place with --out (a blended file: --output)."
+        fix = "Choose a different place with --out (a blended file: --output)."
         if error.errno in FULL:
-            fix = "Free some space, or choose another place with --out, and rerun the command."
+            fix = "Free some space, or choose a different place with --out, and rerun the command."
     return InputError(f"cannot write {path}: {error.strerror or error}", fix=fix)
 
 

@@ -148,9 +148,9 @@ def _lock(
 def _unlockable(folder: Path, error: OSError) -> InputError:
     return InputError(
         f"cannot lock {folder}: {error.strerror or error}",
-        fix="Free some space, or choose another place with --out."
+        fix="Free some space, or choose a different place with --out."
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
-        else "Choose another place with --out.",
+        else "Choose a different place with --out.",
     )
 
 
@@ -163,7 +163,7 @@ def _refusal(folder: Path, file: Path, doing: str) -> InputError:
         )
     return InputError(
         f"{folder} is {doing} by {holder}",
-        fix="Wait for that process or end it, or choose another --run. "
+        fix="Wait for that process or end it, or choose a different --run. "
         f"If it is gone for certain, remove {file}.",
     )
 

@@ -31,7 +31,7 @@ class Registry(Generic[E]):
     An entry carries everything that any room asks of it, so that to add one is one file. What a
     whole entry is, its class says: each attribute that the class annotates must be there and, if it
     is text, not be empty, but for those that may be None; each abstract method must be written.
-    `add` refuses another.
+    `add` refuses any other.
 
     Attributes:
         kind: What an entry is called in messages: "metric".
@@ -74,7 +74,7 @@ class Registry(Generic[E]):
         raise InputError(self.unknown(name))
 
     def unknown(self, name: str) -> str:
-        """What is told of a name that is not in the table."""
+        """The message for a name that is not in the table."""
         where = f"{self.setting}: " if self.setting else ""
         guess = nearest(name, self._entries)
         what = f"{where}there is no {self.kind} {name!r}" + (f"; {guess}" if guess else ".")

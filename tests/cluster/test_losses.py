@@ -29,7 +29,7 @@ class Played:
         self.answer: Any = None
         driver: Any = object.__new__(module._Driver)
         driver.needs, driver.storage = Needs(1, 0, None), self.storage
-        driver.jobs, driver.failures, driver.places, driver.done = {}, [], {}, 0
+        driver.jobs, driver.failures, driver.progress, driver.done = {}, [], {}, 0
         driver.board = SimpleNamespace(forget=SimpleNamespace(remote=lambda key: None))
         driver.task = SimpleNamespace(remote=self._start)
         self.driver = driver
@@ -57,7 +57,7 @@ class Played:
     def end(self, answer: Any) -> Any:
         self.answer = answer
         for reference in list(self.driver.jobs):
-            self.driver._ended(self.driver.jobs.pop(reference), reference)
+            self.driver._finish(self.driver.jobs.pop(reference), reference)
         return self.driver.failures
 
     def checkpoint(self, name: str) -> None:

@@ -66,7 +66,7 @@ def test_nodes_agree_whatever_their_cores_are() -> None:
     [
         (node("odd", threads=4), "odd: threads is 4, not 2"),
         (node("odd", code="d"), "odd: code is 'd', not 'c'"),
-        (node("odd", packages={"torch": "2"}), "odd: packages is {'torch': '2'}, not None"),
+        (node("odd", packages={"torch": "2"}), "odd: packages.torch is '2', not None"),
     ],
 )
 def test_a_node_that_differs_from_most_is_named(

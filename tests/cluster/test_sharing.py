@@ -335,7 +335,7 @@ def test_the_images_of_a_node_are_read_for_their_digests_once_until_they_are_wri
         checks.append(len(used))
         return find_damaged_rows(folder, used)
 
-    monkeypatch.setattr(fetch, "damaged_rows", counted)
+    monkeypatch.setattr(fetch, "find_damaged_rows", counted)
     array = shared.here(node)[8].path
     count = len(set(index["sha256"]))
     assert checks[-1] == count

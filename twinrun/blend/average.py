@@ -22,9 +22,9 @@ def blend(
 ) -> pd.DataFrame:
     """The weighted mean of prediction tables, joined by id.
 
-    Each table is clamped, then the mean is taken in the order given (in float64; another order can
-    change the last bit), then rows are renormalised, as far as the settings say so. The bounds of
-    the clamp are rounded to float32, as the members' probabilities are.
+    Each table is clamped, then the mean is taken in the order given (in float64; a different order
+    can change the last bit), then rows are renormalised, as far as the settings say so. The bounds
+    of the clamp are rounded to float32, as the members' probabilities are.
 
     Args:
         tables: Id column first, then a column of probabilities per class.

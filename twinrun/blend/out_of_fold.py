@@ -90,7 +90,7 @@ def write_out_of_fold(
     Returns:
         The content of member.json: as of a training, the scores those of the out-of-fold
         predictions, the files those of all folds and the member's own, the seconds the folds' sum;
-        the folds' own scores; by fold, environments that are another one, and nodes.
+        the folds' own scores; by fold, environments that are different, and nodes.
 
     Raises:
         InputError: The folds do not fit together, or the folder cannot be written.

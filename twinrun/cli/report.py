@@ -41,7 +41,7 @@ def report(
 def reported(run: Path, tables: Tables | None = None) -> str:
     """Write the report of a run that has just come to its end; what to say of it, as rich markup.
 
-    The run is complete by then: whatever keeps its page from being drawn is told, and no error.
+    The run is complete by then: whatever keeps its page from being drawn is reported, and no error.
 
     Args:
         run: runs/<run>.

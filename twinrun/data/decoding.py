@@ -106,7 +106,7 @@ def shape_in_cache(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def decoding_recipe(size: int) -> dict[str, object]:
-    """All that decides what a file decodes to: JSON values. Another recipe, another cache."""
+    """All that decides what a file decodes to: JSON values. A new recipe is a new cache."""
     return {
         "version": 1,
         "size": size,

@@ -3,7 +3,7 @@
 Both take the nearest byte of what bilinear interpolation gives, and look the float up for it. On a
 CPU OpenCV needs a fifth of the time of torch's `grid_sample`, which works on floats only; on a GPU
 the images are there already. The two differ in the last bits of a place, so by one step of a byte
-here and there: another device gives other bits, as in every convolution.
+here and there: a different device gives different bits, as in every convolution.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def fill(backbone: nn.Module, model: nn.Module) -> None:
 
 
 def _refuse_foreign(file: Path, *, remove: bool) -> None:
-    """Raise SafetensorError when a file is cut off or of another format; remove it if asked to."""
+    """Raise SafetensorError when a file is cut off or of no such format; remove it if asked to."""
     try:
         with safe_open(file, framework="pt"):
             pass

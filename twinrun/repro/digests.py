@@ -1,6 +1,6 @@
 """Digests of tensors and of text: 64 bits that see a flipped bit, a sign, a swap, a mirror image.
 
-Equal tensors in another order in memory (channels last or not) have other digests.
+Equal tensors in a different order in memory (channels last or not) have different digests.
 
 On a CPU a digest is XXH3-64 of the bytes. On any other device it is computed there, so that no
 tensor is copied to the host: the bits, read as integers, are multiplied by an odd number that their
@@ -31,7 +31,7 @@ def digest_tensors(tensors: Sequence[Tensor]) -> int | Tensor:
     """Digest of tensors in their order: types, shapes and every bit.
 
     Returns:
-        An integer in [0, 2**64); for tensors on another device than the CPU an int64 tensor of no
+        An integer in [0, 2**64); for tensors on a device other than the CPU an int64 tensor of no
         dimension, with the same bits as two's complement, there: `settled` fetches many at once.
     """
     if tensors and tensors[0].device.type != "cpu":
@@ -115,7 +115,7 @@ def _flat(tensor: Tensor) -> Tensor:
     # A plain tensor, because fastai's kinds of tensors cannot be put together.
     plain = tensor.detach().as_subclass(torch.Tensor)
     if _channels_last(plain):
-        # As it lies in memory: to bring it into another order would take longer than the digest.
+        # As it lies in memory: to reorder it would take longer than the digest.
         plain = plain.permute(0, 2, 3, 1)
     return plain.contiguous().reshape(-1)
 

@@ -35,8 +35,8 @@ def build_manifest(
 
     `content` is the same in every run with the same bits: settings, digests of data, code and
     results, and the part of the environment that decides bits, of a member that was trained in
-    another one also of that. `beside` is not compared: clock, durations in seconds, paths, host,
-    which member ran on which node of a cluster.
+    a different one also of that. `beside` is not compared: clock, durations in seconds, paths,
+    host, which member ran on which node of a cluster.
 
     Args:
         settings: Of the run.

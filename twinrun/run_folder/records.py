@@ -66,7 +66,7 @@ def find_complete_member(
     Args:
         folder: Of the member.
         identity: From `member_identity`.
-        mixed: It may have been trained in another environment.
+        mixed: It may have been trained in a different environment.
 
     Returns:
         The content of member.json; None when the member is not complete.
@@ -89,7 +89,7 @@ def find_complete_member(
         raise InputError(
             f"{folder} holds a member that was trained from something else:",
             details=found,
-            fix="Start another run with --run NAME, or remove that folder.",
+            fix="Start a new run with --run NAME, or remove that folder.",
         )
     refuse_changed_files(
         folder,
@@ -123,5 +123,5 @@ def refuse_other_kind(folder: Path, *, folds: bool) -> None:
         raise InputError(
             f"{folder} holds the beginning of a training {other}, which the settings do not ask "
             "for",
-            fix="Start another run with --run NAME, or remove that folder.",
+            fix="Start a new run with --run NAME, or remove that folder.",
         )

@@ -229,7 +229,7 @@ def train_member(
         environment: From `set_up`.
         folder: runs/<run>/members/<name>.
         tracking: runs/<run>/tracking, where the settings' trackers write; None: nothing is tracked.
-        remote: For a training on another machine than its run's.
+        remote: For a training on a machine other than its run's.
 
     Returns:
         The content of member.json: what decided the bits, the last epoch's scores (with test-time
