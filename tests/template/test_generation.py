@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import runpy
 import tomllib
@@ -45,6 +46,21 @@ def test_a_project_gets_all_of_the_engine_that_the_wheel_has() -> None:
     }
     assert "twinrun/package/texts/common.md" in engine
     assert engine - common.keys() == set()
+
+
+def test_what_a_projects_tests_import_is_in_the_project() -> None:
+    files = GENERATION["common_files"](DEFAULTS)
+    lacking = []
+    for name, source in files.items():
+        if name.startswith("tests/") and name.endswith(".py"):
+            for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+                module = (isinstance(node, ast.ImportFrom) and node.module) or ""
+                path = module.replace(".", "/")
+                if module.startswith("tests") and not {f"{path}.py", f"{path}/__init__.py"} & set(
+                    files
+                ):
+                    lacking.append(f"{name}: {module}")
+    assert lacking == []
 
 
 @pytest.mark.parametrize(
