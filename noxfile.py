@@ -77,7 +77,7 @@ if Path("benchmarks").is_dir():  # likewise
 
     @nox.session(default=False)
     def bench(session: nox.Session) -> None:
-        """Measure what docs/performance.md says, in about an hour; names of figures choose some."""
+        """Measure what docs/performance.md says, in 90 minutes; names of figures choose some."""
         install(session)
         session.run("python", "-m", "benchmarks", *session.posargs)
 

@@ -285,8 +285,12 @@ def test_names_that_are_repeated_are_trained_once_and_in_the_settings_order(
         (["a/fold-3"], ["'a/fold-3'"], "a is trained as a/fold-1 to a/fold-2"),
         (["a/fold-01"], ["'a/fold-01'"], "a is trained as a/fold-1 to a/fold-2"),
         (["a/"], ["'a/'"], "a is trained as a/fold-1 to a/fold-2"),
-        (["b/fold-1"], ["'b/fold-1'"], "b is trained as b, once"),
-        (["a", "b/fold-1", "a/fold-9"], ["'b/fold-1'", "'a/fold-9'"], "b is trained as b, once"),
+        (["b/fold-1"], ["'b/fold-1'"], "b is trained as b, without folds"),
+        (
+            ["a", "b/fold-1", "a/fold-9"],
+            ["'b/fold-1'", "'a/fold-9'"],
+            "b is trained as b, without folds",
+        ),
         (["c/fold-1", "b"], ["no member 'c'"], "Known members: a, b"),
     ],
 )

@@ -38,7 +38,7 @@ class InputError(TwinrunError):
 
 
 class Stopped(KeyboardInterrupt):
-    """The user asked to stop, and everything that is needed to go on was written first."""
+    """The user asked to stop, and everything that is needed to resume was written first."""
 
 
 class NegativeVerdict(TwinrunError):

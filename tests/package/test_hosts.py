@@ -50,7 +50,7 @@ def test_each_readme_says_what_was_measured_on_what(run: Path, host: str) -> Non
         "- Processor: x86\\_64, 2 cores; threads used: 1, instruction set AVX2",
         "- GPU: none used",
         "- torch 2.15.0",
-        "train (96 images that were trained with, a folder per class)",
+        "train (96 images that were trained with, labelled as train/&lt;class&gt;/&lt;image&gt;)",
         "test (24 images)",
         "twinrun verify PACKAGE.zip --data DATA --retrain",
     ):

@@ -39,7 +39,8 @@ def audit(
     *,
     options: RunOptions,
     lines: Annotated[
-        int, typer.Option("--lines", min=1, help="Shown of each finding; audit.json has all.")
+        int,
+        typer.Option("--lines", min=1, help="Lines for each finding; audit.json has all."),
     ] = 10,
 ) -> None:
     """Look for what is wrong with the data: exit code 0 fit to train on, 1 not."""

@@ -28,7 +28,7 @@ app = typer.Typer()
 @as_command
 def cache(
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove it; the next run decodes the images again.")
+        bool, typer.Option("--clear", help="Remove them; the next run decodes the images again.")
     ] = False,
     config: Config = None,
     profile: Profile = None,

@@ -69,8 +69,8 @@ def run(
         bool,
         typer.Option(
             "--allow-mixed",
-            help="Go on where nodes, or members that are there already, differ in what decides "
-            "bits: versions, GPU model, instruction set.",
+            help="Train all the same where nodes, or members that are there already, differ in "
+            "what decides bits: versions, GPU model, instruction set.",
         ),
     ] = False,
 ) -> None:

@@ -42,7 +42,7 @@ def verify(
         bool,
         typer.Option(
             "--predict-only",
-            help="Only predict again, with the recorded weights; of a package that is the default.",
+            help="Only predict again, with the recorded weights: the default for a package.",
         ),
     ] = False,
     retrain: Annotated[
@@ -52,8 +52,8 @@ def verify(
         bool,
         typer.Option(
             "--this-environment",
-            help="A package: run its code in the present environment, whose versions must be the "
-            "lock's. Default: a fresh one.",
+            help="For a package: run its code in the present environment, whose versions must be "
+            "the lock's. Default: a fresh one.",
         ),
     ] = False,
     data: Data = None,

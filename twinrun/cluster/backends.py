@@ -32,7 +32,7 @@ _HASTE = {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 
 # Seconds that sending a file may take, and more for its bytes at so many a second: botocore asks
 # with `Expect: 100-continue`, and aiohttp has no limit of its own for the answer.
 _LIMIT, _HASTY_LIMIT, _SLOWEST = 120.0, 15.0, 250_000
-_MEND = "Name a folder that all nodes see, or an object store: s3://BUCKET/FOLDER, gs://BUCKET/..."
+_FIX = "Name a folder that all nodes see, or an object store: s3://BUCKET/FOLDER, gs://BUCKET/..."
 # Unfinished files of a folder that have not changed for so long, in seconds, are nobody's.
 _ABANDONED = 3600.0
 # How often an unfinished file may be removed by a different process before that is no accident.
@@ -173,15 +173,15 @@ def folder_of(address: str) -> Path | None:
         InputError: It is neither.
     """
     if not address.strip():
-        raise InputError("the address of the storage is empty", fix=_MEND)
+        raise InputError("the address of the storage is empty", fix=_FIX)
     protocol = _protocol(address)
     if protocol is None:
-        if os.name != "nt" and re.match(r"[A-Za-z]:[\\/]|\\\\", address):
-            raise InputError(f"{address} is a path of Windows, which this system is not", fix=_MEND)
+        if re.match(r"[A-Za-z]:[\\/]|\\\\", address):
+            raise InputError(f"{address} is a path of Windows, which this system is not", fix=_FIX)
         try:
             return Path(address).expanduser().absolute()
         except RuntimeError as error:
-            raise InputError(f"{address} names the home of nobody here", fix=_MEND) from error
+            raise InputError(f"{address} names the home of nobody here", fix=_FIX) from error
     if protocol not in ("file", "local"):
         return None
     path = address.partition("://")[2]
@@ -210,10 +210,10 @@ def refuse_unusable(address: str) -> None:
     if protocol not in _STORES:
         raise InputError(
             f"{address}: {protocol}:// is no storage in which readers see whole files only",
-            fix=_MEND,
+            fix=_FIX,
         )
     if protocol != "memory" and not rest.strip("/"):
-        raise InputError(f"{address} names no bucket", fix=_MEND)
+        raise InputError(f"{address} names no bucket", fix=_FIX)
     try:
         import fsspec
 

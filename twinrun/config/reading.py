@@ -46,7 +46,7 @@ def read_settings(
         config: A competition.toml; by default that of the project which the process stands in.
         profile: The name of a `[profiles.NAME]` table to lay over the rest; none when None.
         changes: `key=value` texts (dotted key, TOML value), laid over the profile.
-        data: Another data folder; a relative one starts at the working folder.
+        data: A different data folder; a relative one starts at the working folder.
 
     Returns:
         With the classes of the data folder in place of "auto", where there is a data folder.

@@ -146,7 +146,7 @@ class Settings(Table):
                 own = [each.name for each in self.trainings(member)]
                 ways.append(
                     f"{member} is trained as {own[0]}"
-                    + (f" to {own[-1]}." if len(own) > 1 else ", once.")
+                    + (f" to {own[-1]}." if len(own) > 1 else ", without folds.")
                 )
             raise InputError(
                 f"no training is called {', '.join(map(repr, unknown))}", fix=" ".join(ways)

@@ -1,1 +1,1 @@
-"""What a run hands over: today its provenance."""
+"""The winner's package: one zip that makes a submission again."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.config.identity import write_out_settings
+from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.errors import InputError
@@ -38,6 +39,7 @@ def collect_page_facts(
     return {
         "competition": settings["competition"],
         "data": settings["data"],
+        "layout": LAYOUTS.get(settings["data"]["layout"]).words,
         "run": run.resolve().name,
         "seed": settings["run"]["seed"],
         "threads": content["environment"]["threads"],

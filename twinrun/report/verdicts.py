@@ -91,7 +91,7 @@ def _twins(source: Source, own: bool) -> Verdict:
     elif not content["same"]:
         text = f"Trained twice, {names} came out with other bits."
     elif not content["control_differs"]:
-        text = "Another seed gave the same bits: this check cannot see a difference."
+        text = "A different seed gave the same bits: this check cannot see a difference."
     else:
         text = f"Trained twice, {names} came out with the same bits, which are this run's."
     control = "other" if content["control_differs"] else "the same"
