@@ -89,7 +89,8 @@ def lock(session: nox.Session) -> None:
     session.run(
         *("uv", "pip", "compile", "pyproject.toml", "--extra", "dev", "--output-file", LOCK),
         *("--universal", "--python-version", "3.11", "--generate-hashes"),
-        *("--no-header", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),
+        # What asked for a package would name this project: the lock is the same in each.
+        *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),
         *session.posargs,
     )
 

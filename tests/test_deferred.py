@@ -84,6 +84,22 @@ def test_what_was_left_for_later_is_imported_when_it_is_used(tmp_path: Path) -> 
     assert answer.returncode == 0, answer.stderr
 
 
+BESIDE = """
+from twinrun.deferred import _stand_ins
+
+with _stand_ins({"scipy.ndimage": ()}):
+    import scipy
+    import scipy.optimize
+    assert scipy.__version__[0].isdigit()
+assert scipy.optimize.minimize is not None
+"""
+
+
+def test_what_stands_beside_it_can_be_imported_at_the_same_time(tmp_path: Path) -> None:
+    """As a different thread may."""
+    subprocess.run([sys.executable, "-c", BESIDE], cwd=tmp_path, check=True, timeout=120)
+
+
 def test_a_module_that_uses_it_while_it_is_imported_gets_the_real_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

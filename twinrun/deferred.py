@@ -29,6 +29,9 @@ DEFERRED: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+_WANTED = {name for wanted in DEFERRED.values() for name in wanted}
+
+
 def defer_imports() -> None:
     """Let the modules of DEFERRED that are imported from now on be imported without the rest."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
@@ -96,7 +99,9 @@ class _StandIn(ModuleType):
     """A module that is imported when something of it is asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # the import system's questions, such as __path__
+        # The import system asks whatever it takes names from, whether that is a package. What only
+        # stands above the one that is wanted may say so: its other modules can then be imported.
+        if name == "__path__" and self.__name__ in _WANTED:
             raise AttributeError(name)
         return getattr(_real_module(self.__name__), name)
 

@@ -41,6 +41,29 @@ def test_the_nearest_is_taken(project: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert find_project() == project / "notes"
 
 
+def test_a_link_that_leads_nowhere_is_no_reason_to_take_the_project_above(
+    project: Path, twinrun: Command
+) -> None:
+    inner = project / "notes" / "competition"
+    inner.mkdir()
+    (inner / "competition.toml").symlink_to(project / "nowhere.toml")
+    answer = twinrun("audit", cwd=project / "notes")
+    assert answer.returncode == 2
+    assert "competition/competition.toml" in answer.stderr
+    assert not (project / "runs").exists()
+
+
+def test_a_working_folder_that_is_gone_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(InputError, match="the working folder cannot be read"):
+        find_project()
+
+
 def test_outside_of_any_the_message_says_so_and_how_to_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1020,3 +1020,18 @@ def test_without_a_word_the_metric_is_the_log_loss_and_the_columns_are_the_class
     for settings in (read_settings(small_toml), read_settings()):
         assert settings.competition.metric == "log_loss"
         assert settings.submission.columns == "classes"
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ("run.seed={a=1}", "run.seed"),
+        ("run.seed.x=1", "run.seed"),
+        ("recipe.rotate={a=1}", "recipe.rotate"),
+        ("recipe.network={a=1}", "recipe.network"),
+    ],
+)
+def test_a_table_over_a_value_is_refused_and_not_passed_over(
+    small_toml: Path, change: str, key: str
+) -> None:
+    assert_names(refusal(small_toml, changes=[change]), f"{key}: got")

@@ -46,7 +46,7 @@ def package(
     started = time.perf_counter()
     host = HOSTS.get(name)
     output = output or run.resolve().parent / f"{run.resolve().name}-{host.name}.zip"
-    made = make_package(run, host, output, force=force, project=find_project())
+    made = make_package(run, host, output, force=force, project=find_project(run.resolve()))
     if made.contents.forced:
         box("forced", "packaged although these faults were found:\n" + "\n".join(made.contents.why))
     for verdict in made.left_out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twinrun.errors import InputError
@@ -20,12 +21,20 @@ def find_project(start: Path | None = None) -> Path:
         "." for the working folder itself, so that what is printed stays short; otherwise absolute.
 
     Raises:
-        InputError: There is none; the message says how to begin.
+        InputError: There is none, and the message says how to begin; or the working folder is gone.
     """
-    begin = (start or Path()).absolute()
-    for folder in (begin, *begin.parents):
-        if (folder / SETTINGS).is_file():
-            return Path() if folder == Path.cwd() else folder
+    try:
+        here = Path.cwd()
+        begin = (start or here).absolute()
+        for folder in (begin, *begin.parents):
+            # Also a link that leads nowhere: the reader names it, and no project above is taken.
+            if os.path.lexists(folder / SETTINGS):
+                return Path() if folder == here else folder
+    except OSError as error:
+        raise InputError(
+            f"the working folder cannot be read: {error.strerror or error}",
+            fix="Change to the folder of a project.",
+        ) from None
     raise InputError(
         f"there is no {SETTINGS} in {begin}, nor in any folder above it",
         fix="Change to the folder of a project, or name its settings with --config FILE. "

@@ -26,8 +26,6 @@ _WAYS = frozenset(Validation.model_fields)
 # What stands in pydantic's places beside the file's keys: a key itself, the kinds of `Classes` and
 # `ClassWeights`, a member's transforms.
 _NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]", "[transforms]")
-# Keys that take a text or a table: a table takes the place of the text.
-_TEXT_OR_TABLE = ("class_weights",)
 
 
 def read_settings(
@@ -133,8 +131,9 @@ def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
             # Of its two ways the one that is named above takes the other's place.
             named = _WAYS & value.keys()
             below = {way: of for way, of in below.items() if not named or way not in _WAYS - named}
-        replaced = key in _TEXT_OR_TABLE and isinstance(below, str)
-        result[key] = value if replaced else _over(below, value)
+        # A table over a text or a number takes its place, for the check to refuse where it must.
+        tables = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = _over(below, value) if tables else value
     return result
 
 
@@ -160,7 +159,8 @@ def _validate(
         members = {key: _over(table, wins) for key, table in document["members"].items()}
         for key, table in own.items():
             members[key] = _over(members.get(key, recipe), table)
-        document = _merge(document, rest) | {"members": members}
+        over = {key: _over(document.get(key), value) for key, value in rest.items()}
+        document = document | over | {"members": members}
     origins = [*reversed(list(layers.items())), ("", raw)]
     mistakes: list[str] = []
     if "config" in document:  # the name under which Settings keep where they were read
@@ -186,7 +186,7 @@ def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
 
 
 def _over(below: Any, above: Any) -> Any:
-    """`above` over `below`; what is no table under a table stays, for the check to refuse."""
+    """A table of the file under a layer's; what is no table stays, for the check to refuse."""
     if below is None or not isinstance(above, Mapping):
         return above
     return _merge(below, above) if isinstance(below, Mapping) else below
