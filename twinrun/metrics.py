@@ -19,6 +19,20 @@ ScoreFunction = Callable[[Values, Numbers], float]
 # As scikit-learn: a probability of 0 for the truth costs much, not infinitely much.
 SMALLEST = float(np.finfo(np.float64).eps)
 _ROUNDING = 1e-9
+# The columns of history.csv, and those of them that hold a metric.
+COLUMNS = frozenset(
+    [
+        "epoch",
+        "phase",
+        "train_loss",
+        "valid_loss",
+        "accuracy",
+        "error_rate",
+        "learning_rate",
+        "seconds",
+    ]
+)
+_KEPT = ("valid_loss", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,12 @@ class Metric:
     score: ScoreFunction
     simple: SimpleAnswer
     kept_as: str | None
+
+    def __post_init__(self) -> None:
+        if self.kept_as is not None and self.kept_as not in _KEPT:
+            raise ValueError(f"metric {self.name!r}: kept_as is None or of {', '.join(_KEPT)}")
+        if self.kept_as is None and self.name in COLUMNS:
+            raise ValueError(f"metric {self.name!r}: history.csv has a column of this name")
 
     def better(self, value: float, than: float) -> bool:
         """Whether a value is the better one; anything is better than one that is not defined.
