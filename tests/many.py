@@ -45,6 +45,7 @@ def cached(count: int, folder: Path) -> tuple[pd.DataFrame, Pixels]:
             "path": [f"{name}.png" for name in names],
             "bytes": _BYTES,
             "sha256": names,
+            "group": names,
             "format": "PNG",
             "mode": "RGB",
             "width": SIZE,

@@ -392,7 +392,7 @@ def test_after_ctrl_c_the_same_command_goes_on(
 
     done = twinrun(*arguments, PYTHONPATH=hooked)
     command = shlex.join(["twinrun", *map(str, arguments)])
-    assert_refused(done, "stopped before the end", f"type the same command:\n{command}\n")
+    assert_refused(done, "stopped before the end", f"rerun the same command:\n{command}\n")
     assert half_written(tmp_path / "runs") == []
 
     again = twinrun(*arguments)

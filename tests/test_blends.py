@@ -307,8 +307,9 @@ def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) 
     sample = tmp_path / "sample.csv"
     rows = "".join(f"t{row:04d},0,0,0\n" for row in reversed(range(40)))
     sample.write_text("id,a,b,c\n" + rows)
-    old = {"settings": {"submission": {}, "blend": {}}, "submission": "0"}
-    (run / "manifest.json").write_text(json.dumps({"content": old}))
+    (run / "manifest.json").write_text(
+        json.dumps(whole_manifest(settings={"submission": {}, "blend": {}}))
+    )
     options = ["--config", tmp_path / "made-up.toml", "--sample", sample]
     done = twinrun("blend", "--method", "auto", *options)
     assert done.returncode == 0, done.stderr
