@@ -13,6 +13,7 @@ from twinrun.cli.options import (
     as_command,
 )
 from twinrun.console import box, clock, console, megabytes, say
+from twinrun.errors import InputError
 from twinrun.package.hosts import HOSTS
 
 app = typer.Typer()
@@ -40,13 +41,12 @@ def package(
     Exit code 1 when the work tree is not clean, the run is not complete or its files are not what
     was recorded.
     """
-    from twinrun.config.project import find_project
     from twinrun.package.package import make_package
 
     started = time.perf_counter()
     host = HOSTS.get(name)
     output = output or run.resolve().parent / f"{run.resolve().name}-{host.name}.zip"
-    made = make_package(run, host, output, force=force, project=find_project(run.resolve()))
+    made = make_package(run, host, output, force=force, project=_project_of(run))
     if made.contents.forced:
         box("forced", "packaged although these faults were found:\n" + "\n".join(made.contents.why))
     for verdict in made.left_out:
@@ -59,3 +59,13 @@ def package(
     if host.hours:
         say(f"deadline  {host.title} gives a winner {host.hours} hours to send it")
     say("check     " + escape(f"twinrun verify {output} --data DIR"))
+
+
+def _project_of(run: Path) -> Path:
+    """The project that a run lies in; of a run that lies in none, the one that is stood in."""
+    from twinrun.config.project import find_project
+
+    try:
+        return find_project(run.resolve())
+    except InputError:
+        return find_project()
