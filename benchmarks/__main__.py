@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twinrun.process import start_over_prepared
+from twinrun.process import restart_process
 from twinrun.repro.environment import set_up
 
 
@@ -37,7 +37,7 @@ class Given:
 
 def main() -> None:
     """Measure, print the table, write the JSON file."""
-    start_over_prepared()
+    restart_process()
     from benchmarks import alternatives, costs, speed, startup, storage
     from benchmarks.table import Figure, as_json, shown
     from twinrun.console import console, ignore_known_warnings, say

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from twinrun.process import start_over_prepared
+from twinrun.process import restart_process
 from twinrun.repro.environment import set_up
 
 SETTINGS = """
@@ -45,7 +45,7 @@ unfrozen_rates = [{rate}, {rate}]
 
 def main() -> None:
     """Train with each seed, in turns; print the losses, their means and spread."""
-    start_over_prepared()
+    restart_process()
     from twinrun.console import console, ignore_known_warnings, say
     from twinrun.files import write_json
 

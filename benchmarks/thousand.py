@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from twinrun.process import start_over_prepared
+from twinrun.process import restart_process
 from twinrun.repro.environment import set_up
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ def _complete_run(given: Given, count: int) -> Prepared:
 
 def main() -> None:
     """Measure, print the table, write the JSON file."""
-    start_over_prepared()
+    restart_process()
     from rich.table import Table
 
     from benchmarks.table import machine

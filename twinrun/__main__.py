@@ -6,12 +6,12 @@ import signal
 import threading
 from types import FrameType
 
-from twinrun.process import start_over_prepared
+from twinrun.process import restart_process
 
 
 def main() -> None:
     """Prepare the process, then run the command that its arguments name."""
-    start_over_prepared()
+    restart_process()
     # A scheduler's SIGTERM ends a run as Ctrl-C does. Where Ctrl-C is ignored, as in a background
     # job of a shell script, it stays so.
     signal.signal(signal.SIGTERM, _stop)

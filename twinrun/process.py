@@ -22,7 +22,7 @@ _QUICKER = {
 }
 
 
-def start_over_prepared() -> None:
+def restart_process() -> None:
     """Start this process again with the environment variables that are read only at a start.
 
     PYTHONHASHSEED becomes 0 unless it is a number already: whoever set it meant it. Twinrun's own
@@ -61,7 +61,7 @@ def process_variables() -> dict[str, str]:
     return wanted | {"PYTHONHASHSEED": "0" if hash_seed == "random" else hash_seed}
 
 
-def prepare_started() -> None:
+def prepare_worker() -> None:
     """Prepare a process that was started with `process_variables`, before it imports torch."""
     for name in _FEWER_THREADS:
         os.environ.pop(name, None)

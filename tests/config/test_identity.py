@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from tests.config.test_reading import OTHER_RECIPE
 from twinrun.config import recipe
 from twinrun.config import settings as settings_module
-from twinrun.config.identity import deciding_settings, with_neutral, write_out_settings
+from twinrun.config.identity import identity_settings, with_neutral, write_out_settings
 from twinrun.config.reading import read_settings
 from twinrun.config.recipe import Member, Table, TestTime, Validation
 from twinrun.config.settings import Settings, write_out_content
@@ -97,8 +97,8 @@ def test_a_default_that_changes_is_a_change_of_the_identity(
         changed = member(Member)
     else:
         changed = member(with_default(Member, name, other_value(name)))
-    assert deciding_settings(changed) != deciding_settings(MEMBER)
-    assert deciding_settings(changed).get(name) != deciding_settings(MEMBER).get(name)
+    assert identity_settings(changed) != identity_settings(MEMBER)
+    assert identity_settings(changed).get(name) != identity_settings(MEMBER).get(name)
 
 
 @pytest.mark.parametrize(("name", "other"), [("times", 9), ("mean", "geometric")])
@@ -108,18 +108,18 @@ def test_a_default_of_a_table_in_it_that_changes_is_a_change(name: str, other: A
     for method, same in (("train", False), ("none", True)):
         before = member(Member, test_time={"method": method})
         changed = member(now, test_time={"method": method})
-        assert (deciding_settings(changed) == deciding_settings(before)) is same
+        assert (identity_settings(changed) == identity_settings(before)) is same
 
 
 def test_every_setting_but_the_neutral_ones_is_in_the_identity() -> None:
     other = {name: other_value(name) for name in OTHER_RECIPE if name not in NEEDED}
-    found = deciding_settings(member(Member, **plain(other)))
+    found = identity_settings(member(Member, **plain(other)))
     assert found.keys() == Member.known_keys().keys() - {"public_score"}
     # At its default or not makes no difference: only a value that does nothing is left out.
     for name, field in Member.known_keys().items():
         neutral = neutral_of(field)
         if name != "public_score":
-            left_out = neutral is not None and name not in deciding_settings(MEMBER)
+            left_out = neutral is not None and name not in identity_settings(MEMBER)
             default_does_nothing = neutral is not None and (
                 field.default in (neutral.value, TestTime())
             )
@@ -207,7 +207,7 @@ def test_an_environment_leaves_out_the_facts_that_do_nothing(
 ) -> None:
     found = environment.set_up(threads=1, device="cpu")["decides"]
     assert not found.keys() & environment.NEUTRAL_FACTS.keys()
-    assert ranks.deciding(cuda=False) == ranks.NEUTRAL_RANKS
+    assert ranks.rank_facts(cuda=False) == ranks.NEUTRAL_RANKS
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     assert environment.set_up(threads=1, device="cpu")["decides"] == {
         **found,
@@ -224,7 +224,7 @@ def test_a_record_gives_the_settings_back_whatever_the_defaults_are(settings: Se
     given = {name: member.model_dump() for name, member in settings.members.items()}
     quiet = {name: Member.model_validate(each | NOTHING) for name, each in given.items()}
     settings = settings.model_copy(update={"members": quiet})
-    recorded = deciding_settings(settings)
+    recorded = identity_settings(settings)
     assert "mixup" not in recorded["members"]["a"]
     filled = with_neutral(Settings, recorded)
     filled["data"] |= {"folder": settings.data.folder}
@@ -241,7 +241,7 @@ NOTHING = {
 def test_a_record_without_a_setting_that_has_no_neutral_value_is_refused(
     settings: Settings,
 ) -> None:
-    recorded = deciding_settings(settings)
+    recorded = identity_settings(settings)
     del recorded["members"]["a"]["batch_size"], recorded["competition"]["metric"]
     with pytest.raises(ValueError, match=r"competition\.metric, members\.a\.batch_size$"):
         with_neutral(Settings, recorded)
@@ -249,7 +249,7 @@ def test_a_record_without_a_setting_that_has_no_neutral_value_is_refused(
 
 
 def test_what_decides_nothing_is_declared_where_the_setting_is(settings: Settings) -> None:
-    recorded = deciding_settings(settings)
+    recorded = identity_settings(settings)
     assert "cluster" not in recorded
     assert "folder" not in recorded["data"]
     assert recorded["run"].keys() == {"seed", "threads"}

@@ -26,7 +26,7 @@ from tests.report.made_run import (
 )
 from tests.report.page import elements, shown, wrong_values
 from tests.run_folder.documents import compared
-from twinrun.cli.report import reported
+from twinrun.cli.report import write_and_describe
 from twinrun.errors import InputError
 from twinrun.report.report import render, write_report
 from twinrun.report.run_data import read_run_data
@@ -524,14 +524,14 @@ def test_a_report_that_cannot_be_drawn_does_not_lose_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path, pictures=False)
-    assert reported(run) == f"report     {run / 'report.html'}"
+    assert write_and_describe(run) == f"report     {run / 'report.html'}"
     before = (run / "report.html").read_bytes()
 
     def fail(*_: object) -> str:
         raise RuntimeError("no [ink] left")
 
     monkeypatch.setattr("twinrun.report.report.render", fail)
-    line = reported(run)
+    line = write_and_describe(run)
     assert "no \\[ink] left" in line
     assert "The run itself is complete" in line
     assert (run / "report.html").read_bytes() == before

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from twinrun.repro.digests import digest_tensors, digest_text, settled, sum_on_device
+from twinrun.repro.digests import digest_tensors, digest_text, fetch_digests, sum_on_device
 
 Digest = Callable[[list[Tensor]], int]
 
@@ -32,7 +32,7 @@ def on_cpu(tensors: list[Tensor]) -> int:
 
 def on_device(tensors: list[Tensor]) -> int:
     """As on a GPU, computed on the CPU."""
-    return settled([sum_on_device(tensors)])[0]
+    return fetch_digests([sum_on_device(tensors)])[0]
 
 
 both = pytest.mark.parametrize("digest", [on_cpu, on_device])
@@ -243,7 +243,7 @@ def test_the_kinds_of_tensors_of_fastai_are_digested_together(digest: Digest) ->
     images, labels = numbers(2, 3, 4, 4), torch.tensor([1, 2])
     assert digest([TensorImage(images), TensorCategory(labels)]) == digest([images, labels])
     apart = [sum_on_device([TensorImage(images)]), sum_on_device([TensorCategory(labels)])]
-    assert settled(apart) == [on_device([images]), on_device([labels])]
+    assert fetch_digests(apart) == [on_device([images]), on_device([labels])]
 
 
 def slow_sum(tensors: list[Tensor]) -> int:
@@ -284,7 +284,7 @@ def test_the_sum_over_several_chunks_is_the_one_that_is_described() -> None:
 
 def test_settled_keeps_the_order_of_integers_and_tensors() -> None:
     tensors = [torch.tensor(value) for value in (-1, 5, -(2**63))]
-    assert settled([7, tensors[0], 2**64 - 1, tensors[1], 0, tensors[2]]) == [
+    assert fetch_digests([7, tensors[0], 2**64 - 1, tensors[1], 0, tensors[2]]) == [
         7,
         2**64 - 1,
         2**64 - 1,
@@ -292,7 +292,7 @@ def test_settled_keeps_the_order_of_integers_and_tensors() -> None:
         0,
         2**63,
     ]
-    assert settled([]) == []
+    assert fetch_digests([]) == []
 
 
 def test_texts_that_look_alike_are_different() -> None:
@@ -310,7 +310,7 @@ def test_digests_are_what_they_always_were() -> None:
 
 def test_integers_are_settled_without_torch() -> None:
     script = (
-        "import sys\nfrom twinrun.repro.digests import settled\n"
-        "assert settled([1, 2]) == [1, 2]\nassert 'torch' not in sys.modules\n"
+        "import sys\nfrom twinrun.repro.digests import fetch_digests\n"
+        "assert fetch_digests([1, 2]) == [1, 2]\nassert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

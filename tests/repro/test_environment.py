@@ -19,8 +19,8 @@ from twinrun.repro.environment import set_up
 
 PRINT_HASH_SEED = """
 import os, sys
-from twinrun.process import start_over_prepared
-start_over_prepared()
+from twinrun.process import restart_process
+restart_process()
 print(os.environ["PYTHONHASHSEED"], hash("wheat"), sys.argv[1:])
 """
 
@@ -93,9 +93,9 @@ STEP = """
 import hashlib, json, os, sys
 if sys.argv[2] == "one":
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-from twinrun.process import start_over_prepared
+from twinrun.process import restart_process
 from twinrun.repro.environment import set_up
-start_over_prepared()
+restart_process()
 environment = set_up(threads=int(sys.argv[1]), device="cpu")
 import torch
 from torch import nn

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from twinrun.errors import InputError
 from twinrun.repro.environment import set_up
 from twinrun.repro.keys import Key
-from twinrun.repro.ranks import ALONE, Ranks, current_rank, deciding, refuse_uneven
+from twinrun.repro.ranks import ALONE, Ranks, current_rank, rank_facts, refuse_uneven
 
 VARIABLES = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
 
@@ -77,7 +77,7 @@ def test_only_several_ranks_are_named_among_what_decides_bits(
     of_four(monkeypatch)
     now = set_up(threads=1, device="cpu")["decides"]
     assert now == before | {"ranks": 4, "ranks_backend": "gloo"}
-    assert deciding(cuda=False) == {"ranks": 4, "ranks_backend": "gloo", "ranks_nccl": None}
+    assert rank_facts(cuda=False) == {"ranks": 4, "ranks_backend": "gloo", "ranks_nccl": None}
 
 
 def test_all_batches_that_cannot_be_shared_evenly_are_named_with_what_can() -> None:

@@ -38,7 +38,7 @@ def report(
     say(f"report [bold]{escape(str(path))}[/], {path.stat().st_size / 1e6:.1f} MB, {took}")
 
 
-def reported(run: Path, tables: Tables | None = None) -> str:
+def write_and_describe(run: Path, tables: Tables | None = None) -> str:
     """Write the report of a run that has just come to its end; what to say of it, as rich markup.
 
     The run is complete by then: whatever keeps its page from being drawn is reported, and no error.

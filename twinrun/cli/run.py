@@ -17,7 +17,7 @@ from twinrun.cli.options import (
     RunOptions,
     as_command,
 )
-from twinrun.cli.report import reported
+from twinrun.cli.report import write_and_describe
 from twinrun.console import box, clock, console, say
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.process import without_collector
@@ -180,7 +180,7 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     print_blend(chosen)
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(RunFolder(run.folder).manifest))}")
-    say(reported(run.folder, tables))
+    say(write_and_describe(run.folder, tables))
 
 
 def _say_no_data(settings: Settings, profile: str) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, TwinrunError
-from twinrun.process import prepare_started
+from twinrun.process import prepare_worker
 from twinrun.repro.environment import set_up
 from twinrun.run_folder.paths import RunFolder
 
@@ -90,7 +90,7 @@ def describe(threads: int, device: str, storage: Storage, token: str) -> Answer:
         storage: Must be seen here.
         token: A file in it.
     """
-    prepare_started()
+    prepare_worker()
     name = node_name()
     try:
         environment = set_up(threads=threads, device=device)
@@ -114,7 +114,7 @@ def train_on_node(order_bytes: bytes, training: str, board: Any) -> Outcome:
     Raises:
         KeyboardInterrupt: The driver has cancelled the task; a checkpoint was left.
     """
-    prepare_started()
+    prepare_worker()
     order: Order = pickle.loads(order_bytes)  # noqa: S301  (from the driver, by Ray)
     from twinrun.cluster.progress import RemoteBars
 

@@ -11,7 +11,7 @@ from twinrun.config.recipe import Table
 from twinrun.neutral import Beside, Neutral
 
 
-def deciding_settings(table: Table) -> dict[str, Any]:
+def identity_settings(table: Table) -> dict[str, Any]:
     """What of a table of settings decides bits, as JSON values.
 
     Settings that are declared to decide nothing are left out, and those at a value that is declared
@@ -41,7 +41,7 @@ def _deciding(table: Table, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_neutral(model: type[Table], recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of `deciding_settings`, with the neutral value of each setting that it leaves out.
+    """A record of `identity_settings`, with the neutral value of each setting that it leaves out.
 
     Args:
         model: The table of settings that was recorded.

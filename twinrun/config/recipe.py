@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from twinrun.config.class_weights import ClassWeights
-from twinrun.intervals import ascending
+from twinrun.intervals import check_ascending
 from twinrun.networks.table import FAMILIES, network_forms
 from twinrun.neutral import Beside, Neutral
 from twinrun.transforms.table import TRANSFORMS
@@ -42,7 +42,7 @@ def _network(name: str) -> str:
 
 
 NetworkName = Annotated[str, AfterValidator(_network)]
-Rates = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(ascending)]
+Rates = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(check_ascending)]
 # Under which a member holds the settings of its transforms; no key of the file can be meant by it.
 _TRANSFORMS = "[transforms]"
 

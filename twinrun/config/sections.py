@@ -10,7 +10,7 @@ from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.recipe import Table
-from twinrun.intervals import ascending_or_off
+from twinrun.intervals import check_ascending_or_off
 from twinrun.metrics import METRICS
 from twinrun.names import Classes
 from twinrun.neutral import Beside, Neutral
@@ -24,7 +24,7 @@ def _once(names: list[Any]) -> list[Any]:
 
 
 Probabilities = Annotated[
-    list[Annotated[float, Field(ge=0, le=1)]], AfterValidator(ascending_or_off)
+    list[Annotated[float, Field(ge=0, le=1)]], AfterValidator(check_ascending_or_off)
 ]
 
 

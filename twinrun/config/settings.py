@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from twinrun.config.identity import deciding_settings, write_out_settings
+from twinrun.config.identity import identity_settings, write_out_settings
 from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
 from twinrun.config.trainings import Training, member_of, trainings_of
@@ -185,7 +185,7 @@ class Settings(Table):
             "threads": self.run.threads,
             "member": {
                 "name": member,
-                **deciding_settings(self.members[member]),
+                **identity_settings(self.members[member]),
             },
             **({"fold": self.training(name).fold} if fold else {}),
         }

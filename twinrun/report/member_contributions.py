@@ -15,7 +15,7 @@ from twinrun.report.sourced_value import Source
 Tables = Mapping[str, pd.DataFrame]
 
 
-def align_blended(
+def align_members(
     tables: Tables, weights: Mapping[str, float], settings: Settings
 ) -> HeldOut | None:
     """What the members of the blend predicted of the images that each of them held out.
@@ -42,7 +42,7 @@ def blend_held_out(
     """The blend's probabilities, images by classes.
 
     Args:
-        held: From `align_blended`.
+        held: From `align_members`.
         weights: By member.
         settings: Of the run: renormalise, and the mean where `recorded` is None.
         recorded: blend.json, whose method and temperature hold.

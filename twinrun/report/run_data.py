@@ -15,7 +15,7 @@ from twinrun.metrics import METRICS, Metric, compare_score
 from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
 from twinrun.report.member_contributions import (
     Tables,
-    align_blended,
+    align_members,
     blend_held_out,
     gains,
     scores_without,
@@ -124,7 +124,7 @@ def _compute(
 ) -> tuple[dict[str, Any], str]:
     """What is computed from the held-out predictions, and in words whose they are."""
     metric = settings.competition.metric
-    held = align_blended(tables, weights, settings)
+    held = align_members(tables, weights, settings)
     found, what = _predictions(held, tables, weights, settings, blend)
     scores = own_scores(tables, metric)
     computed: dict[str, Any] = {

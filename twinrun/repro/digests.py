@@ -32,7 +32,7 @@ def digest_tensors(tensors: Sequence[Tensor]) -> int | Tensor:
 
     Returns:
         An integer in [0, 2**64); for tensors on a device other than the CPU an int64 tensor of no
-        dimension, with the same bits as two's complement, there: `settled` fetches many at once.
+        dimension, with the same bits as two's complement; `fetch_digests` takes many at once.
     """
     if tensors and tensors[0].device.type != "cpu":
         return sum_on_device(tensors)
@@ -52,7 +52,7 @@ def digest_text(*texts: str) -> int:
     return digest.intdigest()
 
 
-def settled(digests: Sequence[int | Tensor]) -> list[int]:
+def fetch_digests(digests: Sequence[int | Tensor]) -> list[int]:
     """The digests as integers in [0, 2**64); those on a device are fetched in one copy."""
     waiting = [digest for digest in digests if not isinstance(digest, int)]
     if not waiting:

@@ -75,7 +75,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     import torch
 
     from twinrun.errors import InputError
-    from twinrun.repro.ranks import current_rank, deciding
+    from twinrun.repro.ranks import current_rank, rank_facts
     from twinrun.repro.source import code_digest
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -125,7 +125,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         }
-    decides |= deciding(cuda=use_cuda)
+    decides |= rank_facts(cuda=use_cuda)
     beside = {
         "code": code_digest(),
         "hash_seed": os.environ.get("PYTHONHASHSEED", "random"),

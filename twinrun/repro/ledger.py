@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from twinrun.errors import InputError
 from twinrun.files import whole_file
-from twinrun.repro.digests import digest_text, settled
+from twinrun.repro.digests import digest_text, fetch_digests
 from twinrun.repro.stages import STAGES
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Ledger:
             epochs, steps, stages, whats, digests = (
                 zip(*self._new, strict=True) if self._new else ([],) * 5
             )
-            columns = (epochs, steps, stages, whats, settled(digests))
+            columns = (epochs, steps, stages, whats, fetch_digests(digests))
             schema = _schema()
             new = pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema)
             parts = [new] if self._written is None else [self._written, new]

@@ -118,7 +118,7 @@ def refuse_uneven(batches: Mapping[str, int], ranks: Ranks) -> None:
         )
 
 
-def deciding(*, cuda: bool) -> dict[str, Any]:
+def rank_facts(*, cuda: bool) -> dict[str, Any]:
     """What of the ranks decides bits, for the environment: each key of `NEUTRAL_RANKS`."""
     ranks = current_rank()
     found: dict[str, Any] = {**NEUTRAL_RANKS, "ranks": ranks.count}

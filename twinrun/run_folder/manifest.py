@@ -47,11 +47,11 @@ def build_manifest(
         seconds: Wall time of the command that writes the manifest.
         blend: From `read_taken_blend`.
     """
-    from twinrun.config.identity import deciding_settings
+    from twinrun.config.identity import identity_settings
 
     return {
         "content": {
-            "settings": deciding_settings(settings),
+            "settings": identity_settings(settings),
             "data": data,
             "code": code_digest(),
             "environment": environment["decides"],

@@ -29,7 +29,7 @@ from twinrun.data.tta import tta_views
 from twinrun.files import sha256_file, whole_file, write_csv
 from twinrun.metrics import member_scores
 from twinrun.networks.table import family_of, weights_of
-from twinrun.repro.digests import digest_tensors, settled
+from twinrun.repro.digests import digest_tensors, fetch_digests
 from twinrun.repro.group import current_group
 from twinrun.repro.keys import Key
 from twinrun.repro.ledger import Ledger
@@ -263,7 +263,7 @@ def train_member(
     ranks = setup.loaders.train.ranks
     if ranks.count > 1:
         weights = digest_tensors(list(setup.learner.model.state_dict().values()))
-        group.refuse_different("result", {"weights": settled([weights])[0]})
+        group.refuse_different("result", {"weights": fetch_digests([weights])[0]})
     predictions = setup.predictions()
     if ranks.rank:
         return group.broadcast(dict[str, Any]())

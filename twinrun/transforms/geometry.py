@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from twinrun.intervals import ascending_or_off
+from twinrun.intervals import check_ascending_or_off
 from twinrun.transforms.transform import NEVER_NEUTRAL, GeometryTransform, where_drawn
 
 # fastai's probabilities of a flip, and of each other geometric change.
@@ -119,7 +119,9 @@ class ZoomCrop(GeometryTransform):
     """One more zoom, of every image, also to a smaller one; draws how far, and a place."""
 
     name = "zoom_crop"
-    annotation = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(ascending_or_off)]
+    annotation = Annotated[
+        list[Annotated[float, Field(gt=0)]], AfterValidator(check_ascending_or_off)
+    ]
     default: Any = []  # noqa: RUF012 - pydantic copies it
     neutral: Any = []  # noqa: RUF012
     help = "smallest and largest scale of one more zoom, drawn for every image"
