@@ -19,19 +19,17 @@ ScoreFunction = Callable[[Values, Numbers], float]
 # As scikit-learn: a probability of 0 for the truth costs much, not infinitely much.
 SMALLEST = float(np.finfo(np.float64).eps)
 _ROUNDING = 1e-9
-# The columns of history.csv, and those of them that hold a metric.
-COLUMNS = frozenset(
-    [
-        "epoch",
-        "phase",
-        "train_loss",
-        "valid_loss",
-        "accuracy",
-        "error_rate",
-        "learning_rate",
-        "seconds",
-    ]
-)
+# The columns that every history.csv has, and those of them that hold a metric.
+HISTORY_COLUMNS = [
+    "epoch",
+    "phase",
+    "train_loss",
+    "valid_loss",
+    "accuracy",
+    "error_rate",
+    "learning_rate",
+    "seconds",
+]
 _KEPT = ("valid_loss", "accuracy")
 
 
@@ -74,7 +72,7 @@ class Metric:
     def __post_init__(self) -> None:
         if self.kept_as is not None and self.kept_as not in _KEPT:
             raise ValueError(f"metric {self.name!r}: kept_as is None or of {', '.join(_KEPT)}")
-        if self.kept_as is None and self.name in COLUMNS:
+        if self.kept_as is None and self.name in HISTORY_COLUMNS:
             raise ValueError(f"metric {self.name!r}: history.csv has a column of this name")
 
     def better(self, value: float, than: float) -> bool:

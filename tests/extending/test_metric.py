@@ -20,6 +20,7 @@ from twinrun.cli import tables
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.metrics import (
+    HISTORY_COLUMNS,
     LARGEST_CLASS,
     METRICS,
     Metric,
@@ -30,7 +31,6 @@ from twinrun.metrics import (
 )
 from twinrun.registry import IncompleteEntry
 from twinrun.report.report import render
-from twinrun.run_folder.tables import HISTORY_COLUMNS
 from twinrun.train.callbacks import history_table
 
 

@@ -48,7 +48,7 @@ def asked_for(**given: str) -> tuple[list[str], dict[str, str]]:
         asked.append(question.name)
         return suggestion
 
-    return asked, answer_questions(inspect(FIXTURE), Path("/work/x"), given, ask)
+    return asked, answer_questions(inspect(FIXTURE), Path("somewhere/x"), given, ask)
 
 
 @pytest.mark.usefixtures("question")

@@ -30,7 +30,7 @@ def test_the_user_is_asked_what_no_data_folder_shows(found: Findings) -> None:
         asked[question.name] = suggestion
         return f"my {question.name}"
 
-    known = answer_questions(found, Path("/work/Rice 2026"), {"metric": "accuracy"}, ask)
+    known = answer_questions(found, Path("somewhere/Rice 2026"), {"metric": "accuracy"}, ask)
     assert asked == {
         "project_name": "Rice 2026",
         "competition_name": "my project_name",

@@ -21,11 +21,10 @@ from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
-from twinrun.metrics import METRICS, score
+from twinrun.metrics import HISTORY_COLUMNS, METRICS, score
 from twinrun.repro.environment import set_up
 from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.run_folder.records import find_complete_member, member_identity
-from twinrun.run_folder.tables import HISTORY_COLUMNS
 from twinrun.train import members as members_module
 from twinrun.train.callbacks import history_table
 from twinrun.train.learner import build_learner

@@ -28,17 +28,8 @@ _INDEX = {
     "sha256": "text",
     "group": "text",
 }
-# history.csv: a row for each epoch; and a column of the competition's metric. A score may be nan.
-HISTORY_COLUMNS = [
-    "epoch",
-    "phase",
-    "train_loss",
-    "valid_loss",
-    "accuracy",
-    "error_rate",
-    "learning_rate",
-    "seconds",
-]
+# history.csv: a row for each epoch: HISTORY_COLUMNS, and one of the competition's metric. A score
+# may be nan.
 _HISTORY_TEXT = ("phase",)
 
 
@@ -71,6 +62,8 @@ def read_history(path: Path) -> pd.DataFrame:
     Raises:
         InputError: It is missing or damaged, or has not these columns.
     """
+    from twinrun.metrics import HISTORY_COLUMNS  # imports pandas, as reading the file does
+
     fix = "Remove the member's folder to train it again."
     try:
         table = read_csv(path, text=_HISTORY_TEXT)

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.files import write_csv
-from twinrun.metrics import Metric, additional_metric
+from twinrun.metrics import HISTORY_COLUMNS, Metric, additional_metric
 from twinrun.repro.keys import Key
-from twinrun.run_folder.tables import HISTORY_COLUMNS
 
 
 class KeyedSteps(Callback):

@@ -26,7 +26,8 @@ from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.errors import InputError
 from twinrun.locks import lock_record
-from twinrun.run_folder.tables import HISTORY_COLUMNS, read_history
+from twinrun.metrics import HISTORY_COLUMNS
+from twinrun.run_folder.tables import read_history
 from twinrun.train.callbacks import OwnFit
 
 # By the name in the settings: the module that it needs, and the package that holds it.
