@@ -11,27 +11,30 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "reproducibility"]
 
-LOCK = "requirements.lock"
+# What a run needs; and development with it: tests, lint, extras.
+LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
+TESTED_EXTRAS = ("cluster", "distributed", "tracking")
+PROJECT = Path("template", "{{cookiecutter.project_slug}}")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Format, lint, type-check, check imports and workflows: all hooks on all files."""
-    install(session)
+    install(session, DEV_LOCK)
     session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the test suite on all cores; options go to pytest."""
-    install(session)
+    install(session, DEV_LOCK)
     session.run("pytest", "-n", "auto", "--maxprocesses", "4", *session.posargs)
 
 
 @nox.session(default=False)
 def matrices(session: nox.Session) -> None:
     """Run the slow tests: every moment of a kill, every step of a resume."""
-    install(session)
+    install(session, DEV_LOCK)
     session.run("pytest", "-m", "slow", "-n", "auto", "--maxprocesses", "2", *session.posargs)
 
 
@@ -49,53 +52,62 @@ def full_train(session: nox.Session) -> None:
     session.run("twinrun", "run", "--without-data", "fixture", *session.posargs)
 
 
-if Path("template").is_dir():  # not in a project that was made from it
-
-    @nox.session(default=False)
-    def template(session: nox.Session) -> None:
-        """Make projects from the template and run what they promise; `-- -m template` takes all."""
-        install(session)
-        quick = ("-m", "template and not slow")
-        # One test runs a whole project's sessions: the other process takes the rest meanwhile.
-        cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "worksteal")
-        session.run("pytest", *quick, *cores, "tests/template", *session.posargs)
+@nox.session(default=False)
+def template(session: nox.Session) -> None:
+    """Make projects from the template and run what they promise; `-- -m template` takes all."""
+    install(session, DEV_LOCK)
+    quick = ("-m", "template and not slow")
+    # One test runs a whole project's sessions: the other process takes the rest meanwhile.
+    cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "worksteal")
+    session.run("pytest", *quick, *cores, "tests/template", *session.posargs)
 
 
-if Path("tests/cluster").is_dir():  # likewise
-
-    @nox.session(default=False)
-    def cluster(session: nox.Session) -> None:
-        """Train on Ray, ranks, array jobs; an S3 server; all on the loopback address."""
-        install(session)
-        # Two cores: most of a test's time goes into processes that start, and import for seconds.
-        cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "loadgroup")
-        places = ("tests/cluster", "tests/test_array_jobs.py")
-        session.run("pytest", "-m", "cluster", *cores, *places, *session.posargs)
+@nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """Train on Ray, ranks, array jobs; an S3 server; all on the loopback address."""
+    install(session, DEV_LOCK)
+    # Two cores: most of a test's time goes into processes that start, and import for seconds.
+    cores = ("-n", "auto", "--maxprocesses", "2", "--dist", "loadgroup")
+    places = ("tests/cluster", "tests/test_array_jobs.py")
+    session.run("pytest", "-m", "cluster", *cores, *places, *session.posargs)
 
 
-if Path("benchmarks").is_dir():  # likewise
-
-    @nox.session(default=False)
-    def bench(session: nox.Session) -> None:
-        """Measure what docs/performance.md says, in 90 minutes; names of figures choose some."""
-        install(session)
-        session.run("python", "-m", "benchmarks", *session.posargs)
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure what docs/performance.md says, in 90 minutes; names of figures choose some."""
+    install(session, DEV_LOCK)
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Write requirements.lock anew from pyproject.toml; `-- --upgrade` takes newer versions."""
+    """Write all locks anew from pyproject.toml; `-- --upgrade` takes newer versions."""
     session.install("uv")
+    write_lock(session, LOCK, "pyproject.toml")
+    # Development takes the versions that a run has.
+    more = ("--constraint", LOCK)
+    extras = [part for name in TESTED_EXTRAS for part in ("--extra", name)]
+    write_lock(session, DEV_LOCK, "pyproject.toml", *extras, "--group", "dev", *more)
+    # A made project's own: its name stands in braces here, which no resolver takes.
+    described = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    named = Path(session.create_tmp(), "pyproject.toml")
+    named.write_text(described.replace("{{ cookiecutter.project_slug }}", "project"))
+    write_lock(session, str(PROJECT / DEV_LOCK), "--group", f"{named}:dev", *more)
+
+
+def write_lock(session: nox.Session, path: str, *asked: str) -> None:
+    """Resolve what is asked for, for every supported Python and system, into a lock."""
     session.run(
-        *("uv", "pip", "compile", "pyproject.toml", "--extra", "dev", "--output-file", LOCK),
+        *("uv", "pip", "compile", *asked, "--output-file", path),
         *("--universal", "--python-version", "3.11", "--generate-hashes"),
-        # What asked for a package would name this project: the lock is the same in each.
-        *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),
+        *("--custom-compile-command", "nox -s lock", "--no-annotate"),
+        *("--no-emit-index-url", "--no-emit-find-links", "--quiet"),
         *session.posargs,
     )
 
 
-def install(session: nox.Session) -> None:
+def install(session: nox.Session, *more: str) -> None:
     """Install the locked packages, each checked by its hash, and this project itself."""
-    session.install("--require-hashes", "-r", LOCK)
+    locks = [part for name in (LOCK, *more) for part in ("-r", name)]
+    session.install("--require-hashes", *locks)
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
