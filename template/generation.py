@@ -1,4 +1,4 @@
-"""What the template does besides filling in names: checks answers, copies the engine, the fixture.
+"""What the template does besides filling in names: checks answers, brings the engine and its lock.
 
 It runs inside cookiecutter's or cruft's own Python, where the engine's libraries need not be: the
 standard library is all it imports.
@@ -6,85 +6,37 @@ standard library is all it imports.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import runpy
 import shutil
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-ENGINE = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+# What the template takes from the repository: beside it in a clone, below it in a wheel.
+RESOURCES = HERE / "resources" if (HERE / "resources").is_dir() else HERE.parent
+FIXTURE = RESOURCES / "tests" / "fixture"
+ENGINE_WHEEL = HERE.parent / "twinrun" / "wheel" / "engine_wheel.py"
 
 # The questions and their answers, as the engine's own tables have them.
-OFFERED = json.loads(Path(__file__).with_name("cookiecutter.json").read_text(encoding="utf-8"))
+OFFERED = json.loads((HERE / "cookiecutter.json").read_text(encoding="utf-8"))
 READ_FROM_DATA: str = OFFERED["classes"]
 
-# Files that every project shares with the engine's repository, byte for byte. Tests are shared
-# where they need neither this competition's settings nor its drawn photos.
-COMMON = (
-    "twinrun/**/*.py",
-    "twinrun/report/page/**/*.*",
-    "twinrun/package/texts/*",
-    "docs/audit.md",
-    "docs/blending.md",
-    "docs/cluster.md",
-    "docs/many-gpus.md",
-    "docs/package.md",
-    "docs/recipes.md",
-    "docs/report.md",
-    "docs/scaling.md",
-    "docs/slurm.md",
-    "docs/storage.md",
-    "docs/tracking.md",
-    "docs/validation.md",
-    "noxfile.py",
-    "requirements.lock",
-    ".gitattributes",
-    ".gitignore",
-    ".pre-commit-config.yaml",
-    "tests/__init__.py",
-    "tests/conftest.py",
-    "tests/predictions.py",
-    "tests/test_competition.py",
-    "tests/test_files.py",
-    "tests/test_locks.py",
-    "tests/data/test_splits.py",
-    "tests/repro/__init__.py",
-    "tests/repro/test_digests.py",
-    "tests/repro/test_environment.py",
-    "tests/repro/test_group.py",
-    "tests/repro/test_keys.py",
-    "tests/repro/test_ledger.py",
-    "tests/repro/test_ranks.py",
-    "tests/run_folder/__init__.py",
-    "tests/run_folder/documents.py",
-    "tests/blend/*.py",
-    "tests/blend_methods/__init__.py",
-    "tests/blend_methods/test_fitted_weights.py",
-    "tests/test_metrics.py",
-    "tests/test_probabilities.py",
-    "tests/compare/test_first_difference.py",
-    "tests/train/test_checkpoints.py",
-)
-WORKFLOWS: dict[str, tuple[str, ...]] = {
-    "GitHub Actions": (".github/workflows/ci.yml", ".github/workflows/full_train.yml"),
-    "none": (),
-}
+LOCK = "requirements.lock"
+
+# Files of the engine's repository that every project has, byte for byte.
+COMMON = ("tests/test_competition.py",)
+WORKFLOWS = ".github"
+CI = ("GitHub Actions", "none")
+# What the data folder's parts are called.
+DATA = ("train", "test", "labels", "sample_submission")
 
 
-class Licence(NamedTuple):
-    """A licence: its name in pyproject.toml, and the file that becomes the project's LICENSE."""
-
-    spdx: str
-    source: str
-
-
-LICENCES = {
-    "Apache-2.0": Licence("Apache-2.0", "LICENSE"),
-    "MIT": Licence("MIT", "LICENSE-MIT"),
-    "none": Licence("LicenseRef-Proprietary", ""),
-}
+LICENCES = ("Apache-2.0", "MIT", "none")
 # Of which competition.toml's template has the tables.
 MEMBERS = ("quick", "strong", "13th place")
 
@@ -103,7 +55,7 @@ def mistakes(answers: Answers) -> list[str]:
         answers: By the names of cookiecutter.json.
     """
     found = []
-    for key in ("project_name", "competition_name", "id_column", "label_column"):
+    for key in ("project_name", "competition_name", "id_column", "label_column", *DATA):
         if not answers[key].strip() or not answers[key].isprintable():
             found.append(f"{key}: got {answers[key]!r}, allowed: printable text")
     slug = answers["project_slug"]
@@ -187,20 +139,16 @@ def fixture_of(answers: Answers) -> dict[str, Any]:
     }
 
 
-def data_settings(answers: Answers) -> str:
-    """The lines of [data] that the layout of the labels needs, each with its end."""
-    values = data_values(answers)
+def data_settings(answers: Answers, labels: str) -> str:
+    """The lines of [data] that the layout of the labels needs, each with its end.
+
+    Args:
+        answers: By the names of cookiecutter.json.
+        labels: The table of labels, where there is one.
+    """
+    values = {**answers, "labels": labels}
     needed = OFFERED["_data_settings"][setting_of("layout", answers["layout"])]
     return "".join(f"{key} = {toml(values[key])}\n" for key in needed)
-
-
-def data_values(answers: Answers) -> dict[str, str]:
-    """What a layout may need in [data]."""
-    return {
-        "labels": "labels.csv",
-        "id_column": answers["id_column"],
-        "label_column": answers["label_column"],
-    }
 
 
 def toml(value: str | list[str]) -> str:
@@ -219,7 +167,7 @@ def part(name: str, start: str, end: str | None = None) -> str:
     Raises:
         ValueError: There is no such line, or more than one.
     """
-    lines = (ENGINE / name).read_text(encoding="utf-8").splitlines()
+    lines = (RESOURCES / name).read_text(encoding="utf-8").splitlines()
     for mark in (start, end):
         if mark is not None and lines.count(mark) != 1:
             raise ValueError(f"{name}: needs exactly one line {mark!r}")
@@ -227,7 +175,7 @@ def part(name: str, start: str, end: str | None = None) -> str:
     return "\n".join(lines[lines.index(start) : stop]).strip()
 
 
-def recipe(image_size: str) -> str:
+def recipe_of_the_13th_place(image_size: str) -> str:
     """The [recipe] of the engine's competition.toml, with images of a different size (pixels)."""
     text = part("competition/competition.toml", "[recipe]", "[members.M27g]")
     return _replaced(text, r"^image_size = \d+", f"image_size = {image_size}")
@@ -250,21 +198,6 @@ def fixture_profile() -> str:
     return part("competition/competition.toml", "[profiles.fixture.run]")
 
 
-def pyproject(answers: Answers) -> str:
-    """The engine's pyproject.toml under the project's name, description and licence."""
-    licence = LICENCES[answers["licence"]]
-    text = (ENGINE / "pyproject.toml").read_text(encoding="utf-8")
-    text = _replaced(text, r'^name = "twinrun"$', f"name = {toml(answers['project_slug'])}")
-    # The extra "dev" holds other extras of the same distribution.
-    text = _replaced(text, r'^    "twinrun(?=\[)', f'    "{answers["project_slug"]}')
-    text = _replaced(text, r'^files = \["benchmarks", ', "files = [")
-    described = f"description = {toml(answers['competition_name'])}"
-    text = _replaced(text, r"^description = .*$", described)
-    text = _replaced(text, r"^license = .*$", f"license = {toml(licence.spdx)}")
-    files = [*(["LICENSE"] if licence.source else []), "twinrun/LICENSE"]
-    return _replaced(text, r"^license-files = .*$", f"license-files = {toml(files)}")
-
-
 def _replaced(text: str, pattern: str, by: str) -> str:
     result, count = re.subn(pattern, lambda _: by, text, flags=re.MULTILINE)
     if count != 1:
@@ -281,7 +214,7 @@ TEMPLATE_NAMES = {
         choices_of,
         data_settings,
         toml,
-        recipe,
+        recipe_of_the_13th_place,
         members_of_the_13th_place,
         blend_of_the_13th_place,
         fixture_profile,
@@ -289,37 +222,42 @@ TEMPLATE_NAMES = {
 }
 
 
-def common_files(answers: Answers) -> dict[str, Path]:
-    """Where each file stands in the project, and the engine's file whose bytes it has."""
-    patterns = COMMON + WORKFLOWS[answers["ci"]]
-    files = {
-        path.relative_to(ENGINE).as_posix(): path
-        for pattern in patterns
-        for path in sorted(ENGINE.glob(pattern))
-    }
-    files["twinrun/LICENSE"] = ENGINE / "LICENSE"
-    source = LICENCES[answers["licence"]].source
-    if source == "LICENSE":
-        files["LICENSE"] = ENGINE / "LICENSE"
-    return files
-
-
 def complete(project: Path, answers: Answers) -> None:
-    """Add to a rendered project the engine's files.
+    """Add to a rendered project what is not a text with names in it.
 
     Args:
         project: Its folder.
         answers: By the names of cookiecutter.json.
     """
-    for name, source in common_files(answers).items():
-        target = project / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    (project / "pyproject.toml").write_text(pyproject(answers), encoding="utf-8")
-    if LICENCES[answers["licence"]].source == "LICENSE-MIT":
-        (project / "LICENSE-MIT").rename(project / "LICENSE")
+    for name in COMMON:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(RESOURCES / name, project / name)
+    mit = project / "LICENSE-MIT"
+    if answers["licence"] == "MIT":
+        mit.rename(project / "LICENSE")
     else:
-        (project / "LICENSE-MIT").unlink()
+        mit.unlink()
+    if answers["licence"] == "Apache-2.0":
+        shutil.copyfile(RESOURCES / "LICENSE", project / "LICENSE")
+    if answers["ci"] == "none":
+        shutil.rmtree(project / WORKFLOWS)
+    wheel: Path = runpy.run_path(str(ENGINE_WHEEL))["write_wheel"](project / "vendor")
+    locked = (RESOURCES / LOCK).read_text(encoding="utf-8")
+    (project / LOCK).write_text(with_wheel(locked, wheel), encoding="utf-8")
+
+
+def with_wheel(lock: str, wheel: Path) -> str:
+    """A lock with the wheel in vendor/ among its packages, as `nox -s lock` writes it in a project.
+
+    It is named by its path: a name could be served by whoever registers it.
+    """
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    line = f"./vendor/{wheel.name} \\\n    --hash=sha256:{digest}\n"
+    later = (
+        found for found in re.finditer(r"^[\w.-]+", lock, re.MULTILINE) if found[0] > "twinrun"
+    )
+    start = next(later).start()
+    return lock[:start] + line + lock[start:]
 
 
 def lacking(offered: Mapping[str, Any]) -> list[str]:
@@ -331,12 +269,9 @@ def lacking(offered: Mapping[str, Any]) -> list[str]:
     needed = {key for keys in offered["_data_settings"].values() for key in keys}
     tables: dict[str, tuple[Iterable[str], Iterable[str]]] = {
         "LICENCES: licence": (offered["licence"], LICENCES),
-        "WORKFLOWS: ci": (offered["ci"], WORKFLOWS),
+        "CI: ci": (offered["ci"], CI),
         "MEMBERS: members": (offered["members"], MEMBERS),
-        "data_values: key of [data]": (
-            sorted(needed),
-            data_values({"id_column": "", "label_column": ""}),
-        ),
+        "questions: key of [data]": (sorted(needed), offered),
     }
     return [
         f"{where} {name!r}"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 sys.path.insert(0, r"{{ template_folder }}")
 
-from generation import ENGINE, complete, fixture_of
+from generation import FIXTURE, complete, fixture_of
 from relabel import relabel
 
 answers = json.loads(r"""{{ cookiecutter | tojson }}""")
 complete(Path.cwd(), answers)
-fixture = Path("tests", "fixture")
-relabel(ENGINE / fixture, Path.cwd() / fixture, **fixture_of(answers))
+relabel(FIXTURE, Path.cwd() / "tests" / "fixture", **fixture_of(answers))

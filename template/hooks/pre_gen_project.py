@@ -3,6 +3,9 @@
 import json
 import sys
 
+if sys.version_info < (3, 11):  # noqa: UP036 - it is the Python of cookiecutter that runs this
+    sys.exit("Making a project needs Python 3.11 or newer; this one is " + sys.version.split()[0])
+
 sys.path.insert(0, r"{{ template_folder }}")
 
 import generation

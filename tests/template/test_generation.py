@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import hashlib
 import json
 import runpy
 import tomllib
@@ -37,32 +37,6 @@ def test_the_default_answers_are_accepted() -> None:
     assert mistakes() == []
 
 
-def test_a_project_gets_all_of_the_engine_that_the_wheel_has() -> None:
-    common = GENERATION["common_files"](DEFAULTS)
-    engine = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "twinrun").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert "twinrun/package/texts/common.md" in engine
-    assert engine - common.keys() == set()
-
-
-def test_what_a_projects_tests_import_is_in_the_project() -> None:
-    files = GENERATION["common_files"](DEFAULTS)
-    lacking = []
-    for name, source in files.items():
-        if name.startswith("tests/") and name.endswith(".py"):
-            for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-                module = (isinstance(node, ast.ImportFrom) and node.module) or ""
-                path = module.replace(".", "/")
-                if module.startswith("tests") and not {f"{path}.py", f"{path}/__init__.py"} & set(
-                    files
-                ):
-                    lacking.append(f"{name}: {module}")
-    assert lacking == []
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -81,6 +55,8 @@ def test_what_a_projects_tests_import_is_in_the_project() -> None:
         ("classes", "a/b,c"),
         ("classes", ".a,b"),
         ("id_column", ""),
+        ("train", " "),
+        ("labels", "a\nb"),
         ("image_size", "31"),
         ("image_size", "5000"),
         ("image_size", "large"),
@@ -187,9 +163,21 @@ def test_an_answer_that_no_table_knows_is_named(question: str) -> None:
     assert problem.endswith(f": {question} 'other'")
 
 
-def test_a_key_of_data_that_no_table_knows_is_named() -> None:
+def test_a_key_of_data_that_no_question_asks_for_is_named() -> None:
     more = {**QUESTIONS, "_data_settings": {"names": ["pattern"]}}
-    assert GENERATION["lacking"](more) == ["data_values: key of [data] 'pattern'"]
+    assert GENERATION["lacking"](more) == ["questions: key of [data] 'pattern'"]
+
+
+def test_the_wheel_stands_among_the_packages_of_the_lock_by_its_path(tmp_path: Path) -> None:
+    wheel = tmp_path / "twinrun-1-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    new = GENERATION["with_wheel"](lock, wheel).splitlines()
+    place = new.index(f"./vendor/{wheel.name} \\")
+    assert new[place + 1] == f"    --hash=sha256:{hashlib.sha256(b'').hexdigest()}"
+    before = [line for line in new[:place] if not line.startswith((" ", "#"))]
+    assert before[-1] < "twinrun" < new[place + 2]
+    assert [*new[:place], *new[place + 2 :]] == lock.splitlines()
 
 
 def test_a_layout_or_form_that_the_fixture_cannot_have_is_named() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import runpy
+import re
 import shutil
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.template.conftest import Make, Run, contents
+from twinrun.config.layout import IMAGE_SUFFIXES
 
 pytestmark = pytest.mark.template
+
+PROJECT_NAME = json.loads((ROOT / "template" / "cookiecutter.json").read_text())["project_name"]
 
 # Every value of every question at least once.
 CYCLE: dict[str, dict[str, str]] = {
@@ -26,6 +30,7 @@ CYCLE: dict[str, dict[str, str]] = {
         "layout": "table",
         "id_column": "Image id",
         "label_column": "Kind",
+        "ids": "the file's name with extension",
         "metric": "AUC",
         "submission_columns": "the last class's probability",
         "members": "strong",
@@ -56,14 +61,31 @@ CYCLE: dict[str, dict[str, str]] = {
 }
 # The one of them whose sessions are all run.
 WHOLE = "accuracy"
-RENDERED = ("README.md", "competition/competition.toml")
+# All files but the drawn photos, and those that an answer adds.
+FILES = {
+    ".gitattributes",
+    ".gitignore",
+    ".pre-commit-config.yaml",
+    "README.md",
+    "competition/competition.toml",
+    "competition/hooks.py",
+    "noxfile.py",
+    "pyproject.toml",
+    "requirements-dev.lock",
+    "requirements.lock",
+    "tests/fixture/sample_submission.csv",
+    "tests/test_competition.py",
+}
+RENDERED = ("README.md", "competition/competition.toml", "pyproject.toml")
 
 
-def common_files(answers: dict[str, str]) -> dict[str, Path]:
-    generation = runpy.run_path(str(ROOT / "template" / "generation.py"))
-    defaults = {"ci": "GitHub Actions", "licence": "Apache-2.0"}
-    files: dict[str, Path] = generation["common_files"](defaults | answers)
-    return files
+def files_of(answers: Mapping[str, str]) -> set[str]:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    files = FILES | {f"vendor/twinrun-{version}-py3-none-any.whl"}
+    files |= set() if answers.get("licence") == "none" else {"LICENSE"}
+    files |= {"tests/fixture/labels.csv"} if answers.get("layout") == "table" else set()
+    workflows = {f".github/workflows/{name}.yml" for name in ("ci", "full_train")}
+    return files | (set() if answers.get("ci") == "none" else workflows)
 
 
 def test_every_value_of_every_question_is_in_the_cycle(published: Path) -> None:
@@ -81,25 +103,71 @@ def test_a_project_has_exactly_its_files_and_they_work(name: str, make: Make, ru
     answers = CYCLE[name]
     project = make(**answers)
     files = contents(project)
-    common = common_files(answers)
-    own = {path for path in files if not path.startswith("tests/fixture/")} - set(common)
-    expected = {*RENDERED, "pyproject.toml"}
-    assert own == expected | ({"LICENSE"} if answers.get("licence") == "MIT" else set())
-    for path, source in common.items():
-        assert files[path] == source.read_bytes(), path
+    photos = {path for path in files if Path(path).suffix in IMAGE_SUFFIXES}
+    assert files.keys() - photos == files_of(answers)
+    assert len(files_of(answers)) <= 30
     for path in RENDERED:
         text = files[path].decode()
         for left in ("{{", "}}", "{%", "%}", "cookiecutter", "None", "Undefined"):
             assert left not in text, (path, left)
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
     settings = tomllib.loads(files["competition/competition.toml"].decode())
-    assert settings["competition"]["name"] == answers.get("project_name", "Wheat rust")
+    assert settings["competition"]["name"] == answers.get("project_name", PROJECT_NAME)
 
-    # The child's own lint and small twins, with the child's engine: its folder is looked in first.
+    # The child's own lint and small twins.
     run("ruff", "check", ".", cwd=project)
     run("ruff", "format", "--check", ".", cwd=project)
-    run("lint-imports", cwd=project)
     if name != WHOLE:
-        run(sys.executable, "-m", "pytest", "-q", "tests/test_competition.py", cwd=project)
+        run(sys.executable, "-m", "pytest", "-q", cwd=project)
+
+
+# Of the competition that Twinrun comes with.
+STRANGE = re.compile(
+    r"wheat|rust\b|rusts|M2[0-9][a-z]|crop.?disease|zindi|13th|iclr", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize("name", CYCLE)
+def test_nothing_of_a_different_competition_is_in_a_project(name: str, make: Make) -> None:
+    answers = CYCLE[name]
+    files = contents(make(**answers))
+    del files[next(path for path in files if path.endswith(".whl"))]
+    texts = {
+        path: content.decode()
+        for path, content in files.items()
+        if Path(path).suffix not in IMAGE_SUFFIXES
+    }
+    texts["README.md"] = texts["README.md"].replace("--for zindi", "")
+    found = {path for path, text in texts.items() if STRANGE.search(text + path)}
+    # The check can find something: who asks for the 13th place gets it.
+    asked = answers.get("members") == "13th place"
+    assert found == ({"competition/competition.toml"} if asked else set())
+
+
+@pytest.mark.parametrize("layout", ["folder per class", "table"])
+def test_the_readme_names_the_data_as_the_settings_do(layout: str, make: Make) -> None:
+    project = make(
+        layout=layout,
+        train="Train images",
+        test="Test",
+        labels="Train.csv",
+        sample_submission="Sample (1).csv",
+        id_column="Image_ID",
+        label_column="Kind",
+    )
+    data = tomllib.loads((project / "competition" / "competition.toml").read_text())["data"]
+    assert (data["train"], data["test"]) == ("Train images", "Test")
+    assert data["sample_submission"] == "Sample (1).csv"
+    readme = (project / "README.md").read_text()
+    (rows,) = re.findall(r"\| what \| name \|\n\| --- \| --- \|\n((?:\|.*\|\n)+)\n", readme)
+    named = re.findall(r"`([^`]+)`", rows)
+    if layout == "table":
+        assert named == ["Train images/", "Train.csv", "Test/", "Sample (1).csv"]
+        assert "Image_ID and Kind" in rows
+        assert data["labels"] == "Train.csv"
+    else:
+        assert named == ["Train images/<class>/", "Test/", "Sample (1).csv"]
 
 
 def test_a_clone_an_address_and_a_zip_give_the_same_project(
@@ -124,7 +192,8 @@ def test_a_relative_path_works_as_well(published: Path, run: Run, tmp_path: Path
         *("cookiecutter", ".", "--directory", "template", "--no-input", "-o", tmp_path),
         cwd=published,
     )
-    assert (tmp_path / "wheat-rust" / "twinrun" / "cli" / "app.py").is_file()
+    (made,) = tmp_path.iterdir()
+    assert list(made.glob("vendor/*.whl"))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +229,7 @@ def test_one_project_passes_all_its_sessions_from_a_fresh_clone(
     run("git", "clone", "-q", project, clone, cwd=tmp_path)
     tested = run("nox", "-s", "tests", cwd=clone)
     assert " passed" in tested.stdout
-    # The other sessions install the same lock: they share the first one's environment.
+    # The other sessions need nothing else: they share the first one's environment.
     for session in ("lint", "reproducibility", "full_train"):
         (clone / ".nox" / session).symlink_to(clone / ".nox" / "tests")
     run("nox", "-R", "-s", "lint", cwd=clone)
@@ -181,7 +250,7 @@ def test_one_project_passes_all_its_sessions_from_a_fresh_clone(
     assert (clone / "runs" / "full" / "submission.csv").is_file()
     assert run("git", "status", "--porcelain", cwd=clone).stdout == ""
 
-    # What is locked stays so, and the lock is of this project: none of another name.
+    # What is locked stays so.
     (clone / ".nox" / "lock").symlink_to(clone / ".nox" / "tests")
     run("nox", "-R", "-s", "lock", cwd=clone)
     assert run("git", "status", "--porcelain", cwd=clone).stdout == ""

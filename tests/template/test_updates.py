@@ -1,14 +1,23 @@
-"""Later versions of the template reach a project that was changed meanwhile."""
+"""The next engine and template reach a project that was changed meanwhile."""
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.template.conftest import Run
+from tests.conftest import FIXTURE
+from tests.template.conftest import Make, Run
+from twinrun.files import sha256_file
 
 pytestmark = pytest.mark.template
+
+# A package of the project's own, which the engine does not have.
+OWN = "humanize"
 
 
 @pytest.fixture
@@ -47,58 +56,99 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_an_edit_stays_and_an_improvement_arrives(template: Path, project: Path, run: Run) -> None:
-    settings = project / "competition" / "competition.toml"
-    change(settings, "seed = 1\n", "seed = 42\n")
-    change(
-        project / "twinrun" / "console.py",
-        '"""Where Twinrun prints',
-        '"""Mine. Where Twinrun prints',
-    )
-    commit(run, project, "Make it mine")
+def locked(lock: Path) -> dict[str, str]:
+    """The version of each package of a lock, by name."""
+    text = lock.read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
 
-    # Version 2 changes other lines of the same engine file, another engine file, the template's own
-    # part of competition.toml and the README; it adds a module.
-    change(template / "twinrun" / "console.py", "def clock(", "# Version 2.\ndef clock(")
+
+def make_version_2(template: Path, run: Run) -> None:
+    """Change the engine, a version that it is tested with, and what the template renders."""
+    change(template / "pyproject.toml", 'version = "0.', 'version = "2.')
     change(template / "twinrun" / "errors.py", '"""How a command', '"""Version 2: how a command')
-    (template / "twinrun" / "added.py").write_text('"""Version 2."""\n')
+    old = locked(template / "requirements.lock")["typer"]
+    change(template / "pyproject.toml", '    "typer', f'    "typer!={old}')
     own = template / "template" / "{{cookiecutter.project_slug}}"
     change(own / "competition" / "competition.toml", "[submission]", "# Version 2.\n[submission]")
     change(own / "README.md", "## Updates", "## Updates of version 2")
+    run("nox", "-s", "lock", cwd=template)
     commit(run, template, "Version 2")
 
-    updated = run("cruft", "update", "--skip-apply-ask", cwd=project)
-    assert "Good work" in updated.stdout
-    terminal = (project / "twinrun" / "console.py").read_text()
-    assert "Mine." in terminal
-    assert "# Version 2." in terminal
-    assert "Version 2" in (project / "twinrun" / "errors.py").read_text()
-    assert (project / "twinrun" / "added.py").is_file()
-    assert "seed = 42\n" in settings.read_text()
-    assert "# Version 2.\n[submission]" in settings.read_text()
+
+def test_the_next_engine_arrives_and_what_is_edited_and_locked_stays(
+    template: Path, project: Path, run: Run
+) -> None:
+    settings = project / "competition" / "competition.toml"
+    change(settings, "seed = 1\n", "seed = 42\n")
+    hooks = project / "competition" / "hooks.py"
+    hooks.write_text('"""Mine."""\n')
+    change(project / "pyproject.toml", "dependencies = []", f'dependencies = ["{OWN}"]')
+    run("nox", "-s", "lock", "--", "--extra", "gcs", cwd=project)
+    before = locked(project / "requirements.lock")
+    assert {OWN, "gcsfs"} <= before.keys()
+    commit(run, project, "Make it mine")
+    (old,) = project.glob("vendor/*.whl")
+
+    make_version_2(template, run)
+    run("nox", "-R", "-s", "update", cwd=project)
+
+    (new,) = project.glob("vendor/*.whl")
+    assert new.name.startswith("twinrun-2.")
+    assert new.name != old.name
+    lock = (project / "requirements.lock").read_text()
+    line = f"./vendor/{new.name} \\\n    --hash=sha256:{sha256_file(new)}\n"
+    assert line in lock
+    assert old.name not in lock
+    assert "nox -s lock -- --extra gcs" in lock
+    # The versions are the new engine's, and the project's own where the engine has none.
+    now, tested = locked(project / "requirements.lock"), locked(template / "requirements.lock")
+    assert now["typer"] == tested["typer"] != before["typer"]
+    assert {name: now.get(name) for name in tested} == tested
+    assert {name: now[name] for name in now.keys() - tested.keys()} == {
+        name: before[name] for name in before.keys() - tested.keys()
+    }
+    assert hooks.read_text() == '"""Mine."""\n'
+    text = settings.read_text()
+    assert "seed = 42\n" in text
+    assert "# Version 2.\n[submission]" in text
     assert "of version 2" in (project / "README.md").read_text()
-    assert "<<<<<<<" not in run("git", "diff", cwd=project).stdout
+    assert "<<<<<<<" not in run("git", "diff", "HEAD", cwd=project).stdout
     commit(run, project, "Update")
-    assert "up to date" in run("cruft", "update", "--skip-apply-ask", cwd=project).stdout
+    assert "up to date" in run("nox", "-R", "-s", "update", cwd=project).stdout
+    assert run("git", "status", "--porcelain", cwd=project).stdout == ""
 
 
 def test_a_real_conflict_is_shown_as_one(template: Path, project: Path, run: Run) -> None:
-    terminal = project / "twinrun" / "console.py"
-    change(terminal, '"""Where Twinrun prints', '"""Mine. Where Twinrun prints')
+    readme = project / "README.md"
+    change(readme, "## Updates", "## My updates")
     commit(run, project, "Make it mine")
-    change(
-        template / "twinrun" / "console.py",
-        '"""Where Twinrun prints',
-        '"""Version 2. Where Twinrun prints',
-    )
-    commit(run, template, "Version 2")
-    said = run("cruft", "update", "--skip-apply-ask", cwd=project, code=None)
-    assert "with conflicts" in said.stdout + said.stderr
-    text = terminal.read_text()
+    make_version_2(template, run)
+    said = run("nox", "-R", "-s", "update", cwd=project, code=1)
+    assert "resolve the conflicts" in said.stdout + said.stderr
+    assert "README.md" in said.stdout + said.stderr
+    text = readme.read_text()
     assert "<<<<<<<" in text
-    assert "Mine." in text
-    assert "Version 2." in text
-    assert "UU twinrun/console.py" in run("git", "status", "--porcelain", cwd=project).stdout
+    assert "## My updates" in text
+    assert "## Updates of version 2" in text
+    assert "UU README.md" in run("git", "status", "--porcelain", cwd=project).stdout
+
+    # Resolved, the lock can be written.
+    readme.write_text(re.sub(r"<<<<<<<.*?=======\n|>>>>>>>.*?\n", "", text, flags=re.DOTALL))
+    commit(run, project, "Update")
+    run("nox", "-R", "-s", "lock", cwd=project)
+    (new,) = project.glob("vendor/*.whl")
+    assert new.name in (project / "requirements.lock").read_text()
+
+
+def test_a_lock_of_a_different_wheel_is_refused_before_anything_is_installed(
+    project: Path, run: Run
+) -> None:
+    (wheel,) = project.glob("vendor/*.whl")
+    with wheel.open("ab") as file:
+        file.write(b"x")
+    said = run("nox", "-s", "reproducibility", cwd=project, code=1)
+    assert "requirements.lock does not name vendor/twinrun-" in said.stdout + said.stderr
+    assert "nox -s lock" in said.stdout + said.stderr
 
 
 def test_a_change_of_what_the_template_computes_arrives_as_well(
@@ -107,9 +157,80 @@ def test_a_change_of_what_the_template_computes_arrives_as_well(
     """Two versions are rendered in one process: the second must not see the first's Python."""
     change(
         template / "template" / "generation.py",
-        'described = f"description = ',
-        'described = f"# Version 2.\\ndescription = ',
+        '    return part("competition/competition.toml", "[profiles.fixture.run]")',
+        '    return "# Version 2.\\n" + part("competition/competition.toml", '
+        '"[profiles.fixture.run]")',
     )
     commit(run, template, "Version 2")
     run("cruft", "update", "--skip-apply-ask", cwd=project)
-    assert "# Version 2.\n" in (project / "pyproject.toml").read_text()
+    assert "# Version 2.\n" in (project / "competition" / "competition.toml").read_text()
+
+
+@pytest.fixture
+def installed(template: Path, run: Run, tmp_path: Path) -> Path:
+    """The command of an environment with the wheel, as `pip install` leaves it, without a clone.
+
+    The libraries are those of the tests' own environment.
+    """
+    change(
+        template / "pyproject.toml",
+        "[project.optional-dependencies]",
+        f'[project.urls]\nRepository = "{template.as_uri()}"\n\n[project.optional-dependencies]',
+    )
+    commit(run, template, "Say where the repository is")
+    run(
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        "dist",
+        template,
+        cwd=tmp_path,
+    )
+    (wheel,) = (tmp_path / "dist").iterdir()
+    environment = tmp_path / "environment"
+    run("uv", "venv", "-q", "--python", sys.executable, environment, cwd=tmp_path)
+    run("uv", "pip", "install", "-q", "--no-deps", "--python", environment, wheel, cwd=tmp_path)
+    (site,) = environment.glob("lib/*/site-packages")
+    own = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "libraries.pth").write_text("\n".join(own) + "\n")
+    return environment / "bin" / "twinrun"
+
+
+def test_a_project_made_from_an_installed_wheel_is_updated_too(
+    installed: Path, template: Path, run: Run, tmp_path: Path
+) -> None:
+    project = tmp_path / "photos"
+    run(installed, "init", project, "--data", FIXTURE, "--yes", cwd=tmp_path)
+    commit_now = run("git", "rev-parse", "HEAD", cwd=template).stdout.strip()
+    known = json.loads((project / ".cruft.json").read_text())
+    assert (known["template"], known["commit"]) == (template.as_uri(), commit_now)
+    commit(run, project, "init", "-q")
+    commit(run, project, "Begin")
+    # It is what `cruft create` makes of that commit: an update has nothing to do ...
+    assert "up to date" in run("cruft", "update", cwd=project).stdout
+    assert run("cruft", "diff", "--exit-code", cwd=project).stdout == ""
+    # ... until there is a new version.
+    make_version_2(template, run)
+    run("nox", "-R", "-s", "update", cwd=project)
+    (new,) = project.glob("vendor/*.whl")
+    assert new.name.startswith("twinrun-2.")
+    assert new.name in (project / "requirements.lock").read_text()
+
+
+def test_an_installed_wheel_makes_the_projects_that_a_clone_makes(
+    installed: Path, template: Path, make: Make, run: Run, tmp_path: Path
+) -> None:
+    project = tmp_path / "from wheel"
+    run(installed, "init", project, "--data", FIXTURE, "--yes", cwd=tmp_path)
+    twinrun = (sys.executable, "-m", "twinrun")
+    run(*twinrun, "init", tmp_path / "b" / "from wheel", "--data", FIXTURE, "--yes", cwd=template)
+    same = subprocess.run(
+        ["diff", "-r", project, tmp_path / "b" / "from wheel"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert same.stdout == ""

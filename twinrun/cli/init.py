@@ -73,8 +73,11 @@ def init(
     given = project.check_answers(answers or [])
     ask = _take_suggestion if yes else _ask
     known = project.answer_questions(found, folder.resolve(), given, ask)
-    project.make(folder, known, found)
+    updates = project.make(folder, known, found)
     say(f"project   [bold]{escape(str(folder))}[/], settings in competition/competition.toml")
+    if not updates:
+        say("note      where the engine's repository lies is not known here; for `nox -s update`:")
+        say("          cruft link ADDRESS --directory template")
     say("")
     say("Next:")
     for line in (

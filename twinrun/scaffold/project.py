@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,19 +12,18 @@ import tomlkit
 
 from twinrun.errors import InputError, nearest
 from twinrun.scaffold.inspect import Findings
-from twinrun.scaffold.questions import FILE, HOME, QUESTIONS, TEMPLATE, Question
+from twinrun.scaffold.questions import QUESTIONS, Question
+from twinrun.scaffold.render import CRUFT, render
+from twinrun.wheel.engine_wheel import ENGINE, template_folder
 
 
 def refuse_without_template() -> None:
-    """Raise InputError when this engine's repository holds no template: it was made from one."""
-    if FILE.is_file():
-        return
-    origin = HOME / ".cruft.json"
-    where = json.loads(origin.read_text())["template"] if origin.is_file() else "Twinrun"
-    raise InputError(
-        f"{HOME} was made from the template and does not hold it",
-        fix=f"Run the command in a clone of {where}.",
-    )
+    """Raise InputError when this engine has no template: a project unpacked it."""
+    if template_folder() is None:
+        raise InputError(
+            f"the engine in {ENGINE} was unpacked by a project, and has no template",
+            fix="Run the command of a different environment, or of a clone of Twinrun.",
+        )
 
 
 def answer_questions(
@@ -88,13 +84,16 @@ def check_answers(texts: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def make(folder: Path, answers: Mapping[str, str], found: Findings) -> None:
+def make(folder: Path, answers: Mapping[str, str], found: Findings) -> bool:
     """Make the project; the folder appears whole or not at all.
 
     Args:
         folder: Of the project; it must not exist, or be empty.
         answers: To the template's questions.
-        found: In the data folder, which the project's settings will name.
+        found: In the data folder, which a file of the project will name that git ignores.
+
+    Returns:
+        Whether the project knows where updates come from.
 
     Raises:
         InputError: The folder is in use, the template is no git repository, or an answer was
@@ -103,46 +102,18 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> None:
     refuse_folder_in_use(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".twinrun-init-", dir=folder.parent) as temporary:
-        made = _render(Path(temporary), answers)
+        made = render(Path(temporary), folder.resolve(), answers)
         _name_data(made / "competition" / "competition.toml", found)
-        _name_published_template(made / ".cruft.json")
         if folder.is_dir():
             folder.rmdir()
         shutil.move(made, folder)
+    return (folder / CRUFT).is_file()
 
 
 def refuse_folder_in_use(folder: Path) -> None:
     """Raise InputError when there is something in the folder of the new project."""
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder} is not empty", fix="Name a folder that does not exist yet.")
-
-
-def _render(parent: Path, answers: Mapping[str, str]) -> Path:
-    from cookiecutter.exceptions import CookiecutterException
-    from cruft import create
-    from cruft.exceptions import CruftError
-
-    # The template itself prints why it refuses an answer; what cookiecutter adds is a traceback.
-    logging.getLogger("cookiecutter").setLevel(logging.CRITICAL)
-    try:
-        return Path(
-            create(
-                str(HOME),
-                output_dir=parent,
-                directory=TEMPLATE,
-                extra_context=dict(answers),
-                no_input=True,
-                default_config=True,
-            )
-        )
-    except CruftError as error:
-        raise InputError(
-            f"cannot take the template from {HOME}: {error}",
-            fix="`init` works in a git clone of Twinrun. From a zip: cookiecutter --directory "
-            "template ZIP.",
-        ) from None
-    except CookiecutterException as error:
-        raise InputError(f"the template refused the answers: {error}") from None
 
 
 def _name_data(settings: Path, found: Findings) -> None:
@@ -156,19 +127,3 @@ def _name_data(settings: Path, found: Findings) -> None:
     if found.labels is not None:
         data["labels"] = found.labels
     settings.write_text(tomlkit.dumps(document), encoding="utf-8")
-
-
-def _name_published_template(record: Path) -> None:
-    """Record the address that others can reach, where it holds the version that was taken."""
-    address = _git("remote", "get-url", "origin")
-    if address and _git("branch", "--remotes", "--contains", "HEAD"):
-        content = json.loads(record.read_text(encoding="utf-8"))
-        content["template"] = content["context"]["cookiecutter"]["_template"] = address
-        record.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=HOME, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() if done.returncode == 0 else ""

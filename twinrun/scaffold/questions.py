@@ -20,11 +20,11 @@ from twinrun.metrics import METRICS
 from twinrun.registry import IncompleteEntry, Registry
 from twinrun.scaffold.inspect import Findings
 from twinrun.submission_forms import FORMS
+from twinrun.wheel.engine_wheel import CLONED_TEMPLATE, template_folder
 
-# The repository that this engine stands in, and its template.
-HOME = Path(__file__).resolve().parents[2]
-TEMPLATE = "template"
-FILE = HOME / TEMPLATE / "cookiecutter.json"
+# The template that this engine was taken with, or would have in a clone.
+TEMPLATE = template_folder() or CLONED_TEMPLATE
+FILE = TEMPLATE / "cookiecutter.json"
 
 _EXTENSION = "twinrun_extension.Twinrun"
 
@@ -117,6 +117,11 @@ def _usual_metric(found: Findings, folder: Path, known: Known) -> str:  # noqa: 
     return METRICS.get(FORMS.get(found.columns).usual_metric).words
 
 
+_ID_ANSWERS = {
+    "stem": "the file's name without extension",
+    "name": "the file's name with extension",
+}
+
 QUESTIONS: Registry[Question] = Registry("question", Question, setting="--answer")
 for _question in (
     Question(
@@ -173,6 +178,41 @@ for _question in (
         answered_by="data",
         default="label",
         read=lambda found, _folder: found.label_column,
+    ),
+    Question(
+        name="train",
+        prompt="Folder of the training images, in the data folder",
+        answered_by="data",
+        default="train",
+        read=lambda found, _folder: found.train,
+    ),
+    Question(
+        name="test",
+        prompt="Folder of the images to predict",
+        answered_by="data",
+        default="test",
+        read=lambda found, _folder: found.test,
+    ),
+    Question(
+        name="labels",
+        prompt="CSV of the labels (layout table)",
+        answered_by="data",
+        default="labels.csv",
+        read=lambda found, _folder: found.labels or "labels.csv",
+    ),
+    Question(
+        name="sample_submission",
+        prompt="The host's sample submission",
+        answered_by="data",
+        default="sample_submission.csv",
+        read=lambda found, _folder: found.sample_submission,
+    ),
+    Question(
+        name="ids",
+        prompt="What is an image's id?",
+        answered_by="data",
+        choices=lambda: [Choice(answer, setting=name) for name, answer in _ID_ANSWERS.items()],
+        read=lambda found, _folder: _ID_ANSWERS[found.ids],
     ),
     Question(
         name="metric",
@@ -244,6 +284,8 @@ def cookiecutter_json() -> str:
         "_settings": settings,
         "_data_settings": {layout.name: list(layout.settings) for layout in LAYOUTS},
         "_extensions": [_EXTENSION],
+        # Their braces are not the template's.
+        "_copy_without_render": [".github/*", "noxfile.py", "*.lock"],
         "__prompts__": prompts,
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,154 @@
+"""The front door: `nox -s NAME`. `nox -l` lists the sessions."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests", "reproducibility"]
+
+# What a run needs, the engine's wheel among it; and what development needs on top.
+LOCK, DEV_LOCK = Path("requirements.lock"), Path("requirements-dev.lock")
+VENDOR, UNPACKED = Path("vendor"), Path("twinrun")
+# The locks that the engine was tested with, in its wheel.
+RUN_PINS = "twinrun_template/resources/requirements.lock"
+DEV_PINS = "twinrun_template/{{cookiecutter.project_slug}}/requirements-dev.lock"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint the code, check the workflows: all hooks on all files."""
+    session.install("--require-hashes", "-r", str(DEV_LOCK))
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; options go to pytest."""
+    install(session, DEV_LOCK)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def reproducibility(session: nox.Session) -> None:
+    """Train one member of each network twice and compare every bit; `-- --all` takes all members."""
+    install(session)
+    session.run("twinrun", "twins", "--profile", "fixture", *session.posargs)
+
+
+@nox.session(default=False)
+def full_train(session: nox.Session) -> None:
+    """Train all members, blend, write the submission; `-- --data DIR` names other data."""
+    install(session)
+    session.run("twinrun", "run", "--without-data", "fixture", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write both locks anew; `-- --extra cluster` adds Ray, `-- --upgrade` takes newer versions."""
+    session.install("uv")
+    wheel = vendored(session)
+    parser = argparse.ArgumentParser("nox -s lock --", allow_abbrev=False)
+    parser.add_argument("--extra", action="append", default=[])
+    given, options = parser.parse_known_args(session.posargs)
+    extras = f"[{','.join(given.extra)}]" if given.extra else ""
+    told = " ".join(["nox -s lock", *(f"--extra {extra}" for extra in given.extra)])
+    told = told.replace("--extra", "-- --extra", 1)
+    folder = Path(session.create_tmp())
+    (folder / "engine.in").write_text(f"./{wheel.as_posix()}{extras}\n", encoding="utf-8")
+    is_new = not names(LOCK, wheel)
+    for path, pins, asked in (
+        (LOCK, RUN_PINS, (str(folder / "engine.in"), "pyproject.toml")),
+        # What is locked for a run is so for development; but the wheel has no name to be pinned by.
+        (DEV_LOCK, DEV_PINS, ("--group", "dev", "--constraint", str(folder / "pinned.txt"))),
+    ):
+        new = folder / path.name
+        new.write_text(pinned(path, wheel, pins if is_new else None), encoding="utf-8")
+        session.run(
+            *("uv", "pip", "compile", *asked, "--output-file", str(new)),
+            *("--universal", "--python-version", "3.11", "--generate-hashes"),
+            *("--custom-compile-command", told, "--no-annotate"),
+            *("--no-emit-index-url", "--no-emit-find-links", "--quiet", *options),
+        )
+        text = new.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+        (folder / "pinned.txt").write_text("".join(entries(text).values()), encoding="utf-8")
+
+
+@nox.session(default=False)
+def update(session: nox.Session) -> None:
+    """Take the newest engine and template, then write the locks anew, your own packages in them."""
+    session.install("--require-hashes", "-r", str(DEV_LOCK))
+    session.run("cruft", "update", "--skip-apply-ask", *session.posargs)
+    unmerged = ("git", "diff", "--name-only", "--diff-filter=U")
+    conflicts = session.run(*unmerged, silent=True, external=True)
+    if conflicts:
+        session.error(f"resolve the conflicts, commit, then `nox -s lock`:\n{conflicts}")
+    told = re.search(r"nox -s lock -- (.+)$", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    session.notify("lock", told[1].split() if told else [])
+
+
+@nox.session(default=False)
+def eject(session: nox.Session) -> None:
+    """Unpack the engine into twinrun/, to be changed there; the sessions then use that folder."""
+    if UNPACKED.exists():
+        session.error(f"{UNPACKED}/ is there already")
+    wheel = vendored(session)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(members=[n for n in archive.namelist() if n.startswith("twinrun/")])
+    session.log("the engine is in twinrun/ now: commit it, change it, rerun the sessions")
+
+
+def install(session: nox.Session, *more: Path) -> None:
+    """Install the locked packages, each checked by its hash, and the engine if it is unpacked."""
+    wheel = vendored(session)
+    if not names(LOCK, wheel):
+        session.error(f"{LOCK} does not name {wheel} as it is: write it with `nox -s lock`")
+    locks = [part for path in (LOCK, *more) for part in ("-r", str(path))]
+    session.install("--require-hashes", *locks)
+    if UNPACKED.is_dir():
+        session.install("--no-deps", "--no-build-isolation", "-e", f"./{UNPACKED}")
+
+
+def vendored(session: nox.Session) -> Path:
+    """The engine's wheel."""
+    found = sorted(VENDOR.glob("twinrun-*.whl"))
+    if len(found) != 1:
+        session.error(f"{VENDOR}/ must hold one wheel of the engine, and holds {len(found)}")
+    return found[0]
+
+
+def names(path: Path, wheel: Path) -> bool:
+    """Whether a lock names the wheel, with the hash that it has."""
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    line = f"./{wheel.as_posix()} \\\n    --hash=sha256:{digest}\n"
+    return path.is_file() and line in path.read_text(encoding="utf-8")
+
+
+def pinned(path: Path, wheel: Path, pins: str | None) -> str:
+    """The versions that a new lock begins with: the present ones, a new engine's own before them.
+
+    Args:
+        path: The present lock.
+        wheel: The engine's.
+        pins: The engine's own lock within the wheel, where the engine is new.
+    """
+    present = path.read_text(encoding="utf-8") if path.is_file() else ""
+    new = zipfile.ZipFile(wheel).read(pins).decode() if pins else ""
+    return "".join({**entries(present), **entries(new)}.values())
+
+
+def entries(lock: str) -> dict[str, str]:
+    """The lines of each package of a lock, by its name; the wheel, which has none, is left out."""
+    found: dict[str, str] = {}
+    for entry, name in re.findall(r"^(([\w.-]+)==.*\n(?: .*\n)*)", lock, re.MULTILINE):
+        found[name] = found.get(name, "") + entry
+    return found

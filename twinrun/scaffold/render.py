@@ -1,0 +1,152 @@
+"""Renders the template: from a clone, or from what an installed engine carries."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from twinrun.config.project import find_project
+from twinrun.errors import InputError
+from twinrun.wheel.engine_wheel import CLONED_TEMPLATE, HOME, NAME, read_origin, template_folder
+
+# Where cruft keeps from which template, in which version, a project was made.
+CRUFT = ".cruft.json"
+# The template's place in its repository.
+_DIRECTORY = "template"
+
+
+def render(parent: Path, project: Path, answers: Mapping[str, str]) -> Path:
+    """Make a project from the template; its folder.
+
+    Args:
+        parent: Where the folder is made.
+        project: Where it will stand.
+        answers: To the template's questions.
+
+    Raises:
+        InputError: The template refuses an answer, or the clone has no commit.
+    """
+    from cookiecutter.exceptions import CookiecutterException
+
+    # The template itself prints why it refuses an answer; what cookiecutter adds is a traceback.
+    logging.getLogger("cookiecutter").setLevel(logging.CRITICAL)
+    try:
+        if template_folder() == CLONED_TEMPLATE:
+            return _render_clone(parent, project, answers)
+        return _render_installed(parent, project, answers)
+    except CookiecutterException as error:
+        raise InputError(f"the template refused the answers: {error}") from None
+
+
+def _render_clone(parent: Path, project: Path, answers: Mapping[str, str]) -> Path:
+    """As the clone's last commit has the template."""
+    from cruft import create
+    from cruft.exceptions import CruftError
+
+    try:
+        made = Path(
+            create(
+                str(HOME),
+                output_dir=parent,
+                directory=_DIRECTORY,
+                extra_context=dict(answers),
+                no_input=True,
+                default_config=True,
+            )
+        )
+    except CruftError as error:
+        raise InputError(
+            f"cannot take the template from {HOME}: {error}",
+            fix="`init` works in a git clone of Twinrun, or from its wheel. From a zip: "
+            "cookiecutter --directory template ZIP.",
+        ) from None
+    # No path of this machine belongs into a file that is committed, but for the way from here.
+    address = _published_address() or os.path.relpath(HOME, project)
+    content = json.loads((made / CRUFT).read_text(encoding="utf-8"))
+    _write_origin(made, address, content["commit"], content["context"]["cookiecutter"])
+    return made
+
+
+def _render_installed(parent: Path, project: Path, answers: Mapping[str, str]) -> Path:
+    """As the installed engine carries the template."""
+    from cookiecutter.generate import generate_context, generate_files
+    from cookiecutter.prompt import prompt_for_config
+
+    folder = template_folder()
+    assert folder is not None
+    with _importable(folder):
+        context = generate_context(folder / "cookiecutter.json", extra_context=dict(answers))
+        context["cookiecutter"] = prompt_for_config(context, no_input=True)
+        context["cookiecutter"]["_template"] = str(folder)
+        made = Path(generate_files(folder, context, str(parent)))
+    address, commit = _installed_address(project), read_origin()["commit"]
+    if address and commit and not commit.endswith("+changes"):
+        _write_origin(made, address, commit, context["cookiecutter"])
+    return made
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """The template's own Python can be imported, as cookiecutter's command has it."""
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _write_origin(made: Path, address: str, commit: str, answered: Mapping[str, Any]) -> None:
+    """Write what cruft needs to know for an update."""
+    context = {**answered, "_template": address, "_commit": commit}
+    content = {
+        "template": address,
+        "commit": commit,
+        "checkout": None,
+        "context": {"cookiecutter": context},
+        "directory": _DIRECTORY,
+    }
+    (made / CRUFT).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _published_address() -> str | None:
+    """The address of the clone's repository, where others can reach the commit that is taken."""
+    if declared := read_origin()["repository"]:
+        return declared
+    address = _git("remote", "get-url", "origin")
+    return address if address and _git("branch", "--remotes", "--contains", "HEAD") else None
+
+
+def _installed_address(project: Path) -> str | None:
+    """The address of the repository that an installed engine comes from.
+
+    That is the one that the wheel declares; else the one that it was installed from, as PEP 610
+    has installers record it; else the one that the project knows in which the command is run.
+    """
+    if declared := read_origin()["repository"]:
+        return declared
+    text = metadata.distribution(NAME).read_text("direct_url.json")
+    direct = json.loads(text) if text else {}
+    if "vcs_info" in direct:
+        return str(direct["url"])
+    try:
+        other = find_project().absolute()
+        address = str(json.loads((other / CRUFT).read_text(encoding="utf-8"))["template"])
+    except (InputError, OSError, ValueError, KeyError):
+        return None
+    folder = other / address
+    return os.path.relpath(folder, project) if folder.is_dir() else address
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=HOME, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
