@@ -11,6 +11,7 @@ import json
 import re
 import runpy
 import shutil
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -241,7 +242,13 @@ def complete(project: Path, answers: Answers) -> None:
         shutil.copyfile(RESOURCES / "LICENSE", project / "LICENSE")
     if answers["ci"] == "none":
         shutil.rmtree(project / WORKFLOWS)
-    wheel: Path = runpy.run_path(str(ENGINE_WHEEL))["write_wheel"](project / "vendor")
+    for folder in list(project.rglob("__pycache__")):  # of an installed template
+        shutil.rmtree(folder)
+    writer = runpy.run_path(str(ENGINE_WHEEL))
+    try:
+        wheel: Path = writer["write_wheel"](project / "vendor")
+    except writer["NoEngine"] as error:
+        sys.exit(str(error))
     locked = (RESOURCES / LOCK).read_text(encoding="utf-8")
     (project / LOCK).write_text(with_wheel(locked, wheel), encoding="utf-8")
 

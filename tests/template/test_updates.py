@@ -192,7 +192,9 @@ def installed(template: Path, run: Run, tmp_path: Path) -> Path:
     (wheel,) = (tmp_path / "dist").iterdir()
     environment = tmp_path / "environment"
     run("uv", "venv", "-q", "--python", sys.executable, environment, cwd=tmp_path)
-    run("uv", "pip", "install", "-q", "--no-deps", "--python", environment, wheel, cwd=tmp_path)
+    # As pip does, it compiles the template's Python too.
+    compiled = ("--no-deps", "--compile-bytecode")
+    run("uv", "pip", "install", "-q", *compiled, "--python", environment, wheel, cwd=tmp_path)
     (site,) = environment.glob("lib/*/site-packages")
     own = [path for path in sys.path if path.endswith("site-packages")]
     (site / "libraries.pth").write_text("\n".join(own) + "\n")
@@ -218,6 +220,19 @@ def test_a_project_made_from_an_installed_wheel_is_updated_too(
     (new,) = project.glob("vendor/*.whl")
     assert new.name.startswith("twinrun-2.")
     assert new.name in (project / "requirements.lock").read_text()
+
+
+def test_an_installed_engine_that_was_edited_makes_no_project(
+    installed: Path, run: Run, tmp_path: Path
+) -> None:
+    (names,) = tmp_path.glob("environment/lib/*/site-packages/twinrun/names.py")
+    names.write_text(names.read_text() + "# Mine.\n")
+    said = run(
+        installed, "init", tmp_path / "new", "--data", FIXTURE, "--yes", cwd=tmp_path, code=2
+    )
+    assert "is not as it was installed: twinrun/names.py" in said.stderr
+    assert "Traceback" not in said.stdout + said.stderr
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_installed_wheel_makes_the_projects_that_a_clone_makes(
