@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from twinrun.config.hooks import refuse_code
 from twinrun.config.layouts import find_classes
 from twinrun.config.project import project_settings
 from twinrun.config.recipe import Member, Validation
@@ -51,9 +52,10 @@ def read_settings(
 
     Raises:
         InputError: Anything unknown, missing or of the wrong kind, all of it in one message; or the
-            data folder does not hold the classes that it is asked for.
+            data folder does not hold the classes that it is asked for; or hooks.py holds code.
     """
     config = config or project_settings()
+    refuse_code(config)
     raw = _read_toml(config)
     profiles = raw.pop("profiles", {})
     if not isinstance(profiles, Mapping):
