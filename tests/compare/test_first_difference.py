@@ -528,6 +528,29 @@ def test_settings_and_environment_and_code_are_told_first(tmp_path: Path) -> Non
     assert places == sorted(places)
 
 
+def test_which_engine_trained_which_run_is_told_where_their_code_differs(tmp_path: Path) -> None:
+    rows = training()
+    run_a, run_b = tmp_path / "a", tmp_path / "b"
+    for name, version in (("a", "0.2.0"), ("b", "0.3.0")):
+        code = name * 64
+        run = write_run(tmp_path / name, {"m": ledger(rows, code=code)}, code=code)
+        manifest = json.loads((run / "manifest.json").read_text())
+        manifest["beside"]["engine"] = {"version": version, "commit": "0123456789" * 4}
+        (run / "manifest.json").write_text(json.dumps(manifest))
+    text = text_of(run_a, run_b)
+    assert "A  0.2.0, commit 01234567, source aaaaaaaa" in text
+    assert "B  0.3.0, commit 01234567, source bbbbbbbb" in text
+    assert "code differs" not in text_of(run_a, run_a)
+    # A member that was trained before the engine was exchanged, and a run that has no manifest.
+    write_run(run_a, {"m": ledger(rows, code="c" * 64)})
+    (run_b / "manifest.json").unlink()
+    lines = text_of(run_a, run_b).splitlines()
+    assert [line for line in lines if "source" in line] == [
+        "  A  source cccccccc",
+        "  B  source bbbbbbbb",
+    ]
+
+
 def test_members_of_one_run_only_are_told_and_are_not_the_same(tmp_path: Path) -> None:
     rows = training()
     run_a = write_run(tmp_path / "a", {"m": ledger(rows), "n": ledger(rows)})

@@ -1,10 +1,11 @@
-"""What the tests of packages share: a source of its own under git, and a run without a training."""
+"""What the tests of packages share: sources under git, and a run that nobody trained."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,64 @@ def committed_source(folder: Path) -> Path:
     git(folder, "init", "-q")
     commit(folder)
     return folder
+
+
+def thin_project(folder: Path, engine: Path = ROOT / "twinrun") -> Path:
+    """A project whose engine is a wheel in vendor/, all of it committed."""
+    for name in ("competition.toml", "hooks.py"):
+        (folder / "competition").mkdir(parents=True, exist_ok=True)
+        (folder / "competition" / name).touch()
+    (folder / "noxfile.py").touch()
+    (folder / "pyproject.toml").write_text('[project]\nname = "wheat"\nversion = "1"\n')
+    (folder / "requirements-dev.lock").write_text("pytest==9.0 --hash=sha256:00\n")
+    (folder / ".gitignore").write_text("/competition/local.toml\n/runs/\n/.nox/\n")
+    lock_wheels(folder, engine_wheel(folder / "vendor", engine))
+    git(folder, "init", "-q")
+    commit(folder)
+    return folder
+
+
+def lock_wheels(folder: Path, *wheels: Path, more: str = "") -> Path:
+    """A project's requirements.lock, as uv writes it: wheels of the project and more lines."""
+    lines = [
+        f"./{wheel.relative_to(folder).as_posix()} \\\n    --hash=sha256:{sha256_file(wheel)}\n"
+        for wheel in wheels
+    ]
+    lock = folder / "requirements.lock"
+    lock.write_text("".join(lines) + more)
+    return lock
+
+
+def engine_that_tells(folder: Path) -> Path:
+    """An engine in place of Twinrun: it prints its own place, then what it is called with."""
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    main = "import json, sys\nprint(json.dumps([__file__, *sys.argv[1:]]))\n"
+    (folder / "__main__.py").write_text(main)
+    return folder
+
+
+def engine_wheel(vendor: Path, engine: Path, version: str = "0.2.0") -> Path:
+    """An engine's folder as the wheel of a project, in its folder vendor/."""
+    vendor.mkdir(parents=True, exist_ok=True)
+    wheel = vendor / f"twinrun-{version}-py3-none-any.whl"
+    info = f"twinrun-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path in sorted(engine.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.write(path, f"twinrun/{path.relative_to(engine).as_posix()}")
+        described = f'[project]\nname = "twinrun"\nversion = "{version}"\n'
+        archive.writestr("twinrun/pyproject.toml", described)
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: twinrun\nVersion: {version}\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        names = [*archive.namelist(), f"{info}/RECORD"]
+        archive.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in names))
+    return wheel
 
 
 def commit(folder: Path) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.package.packing import drawn_run, edited
+from tests.package.packing import commit, drawn_run, edited, engine_that_tells, thin_project
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS, write_texts
+from twinrun.package.package import make_package
 from twinrun.package.page_facts import collect_page_facts
-from twinrun.package.worktree import WorkTree
+from twinrun.package.worktree import WorkTree, read_work_tree
+from twinrun.repro.source import code_digest
 from twinrun.run_folder.manifest import read_manifest
 
 
@@ -131,6 +137,96 @@ def test_kaggles_scripts_take_every_path_from_the_settings(
     expected = ["verify", f"{folder}/run", "--data", "/images", "--out", f"{folder}/out"]
     only = ["--predict-only"] if script == "predict.py" else []
     assert json.loads(done.stdout) == [*expected, *only]
+
+
+def unpacked_package(run: Path, project: Path, host: str, folder: Path) -> Path:
+    """The package of a run that the project's engine has made, unpacked as a host does it."""
+    for key, value in (
+        (("content", "code"), read_work_tree(project).engine().code),
+        (("content", "environment", "python"), platform.python_version()),
+    ):
+        edited(run / "manifest.json", *key, value=value)
+    package = folder.with_suffix(".zip")
+    make_package(run, HOSTS.get(host), package, force=False, project=project)
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def shell(commands: str, folder: Path) -> list[list[str]]:
+    """Run commands in one shell; what the engine in place of Twinrun was called with, per call."""
+    hidden = ("PYTHONPATH", "VIRTUAL_ENV")
+    done = subprocess.run(
+        ["bash", "-euc", commands],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **{name: value for name, value in os.environ.items() if name not in hidden},
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PIP_NO_INDEX": "1",  # all there is stands in the package
+            "UV_NO_INDEX": "1",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+
+
+def blocks(page: str) -> list[str]:
+    """The commands of a README, without those for whoever has the tool itself."""
+    found = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
+    return [block.replace("DATA", "/images") for block in found if "PACKAGE.zip" not in block]
+
+
+@pytest.mark.parametrize(("host", "form"), [("zindi", "wheel"), ("drivendata", "unpacked engine")])
+def test_a_readmes_commands_work_as_they_stand_one_after_the_other(
+    run: Path, tmp_path: Path, host: str, form: str
+) -> None:
+    project = thin_project(tmp_path / "project", engine_that_tells(tmp_path / "twinrun"))
+    if form == "unpacked engine":
+        engine_that_tells(project / "twinrun")
+        with (project / "twinrun" / "__main__.py").open("a") as file:
+            file.write("# edited\n")
+        commit(project)
+    folder = unpacked_package(run, project, host, tmp_path / "package")
+    install, *others = blocks((folder / "README.md").read_text())
+    assert len(others) == 2
+    called = shell(install + "".join(others), folder)
+    (place,) = {place for place, *_ in called}
+    assert code_digest(Path(place).parent) == read_work_tree(project).engine().code
+    inside = folder / ("code/twinrun" if form == "unpacked engine" else "environment/lib")
+    assert inside in Path(place).parents
+    options = ["--data", "/images", "--out", "../output"]
+    assert [arguments for _, *arguments in called] == [
+        ["verify", "../run", "--predict-only", *options],
+        ["verify", "../run", *options],
+    ]
+
+
+def test_a_readmes_commands_for_uv_work_too(run: Path, tmp_path: Path) -> None:
+    project = thin_project(tmp_path / "project", engine_that_tells(tmp_path / "twinrun"))
+    folder = unpacked_package(run, project, "zindi", tmp_path / "package")
+    page = (folder / "README.md").read_text()
+    with_uv = re.findall(r"`([^`]+)`", page[page.index("With uv:") :])[:2]
+    called = shell("\n".join([*with_uv, *blocks(page)[1:]]), folder)
+    assert [arguments[0] for _, *arguments in called] == ["verify", "verify"]
+    assert all(folder / "environment" in Path(place).parents for place, *_ in called)
+
+
+def test_kaggles_commands_work_as_they_stand(run: Path, tmp_path: Path) -> None:
+    project = thin_project(tmp_path / "project", engine_that_tells(tmp_path / "twinrun"))
+    folder = unpacked_package(run, project, "kaggle", tmp_path / "package")
+    page = (folder / "README.md").read_text()
+    scripts = re.findall(r"`(environment/bin/python [a-z]+\.py)`", page)
+    assert len(scripts) == 2
+    called = shell("\n".join([*blocks(page), *scripts]), folder)
+    options = ["--data", str(folder / "data"), "--out", str(folder / "output")]
+    assert [arguments for _, *arguments in called] == [
+        ["verify", str(folder / "run"), *options, "--predict-only"],
+        ["verify", str(folder / "run"), *options],
+    ]
+    assert all(folder / "environment" in Path(place).parents for place, *_ in called)
 
 
 def test_an_unknown_host_is_told_the_nearest() -> None:

@@ -15,12 +15,21 @@ from typing import Any
 import pytest
 import torch
 
-from tests.package.packing import commit, committed_source, drawn_run, edited, git
+from tests.package.packing import (
+    commit,
+    committed_source,
+    drawn_run,
+    edited,
+    engine_that_tells,
+    git,
+    thin_project,
+)
 from tests.run_folder.documents import compared, whole_audit, whole_blend, whole_twins
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS
 from twinrun.package.package import WrittenPackage, make_package
+from twinrun.repro.source import code_digest, read_engine
 
 Package = Callable[..., WrittenPackage]
 
@@ -157,7 +166,7 @@ def test_a_work_tree_with_changes_is_refused_or_told(
     text = refused(package, tmp_path, project=project)
     assert "twinrun/names.py: not as the commit" in text
     assert "twinrun/new.py: not as the commit" in text
-    assert "the engine's code is not the code that the run was made with" in text
+    assert "the run was made with a different engine" in text
     made = package(project=project, force=True)
     assert made.contents.forced
     assert len(made.contents.why) == 3
@@ -179,7 +188,7 @@ def test_committed_changes_of_the_engine_are_still_not_the_runs_code(
     (project / "twinrun" / "new.py").touch()
     commit(project)
     text = refused(package, tmp_path, project=project)
-    assert "the engine's code is not the code that the run was made with" in text
+    assert "the run was made with a different engine" in text
     assert "not as the commit" not in text
 
 
@@ -198,6 +207,106 @@ def test_without_git_it_is_refused_or_told(package: Package, project: Path, tmp_
     git(project, "commit", "--allow-empty", "-q", "-m", "Nothing")
     (tmp_path / "package.zip").unlink()
     assert "is not under git's control" in refused(package, tmp_path, project=project)
+
+
+WHEEL = "vendor/twinrun-0.2.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def thin(tmp_path: Path) -> Path:
+    """A project whose engine is a wheel."""
+    return thin_project(tmp_path / "thin")
+
+
+@pytest.mark.parametrize("host", HOSTS.names)
+def test_a_thin_project_is_packed_with_its_wheel_and_both_locks(
+    package: Package, tmp_path: Path, thin: Path, host: str
+) -> None:
+    assert package(project=thin, host=host).contents.why == []
+    files = files_of(tmp_path / "package.zip")
+    names = ("competition/hooks.py", "noxfile.py", "pyproject.toml", WHEEL)
+    for name in (*names, "requirements.lock", "requirements-dev.lock"):
+        assert files[f"code/{name}"] == (thin / name).read_bytes()
+    assert not [name for name in files if name.startswith("code/twinrun")]
+    readme = files["README.md"].decode()
+    assert f"is the wheel `code/{WHEEL}` (Twinrun {read_engine()['version']}, commit " in " ".join(
+        readme.split()
+    )
+    assert "`code/requirements-dev.lock` is for those who change the code" in readme
+    if host == "kaggle":
+        lock = (thin / "requirements.lock").read_text()
+        expected = lock.replace("./vendor/", "./code/vendor/")
+        assert files["requirements.txt"].decode() == expected != lock
+
+
+def test_an_unpacked_engine_is_packed_when_it_is_committed(
+    package: Package, tmp_path: Path, thin: Path, run: Path
+) -> None:
+    engine_that_tells(thin / "twinrun")
+    code = code_digest(thin / "twinrun")
+    edited(run / "manifest.json", "content", "code", value=code)
+    # What trained the run is there, but no commit has it.
+    assert refused(package, tmp_path, project=thin).count("\n") == 2
+    commit(thin)
+    assert package(project=thin).contents.why == []
+    files = files_of(tmp_path / "package.zip")
+    assert f"code/{WHEEL}" in files
+    assert "code/twinrun/__main__.py" in files
+    assert b"its folder `code/twinrun/`" in files["README.md"]
+
+
+def test_an_engine_that_is_neither_locked_nor_committed_is_refused_or_told(
+    package: Package, tmp_path: Path, thin: Path, run: Path
+) -> None:
+    edited(run / "manifest.json", "content", "code", value="0" * 64)
+    edited(
+        run / "manifest.json",
+        *("beside", "engine"),
+        value={"version": "0.3.0", "commit": "0123456789+changes"},
+    )
+    text = refused(package, tmp_path, project=thin)
+    assert "a different engine (0.3.0, commit 01234567+changes, source 00000000)" in text
+    assert f"than {WHEEL} of the project (source {code_digest()[:8]})" in text
+    assert "train again" in text
+    assert "nox -s lock" in text
+    package(project=thin, force=True)
+    readme = files_of(tmp_path / "package.zip")["README.md"].decode()
+    assert f"(Twinrun not the run's, source {code_digest()[:8]})" in " ".join(readme.split())
+
+
+def test_a_wheel_that_is_not_as_committed_or_locked_is_refused_or_told(
+    package: Package, tmp_path: Path, thin: Path
+) -> None:
+    with (thin / WHEEL).open("ab") as file:
+        file.write(b"0")
+    text = refused(package, tmp_path, project=thin)
+    assert f"{WHEEL}: not as the commit" in text
+    assert f"{WHEEL}: its SHA-256 is not the one in requirements.lock" in text
+    commit(thin)
+    text = refused(package, tmp_path, project=thin)
+    assert "not as the commit" not in text
+    assert f"{WHEEL}: its SHA-256 is not the one in requirements.lock" in text
+    made = package(project=thin, force=True)
+    assert len(made.contents.why) == 1
+    assert "it holds no engine that can be used" in (
+        files_of(tmp_path / "package.zip")["README.md"].decode()
+    )
+
+
+def test_a_thin_project_without_git_keeps_what_is_of_this_machine(
+    package: Package, tmp_path: Path, thin: Path
+) -> None:
+    shutil.rmtree(thin / ".git")
+    for name in ("competition/local.toml", "competition/more.py", "runs/x/member.json", "notes"):
+        (thin / name).parent.mkdir(parents=True, exist_ok=True)
+        (thin / name).touch()
+    made = package(project=thin, force=True)
+    assert ["git knows nothing of" in line for line in made.contents.why] == [True]
+    assert {name for name in made.contents.files if name.startswith("code/")} == {
+        *("code/competition/competition.toml", "code/competition/hooks.py"),
+        *("code/competition/more.py", "code/noxfile.py", "code/pyproject.toml", f"code/{WHEEL}"),
+        *("code/requirements.lock", "code/requirements-dev.lock"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -237,7 +346,7 @@ def test_without_git_it_is_refused_or_told(package: Package, project: Path, tmp_
         ),
         (
             lambda run: edited(run / "manifest.json", "content", "code", value="0" * 64),
-            "the engine's code is not the code that the run was made with",
+            "the run was made with a different engine",
         ),
     ],
 )
@@ -248,7 +357,7 @@ def test_a_run_that_is_not_as_recorded_is_refused_or_told(
     assert reason in refused(package, tmp_path)
     made = package(force=True)
     assert made.contents.forced
-    assert reason in made.contents.why
+    assert any(reason in line for line in made.contents.why)
     shown = reason.replace("_", "\\_")
     assert shown in files_of(tmp_path / "package.zip")["README.md"].decode()
 

@@ -48,6 +48,7 @@ def whole_manifest(**content: Any) -> dict[str, Any]:
             "config": "competition.toml",
             "cache": "",
             "commit": None,
+            "engine": {"version": None, "commit": None},
             "environment": {"platform": "Linux", "cores": 2},
         },
     }

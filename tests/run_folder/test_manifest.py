@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.package.packing import commit, git
 from twinrun.config.reading import read_settings
 from twinrun.data.index import data_digest
+from twinrun.repro.source import read_engine
 from twinrun.run_folder.manifest import build_manifest
 
 ENVIRONMENT = {"decides": {"threads": 1}, "beside": {"workers": 0}}
@@ -68,3 +70,16 @@ def test_the_content_changes_with_settings_data_and_submission(
     assert first["data"] != relabelled["data"]
     assert first["submission"]
     assert first["members"]["a"]["files"] == RECORD["files"]
+
+
+def test_the_commits_of_project_and_engine_are_recorded_apart(
+    small_toml: Path, index: pd.DataFrame
+) -> None:
+    beside = make(small_toml, index)["beside"]
+    assert beside["commit"] is None
+    assert beside["engine"] == read_engine()
+    git(small_toml.parent, "init", "-q")
+    commit(small_toml.parent)
+    beside = make(small_toml, index)["beside"]
+    assert beside["commit"] is not None
+    assert beside["commit"] != beside["engine"]["commit"]

@@ -29,6 +29,7 @@ READS = {"loads", "load", "read_parquet", "ParquetFile", "to_parquet", "write_js
 ALLOWED = {
     "files.py": "the writer of JSON itself, and digests of JSON values",
     "repro/ledger.py": "ledger.parquet: its shape and its checksums",
+    "repro/source.py": "origin.json of an installed wheel",
     "compare/images.py": "index.parquet, for its lines about images, without importing pandas",
     "compare/format.py": "values that are printed",
     "train/checkpoints.py": "facts within a checkpoint, under its checksum",
@@ -38,8 +39,9 @@ ALLOWED = {
     "data/cache_files.py": "the cache",
     "package/contents.py": "package.json",
     "package/hosts.py": "SETTINGS.json of a package",
-    "scaffold/project.py": "the answers of a project",
+    "scaffold/render.py": "the answers of a project, .cruft.json",
     "scaffold/questions.py": "the questions of the template",
+    "wheel/engine_wheel.py": "origin.json of a wheel",
 }
 
 

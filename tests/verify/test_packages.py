@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ import torch
 from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, ROOT, SMALL, Command
-from tests.package.packing import committed_source, drawn_run, edited
+from tests.package.packing import (
+    committed_source,
+    drawn_run,
+    edited,
+    engine_that_tells,
+    thin_project,
+)
 from twinrun import prepare, submit, train_run
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
@@ -28,6 +34,9 @@ from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS
 from twinrun.package.package import make_package
+from twinrun.package.worktree import read_work_tree
+from twinrun.repro.source import code_digest
+from twinrun.verify import packages
 from twinrun.verify.packages import (
     build_environment,
     refuse_other_versions,
@@ -262,6 +271,7 @@ def test_it_is_the_packages_own_code_that_is_run(
     drawn: Path, tmp_path: Path, retrain: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
     said = tmp_path / "said.json"
     main = (
         "import twinrun, json, os, pathlib, sys\n"
@@ -284,6 +294,111 @@ def test_it_is_the_packages_own_code_that_is_run(
         ]
 
 
+WHEEL = "vendor/twinrun-0.2.0-py3-none-any.whl"
+
+
+def thin_package(tmp_path: Path, small_toml: Path, engine: Path) -> Path:
+    """The package of a project whose engine is a wheel, and of a run that nobody trained."""
+    project = thin_project(tmp_path / "thin", engine)
+    run = drawn_run(small_toml, tmp_path / "thin" / "runs" / "full")
+    code = read_work_tree(project).engine().code
+    edited(run / "manifest.json", "content", "code", value=code)
+    package = tmp_path / "thin.zip"
+    make_package(run, HOSTS.get("zindi"), package, force=False, project=project)
+    return package
+
+
+def test_in_a_fresh_environment_the_engine_is_the_packages_wheel(
+    small_toml: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    package = thin_package(tmp_path, small_toml, engine_that_tells(tmp_path / "twinrun"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)  # where no vendor/ is
+    with unpack_package(package) as found, build_environment(found.lock) as python:
+        assert found.engine().place == WHEEL
+        verify_package(found, python, [], data=FIXTURE, out=tmp_path / "out", retrain=True)
+        place, *arguments = json.loads(capfd.readouterr().out)
+        assert python.parents[1] in Path(place).parents
+        assert arguments[:2] == ["verify", str(found.folder / "run")]
+
+
+def test_a_present_environment_with_a_different_engine_is_refused_before_it_runs(
+    small_toml: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = shutil.copytree(
+        ROOT / "twinrun", tmp_path / "twinrun", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    with (engine / "names.py").open("a") as file:
+        file.write("# changed; the version is the same\n")
+    package = thin_package(tmp_path, small_toml, engine)
+    options: dict[str, Any] = {"data": FIXTURE, "out": tmp_path / "out", "retrain": True}
+    with unpack_package(package) as found:
+        refuse_other_versions(found.lock)  # a version number proves nothing
+        with pytest.raises(InputError, match="is not the package's") as caught:
+            verify_package(found, Path(sys.executable), [], **options)
+    text = str(caught.value)
+    assert f"package: code/{WHEEL}, source {code_digest(engine)[:8]}" in text
+    assert f"environment: {ROOT / 'twinrun'}, source {code_digest()[:8]}" in text
+    assert not isinstance(caught.value, NegativeVerdict)
+    assert capfd.readouterr().out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_present_environment_with_the_packages_engine_is_taken(
+    small_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = thin_package(tmp_path, small_toml, ROOT / "twinrun")
+    started: list[Sequence[str]] = []
+
+    def succeed(command: Sequence[str], folder: Path) -> int:
+        started.append(command)
+        return 0
+
+    monkeypatch.setattr(packages, "_wait_for", succeed)
+    with unpack_package(package) as found:
+        refuse_other_versions(found.lock)
+        verify_package(
+            found, Path(sys.executable), [], data=FIXTURE, out=tmp_path / "out", retrain=False
+        )
+    assert len(started) == 1
+
+
+def test_a_module_in_the_packages_folder_cannot_stand_in_for_its_wheel(
+    small_toml: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    package = thin_package(tmp_path, small_toml, engine_that_tells(tmp_path / "twinrun"))
+    for name in ("code/twinrun.py", "code/twinrun/__init__.py"):
+        forged = repacked(package, tmp_path / "forged.zip", {name: b"print('foreign')\n"})
+        with (
+            unpack_package(forged) as found,
+            build_environment(found.lock) as python,
+            pytest.raises(InputError, match="is not the package's"),
+        ):
+            verify_package(found, python, [], data=FIXTURE, out=tmp_path, retrain=False)
+        assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("change", ["wheel", "no wheel", "no engine in the lock"])
+def test_a_package_whose_wheel_and_lock_do_not_go_together_is_not_verified(
+    small_toml: Path, tmp_path: Path, change: str
+) -> None:
+    package = thin_package(tmp_path, small_toml, engine_that_tells(tmp_path / "twinrun"))
+    with zipfile.ZipFile(package) as archive:
+        lock = archive.read("code/requirements.lock")
+    changes, told = {
+        "wheel": ({f"code/{WHEEL}": b"another"}, f"{WHEEL}: its SHA-256 is not the one in"),
+        "no wheel": (
+            {"code/requirements.lock": lock.replace(b"0.2.0", b"0.3.0")},
+            "vendor/twinrun-0.3.0-py3-none-any.whl: requirements.lock names it, and it is not",
+        ),
+        "no engine in the lock": ({"code/requirements.lock": b"torch==1\n"}, "no engine: there"),
+    }[change]
+    forged = repacked(package, tmp_path / "forged.zip", changes)
+    with pytest.raises(InputError, match="cannot be verified") as caught, unpack_package(forged):
+        pass
+    assert told in str(caught.value)
+
+
 def test_the_present_environment_is_taken_only_with_the_locks_versions(tmp_path: Path) -> None:
     refuse_other_versions(ROOT / "requirements.lock")
     lock = tmp_path / "requirements.lock"
@@ -291,15 +406,22 @@ def test_the_present_environment_is_taken_only_with_the_locks_versions(tmp_path:
     lock.write_text(
         f"numpy=={numpy} \\\n    --hash=sha256:00\n    # via\n"
         "Nothing_known==1.0 ; python_version < '3'\n"
+        "./vendor/twinrun-0.0.0-py3-none-any.whl --hash=sha256:00\n"
+        f"./vendor/numpy-{numpy}-py3-none-any.whl --hash=sha256:00\n"
     )
     refuse_other_versions(lock)
-    lock.write_text("numpy==1.0 \\\n    --hash=sha256:00\nnothing-known==1.0\n???\n")
+    lock.write_text(
+        "numpy==1.0 \\\n    --hash=sha256:00\nnothing-known==1.0\n???\n./mylib.whl\n"
+        "./vendor/mylib-1.0-py3-none-any.whl\n"
+    )
     with pytest.raises(InputError) as caught:
         refuse_other_versions(lock)
     text = str(caught.value)
     assert f"numpy: ==1.0 in the lock, {numpy} here" in text
     assert "nothing-known: ==1.0 in the lock, not installed here" in text
     assert "???: not a line of a lock" in text
+    assert "./mylib.whl: not a line of a lock" in text
+    assert "mylib: ==1.0 in the lock, not installed here" in text
     lock.write_text("# nothing\n")
     with pytest.raises(InputError, match="the lock is empty"):
         refuse_other_versions(lock)

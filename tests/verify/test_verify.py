@@ -21,6 +21,7 @@ from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.report.report import render
+from twinrun.repro.source import code_digest, describe_engine, read_engine
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
 from twinrun.verify.verify import (
     compare_environments,
@@ -326,6 +327,22 @@ def test_differences_of_environment_come_first(run: Path) -> None:
         what: then for what, then, _ in compare_environments(run, read_run_settings(run, None))
     }
     assert found == {"packages.torch": "1.0", "instruction_set": "AVX2", "driver": "570.1"}
+
+
+def test_a_different_engine_is_told_with_its_version_and_commit(run: Path) -> None:
+    def older(manifest: dict[str, Any]) -> None:
+        manifest["beside"]["environment"]["code"] = "c" * 64
+        manifest["beside"]["engine"] = {"version": "0.1.0", "commit": None}
+
+    tampered(run, older)
+    found = {
+        what: (then, now)
+        for what, then, now in compare_environments(run, read_run_settings(run, None))
+    }
+    assert found == {
+        "code": ("c" * 64, code_digest()),
+        "engine": ("0.1.0, commit unknown", describe_engine(read_engine())),
+    }
 
 
 def test_the_environments_of_members_that_were_trained_elsewhere_are_told_too(run: Path) -> None:

@@ -138,6 +138,8 @@ def _verify_package(
         if contents.forced:
             box("forced", "made although these faults were found:\n" + "\n".join(contents.why))
         say(f"files     all {len(contents.files):,} as listed")
+        engine = found.engine()
+        say(f"engine    {escape(engine.place)}, source {engine.code[:8]}")
         say("[yellow]its code is run on this machine now[/]: Ctrl-C if you do not trust it")
         python = Path(sys.executable)
         if this_environment:

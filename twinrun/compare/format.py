@@ -28,8 +28,11 @@ def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterato
     yield f"[bold]B[/] {escape(str(report.second))}"
     yield from _format_values("settings differ", report.settings)
     yield from _format_values("environment differs", report.environment)
-    if report.code_differs:
-        yield "[bold]code differs[/]: the engine's source was changed between the two"
+    if report.code:
+        yield "[bold]code differs[/]: the two were trained by different engines"
+        yield from (
+            f"  {letter}  {escape(text)}" for letter, text in zip("AB", report.code, strict=True)
+        )
     yield ""
     details: dict[tuple[str, ...], list[str]] = {}
     for member in report.members:

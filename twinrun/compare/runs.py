@@ -17,6 +17,7 @@ from twinrun.config.settings import Settings, write_out_content
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
 from twinrun.repro.ledger import Ledger
+from twinrun.repro.source import describe_engine
 from twinrun.repro.stages import STAGES
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.trainings import run_of, training_of
@@ -62,7 +63,7 @@ class RunComparison:
         second: The second.
         settings: What differs in the settings.
         environment: What differs in what decides bits besides the settings.
-        code_differs: Whether the engine's source differs.
+        code: Where the engine's source differs, each one's in a few words; else None.
         members: The trainings of both runs.
         only_first: Trainings that only the first run has.
         only_second: Trainings that only the second has.
@@ -73,7 +74,7 @@ class RunComparison:
     second: Path
     settings: tuple[ValueDifference, ...]
     environment: tuple[ValueDifference, ...]
-    code_differs: bool
+    code: tuple[str, str] | None
     members: tuple[TrainingComparison, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
@@ -105,7 +106,8 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     pairs = _pair_trainings(ours, theirs, members)
     settings: list[ValueDifference] = []
     environment: list[ValueDifference] = []
-    reports, code_differs = [], False
+    manifests = [_read_manifest(run) for run in (run_a, run_b)]
+    reports, code = [], None
     for label, mine, other in pairs:
         ledgers = [Ledger.read(TrainingFolder(path).ledger) for path in (mine, other)]
         one, two = (ledger.about for ledger in ledgers)
@@ -117,13 +119,14 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         settings += [gap for gap in own if gap not in settings]
         found = [ValueDifference(*gap) for gap in gaps(one["environment"], two["environment"])]
         environment += [gap for gap in found if gap not in environment]
-        code_differs |= one["code"] != two["code"]
+        if code is None and one["code"] != two["code"]:
+            code = (_describe_code(manifests[0], one), _describe_code(manifests[1], two))
         comparison = compare_ledgers(*ledgers)
         evidence = _find_evidence(comparison, (run_a, run_b), (mine, other))
         title = " and ".join(dict.fromkeys(each.title for each in trained))
         names = tuple(gap.name for gap in own)
         reports.append(TrainingComparison(label, title, comparison, names, tuple(evidence)))
-    contents = [_read_content(run) for run in (run_a, run_b)]
+    contents = [manifest.get("content", {}) for manifest in manifests]
     compared = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
     settings += _other_settings(contents, compared, {gap.name for gap in settings})
     whole = members is None and run_a == first and run_b == second
@@ -133,7 +136,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         second,
         tuple(settings),
         tuple(environment),
-        code_differs,
+        code,
         tuple(reports),
         tuple(name for name in ours if whole and name not in theirs),
         tuple(name for name in theirs if whole and name not in ours),
@@ -195,11 +198,19 @@ def _home(name: str, member: str) -> str:
     return f"members.{member}.{rest}" if head == "member" else _HOMES.get(head, "") + name
 
 
-def _read_content(run: Path) -> dict[str, Any]:
-    """The part of a run's manifest that can be compared; empty when the run was not finished."""
+def _read_manifest(run: Path) -> dict[str, Any]:
+    """A run's manifest; empty when the run was not finished."""
     from twinrun.run_folder.manifest import read_manifest
 
-    return read_manifest(run)["content"] if RunFolder(run).manifest.is_file() else {}
+    return read_manifest(run) if RunFolder(run).manifest.is_file() else {}
+
+
+def _describe_code(manifest: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """The engine that a ledger was written by; its version only where the manifest is of that."""
+    source = f"source {about['code'][:8]}"
+    if not manifest or manifest["content"]["code"] != about["code"]:
+        return source
+    return f"{describe_engine(manifest['beside']['engine'])}, {source}"
 
 
 def _other_settings(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
 import unicodedata
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -16,6 +19,17 @@ from twinrun.package.paths import CONTENTS
 
 # A different number is a different layout, which only the version that wrote it knows.
 FORMAT = 1
+
+# What zipfile raises where bytes are not what they should be.
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+    struct.error,
+)
 
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -38,7 +52,7 @@ class Contents(BaseModel):
         host: Whom it was made for.
         competition: Its name.
         run: The run's name.
-        commit: Of the engine's repository; None outside git.
+        commit: Of the project; None outside git.
         forced: Whether it was made although it should not have been.
         why: A line for each reason not to make it; empty unless it was forced.
         files: Every other file of the package, by its name in it.

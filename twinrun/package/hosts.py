@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from twinrun.package.engine import locked_files, read_lock
 from twinrun.package.pages import read_template, render_page
 from twinrun.package.paths import CODE, CONTENTS, LOCK, README, RUN
 from twinrun.registry import Registry
@@ -90,6 +91,14 @@ def _directory_structure(parts: PackageParts) -> str:
     return "\n".join(sorted({*parts.names, *places})) + "\n"
 
 
+def _requirements(parts: PackageParts) -> str:
+    """The lock; it names files by their path from code/, and this is installed from above it."""
+    lock = read_lock(parts.files[LOCK])
+    for each in locked_files(lock):
+        lock = lock.replace(each.name, f"./{CODE}/{each.place}")
+    return lock
+
+
 def _kaggle_script(name: str) -> Callable[[PackageParts], str]:
     template = read_template("kaggle.py.txt")
     return lambda _: render_page(template, {"script": name}, markdown=False)
@@ -105,7 +114,7 @@ HOSTS.add(
             "entry_points.md": lambda parts: render_page(
                 read_template("entry_points.md"), parts.facts
             ),
-            "requirements.txt": lambda parts: parts.files[LOCK].read_text(encoding="utf-8"),
+            "requirements.txt": _requirements,
             "predict.py": _kaggle_script("predict.py"),
             "train.py": _kaggle_script("train.py"),
             "directory_structure.txt": _directory_structure,

@@ -62,7 +62,7 @@ def make_package(
         host: Whom it is for.
         output: The zip to write; what stands there is replaced.
         force: Package also what should not be; the package then lists why.
-        project: The folder that holds competition/ and twinrun/.
+        project: The folder that holds competition/.
 
     Raises:
         NegativeVerdict: The work tree is not clean, the run is not complete, or files are not what
@@ -74,7 +74,7 @@ def make_package(
     read_run_settings(run, None)  # pages and places are named after them
     content = manifest["content"]
     tree = read_work_tree(project)
-    faults = find_faults(run, content, tree)
+    faults = find_faults(run, manifest, tree)
     if faults and not force:
         raise NegativeVerdict(
             f"{run} cannot be packaged:",

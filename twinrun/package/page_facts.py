@@ -11,7 +11,10 @@ from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.errors import InputError
+from twinrun.package.engine import FOLDER
+from twinrun.package.paths import DEVELOPMENT_LOCK_NAME
 from twinrun.package.worktree import WorkTree
+from twinrun.repro.source import describe_engine
 from twinrun.run_folder.audit import read_audit
 from twinrun.run_folder.manifest import read_blend
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
@@ -31,7 +34,7 @@ def collect_page_facts(
         run: runs/<run>.
         manifest: The content of its manifest.json.
         tree: Of the source.
-        faults: From `faults_of`.
+        faults: From `find_faults`.
         verdicts: The content of the verdicts of checks of this run, by the files' names.
     """
     content, beside = manifest["content"], manifest["beside"]
@@ -44,6 +47,8 @@ def collect_page_facts(
         "seed": settings["run"]["seed"],
         "threads": content["environment"]["threads"],
         "commit": tree.commit,
+        "engine": _engine(manifest, tree),
+        "development_lock": DEVELOPMENT_LOCK_NAME in tree.files,
         "faults": list(faults),
         "images": _count_images(run),
         "dropped": len(_dropped(run)),
@@ -59,6 +64,21 @@ def collect_page_facts(
         "verdicts": {
             name: verdicts.get(f"{name}.json") for name in ("twins", "verify", "predictions")
         },
+    }
+
+
+def _engine(manifest: Mapping[str, Any], tree: WorkTree) -> dict[str, Any] | None:
+    """The engine in code/; None where a package is forced without one."""
+    try:
+        engine = tree.engine()
+    except InputError:
+        return None
+    made_by = describe_engine(manifest["beside"]["engine"])
+    same = engine.code == manifest["content"]["code"]
+    return {
+        "place": engine.place,
+        "wheel": engine.place != FOLDER,
+        "title": made_by if same else f"not the run's, source {engine.code[:8]}",
     }
 
 

@@ -1,4 +1,4 @@
-"""Whether a run may be handed in: complete, untouched, and made by the source that is packed."""
+"""Whether a run may be handed in: complete, untouched, and made by the engine that is packed."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from twinrun.data.index import data_digest
 from twinrun.errors import InputError, shorten
 from twinrun.files import sha256_file
 from twinrun.package.contents import is_safetensors
+from twinrun.package.engine import FOLDER
 from twinrun.package.worktree import WorkTree
+from twinrun.repro.source import describe_engine
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
 from twinrun.run_folder.tables import read_index
 
 
-def find_faults(run: Path, content: Mapping[str, Any], tree: WorkTree) -> list[str]:
+def find_faults(run: Path, manifest: Mapping[str, Any], tree: WorkTree) -> list[str]:
     """A line for each reason why a package of a run could not be trusted; empty when there is none.
 
     Args:
         run: runs/<run>.
-        content: The table `content` of its manifest.
+        manifest: The content of its manifest.json.
         tree: Of the source that goes into the package.
 
     Raises:
         InputError: A record is damaged.
     """
-    faults = [*tree.faults]
-    if tree.code_digest() != content["code"]:
-        faults.append("the engine's code is not the code that the run was made with")
-    faults += _missing(content)
+    content = manifest["content"]
+    faults = [*tree.faults, *_engine_faults(manifest, tree), *_missing(content)]
     for name, member in content["members"].items():
         faults += _member_faults(run, name, member["files"])
     faults += _submission_faults(run, content["submission"])
@@ -51,6 +51,23 @@ def refuse_foreign_weights(weights: Mapping[str, Path]) -> None:
             details=shorten(foreign),
             fix="A file in a different format may run code when it is read. Put the recorded "
             "weights back, or train the member again.",
+        )
+
+
+def _engine_faults(manifest: Mapping[str, Any], tree: WorkTree) -> Iterator[str]:
+    """Whether the engine that the run was made with is the committed folder or the locked wheel."""
+    try:
+        engine = tree.engine()
+    except InputError as error:
+        yield f"{error.what}. {error.fix}".rstrip(".")
+        return
+    code = manifest["content"]["code"]
+    if engine.code != code:
+        made_by = f"{describe_engine(manifest['beside']['engine'])}, source {code[:8]}"
+        yield (
+            f"the run was made with a different engine ({made_by}) than {engine.place} of the "
+            f"project (source {engine.code[:8]}): train again with that one; or commit the run's "
+            f"engine as {FOLDER}, or lock its wheel with `nox -s lock`"
         )
 
 

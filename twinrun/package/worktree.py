@@ -1,4 +1,4 @@
-"""The engine's source as git knows it: which files, of which commit, changed since or not."""
+"""A project's files as git knows them: which, of which commit, changed since or not."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from twinrun.config.project import SETTINGS
 from twinrun.errors import shorten
-from twinrun.repro.source import code_digest, git
+from twinrun.package.engine import FOLDER, ProjectEngine, find_engine
+from twinrun.package.paths import DEVELOPMENT_LOCK_NAME, LOCK_NAME
+from twinrun.repro.source import git
 
-# Without git, the engine and these of its neighbours.
+# Without git, the engine, what is the competition's, and these of their neighbours.
 _BESIDE = (
-    "competition/competition.toml",
     "LICENSE",
     "README.md",
+    "noxfile.py",
     "pyproject.toml",
-    "requirements.lock",
+    LOCK_NAME,
+    DEVELOPMENT_LOCK_NAME,
 )
+# It names a folder of this machine, and git ignores it.
+_LOCAL = SETTINGS.with_name("local.toml").as_posix()
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class WorkTree:
     Attributes:
         root: The folder.
         files: Relative to it, with slashes, sorted: those that git tracks, and new ones that it
-            does not ignore; without git, the engine and what it needs. No links.
+            does not ignore; without git, competition/, the engine and what they need. No links.
         commit: The one that is checked out; None without git.
         faults: A line for each reason why the files are not what the commit holds.
     """
@@ -36,23 +42,25 @@ class WorkTree:
     commit: str | None
     faults: tuple[str, ...]
 
-    def code_digest(self) -> str:
-        """Of the engine that these files hold."""
-        engine = "twinrun/"
-        names = (name.removeprefix(engine) for name in self.files if name.startswith(engine))
-        return code_digest(self.root / engine, names)
+    def engine(self) -> ProjectEngine:
+        """The engine that these files hold.
+
+        Raises:
+            InputError: As `find_engine`.
+        """
+        return find_engine(self.root, self.files)
 
 
 def read_work_tree(root: Path) -> WorkTree:
     """What git reports of a project's folder.
 
     Args:
-        root: The folder that holds competition/ and twinrun/.
+        root: The folder that holds competition/.
     """
     try:
         commit = git(root, "rev-parse", "HEAD").strip()
         listed = git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
-        tracked = git(root, "ls-files", "-z", "--", "twinrun/__init__.py")
+        tracked = git(root, "ls-files", "-z", "--", SETTINGS.as_posix())
         status = git(root, "status", "--porcelain", "-z", "--no-renames", "--", ".")
     except (OSError, subprocess.CalledProcessError) as error:
         message = getattr(error, "stderr", "") or str(error)
@@ -67,8 +75,10 @@ def read_work_tree(root: Path) -> WorkTree:
 
 
 def _withoutgit(root: Path, why: str) -> WorkTree:
-    engine = (path.relative_to(root).as_posix() for path in (root / "twinrun").rglob("*"))
-    files = [name for name in engine if "__pycache__" not in name.split("/")]
+    folders = (FOLDER, SETTINGS.parent.as_posix(), "vendor")
+    paths = (path for folder in folders for path in (root / folder).rglob("*"))
+    names = {path.relative_to(root).as_posix() for path in paths} - {_LOCAL}
+    files = [name for name in names if "__pycache__" not in name.split("/")]
     return WorkTree(root, _plain_files(root, [*files, *_BESIDE]), None, (why,))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
-from twinrun.repro.source import code_digest, read_commit
+from twinrun.repro.source import code_digest, read_commit, read_engine
 from twinrun.run_folder.documents import read_document, write_document
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.shapes import BlendRecord, Manifest, TakenBlend
@@ -36,7 +36,8 @@ def build_manifest(
     `content` is the same in every run with the same bits: settings, digests of data, code and
     results, and the part of the environment that decides bits, of a member that was trained in
     a different one also of that. `beside` is not compared: clock, durations in seconds, paths,
-    host, which member ran on which node of a cluster.
+    host, which member ran on which node of a cluster; `commit` is of the project that the settings
+    lie in, `engine` says version and commit of the engine.
 
     Args:
         settings: Of the run.
@@ -76,7 +77,8 @@ def build_manifest(
             "data_folder": str(settings.data_folder),
             "config": str(settings.config),
             "cache": settings.run.cache,
-            "commit": read_commit(),
+            "commit": read_commit(settings.config),
+            "engine": read_engine(),
             "environment": environment["beside"],
         },
     }

@@ -166,8 +166,19 @@ class Hardware(Shape):
     cores: int | None
 
 
+class EngineRecord(Shape):
+    """The engine that made a run; None where it is not known."""
+
+    version: str | None
+    commit: str | None
+
+
 class ManifestBeside(Shape):
-    """What is not compared: clock, durations, paths, host."""
+    """What is not compared: clock, durations, paths, host.
+
+    Attributes:
+        commit: Of the project that the settings lie in; None outside git.
+    """
 
     written: str
     seconds: ManifestSeconds
@@ -176,6 +187,7 @@ class ManifestBeside(Shape):
     config: str
     cache: str | None
     commit: str | None
+    engine: EngineRecord
     environment: Hardware
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from twinrun.console import megabytes, progress_bars
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import unwritable
 from twinrun.package.contents import (
+    BROKEN_ZIP,
     Contents,
     name_faults,
     read_contents,
@@ -30,16 +29,6 @@ _SMALL = 100 * _BLOCK
 _MOST_FILES = 100_000
 _MOST_CONTENTS = 50 * _BLOCK
 _ENCRYPTED = 0x1 | 0x40
-# What zipfile raises where bytes are not what they should be.
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    UnicodeDecodeError,
-    struct.error,
-)
 _FIX = "Fetch the package again. If it stays so, do not trust it."
 
 
@@ -58,7 +47,7 @@ def open_package(package: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"no such run or package: {package}") from None
     except OSError as error:
         raise InputError(f"cannot read {package}: {error.strerror or error}") from None
-    except (*_BROKEN, ValueError) as error:
+    except (*BROKEN_ZIP, ValueError) as error:
         raise InputError(
             f"{package} is not a whole zip file: {error}",
             fix="Fetch the package again; it may have been cut short.",
@@ -115,7 +104,7 @@ def read_package_contents(archive: zipfile.ZipFile, package: Path) -> Contents:
         raise InputError(f"{package}: its {CONTENTS} is too large")
     try:
         return read_contents(archive.read(entry), package)
-    except (*_BROKEN, OSError):
+    except (*BROKEN_ZIP, OSError):
         raise InputError(f"{package}: its {CONTENTS} is damaged", fix=_FIX) from None
 
 
@@ -154,7 +143,7 @@ def unpack(archive: zipfile.ZipFile, contents: Contents, package: Path, folder: 
             listed = contents.files[name]
             try:
                 digest = _extract(archive, entries[name], folder / name)
-            except _BROKEN:
+            except BROKEN_ZIP:
                 digest = None
             except OSError as error:
                 raise unwritable(

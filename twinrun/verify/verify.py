@@ -55,9 +55,11 @@ class Verification:
 def compare_environments(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
     """(what, then, now) for what differs in the environment, driver and source of the engine.
 
-    Of a member that was trained on a node of a different environment, also that, under its name.
+    Where the source does, so does `engine`: its version and commit, for a reader. Of a member
+    that was trained on a node of a different environment, also that, under its name.
     """
     from twinrun.repro.environment import set_up
+    from twinrun.repro.source import describe_engine, read_engine
 
     recorded = read_manifest(run)
     now = set_up(threads=settings.run.threads, device=settings.run.device)
@@ -66,6 +68,9 @@ def compare_environments(run: Path, settings: Settings) -> list[tuple[str, Any, 
     for name in ("driver", "code"):
         if beside.get(name) != now["beside"].get(name):
             found.append((name, beside.get(name), now["beside"].get(name)))
+    if "code" in {name for name, *_ in found}:
+        then, here = recorded["beside"]["engine"], read_engine()
+        found.append(("engine", describe_engine(then), describe_engine(here)))
     for name, member in recorded["content"]["members"].items():
         others = {name: member["environment"]} if "environment" in member else {}
         others |= {f"{name}/{fold}": own for fold, own in member.get("environments", {}).items()}
