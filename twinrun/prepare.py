@@ -94,7 +94,7 @@ def prepare(
         }
     )
     index = build_index(settings)
-    sample_path = settings.data_folder / settings.data.sample_submission
+    sample_path = settings.sample_path()
     sample = read_sample(sample_path, settings.classes, settings.submission.columns)
     test = index[index["part"] == "test"]
     refuse_other_images(sample, test["id"].tolist(), sample_path)

@@ -228,7 +228,8 @@ def test_a_record_gives_the_settings_back_whatever_the_defaults_are(settings: Se
     assert "mixup" not in recorded["members"]["a"]
     filled = with_neutral(Settings, recorded)
     filled["data"] |= {"folder": settings.data.folder}
-    assert Settings.model_validate(filled | {"config": settings.config}).members == quiet
+    beside = {"config": settings.config, "folder_origin": settings.folder_origin}
+    assert Settings.model_validate(filled | beside).members == quiet
 
 
 NOTHING = {

@@ -394,6 +394,29 @@ def test_the_competitions_data_stays_out_wherever_it_lies(
     assert names == ["code/pictures/data/me"]
 
 
+def test_local_toml_is_never_handed_on(package: Package, tmp_path: Path, project: Path) -> None:
+    local = project / "competition" / "local.toml"
+
+    def packed(*, force: bool = False) -> set[str]:
+        package(project=project, force=force)
+        names = files_of(tmp_path / "package.zip").keys()
+        return {name for name in names if name.startswith("code/competition/")}
+
+    kept = {"code/competition/competition.toml"}
+    local.write_text('[data]\nfolder = "/home/me/rice"\n')
+    assert packed() == kept, "as it should be: git ignores it"
+    (project / ".gitignore").write_text("__pycache__/\n")
+    git(project, "add", ".gitignore")
+    git(project, "commit", "-q", "-m", "Ignore less")
+    assert packed() == kept, "git would take it"
+    commit(project)
+    assert packed() == kept, "git has it"
+    local.write_text('[data]\nfolder = "/home/me/photos"\n')
+    assert packed() == kept, "it is no change of the source"
+    shutil.rmtree(project / ".git")
+    assert packed(force=True) == kept, "without git"
+
+
 def test_links_in_the_source_stay_out(package: Package, tmp_path: Path, project: Path) -> None:
     (project / "passwords").symlink_to("/etc/passwd")
     commit(project)

@@ -315,9 +315,13 @@ def test_whoever_asks_for_the_kill_is_recorded_when_there_was_one(
 def test_twins_without_data_are_refused_before_anything_starts(
     twinrun: Command, small_toml: Path, tmp_path: Path
 ) -> None:
+    verdict = tmp_path / "runs" / "twins" / "twins.json"
+    verdict.parent.mkdir(parents=True)
+    verdict.touch()
     answer = twinrun("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
     assert answer.returncode == 2
-    assert f"no data folder: {tmp_path / 'nowhere'}" in answer.stderr
+    assert f"no data folder: {tmp_path / 'nowhere'} (--data)" in answer.stderr
+    assert verdict.is_file(), "an earlier verdict is not lost by a mistake"
 
 
 def test_a_twin_that_fails_is_an_error_and_no_verdict(

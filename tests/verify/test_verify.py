@@ -92,6 +92,23 @@ def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: P
     assert (tmp_path / "again" / "members" / "a" / "member.json").stat().st_mtime_ns > before
 
 
+def test_data_that_is_gone_is_told_with_the_record_or_the_option_that_names_it(
+    run: Path, tmp_path: Path
+) -> None:
+    def move(manifest: dict[str, Any]) -> None:
+        manifest["beside"]["data_folder"] = str(tmp_path / "gone")
+
+    tampered(run, move)
+    for data, words in (
+        (None, f"no data folder: {tmp_path / 'gone'} (recorded in {run / 'manifest.json'})"),
+        (tmp_path / "given", f"no data folder: {tmp_path / 'given'} (--data)"),
+    ):
+        with pytest.raises(InputError) as caught:
+            verify_training(run, read_run_settings(run, data), ["a"], tmp_path / "again")
+        assert caught.value.what == words
+        assert "--data" in str(caught.value)
+
+
 def test_a_run_of_another_seed_is_not_the_same(run: Path, tmp_path: Path) -> None:
     def reseed(manifest: dict[str, Any]) -> None:
         manifest["content"]["settings"]["run"]["seed"] = 5

@@ -75,7 +75,7 @@ def blend(
     else:
         folder = options.folder
         output = output or RunFolder(folder).submission
-        sample = sample or settings.data_folder / settings.data.sample_submission
+        sample = sample or settings.sample_path()
         own = output == RunFolder(folder).submission
         with lock_record(folder) if own else nullcontext():
             # Before anything is written: it may be damaged.

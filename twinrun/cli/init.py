@@ -61,11 +61,14 @@ def init(
     ] = False,
 ) -> None:
     """Make a project for a new competition from its data folder, asking what it does not show."""
+    from twinrun.config.local import LOCAL
+    from twinrun.config.project import SETTINGS
     from twinrun.scaffold import project
+    from twinrun.scaffold.data_place import refuse_folder_in_use
     from twinrun.scaffold.inspect import inspect
 
     project.refuse_without_template()
-    project.refuse_folder_in_use(folder)
+    refuse_folder_in_use(folder, data)
     found = inspect(
         data, train=train, test=test, labels=labels, sample=sample, label_column=label_column
     )
@@ -74,7 +77,10 @@ def init(
     ask = _take_suggestion if yes else _ask
     known = project.answer_questions(found, folder.resolve(), given, ask)
     updates = project.make(folder, known, found)
-    say(f"project   [bold]{escape(str(folder))}[/], settings in competition/competition.toml")
+    say(f"project   [bold]{escape(str(folder))}[/], settings in {SETTINGS}")
+    local = SETTINGS.with_name(LOCAL)
+    if (folder / local).is_file():
+        say(f"          the data's folder in {local}, which git ignores")
     if not updates:
         say("note      where the engine's repository lies is not known here; for `nox -s update`:")
         say("          cruft link ADDRESS --directory template")

@@ -188,7 +188,7 @@ def _say_no_data(settings: Settings, profile: str) -> None:
     where = f"\nDownload the real data from\n{address}\n" if address else ""
     box(
         "no data folder",
-        f"There is no {settings.data_folder}, so this run uses the profile '{profile}': small "
-        f"drawn images, so that you see every step.\n{where}"
+        f"There is no {settings.data_folder} ({settings.folder_origin.words}), so this run uses "
+        f"the profile '{profile}': small drawn images, so that you see every step.\n{where}"
         "Unpack it there, or name its folder with --data, and rerun the command.",
     )

@@ -38,7 +38,7 @@ def validate(
     from twinrun import submit
 
     settings = options.read()
-    sample = sample or settings.data_folder / settings.data.sample_submission
+    sample = sample or settings.sample_path()
     rows = submit.validate_file(submission, settings, sample)
     console.quiet = False
     texts = escape(f"{submission} has the ids and columns of {sample}, {rows} rows")

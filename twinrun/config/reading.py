@@ -1,4 +1,4 @@
-"""Reads competition.toml: lays a profile and --set values over it, and explains each mistake."""
+"""Reads competition.toml, lays local.toml, a profile and --set over it, explains each mistake."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from pydantic_core import ErrorDetails
 
 from twinrun.config.hooks import refuse_code
 from twinrun.config.layouts import find_classes
+from twinrun.config.local import LOCAL, FolderOrigin, find_origin, read_local
 from twinrun.config.project import project_settings
 from twinrun.config.recipe import Member, Validation
 from twinrun.config.settings import Settings
+from twinrun.config.toml_file import read_toml
 from twinrun.errors import InputError, nearest
 
 Location = tuple[str | int, ...]
@@ -38,6 +40,9 @@ def read_settings(
 ) -> Settings:
     """Read and check the settings of a run.
 
+    Over the settings file goes the data folder of the local.toml beside it, then the profile, then
+    the changes, then `data`.
+
     Every profile is checked, also those that were not asked for, so that a slip of the pen is
     found before somebody needs the profile.
 
@@ -51,12 +56,13 @@ def read_settings(
         With the classes of the data folder in place of "auto", where there is a data folder.
 
     Raises:
-        InputError: Anything unknown, missing or of the wrong kind, all of it in one message; or the
-            data folder does not hold the classes that it is asked for; or hooks.py holds code.
+        InputError: Anything unknown, missing or of the wrong kind, all of it of one file in one
+            message; or the data folder does not hold the classes that it is asked for; or hooks.py
+            holds code.
     """
     config = config or project_settings()
     refuse_code(config)
-    raw = _read_toml(config)
+    raw = _read_config(config)
     profiles = raw.pop("profiles", {})
     if not isinstance(profiles, Mapping):
         raise InputError(f"{config}: profiles: must be a table of tables, [profiles.NAME]")
@@ -65,9 +71,10 @@ def read_settings(
         guess = nearest(profile, profiles)
         raise InputError(_sentence(what, guess, "Known profiles", list(profiles) or ["none"]))
     mistakes: list[str] = []
+    local = read_local(config)
+    layers: dict[str, Any] = {LOCAL: local} if local else {}
     for name, table in profiles.items():
-        mistakes += _validate(config, raw, {f"profiles.{name}": table})[1]
-    layers: dict[str, Any] = {}
+        mistakes += _validate(config, raw, layers | {f"profiles.{name}": table})[1]
     if profile is not None:
         layers[f"profiles.{profile}"] = profiles[profile]
     layers["--set"] = _parse_changes(changes)
@@ -91,17 +98,13 @@ def _refuse_mistakes(
     return settings
 
 
-def _read_toml(config: Path) -> dict[str, Any]:
+def _read_config(config: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(config.read_text(encoding="utf-8-sig"))
+        return read_toml(config)
     except FileNotFoundError:
         raise InputError(
             f"no such settings file: {config}", fix="Name one with --config."
         ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{config} is not valid TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {config}: {error}") from None
 
 
 def _parse_changes(changes: Sequence[str]) -> dict[str, Any]:
@@ -164,12 +167,15 @@ def _validate(
         over = {key: _over(document.get(key), value) for key, value in rest.items()}
         document = document | over | {"members": members}
     origins = [*reversed(list(layers.items())), ("", raw)]
-    mistakes: list[str] = []
-    if "config" in document:  # the name under which Settings keep where they were read
-        key = _place_of(("config",), origins)
-        mistakes.append(_unknown_key(key, document["config"], _known_keys(())))
+    # Under these names Settings keep where they were read.
+    read_from = {"config": config.absolute(), "folder_origin": _origin_of_folder(config, layers)}
+    mistakes = [
+        _unknown_key(_place_of((key,), origins), document[key], _known_keys(()))
+        for key in read_from
+        if key in document
+    ]
     try:
-        settings = Settings.model_validate({**document, "config": config.absolute()})
+        settings = Settings.model_validate(document | read_from)
     except ValidationError as error:
         return None, mistakes + [_explain(detail, origins) for detail in error.errors()]
     for name, weight in settings.blend.weights.items():
@@ -179,6 +185,11 @@ def _validate(
             guess = nearest(name, settings.members)
             mistakes.append(_sentence(what, guess, "Known members", list(settings.members)))
     return settings, mistakes
+
+
+def _origin_of_folder(config: Path, layers: Mapping[str, Any]) -> FolderOrigin:
+    named = [name for name, layer in layers.items() if _holds(layer, ("data", "folder"))]
+    return find_origin(config, named[-1] if named else "")
 
 
 def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
@@ -279,7 +290,7 @@ def _known_keys(location: Location) -> list[str]:
         else:
             field = model.known_keys()[str(part)].annotation
             model = next((kind for kind in (field, *get_args(field)) if _is_model(kind)), Settings)
-    known = [name for name in model.known_keys() if name != "config"]
+    known = [name for name, field in model.known_keys().items() if not field.exclude]
     return [*known, "recipe", "profiles"] if model is Settings else known
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from twinrun.config.identity import identity_settings, write_out_settings
+from twinrun.config.local import FolderOrigin
 from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
 from twinrun.config.trainings import Training, member_of, trainings_of
@@ -21,7 +22,8 @@ from twinrun.submission_forms import FORMS
 class Settings(Table):
     """All of competition.toml, with the profile and the --set values applied.
 
-    `config` is the file that it was read from; it is not part of the settings' content.
+    `config` is the file that it was read from, `folder_origin` says what named the data folder;
+    neither is part of the settings' content.
     """
 
     competition: Competition
@@ -32,6 +34,7 @@ class Settings(Table):
     blend: Blend = Blend()
     submission: Submission = Submission()
     config: Path = Field(exclude=True)
+    folder_origin: FolderOrigin = Field(exclude=True)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -105,13 +108,23 @@ class Settings(Table):
         """The largest size at which a member sees images."""
         return max(member.image_size for member in self.members.values())
 
+    def sample_path(self) -> Path:
+        """The host's sample submission.
+
+        Raises:
+            InputError: There is no data folder.
+        """
+        if not self.data_folder.is_dir():
+            raise self.no_data_folder()
+        return self.data_folder / self.data.sample_submission
+
     def no_data_folder(self) -> InputError:
-        """The error for a data folder that is not there: it says where to download the data."""
+        """The error for a data folder that is not there: it says what named it, and what to do."""
         address = self.competition.address
+        download = f"Download the data from {address}\n" if address else ""
         return InputError(
-            f"no data folder: {self.data_folder}",
-            fix="Name it with --data, or set data.folder."
-            + (f" Download the data from {address}" if address else ""),
+            f"no data folder: {self.data_folder} ({self.folder_origin.words})",
+            fix=download + self.folder_origin.fix,
         )
 
     def weight(self, member: str) -> float:

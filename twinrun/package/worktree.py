@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from twinrun.config.local import LOCAL
 from twinrun.config.project import SETTINGS
 from twinrun.errors import shorten
 from twinrun.package.engine import FOLDER, ProjectEngine, find_engine
@@ -21,8 +22,8 @@ _BESIDE = (
     LOCK_NAME,
     DEVELOPMENT_LOCK_NAME,
 )
-# It names a folder of this machine, and git ignores it.
-_LOCAL = SETTINGS.with_name("local.toml").as_posix()
+# It names a folder of this machine, which no host needs, and decides no bit.
+_LOCAL = SETTINGS.with_name(LOCAL).as_posix()
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class WorkTree:
     Attributes:
         root: The folder.
         files: Relative to it, with slashes, sorted: those that git tracks, and new ones that it
-            does not ignore; without git, competition/, the engine and what they need. No links.
+            does not ignore; without git, competition/, the engine and what they need. No links, no
+            local.toml.
         commit: The one that is checked out; None without git.
         faults: A line for each reason why the files are not what the commit holds.
     """
@@ -67,7 +69,7 @@ def read_work_tree(root: Path) -> WorkTree:
         return _withoutgit(root, f"git knows nothing of {root}: {_first_line(message)}")
     if not tracked:
         return _withoutgit(root, f"{root} is not under git's control: no commit holds its files")
-    changed = [entry[3:] for entry in status.split("\0") if entry]
+    changed = [entry[3:] for entry in status.split("\0") if entry and entry[3:] != _LOCAL]
     lines = [f"{name}: not as the commit {commit[:8]} has it" for name in changed]
     return WorkTree(
         root, _plain_files(root, listed.split("\0")), commit, tuple(shorten(lines, most=20))
@@ -77,7 +79,7 @@ def read_work_tree(root: Path) -> WorkTree:
 def _withoutgit(root: Path, why: str) -> WorkTree:
     folders = (FOLDER, SETTINGS.parent.as_posix(), "vendor")
     paths = (path for folder in folders for path in (root / folder).rglob("*"))
-    names = {path.relative_to(root).as_posix() for path in paths} - {_LOCAL}
+    names = {path.relative_to(root).as_posix() for path in paths}
     files = [name for name in names if "__pycache__" not in name.split("/")]
     return WorkTree(root, _plain_files(root, [*files, *_BESIDE]), None, (why,))
 
@@ -87,7 +89,7 @@ def _plain_files(root: Path, names: list[str]) -> tuple[str, ...]:
     found = {
         name
         for name in names
-        if name and (root / name).is_file() and not (root / name).is_symlink()
+        if name not in ("", _LOCAL) and (root / name).is_file() and not (root / name).is_symlink()
     }
     return tuple(sorted(found))
 

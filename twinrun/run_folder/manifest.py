@@ -166,25 +166,30 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
         InputError: As `read_manifest`, or its settings are none that this version knows.
     """
     from twinrun.config.identity import with_neutral
+    from twinrun.config.local import FolderOrigin, find_origin
     from twinrun.config.settings import Settings
 
     recorded = read_manifest(run)
     content, beside = recorded["content"], recorded["beside"]
-    folder = data.absolute() if data else Path(beside["data_folder"])
+    config, manifest = Path(beside["config"]), RunFolder(run).manifest
+    if data:
+        folder, origin = data.absolute(), find_origin(config, "--data")
+    else:
+        folder = Path(beside["data_folder"])
+        origin = FolderOrigin(f"recorded in {manifest}", "Name it with --data.")
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
-    cache = Path(beside["config"]).parent / (beside["cache"] or "?")
+    cache = config.parent / (beside["cache"] or "?")
     if not cache.is_dir():
         cache = run.absolute().parent / "cache"
     try:
         settings = with_neutral(Settings, content["settings"])
         settings["data"] |= {"folder": str(folder)}
         settings["run"] |= {"device": device, "cache": str(cache)}
-        return Settings.model_validate(settings | {"config": Path(beside["config"])})
+        return Settings.model_validate(settings | {"config": config, "folder_origin": origin})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{RunFolder(run).manifest} is damaged, or has the settings of a different version: "
-            f"{error}",
+            f"{manifest} is damaged, or has the settings of a different version: {error}",
             fix="Use the version that made the run; its commit is in that file.",
         ) from None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import tomlkit
 
 from twinrun.errors import InputError, nearest
+from twinrun.scaffold.data_place import move_project, name_data, refuse_folder_in_use
 from twinrun.scaffold.inspect import Findings
 from twinrun.scaffold.questions import QUESTIONS, Question
 from twinrun.scaffold.render import CRUFT, render
@@ -88,7 +85,7 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> bool:
     """Make the project; the folder appears whole or not at all.
 
     Args:
-        folder: Of the project; it must not exist, or be empty.
+        folder: Of the project; it must not exist, be empty, or hold nothing but the data.
         answers: To the template's questions.
         found: In the data folder, which a file of the project will name that git ignores.
 
@@ -99,31 +96,10 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> bool:
         InputError: The folder is in use, the template is no git repository, or an answer was
             refused.
     """
-    refuse_folder_in_use(folder)
+    refuse_folder_in_use(folder, found.folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".twinrun-init-", dir=folder.parent) as temporary:
         made = render(Path(temporary), folder.resolve(), answers)
-        _name_data(made / "competition" / "competition.toml", found)
-        if folder.is_dir():
-            folder.rmdir()
-        shutil.move(made, folder)
+        name_data(made, folder, found.folder)
+        move_project(made, folder)
     return (folder / CRUFT).is_file()
-
-
-def refuse_folder_in_use(folder: Path) -> None:
-    """Raise InputError when there is something in the folder of the new project."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty", fix="Name a folder that does not exist yet.")
-
-
-def _name_data(settings: Path, found: Findings) -> None:
-    """Write into competition.toml where the data lies and what its parts are called."""
-    document = tomlkit.parse(settings.read_text(encoding="utf-8"))
-    data: Any = document["data"]
-    data["folder"] = found.folder.resolve().as_posix()
-    data["train"], data["test"] = found.train, found.test
-    data["sample_submission"] = found.sample_submission
-    data["ids"] = found.ids
-    if found.labels is not None:
-        data["labels"] = found.labels
-    settings.write_text(tomlkit.dumps(document), encoding="utf-8")

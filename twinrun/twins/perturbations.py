@@ -237,12 +237,8 @@ def copy_data(folder: Path, copy: Path) -> None:
         copy: A path at which there is nothing.
 
     Raises:
-        InputError: There is no data, or not enough space.
+        InputError: There is not enough space.
     """
-    if not folder.is_dir():
-        raise InputError(
-            f"no data folder: {folder}", fix="Name it with --data, or set data.folder."
-        )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files)
     copy.mkdir(parents=True)

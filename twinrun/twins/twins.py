@@ -81,9 +81,11 @@ def run_twins(
         perturbations: Carried out on the second twin; the verdict names those that were.
 
     Raises:
-        InputError: A perturbation changes nothing, or a process did not come to its end and has
-            reported why.
+        InputError: There is no data folder, a perturbation changes nothing, or a process did not
+            come to its end and has reported why.
     """
+    if not settings.data_folder.is_dir():
+        raise settings.no_data_folder()
     first, second, other = TwinsFolder(folder).runs
     for run in (first, second, other):
         shutil.rmtree(run, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""local.toml, which git ignores: where the data lies on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twinrun.config.toml_file import read_toml
+from twinrun.errors import InputError, nearest
+
+# It stands beside the settings file.
+LOCAL = "local.toml"
+
+_CORRECT = "Correct it there, or name the folder with --data."
+
+
+@dataclass(frozen=True)
+class FolderOrigin:
+    """Where the data folder was named, for the message that it is not there.
+
+    Attributes:
+        words: The file and the key in it, or the option.
+        fix: What to do about a folder that is not there.
+    """
+
+    words: str
+    fix: str
+
+
+def read_local(config: Path) -> dict[str, Any]:
+    """What local.toml lays over the settings: `data.folder`, or nothing.
+
+    Args:
+        config: The settings file that it stands beside.
+
+    Returns:
+        `{"data": {"folder": TEXT}}`; empty where there is no local.toml or it names no folder.
+
+    Raises:
+        InputError: It cannot be read, or anything else stands in it.
+    """
+    path = config.with_name(LOCAL)
+    try:
+        content = read_toml(path)
+    except FileNotFoundError as error:
+        if os.path.lexists(path):  # a link that leads nowhere
+            raise InputError(f"cannot read {path}: {error}") from None
+        return {}
+    mistakes = list(_find_mistakes(content, config.name))
+    if mistakes:
+        many = "s" if len(mistakes) > 1 else ""
+        raise InputError(
+            f"{path}: {len(mistakes)} mistake{many}",
+            details=mistakes,
+            fix=f"What holds on every machine stands in {config}.",
+        )
+    return content if content.get("data") else {}
+
+
+def _find_mistakes(content: Mapping[str, Any], settings: str) -> Iterator[str]:
+    for key, value in content.items():
+        if key != "data":
+            yield _belongs_elsewhere(key, settings, nearest(key, ["data"]))
+        elif not isinstance(value, Mapping):
+            yield f"data: got {value!r} ({type(value).__name__}), allowed: a table"
+        else:
+            for name, text in value.items():
+                if name != "folder":
+                    guess = nearest(name, ["folder"])
+                    yield _belongs_elsewhere(f"data.{name}", settings, guess)
+                elif not isinstance(text, str):
+                    got = f"{text!r} ({type(text).__name__})"
+                    yield f"data.folder: got {got}, allowed: string"
+
+
+def _belongs_elsewhere(key: str, settings: str, guess: str) -> str:
+    return f"{key}: belongs in {settings}; only data.folder may stand here. {guess}".rstrip()
+
+
+def find_origin(config: Path, layer: str) -> FolderOrigin:
+    """Where the data folder was named.
+
+    Args:
+        config: The settings file.
+        layer: What named it: "local.toml", "profiles.NAME", "--set", "--data"; empty for the
+            settings file itself.
+    """
+    local = config.with_name(LOCAL)
+    if layer == LOCAL:
+        return FolderOrigin(f"data.folder in {local}", _CORRECT)
+    if layer == "--data":
+        return FolderOrigin("--data", "Name the folder that the data was unpacked into.")
+    if layer.startswith("--"):
+        return FolderOrigin(f"{layer} data.folder", _CORRECT)
+    if layer:
+        return FolderOrigin(f"{layer}.data.folder in {config}", _CORRECT)
+    return FolderOrigin(
+        f"data.folder in {config}",
+        f"Put the data there, name its folder with --data, or write it into\n{local}, "
+        'which git ignores:\n  [data]\n  folder = "/where/the/data/is"',
+    )

@@ -1,0 +1,116 @@
+"""Where a new project finds its data: in its own data/, or in a folder that local.toml names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from twinrun.config.layout import refuse_unspeakable_names
+from twinrun.config.local import LOCAL
+from twinrun.config.project import SETTINGS
+from twinrun.errors import InputError
+from twinrun.files import write_text
+
+# The folder of a project that git ignores, and that the template's settings name.
+DATA = "data"
+
+_HEAD = "# What holds on this machine only; git ignores this file.\n"
+
+
+def refuse_folder_in_use(folder: Path, data: Path) -> None:
+    """Check that a new project may be put into a folder.
+
+    Args:
+        folder: Of the new project.
+        data: The folder of its data, which may lie in it already, in data/.
+
+    Raises:
+        InputError: There is anything else in it.
+    """
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise InputError(
+                f"{folder} is not a folder", fix="Name a folder that does not exist yet."
+            )
+        return
+    inside = _path_inside(folder, data) is not None
+    names = os.listdir(folder)  # noqa: PTH208
+    if not names or (inside and names == [DATA]):
+        return
+    fix = "Name a folder that does not exist yet."
+    if inside:
+        fix = f"It may hold the data, in {folder / DATA}, which git ignores, and nothing else."
+    raise InputError(f"{folder} is not empty", fix=fix)
+
+
+def name_data(made: Path, folder: Path, data: Path) -> None:
+    """Write into a project's files where its data lies.
+
+    The settings, which git keeps, name the project's own data/, as the template does; a folder
+    outside the project goes into local.toml.
+
+    Args:
+        made: The project's files, before they are moved.
+        folder: Where the project will stand.
+        data: The folder of its data.
+
+    Raises:
+        InputError: The path of a data folder outside is not UTF-8.
+    """
+    settings = made / SETTINGS
+    inside = _path_inside(folder, data)
+    if inside is None:
+        _write_local(settings.with_name(LOCAL), data.resolve())
+    elif inside != Path(DATA):
+        document = tomlkit.parse(settings.read_text(encoding="utf-8"))
+        table: Any = document["data"]
+        table["folder"] = (Path("..") / inside).as_posix()
+        write_text(settings, tomlkit.dumps(document))
+
+
+def _write_local(path: Path, data: Path) -> None:
+    refuse_unspeakable_names([str(data)])
+    write_text(path, _HEAD + tomlkit.dumps({"data": {"folder": data.as_posix()}}))
+
+
+def _path_inside(folder: Path, data: Path) -> Path | None:
+    """The path of the data folder from the project's folder, when it lies in it.
+
+    As it is written first: data/ may be a link to another disk.
+    """
+    for real in (os.path.abspath, os.path.realpath):
+        there, root = Path(real(data)), Path(real(folder))
+        if there.is_relative_to(root):
+            return there.relative_to(root)
+    return None
+
+
+def move_project(made: Path, folder: Path) -> None:
+    """Put a project's files into its folder, all of them or none.
+
+    Args:
+        made: Its files, in a folder of the same file system.
+        folder: It does not exist, is empty, or holds data/, which is not touched.
+
+    Raises:
+        OSError: They cannot be moved; what was moved is gone from the folder.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        if folder.is_dir():
+            folder.rmdir()
+        shutil.move(made, folder)
+        return
+    moved: list[tuple[Path, Path]] = []
+    try:
+        # The settings last: without them it is no project yet.
+        for part in sorted(made.iterdir(), key=lambda each: each.name == SETTINGS.parent.name):
+            part.rename(folder / part.name)
+            moved.append((part, folder / part.name))
+    except BaseException:
+        for part, target in moved:
+            target.rename(part)
+        raise
