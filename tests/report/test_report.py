@@ -535,22 +535,3 @@ def test_a_report_that_cannot_be_drawn_does_not_lose_the_run(
     assert "no \\[ink] left" in line
     assert "The run itself is complete" in line
     assert (run / "report.html").read_bytes() == before
-
-
-def test_the_page_travels_with_the_engine(tmp_path: Path) -> None:
-    """In the wheel, and in a project made from the template."""
-    import runpy
-    import zipfile
-
-    from tests.conftest import ROOT
-
-    files = ["report.html", "report.css", "parts.html"]
-    files += [f"sections/{name}.html" for name in ORDER]
-    names = {f"twinrun/report/page/{f}" for f in files}
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert names <= set(zipfile.ZipFile(wheel).namelist())
-    generation = runpy.run_path(str(ROOT / "template" / "generation.py"))
-    answers = {"ci": "none", "licence": "none"}
-    assert names <= set(generation["common_files"](answers))

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twinrun.errors import InputError
+from twinrun.extras import how_to_add
 
 # The object stores of fsspec, and what each needs. What is put there is seen whole or not at all;
 # the others write a file bit by bit under its own name.
 _STORES = {
-    "s3": "pip install 'twinrun[ray]'",
-    "s3a": "pip install 'twinrun[ray]'",
-    "gs": "pip install 'twinrun[gcs]'",
-    "gcs": "pip install 'twinrun[gcs]'",
+    "s3": how_to_add("cluster"),
+    "s3a": how_to_add("cluster"),
+    "gs": how_to_add("cluster", "gcs"),
+    "gcs": how_to_add("cluster", "gcs"),
     "az": "pip install adlfs",
     "abfs": "pip install adlfs",
     "oci": "pip install ocifs",

@@ -12,6 +12,7 @@ from typing import Any
 
 from twinrun.console import say
 from twinrun.errors import InputError
+from twinrun.extras import how_to_add
 
 # Ray gives processes this variable's meaning on every system, whatever its name says: without a
 # cluster of several machines, nothing listens on anything but the loopback address.
@@ -41,7 +42,7 @@ def connect(address: str) -> Iterator[None]:
         import ray
     except ImportError:
         raise InputError(
-            "--ray needs Ray, which is not installed", fix="pip install 'twinrun[ray]'"
+            "--ray needs Ray, which is not installed", fix=how_to_add("cluster")
         ) from None
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}

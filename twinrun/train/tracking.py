@@ -25,27 +25,20 @@ from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.errors import InputError
+from twinrun.extras import how_to_add
 from twinrun.locks import lock_record
 from twinrun.metrics import HISTORY_COLUMNS
 from twinrun.run_folder.tables import read_history
 from twinrun.train.callbacks import OwnFit
 
-# By the name in the settings: the module that it needs, and the package that holds it.
-_NEEDS = {
-    "tensorboard": ("tensorboard", "tensorboard"),
-    "mlflow": ("mlflow", "mlflow-skinny"),
-    "wandb": ("wandb", "wandb"),
-}
-
 
 def refuse_missing_trackers(names: Sequence[str]) -> None:
     """Raise InputError when a tracker of the settings is not installed."""
-    missing = [name for name in names if find_spec(_NEEDS[name][0]) is None]
+    missing = [name for name in names if find_spec(name) is None]
     if missing:
-        packages = " ".join(_NEEDS[name][1] for name in missing)
         raise InputError(
             f"run.tracking: not installed: {', '.join(missing)}",
-            fix=f"pip install {packages}\nor take the names out of run.tracking.",
+            fix=f"{how_to_add('tracking')}\nOr take the names out of run.tracking.",
         )
 
 
