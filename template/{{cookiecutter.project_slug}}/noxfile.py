@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -26,7 +27,7 @@ DEV_PINS = "twinrun_template/{{cookiecutter.project_slug}}/requirements-dev.lock
 @nox.session
 def lint(session: nox.Session) -> None:
     """Format and lint the code, check the workflows: all hooks on all files."""
-    session.install("--require-hashes", "-r", str(DEV_LOCK))
+    session.install("--require-hashes", *readable(session, DEV_LOCK))
     session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
 
 
@@ -54,11 +55,14 @@ def full_train(session: nox.Session) -> None:
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Write both locks anew; `-- --extra cluster` adds Ray, `-- --upgrade` takes newer versions."""
-    session.install("uv")
     wheel = vendored(session)
     parser = argparse.ArgumentParser("nox -s lock --", allow_abbrev=False)
     parser.add_argument("--extra", action="append", default=[])
     given, options = parser.parse_known_args(session.posargs)
+    known = offered(wheel)
+    if unknown := [extra for extra in given.extra if extra not in known]:
+        session.error(f"no such extra: {', '.join(unknown)}; there are {', '.join(known)}")
+    session.install("uv")
     extras = f"[{','.join(given.extra)}]" if given.extra else ""
     told = " ".join(["nox -s lock", *(f"--extra {extra}" for extra in given.extra)])
     told = told.replace("--extra", "-- --extra", 1)
@@ -78,52 +82,106 @@ def lock(session: nox.Session) -> None:
             *("--custom-compile-command", told, "--no-annotate"),
             *("--no-emit-index-url", "--no-emit-find-links", "--quiet", *options),
         )
-        text = new.read_text(encoding="utf-8")
-        path.write_text(text, encoding="utf-8")
-        (folder / "pinned.txt").write_text("".join(entries(text).values()), encoding="utf-8")
+        pins_of_run = "".join(entries(new.read_text(encoding="utf-8")).values())
+        (folder / "pinned.txt").write_text(pins_of_run, encoding="utf-8")
+    for path in (LOCK, DEV_LOCK):  # both or none
+        shutil.copyfile(folder / path.name, path)
 
 
 @nox.session(default=False)
 def update(session: nox.Session) -> None:
     """Take the newest engine and template, then write the locks anew, your own packages in them."""
-    session.install("--require-hashes", "-r", str(DEV_LOCK))
+    session.install("--require-hashes", *readable(session, DEV_LOCK))
     session.run("cruft", "update", "--skip-apply-ask", *session.posargs)
     unmerged = ("git", "diff", "--name-only", "--diff-filter=U")
     conflicts = session.run(*unmerged, silent=True, external=True)
     if conflicts:
         session.error(f"resolve the conflicts, commit, then `nox -s lock`:\n{conflicts}")
-    told = re.search(r"nox -s lock -- (.+)$", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
-    session.notify("lock", told[1].split() if told else [])
+    session.notify("lock", lock_command().partition(" -- ")[2].split())
 
 
 @nox.session(default=False)
 def eject(session: nox.Session) -> None:
     """Unpack the engine into twinrun/, to be changed there; the sessions then use that folder."""
     if UNPACKED.exists():
-        session.error(f"{UNPACKED}/ is there already")
-    wheel = vendored(session)
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(members=[n for n in archive.namelist() if n.startswith("twinrun/")])
-    session.log("the engine is in twinrun/ now: commit it, change it, rerun the sessions")
+        session.error(f"{UNPACKED}/ is there already; for a fresh one remove it first")
+    partial = UNPACKED.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with zipfile.ZipFile(vendored(session)) as archive:
+        archive.extractall(partial, [n for n in archive.namelist() if n.startswith("twinrun/")])
+    (partial / UNPACKED).rename(UNPACKED)
+    partial.rmdir()
+    session.log(f"the engine is in {UNPACKED}/ now: commit it, change it, rerun the sessions")
 
 
 def install(session: nox.Session, *more: Path) -> None:
-    """Install the locked packages, each checked by its hash, and the engine if it is unpacked."""
+    """Install the locked packages, each checked by its hash, and the engine that is in force."""
     wheel = vendored(session)
+    locks = readable(session, LOCK, *more)
     if not names(LOCK, wheel):
-        session.error(f"{LOCK} does not name {wheel} as it is: write it with `nox -s lock`")
-    locks = [part for path in (LOCK, *more) for part in ("-r", str(path))]
+        session.error(f"{LOCK} does not name {wheel} as it is: write it with `{lock_command()}`")
     session.install("--require-hashes", *locks)
-    if UNPACKED.is_dir():
+    if (UNPACKED / "__init__.py").is_file():
         session.install("--no-deps", "--no-build-isolation", "-e", f"./{UNPACKED}")
+        origin = UNPACKED / "origin.json"
+        with zipfile.ZipFile(wheel) as archive:
+            vendored_origin = archive.read(origin.as_posix())
+        if not origin.is_file() or origin.read_bytes() != vendored_origin:
+            session.warn(f"{UNPACKED}/ is in force; it is not of the version of {wheel}")
+    elif not is_installed(session, wheel):
+        # Of one version pip keeps what is there, also a folder that is gone.
+        session.install("--no-deps", "--force-reinstall", f"./{wheel}")
+
+
+def readable(session: nox.Session, *locks: Path) -> list[str]:
+    """The options that install locks; one that is missing or has conflict marks is refused."""
+    for path in locks:
+        text = path.read_text(encoding="utf-8") if path.is_file() else None
+        if text is None or re.search("^(<{7}|={7}|>{7})", text, re.MULTILINE):
+            wrong = "is missing" if text is None else "has conflict marks"
+            session.error(f"{path} {wrong}: write it anew with `{lock_command()}`")
+    return [part for path in locks for part in ("-r", str(path))]
+
+
+def lock_command() -> str:
+    """The command that wrote the lock, with the extras that it was given."""
+    text = LOCK.read_text(encoding="utf-8") if LOCK.is_file() else ""
+    told = re.search(r"^#\s+(nox -s lock.*)$", text, re.MULTILINE)
+    return told[1] if told else "nox -s lock"
 
 
 def vendored(session: nox.Session) -> Path:
-    """The engine's wheel."""
+    """The engine's wheel, whole."""
     found = sorted(VENDOR.glob("twinrun-*.whl"))
     if len(found) != 1:
-        session.error(f"{VENDOR}/ must hold one wheel of the engine, and holds {len(found)}")
+        held = " and ".join(path.name for path in found) or "none"
+        session.error(f"{VENDOR}/ must hold one wheel of the engine, and holds {held}")
+    try:
+        with zipfile.ZipFile(found[0]) as archive:
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        damaged = str(error)
+    if damaged is not None:
+        session.error(f"{found[0]} is damaged ({damaged}): git checkout -- {VENDOR}")
     return found[0]
+
+
+def offered(wheel: Path) -> list[str]:
+    """The extras that the engine has."""
+    name, version = wheel.name.split("-")[:2]
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(f"{name}-{version}.dist-info/METADATA").decode()
+    return re.findall(r"^Provides-Extra: (.+)$", text, re.MULTILINE)
+
+
+def is_installed(session: nox.Session, wheel: Path) -> bool:
+    """Whether the session's environment holds the files of this very wheel."""
+    name, version = wheel.name.split("-")[:2]
+    record = f"{name}-{version}.dist-info/RECORD"
+    with zipfile.ZipFile(wheel) as archive:
+        rows = set(archive.read(record).decode().splitlines())
+    found = Path(session.virtualenv.location).glob(f"lib/*/site-packages/{record}")
+    return any(rows <= set(path.read_text(encoding="utf-8").splitlines()) for path in found)
 
 
 def names(path: Path, wheel: Path) -> bool:

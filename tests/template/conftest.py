@@ -54,13 +54,21 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def run(environment: Mapping[str, str]) -> Run:
-    """Run a command as that user; its output is in stdout and stderr."""
+    """Run a command as that user; its output is in stdout and stderr.
 
-    def runs(*command: object, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    `more` are variables of this command alone; `code` None takes any exit status.
+    """
+
+    def runs(
+        *command: object,
+        cwd: Path,
+        code: int | None = 0,
+        more: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [str(part) for part in command],
             cwd=cwd,
-            env=dict(environment),
+            env={**environment, **(more or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -59,7 +59,7 @@ CYCLE: dict[str, dict[str, str]] = {
         "submission_columns": "the likeliest class",
     },
 }
-# The one of them whose sessions are all run.
+# The one of them whose sessions are all run: test_sessions.py.
 WHOLE = "accuracy"
 # All files but the drawn photos, and those that an answer adds.
 FILES = {
@@ -216,41 +216,3 @@ def test_a_refused_answer_leaves_no_folder_behind(
     assert refused.returncode != 0
     assert says in refused.stdout + refused.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_one_project_passes_all_its_sessions_from_a_fresh_clone(
-    make: Make, run: Run, tmp_path: Path
-) -> None:
-    project = make(**CYCLE[WHOLE])
-    run("git", "init", "-q", cwd=project)
-    run("git", "add", "-A", cwd=project)
-    run("git", "commit", "-qm", "Begin", cwd=project)
-    clone = tmp_path / "clone"
-    run("git", "clone", "-q", project, clone, cwd=tmp_path)
-    tested = run("nox", "-s", "tests", cwd=clone)
-    assert " passed" in tested.stdout
-    # The other sessions need nothing else: they share the first one's environment.
-    for session in ("lint", "reproducibility", "full_train"):
-        (clone / ".nox" / session).symlink_to(clone / ".nox" / "tests")
-    run("nox", "-R", "-s", "lint", cwd=clone)
-    twins = run("nox", "-R", "-s", "reproducibility", cwd=clone)
-    assert "same bits: 1 member trained twice" in twins.stdout
-    trained = run("nox", "-R", "-s", "full_train", cwd=clone)
-    assert "no data folder" in trained.stdout
-    assert "submission runs/fixture/submission.csv, checked against the sample: valid" in (
-        trained.stdout
-    )
-
-    # With images in data/ it trains on them.
-    shutil.copytree(clone / "tests" / "fixture", clone / "data")
-    small = ("--set", "recipe.network=resnet18", "--set", "recipe.image_size=32")
-    quick = ("--set", "recipe.pretrained=false", "--set", "members.first.epochs.frozen=1")
-    own = run("nox", "-R", "-s", "full_train", "--", *small, *quick, cwd=clone)
-    assert "no data folder" not in own.stdout
-    assert (clone / "runs" / "full" / "submission.csv").is_file()
-    assert run("git", "status", "--porcelain", cwd=clone).stdout == ""
-
-    # What is locked stays so.
-    (clone / ".nox" / "lock").symlink_to(clone / ".nox" / "tests")
-    run("nox", "-R", "-s", "lock", cwd=clone)
-    assert run("git", "status", "--porcelain", cwd=clone).stdout == ""

@@ -7,26 +7,28 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from twinrun.config.extras import how_to_install, how_to_install_extra
 from twinrun.errors import InputError
-from twinrun.extras import how_to_add
 
 # The object stores of fsspec, and what each needs. What is put there is seen whole or not at all;
 # the others write a file bit by bit under its own name.
-_STORES = {
-    "s3": how_to_add("cluster"),
-    "s3a": how_to_add("cluster"),
-    "gs": how_to_add("cluster", "gcs"),
-    "gcs": how_to_add("cluster", "gcs"),
-    "az": "pip install adlfs",
-    "abfs": "pip install adlfs",
-    "oci": "pip install ocifs",
-    "oss": "pip install ossfs",
-    "tos": "pip install tosfs",
-    "memory": "",
+_STORES: dict[str, Callable[[], str]] = {
+    "s3": partial(how_to_install_extra, "cluster"),
+    "s3a": partial(how_to_install_extra, "cluster"),
+    "gs": partial(how_to_install_extra, "gcs"),
+    "gcs": partial(how_to_install_extra, "gcs"),
+    "az": partial(how_to_install, "adlfs"),
+    "abfs": partial(how_to_install, "adlfs"),
+    "oci": partial(how_to_install, "ocifs"),
+    "oss": partial(how_to_install, "ossfs"),
+    "tos": partial(how_to_install, "tosfs"),
+    "memory": partial(how_to_install_extra, "cluster"),
 }
 # Of botocore, for a server that may not be there at all; seconds.
 _HASTE = {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}}
@@ -223,7 +225,7 @@ def refuse_unusable(address: str) -> None:
         package = error.name or str(error)
         raise InputError(
             f"{address} needs a package that is not installed: {package}",
-            fix=_STORES[protocol] or _STORES["s3"],
+            fix=_STORES[protocol](),
         ) from error
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from twinrun.config.extras import how_to_install_extra
 from twinrun.console import say
 from twinrun.errors import InputError
-from twinrun.extras import how_to_add
 
 # Ray gives processes this variable's meaning on every system, whatever its name says: without a
 # cluster of several machines, nothing listens on anything but the loopback address.
@@ -42,7 +42,7 @@ def connect(address: str) -> Iterator[None]:
         import ray
     except ImportError:
         raise InputError(
-            "--ray needs Ray, which is not installed", fix=how_to_add("cluster")
+            "--ray needs Ray, which is not installed", fix=how_to_install_extra("cluster")
         ) from None
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}

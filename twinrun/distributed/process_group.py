@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
+from twinrun.config.extras import how_to_install_extra
 from twinrun.console import console
 from twinrun.errors import InputError, TwinrunError
-from twinrun.extras import how_to_add
 from twinrun.repro.group import use_group
 from twinrun.repro.ranks import Ranks, current_rank
 
@@ -120,7 +120,7 @@ def _refuse(command: str) -> None:
     if find_spec("accelerate") is None:
         raise InputError(
             "several ranks need accelerate, which is not installed",
-            fix=how_to_add("distributed"),
+            fix=how_to_install_extra("distributed"),
         )
 
 

@@ -21,11 +21,11 @@ from typing import Any, Protocol
 
 from rich.markup import escape
 
+from twinrun.config.extras import how_to_install_extra
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.errors import InputError
-from twinrun.extras import how_to_add
 from twinrun.locks import lock_record
 from twinrun.metrics import HISTORY_COLUMNS
 from twinrun.run_folder.tables import read_history
@@ -38,7 +38,7 @@ def refuse_missing_trackers(names: Sequence[str]) -> None:
     if missing:
         raise InputError(
             f"run.tracking: not installed: {', '.join(missing)}",
-            fix=f"{how_to_add('tracking')}\nOr take the names out of run.tracking.",
+            fix=f"{how_to_install_extra('tracking')}\nor take the names out of run.tracking.",
         )
 
 

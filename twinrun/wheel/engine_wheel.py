@@ -97,8 +97,16 @@ def read_origin() -> dict[str, str | None]:
     if recorded.is_file():
         origin: dict[str, str | None] = json.loads(recorded.read_text(encoding="utf-8"))
         return origin
-    urls = _project().get("urls", {})
+    urls = read_description().get("urls", {})
     return {"repository": urls.get("Repository"), "commit": _commit()}
+
+
+def read_description() -> dict[str, Any]:
+    """The table [project] of the engine's pyproject.toml, in any of the three places."""
+    folder = HOME if _is_clone() else ENGINE
+    text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
 
 
 def _is_clone() -> bool:
@@ -111,7 +119,7 @@ def _cloned_members() -> dict[str, bytes]:
     members.pop(f"{INSTALLED_TEMPLATE.name}/{_COMMIT_OF_ZIP}", None)
     for resource in RESOURCES:
         members |= _read(resource, f"{INSTALLED_TEMPLATE.name}/resources/{resource}")
-    project = _project()
+    project = read_description()
     members[f"{NAME}/pyproject.toml"] = _own_pyproject()
     members[f"{NAME}/origin.json"] = (json.dumps(read_origin(), indent=2) + "\n").encode()
     return members | _dist_info(project, {"licenses/LICENSE": (HOME / "LICENSE").read_bytes()})
@@ -168,14 +176,6 @@ def _own_pyproject() -> bytes:
         raise NoEngine(f"{HOME / 'pyproject.toml'}: no table follows [project] and its own")
     system = '[build-system]\nrequires = []\nbuild-backend = "engine_wheel"\n'
     return (system + 'backend-path = ["wheel"]\n\n' + described[0].rstrip() + "\n").encode()
-
-
-def _project() -> dict[str, Any]:
-    """The table [project] of the engine's pyproject.toml."""
-    folder = HOME if _is_clone() else ENGINE
-    text = (folder / "pyproject.toml").read_text(encoding="utf-8")
-    project: dict[str, Any] = tomllib.loads(text)["project"]
-    return project
 
 
 def _dist_info(project: Mapping[str, Any], more: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -296,7 +296,7 @@ def build_editable(
     metadata_directory: str | None = None,  # noqa: ARG001
 ) -> str:
     """Write a wheel that leads to the engine where it lies; the file's name."""
-    project = _project()
+    project = read_description()
     members = _dist_info(project, {}) | {f"{NAME}.pth": f"{HOME}\n".encode()}
     name = f"{NAME}-{project['version']}-py3-none-any.whl"
     return _write(Path(wheel_directory) / name, members).name
