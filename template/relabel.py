@@ -34,11 +34,12 @@ def relabel(
         target: The project's.
         layout: As data.layout.
         form: As submission.columns.
-        classes: Of the project; the drawn ones when there are none.
+        classes: Of the project; class_1 and so on when there are none, in the order of the drawn
+            ones.
         columns: Of the tables.
     """
     drawn = sorted(path for path in (fixture / "train").iterdir() if path.is_dir())
-    classes = classes or [path.name for path in drawn]
+    classes = classes or [f"class_{number}" for number in range(1, len(drawn) + 1)]
     photos = list(_dealt(drawn, classes))
     LABELLED[layout](target, photos, columns)
     shutil.copytree(fixture / "test", target / "test", dirs_exist_ok=True)

@@ -267,8 +267,8 @@ METRICS: Registry[Metric] = Registry("metric", Metric, setting="competition.metr
 """What `competition.metric` may name. A row's guess is its likeliest class, the first of equals.
 
 - log loss: the mean of -log p(true class), in nats; rows are taken as they are. scikit-learn's
-  divides each by its sum, which would hide what the 13th place's blend, whose rows do not sum to 1,
-  is worth to the host.
+  divides each by its sum, which would hide what a blend whose rows do not sum to 1 is worth to the
+  host.
 - macro F1: scikit-learn's; the mean over the classes that stand among the labels or the guesses.
 - quadratic kappa: scikit-learn's; the classes are grades, in the order of the columns; not defined
   where all labels and guesses are one class.

@@ -97,11 +97,21 @@ def relabelled(folder: Path, **answers: str) -> Path:
     return folder
 
 
-def test_the_fixture_keeps_its_classes_when_they_are_read_from_the_data(tmp_path: Path) -> None:
+def test_the_photos_have_neutral_classes_when_these_are_read_from_the_data(tmp_path: Path) -> None:
     folder = relabelled(tmp_path)
-    for part in ("train", "test"):
-        for path in (FIXTURE / part).rglob("*.*"):
-            assert (folder / path.relative_to(FIXTURE)).read_bytes() == path.read_bytes()
+    drawn = sorted(path.name for path in (FIXTURE / "train").iterdir())
+    names = [f"class_{number}" for number in range(1, len(drawn) + 1)]
+    assert sorted(path.name for path in (folder / "train").iterdir()) == names
+    header = (folder / "sample_submission.csv").read_text().splitlines()[0]
+    assert header == ",".join(["ID", *names])
+    for name, kind in zip(names, drawn, strict=True):
+        images = {path.name: path.read_bytes() for path in (folder / "train" / name).iterdir()}
+        kept = {p.name: p.read_bytes() for p in (FIXTURE / "train" / kind).iterdir()}
+        assert images == kept
+    for path in (FIXTURE / "test").iterdir():
+        assert (folder / "test" / path.name).read_bytes() == path.read_bytes()
+    written = {part for path in folder.rglob("*") for part in path.relative_to(folder).parts}
+    assert not [part for part in written if set(drawn) & {part, part.partition(".")[0]}]
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 10, 40, 200])

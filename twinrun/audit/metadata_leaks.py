@@ -1,4 +1,4 @@
-"""Properties of the files that give the class away, though no picture of a leaf is in them.
+"""Properties of the files that give the class away, whatever the images show.
 
 For each value of a property ("PNG") and each class: is the class so much more frequent among the
 images with this value that guessing it there halves the errors? And would chance give that, were

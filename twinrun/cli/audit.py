@@ -19,7 +19,7 @@ app = typer.Typer()
 
 _EXAMPLES = (
     "Examples:\n\ntwinrun audit --profile fixture\n\n"
-    "twinrun audit --data ~/wheat --lines 50 --set data.conflicts=error"
+    "twinrun audit --data ~/Downloads/photos --lines 50 --set data.conflicts=error"
 )
 
 

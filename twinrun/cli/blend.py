@@ -26,7 +26,7 @@ app = typer.Typer()
 @app.command(
     epilog="Examples:\n\ntwinrun blend --run full\n\n"
     "twinrun blend --run full --method auto\n\n"
-    "twinrun blend a.csv=69.0 b.csv=57.3 --output blend.csv"
+    "twinrun blend a.csv=2.0 b.csv=1.0 --output blend.csv"
 )
 @as_command
 def blend(
@@ -110,5 +110,5 @@ def _file_and_weight(text: str) -> tuple[Path, float]:
         return Path(path), float(weight)
     except ValueError:
         raise InputError(
-            f"{text}: not of the form FILE=WEIGHT", fix="Example: a.csv=69.0 b.csv=57.3"
+            f"{text}: not of the form FILE=WEIGHT", fix="Example: a.csv=2.0 b.csv=1.0"
         ) from None

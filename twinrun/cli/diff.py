@@ -22,7 +22,7 @@ app = typer.Typer()
 
 @app.command(
     epilog="Examples:\n\ntwinrun diff runs/full runs/again\n\n"
-    "twinrun diff runs/full runs/again --member M27g --replay"
+    "twinrun diff runs/full runs/again --member first --replay"
 )
 @as_command
 def diff(
@@ -31,7 +31,7 @@ def diff(
     members: Annotated[
         list[str] | None,
         typer.Option(
-            "--member", metavar="NAME", help="Only this member, or fold: M27g/fold-1. Repeatable."
+            "--member", metavar="NAME", help="Only this member, or fold: first/fold-1. Repeatable."
         ),
     ] = None,
     replay: Annotated[

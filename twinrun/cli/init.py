@@ -23,8 +23,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples:\n\ntwinrun init ../rice --data ~/Downloads/rice\n\n"
-    "twinrun init ../rice --data ~/rice --answer metric=accuracy --yes"
+    epilog="Examples:\n\ntwinrun init ../photos --data ~/Downloads/photos\n\n"
+    "twinrun init ../photos --data ~/Downloads/photos --answer metric=accuracy --yes"
 )
 @as_command
 def init(

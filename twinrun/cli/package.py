@@ -20,8 +20,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples:\n\ntwinrun package runs/full --for zindi\n\n"
-    "twinrun package runs/full --for kaggle --output wheat.zip"
+    epilog="Examples:\n\ntwinrun package runs/full --for drivendata\n\n"
+    "twinrun package runs/full --for kaggle --output photos.zip"
 )
 @as_command
 def package(

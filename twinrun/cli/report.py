@@ -22,7 +22,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples:\n\ntwinrun report runs/full\n\ntwinrun report runs/full --data ~/wheat"
+    epilog="Examples:\n\ntwinrun report runs/full\n\n"
+    "twinrun report runs/full --data ~/Downloads/photos"
 )
 @as_command
 def report(

@@ -33,7 +33,7 @@ app = typer.Typer()
 @app.command(
     cls=OptionalAddress,
     epilog="Examples:\n\ntwinrun run --profile fixture\n\n"
-    "twinrun run --data ~/wheat --set run.seed=7 --run seed7\n\n"
+    "twinrun run --data ~/Downloads/photos --set run.seed=7 --run seed7\n\n"
     "twinrun run --ray auto --seeds 1,2,3",
 )
 @as_command

@@ -22,15 +22,15 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Examples:\n\ntwinrun train\n\ntwinrun train M27g M26c --profile fixture\n\n"
-    "twinrun train M27g/fold-1"
+    epilog="Examples:\n\ntwinrun train\n\ntwinrun train first second --profile fixture\n\n"
+    "twinrun train first/fold-1"
 )
 @as_command
 def train(
     members: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Members, or folds of them: M27g/fold-1. Default: all.", show_default=False
+            help="Members, or folds of them: first/fold-1. Default: all.", show_default=False
         ),
     ] = None,
     *,

@@ -24,7 +24,7 @@ app = typer.Typer()
 
 @app.command(
     epilog="Examples:\n\ntwinrun twins --profile fixture\n\n"
-    "twinrun twins M26c --perturb kill --perturb workers --device cuda"
+    "twinrun twins first --perturb kill --perturb workers --device cuda"
 )
 @as_command
 def twins(

@@ -24,8 +24,8 @@ app = typer.Typer()
 
 @app.command(
     epilog="Examples:\n\ntwinrun verify runs/full\n\n"
-    "twinrun verify runs/full M27g --predict-only --data ~/wheat\n\n"
-    "twinrun verify full-zindi.zip --data ~/wheat"
+    "twinrun verify runs/full first --predict-only --data ~/Downloads/photos\n\n"
+    "twinrun verify full-kaggle.zip --data ~/Downloads/photos"
 )
 @as_command
 def verify(

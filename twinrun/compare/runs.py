@@ -96,7 +96,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     Args:
         first: A folder runs/<run>, or the folder of one of its members or of a fold.
         second: The other one. Two members' folders may be of members of different names.
-        members: Only these: members, with all their folds, or folds such as M27g/fold-1. Default:
+        members: Only these: members, with all their folds, or folds such as first/fold-1. Default:
             all.
 
     Raises:
@@ -183,7 +183,7 @@ def _pair_trainings(
     raise InputError(
         f"no member is in both runs: {', '.join(ours)} in the first, {', '.join(theirs)} in the "
         "second",
-        fix="Name two folders of members, for example runs/full/members/M26c.",
+        fix="Name two folders of members, for example runs/full/members/first.",
     )
 
 

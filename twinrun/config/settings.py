@@ -144,7 +144,7 @@ class Settings(Table):
         """The trainings that a user asks for, in the settings' order; all of them for no name.
 
         Args:
-            names: Of members, or of trainings such as `M27g/fold-1`.
+            names: Of members, or of trainings such as `first/fold-1`.
 
         Raises:
             InputError: There is no such member, or it has no such fold.
@@ -171,7 +171,7 @@ class Settings(Table):
         return trainings_of(member, self.members[member].validation.folds)
 
     def training(self, name: str) -> Training:
-        """The training of this name, `M27g` or `M27g/fold-1`.
+        """The training of this name, `first` or `first/fold-1`.
 
         Raises:
             KeyError: The settings have no such training.

@@ -27,7 +27,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """What commands and paths call it, below members/: `M27g` or `M27g/fold-1`."""
+        """What commands and paths call it, below members/: `first` or `first/fold-1`."""
         return f"{self.member}/{self.folder}" if self.fold else self.member
 
     @property
@@ -37,7 +37,7 @@ class Training:
 
     @property
     def title(self) -> str:
-        """What a reader is shown: `M27g` or `M27g fold 1/5`."""
+        """What a reader is shown: `first` or `first fold 1/5`."""
         return f"{self.member} fold {self.fold}/{self.folds}" if self.fold else self.member
 
     @property
@@ -59,7 +59,7 @@ def trainings_of(member: str, folds: int | None) -> list[Training]:
 
 
 def member_of(name: str) -> str:
-    """The member that a training's name is of: `M27g` of `M27g/fold-1` and of `M27g`."""
+    """The member that a training's name is of: `first` of `first/fold-1` and of `first`."""
     return name.partition("/")[0]
 
 

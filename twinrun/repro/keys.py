@@ -23,7 +23,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Key:
-    """The name of a draw: a path of words and numbers, such as (13, "M27g", "order", 7).
+    """The name of a draw: a path of words and numbers, such as (13, "first", "order", 7).
 
     Keys with different parts give independent streams; a number and its text are different parts.
     """

@@ -151,7 +151,7 @@ class RunFolder:
         return self.path / "members"
 
     def training(self, name: str) -> TrainingFolder:
-        """The folder of a member, `M27g`, or of a fold, `M27g/fold-1`."""
+        """The folder of a member, `first`, or of a fold, `first/fold-1`."""
         return TrainingFolder(self.members / name)
 
     def trainings(self) -> list[TrainingFolder]:

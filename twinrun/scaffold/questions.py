@@ -128,7 +128,7 @@ for _question in (
         name="project_name",
         prompt="Name of the project",
         answered_by="user",
-        default="Wheat rust",
+        default="My competition",
         suggest=lambda _found, folder, _known: folder.name,
     ),
     Question(

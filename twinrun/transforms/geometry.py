@@ -1,7 +1,7 @@
 """Flips, perspective, rotation and zoom: each as a matrix that maps a place of the result.
 
-What is drawn, and how large it may be, is fastai's `aug_transforms` (2.8); the second zoom is the
-13th place's. The order is fastai's too, as it composes them.
+What is drawn, and how large it may be, is fastai's `aug_transforms` (2.8), and the order is
+fastai's, as it composes them. The second zoom, `zoom_crop`, is beyond these.
 """
 
 from __future__ import annotations
