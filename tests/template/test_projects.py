@@ -103,7 +103,7 @@ def test_a_project_has_exactly_its_files_and_they_work(name: str, make: Make, ru
     answers = CYCLE[name]
     project = make(**answers)
     files = contents(project)
-    photos = {path for path in files if Path(path).suffix in IMAGE_SUFFIXES}
+    photos = {path for path in files if Path(path).suffix.lower() in IMAGE_SUFFIXES}
     assert files.keys() - photos == files_of(answers)
     assert len(files_of(answers)) <= 30
     for path in RENDERED:
@@ -136,7 +136,7 @@ def test_nothing_of_a_different_competition_is_in_a_project(name: str, make: Mak
     texts = {
         path: content.decode()
         for path, content in files.items()
-        if Path(path).suffix not in IMAGE_SUFFIXES
+        if Path(path).suffix.lower() not in IMAGE_SUFFIXES
     }
     texts["README.md"] = texts["README.md"].replace("--for zindi", "")
     found = {path for path, text in texts.items() if STRANGE.search(text + path)}
