@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from tests.package.packing import (
     commit,
@@ -25,6 +26,7 @@ from tests.package.packing import (
     thin_project,
 )
 from tests.run_folder.documents import compared, whole_audit, whole_blend, whole_twins
+from twinrun.cli.app import app
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS
@@ -415,6 +417,23 @@ def test_local_toml_is_never_handed_on(package: Package, tmp_path: Path, project
     assert packed() == kept, "it is no change of the source"
     shutil.rmtree(project / ".git")
     assert packed(force=True) == kept, "without git"
+
+
+def test_the_command_writes_beside_the_run_and_names_it_as_the_user_did(
+    run: Path, clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twinrun.cli.package._project_of", lambda run: clean)
+    for folder, named, expected in (
+        (run.parents[1], "runs/full", "runs/full-zindi.zip"),
+        (run, ".", str(run.parent / "full-zindi.zip")),
+        (run / "members", "..", str(run.parent / "full-zindi.zip")),
+    ):
+        monkeypatch.chdir(folder)
+        arguments = ["package", named, "--for", "zindi"]
+        done = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+        assert done.exit_code == 0, done.output
+        assert f"package   {expected}, " in done.stdout
+        (run.parent / "full-zindi.zip").unlink()
 
 
 def test_links_in_the_source_stay_out(package: Package, tmp_path: Path, project: Path) -> None:

@@ -45,7 +45,9 @@ def package(
 
     started = time.perf_counter()
     host = HOSTS.get(name)
-    output = output or run.resolve().parent / f"{run.resolve().name}-{host.name}.zip"
+    # Of "." and ".." the name does not say what it is beside.
+    beside = run.resolve().parent if run.name in ("", "..") else run.parent
+    output = output or beside / f"{run.resolve().name}-{host.name}.zip"
     made = make_package(run, host, output, force=force, project=_project_of(run))
     if made.contents.forced:
         box("forced", "packaged although these faults were found:\n" + "\n".join(made.contents.why))
