@@ -97,13 +97,16 @@ def lock(session: nox.Session) -> None:
 
 def write_lock(session: nox.Session, path: str, *asked: str) -> None:
     """Resolve what is asked for, for every supported Python and system, into a lock."""
+    pythons = ("--universal", "--python-version", "3.11", "--quiet")
     session.run(
-        *("uv", "pip", "compile", *asked, "--output-file", path),
-        *("--universal", "--python-version", "3.11", "--generate-hashes"),
+        *("uv", "pip", "compile", *asked, "--output-file", path, *pythons, "--generate-hashes"),
         *("--custom-compile-command", "nox -s lock", "--no-annotate"),
-        *("--no-emit-index-url", "--no-emit-find-links", "--quiet"),
+        *("--no-emit-index-url", "--no-emit-find-links"),
         *session.posargs,
     )
+    files = str(Path(session.create_tmp(), "pylock.toml"))
+    session.run(*("uv", "pip", "compile", path, "--no-deps", "--output-file", files), *pythons)
+    session.run("python", "twinrun/wheel/lock_hashes.py", path, files)
 
 
 def install(session: nox.Session, *more: str) -> None:

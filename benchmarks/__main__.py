@@ -38,7 +38,7 @@ class Given:
 def main() -> None:
     """Measure, print the table, write the JSON file."""
     restart_process()
-    from benchmarks import alternatives, costs, speed, startup, storage
+    from benchmarks import alternatives, carried, costs, speed, startup, storage
     from benchmarks.table import Figure, as_json, shown
     from twinrun.console import console, ignore_known_warnings, say
     from twinrun.files import write_json
@@ -56,6 +56,8 @@ def main() -> None:
         "compiled": alternatives.compiled,
         "filled": alternatives.filled,
         "freed": alternatives.freed,
+        "updates": lambda _, told: carried.updates(told),
+        "environments": lambda _, told: carried.environments(told),
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(measures)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from shutil import which
 import pytest
 from rich.console import Console
 
+from benchmarks.carried import largest_packages, last_commits, size_of, updates
 from benchmarks.startup import first_step
 from benchmarks.table import Figure, alternated, as_json, ratio, shown
 from tests.conftest import ROOT
@@ -162,3 +164,39 @@ def test_what_grows_with_members_and_images_can_be_measured(tmp_path: Path) -> N
     )
     # Two averages of each parameter more.
     assert all(2.9 < c / w < 3 for w, c in zip(weights, checkpoints, strict=True))
+
+
+def test_what_versions_of_the_engine_take_in_git_is_seen() -> None:
+    try:
+        last_commits(2)
+    except SystemExit:
+        pytest.skip("needs a clone with the engine's last commits")
+    lines: list[str] = []
+    (found,) = updates(lines.append, versions=2)
+    assert len(lines) == 2
+    sizes = re.findall(r"([\d,]+) kB", found.seen)
+    wheel, one, two, photos = (int(size.replace(",", "")) for size in sizes)
+    assert photos < one < wheel
+    # git keeps the second as what differs from the first.
+    assert one <= two < 1.2 * one
+    assert found.value == pytest.approx(two - photos, abs=1)
+
+
+def test_more_versions_than_there_are_commits_are_refused() -> None:
+    with pytest.raises(SystemExit, match="needs a clone with 1000000 commits"):
+        last_commits(1_000_000)
+
+
+def test_a_file_with_two_names_is_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    assert size_of(tmp_path) == 1000
+    (tmp_path / "c").write_bytes(b"x" * 1000)
+    assert size_of(tmp_path) == 2000
+
+
+def test_the_largest_package_comes_first() -> None:
+    site = Path(pytest.__file__).parents[1]
+    found = largest_packages(site, 3)
+    assert found[0][0] == "torch"
+    assert [size for _, size in found] == sorted((size for _, size in found), reverse=True)

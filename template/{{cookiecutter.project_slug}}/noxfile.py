@@ -19,8 +19,9 @@ nox.options.sessions = ["lint", "tests", "reproducibility"]
 # What a run needs, the engine's wheel among it; and what development needs on top.
 LOCK, DEV_LOCK = Path("requirements.lock"), Path("requirements-dev.lock")
 VENDOR, UNPACKED = Path("vendor"), Path("twinrun")
-# The locks that the engine was tested with, in its wheel.
+# In the wheel: the locks that the engine was tested with, and what shortens locks.
 RUN_PINS = "twinrun_template/resources/requirements.lock"
+HASHES = "twinrun/wheel/lock_hashes.py"
 DEV_PINS = "twinrun_template/{{cookiecutter.project_slug}}/requirements-dev.lock"
 
 
@@ -68,6 +69,8 @@ def lock(session: nox.Session) -> None:
     told = told.replace("--extra", "-- --extra", 1)
     folder = Path(session.create_tmp())
     (folder / "engine.in").write_text(f"./{wheel.as_posix()}{extras}\n", encoding="utf-8")
+    with zipfile.ZipFile(wheel) as archive:
+        script = archive.extract(HASHES, folder)
     is_new = not names(LOCK, wheel)
     for path, pins, asked in (
         (LOCK, RUN_PINS, (str(folder / "engine.in"), "pyproject.toml")),
@@ -76,12 +79,15 @@ def lock(session: nox.Session) -> None:
     ):
         new = folder / path.name
         new.write_text(pinned(path, wheel, pins if is_new else None), encoding="utf-8")
+        pythons = ("--universal", "--python-version", "3.11", "--quiet")
         session.run(
-            *("uv", "pip", "compile", *asked, "--output-file", str(new)),
-            *("--universal", "--python-version", "3.11", "--generate-hashes"),
-            *("--custom-compile-command", told, "--no-annotate"),
-            *("--no-emit-index-url", "--no-emit-find-links", "--quiet", *options),
+            *("uv", "pip", "compile", *asked, "--output-file", str(new), *pythons),
+            *("--generate-hashes", "--custom-compile-command", told, "--no-annotate"),
+            *("--no-emit-index-url", "--no-emit-find-links", *options),
         )
+        files = str(folder / "pylock.toml")
+        session.run("uv", "pip", "compile", str(new), "--no-deps", "-o", files, *pythons)
+        session.run("python", script, str(new), files)
         pins_of_run = "".join(entries(new.read_text(encoding="utf-8")).values())
         (folder / "pinned.txt").write_text(pins_of_run, encoding="utf-8")
     for path in (LOCK, DEV_LOCK):  # both or none
