@@ -27,7 +27,7 @@ DEV_PINS = "twinrun_template/{{cookiecutter.project_slug}}/requirements-dev.lock
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and lint the code, check the workflows: all hooks on all files."""
+    """Format, lint, check the workflows: all hooks on all files."""
     session.install("--require-hashes", *readable(session, DEV_LOCK))
     session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
 
@@ -41,21 +41,21 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def reproducibility(session: nox.Session) -> None:
-    """Train one member of each network twice and compare every bit; `-- --all` takes all members."""
+    """Train a member per network twice, compare; `-- --all`: all."""
     install(session)
     session.run("twinrun", "twins", "--profile", "fixture", *session.posargs)
 
 
 @nox.session(default=False)
 def full_train(session: nox.Session) -> None:
-    """Train all members, blend, write the submission; `-- --data DIR` names other data."""
+    """Train, blend, write the submission; `-- --data DIR`: other data."""
     install(session)
     session.run("twinrun", "run", "--without-data", "fixture", *session.posargs)
 
 
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Write both locks anew; `-- --extra cluster` adds Ray, `-- --upgrade` takes newer versions."""
+    """Write both locks anew; `-- --extra cluster` adds Ray; `-- --upgrade`."""
     wheel = vendored(session)
     parser = argparse.ArgumentParser("nox -s lock --", allow_abbrev=False)
     parser.add_argument("--extra", action="append", default=[])
@@ -96,7 +96,7 @@ def lock(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def update(session: nox.Session) -> None:
-    """Take the newest engine and template, then write the locks anew, your own packages in them."""
+    """Take the newest engine and template; write the locks anew."""
     session.install("--require-hashes", *readable(session, DEV_LOCK))
     session.run("cruft", "update", "--skip-apply-ask", *session.posargs)
     unmerged = ("git", "diff", "--name-only", "--diff-filter=U")
@@ -108,7 +108,7 @@ def update(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def eject(session: nox.Session) -> None:
-    """Unpack the engine into twinrun/, to be changed there; the sessions then use that folder."""
+    """Unpack the engine into twinrun/, to be changed there."""
     if UNPACKED.exists():
         session.error(f"{UNPACKED}/ is there already; for a fresh one remove it first")
     partial = UNPACKED.with_suffix(".partial")
@@ -125,7 +125,10 @@ def install(session: nox.Session, *more: Path) -> None:
     wheel = vendored(session)
     locks = readable(session, LOCK, *more)
     if not names(LOCK, wheel):
-        session.error(f"{LOCK} does not name {wheel} as it is: write it with `{lock_command()}`")
+        session.error(
+            f"{LOCK} does not name {wheel} as it is: `git checkout -- {VENDOR}` brings back the one "
+            f"that is committed, `{lock_command()}` takes this one"
+        )
     session.install("--require-hashes", *locks)
     if (UNPACKED / "__init__.py").is_file():
         session.install("--no-deps", "--no-build-isolation", "-e", f"./{UNPACKED}")
@@ -161,7 +164,8 @@ def vendored(session: nox.Session) -> Path:
     found = sorted(VENDOR.glob("twinrun-*.whl"))
     if len(found) != 1:
         held = " and ".join(path.name for path in found) or "none"
-        session.error(f"{VENDOR}/ must hold one wheel of the engine, and holds {held}")
+        fix = f"remove those that {LOCK} does not name" if found else f"git checkout -- {VENDOR}"
+        session.error(f"{VENDOR}/ must hold one wheel of the engine, and holds {held}: {fix}")
     try:
         with zipfile.ZipFile(found[0]) as archive:
             damaged = archive.testzip()
