@@ -62,11 +62,18 @@ def test_the_members_table_has_a_column_for_a_metric_that_it_has_not_yet(
     records, scores = {"a": RECORD, "b": RECORD}, {"a": 0.8125, "b": NOTHING}
     table = tables.members(settings, records, scores, {"a": 2.0})
     headers = [str(header.header) for header in table.columns]
-    plain = ["member", "network", "valid loss", "accuracy", "public score", "weight", "time"]
+    plain = ["member", "network", "valid loss", "accuracy", "weight", "time"]
     assert [header for header in headers if header != column] == plain
     assert list(table.columns[headers.index("weight")].cells) == ["2", "0"]
     if column is not None:
         assert list(table.columns[headers.index(column)].cells) == ["0.8125", "not defined"]
+
+
+def test_the_members_table_has_public_scores_where_a_member_has_one(small_toml: Path) -> None:
+    settings = read_settings(small_toml, changes=["members.b.public_score=0.25"])
+    table = tables.members(settings, {"a": RECORD, "b": RECORD}, {}, {})
+    (column,) = (each for each in table.columns if each.header == "public score")
+    assert list(column.cells) == ["", "0.25000"]
 
 
 def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_text(

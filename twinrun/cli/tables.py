@@ -31,7 +31,7 @@ def members(
     weights: Mapping[str, float],
     folds: Mapping[str, Sequence[float]] | None = None,
 ) -> Table:
-    """One row per member: network, valid loss and accuracy, public score, weight, time.
+    """One row per member: network, valid loss and accuracy, weight, time; public scores if known.
 
     Args:
         settings: Of the run.
@@ -49,7 +49,9 @@ def members(
     metric = METRICS.get(settings.competition.metric)
     more = [metric.words] if additional_metric(metric.name) else []
     spread = [f"{metric.words} over folds"] if folds else []
-    for column in ("valid loss", "accuracy", *more, *spread, "public score", "weight", "time"):
+    known = {name: settings.members[name].public_score for name in records}
+    public = ["public score"] if any(score is not None for score in known.values()) else []
+    for column in ("valid loss", "accuracy", *more, *spread, *public, "weight", "time"):
         table.add_column(column, justify="right")
     for name, record in records.items():
         member, own = settings.members[name], record["scores"]
@@ -60,7 +62,7 @@ def members(
             f"{own['accuracy']:.3f}",
             *([_number_or_words(scores[name])] if more else []),
             *([_spread(folds.get(name, ()))] if folds else []),
-            "" if member.public_score is None else f"{member.public_score:.5f}",
+            *(["" if known[name] is None else f"{known[name]:.5f}"] if public else []),
             f"{weights.get(name, 0.0):g}",
             clock(record["seconds"]),
         )
