@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 from twinrun.console import say
 from twinrun.errors import InputError
@@ -39,6 +40,33 @@ class TwinProcess:
     kill: Path | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Running:
+    """A process under way; `errors` takes its stderr where it is to be killed.
+
+    The loader workers of a killed process may print a traceback before they end too. That is no
+    fault, and not shown.
+    """
+
+    training: TwinProcess
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes] | None
+
+    def show_errors(self) -> None:
+        """Print what a process that was not killed had to say."""
+        if self.errors is not None:
+            self.errors.seek(0)
+            sys.stderr.write(self.errors.read().decode(errors="replace"))
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """End the process, if it is still under way."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+            self.show_errors()
+
+
 def train_all(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
     """Run the trainings, at most so many at once; end them all when one fails.
 
@@ -50,35 +78,40 @@ def train_all(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
     """
     waiting, running, killed = (
         list(trainings),
-        list[tuple[TwinProcess, subprocess.Popen[bytes]]](),
+        list[_Running](),
         [],
     )
     with ExitStack() as stack:
         elsewhere = stack.enter_context(TemporaryDirectory(prefix="twin-"))
 
         def start(training: TwinProcess, *, again: bool = False) -> None:
-            process = _start(training, elsewhere, again=again)
-            stack.callback(_end, process)
-            running.append((training, process))
+            to_be_killed = training.kill is not None and not again
+            errors = stack.enter_context(TemporaryFile()) if to_be_killed else None
+            process = _start(training, elsewhere, errors, again=again)
+            running.append(_Running(training, process, errors))
+            stack.callback(running[-1].end)
 
         while waiting or running:
             while waiting and len(running) < side_by_side:
                 start(waiting.pop(0))
-            for training, process in list(running):
-                if process.poll() is not None:
-                    running.remove((training, process))
-                    _refuse_failed(training, process.returncode)
-                elif training not in killed and _in_mid_epoch(training):
-                    process.kill()
-                    process.wait()
-                    running.remove((training, process))
-                    killed.append(training)
-                    start(training, again=True)
+            for each in list(running):
+                if each.process.poll() is not None:
+                    running.remove(each)
+                    each.show_errors()
+                    _refuse_failed(each.training, each.process.returncode)
+                elif each.training not in killed and _in_mid_epoch(each.training):
+                    each.process.kill()
+                    each.process.wait()
+                    running.remove(each)
+                    killed.append(each.training)
+                    start(each.training, again=True)
             time.sleep(_WATCH_SECONDS)
     return bool(killed)
 
 
-def _start(training: TwinProcess, elsewhere: str, *, again: bool) -> subprocess.Popen[bytes]:
+def _start(
+    training: TwinProcess, elsewhere: str, errors: IO[bytes] | None, *, again: bool
+) -> subprocess.Popen[bytes]:
     name = f"[bold]{training.run.name}[/]"
     if again:
         say(f"{name} killed mid-epoch (SIGKILL), resumes")
@@ -93,7 +126,7 @@ def _start(training: TwinProcess, elsewhere: str, *, again: bool) -> subprocess.
         command += ["--set", "run.checkpoint_seconds=0.001"]
     folder = training.working_folder or elsewhere
     environment = {**engine_environment(), **training.environment}
-    return subprocess.Popen(command, cwd=folder, env=environment)
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=errors)
 
 
 def _in_mid_epoch(training: TwinProcess) -> bool:
@@ -113,9 +146,3 @@ def _refuse_failed(training: TwinProcess, code: int) -> None:
             fix="Fix what it reports above.",
         )
     say(f"[bold]{training.run.name}[/] is done")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
