@@ -121,7 +121,9 @@ def _published_address() -> str | None:
     if declared := read_origin()["repository"]:
         return declared
     address = _git("remote", "get-url", "origin")
-    return address if address and _git("branch", "--remotes", "--contains", "HEAD") else None
+    if not address or address.startswith("file:") or Path(HOME, address).exists():
+        return None  # a folder of this machine is no address for others
+    return address if _git("branch", "--remotes", "--contains", "HEAD") else None
 
 
 def _installed_address(project: Path) -> str | None:
