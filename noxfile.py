@@ -114,3 +114,35 @@ def install(session: nox.Session, *more: str) -> None:
     locks = [part for name in (LOCK, *more) for part in ("-r", name)]
     session.install("--require-hashes", *locks)
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
+
+
+@nox.session(default=False)
+def floors(session: nox.Session) -> None:
+    """Train and predict the fixture with the lowest versions of all libraries."""
+    # Not in create_tmp(): tests would make their folders there too, and stand in this project.
+    lowest = str(Path(session.virtualenv.location, "lowest.txt"))
+    binary = ("--only-binary", ":all:")
+    session.install("uv")
+    session.run(
+        *("uv", "pip", "compile", "pyproject.toml", "--resolution", "lowest-direct", *binary),
+        *("--python", str(Path(session.bin, "python")), "--output-file", lowest, "--quiet"),
+    )
+    session.install(*binary, "-r", lowest, "hypothesis", "pytest", "pytest-xdist")
+    session.install("--no-deps", "--no-build-isolation", "-e", ".")
+    places = (
+        "tests/blend",
+        "tests/data",
+        "tests/networks",
+        "tests/repro/test_environment.py",
+        "tests/test_competition.py",
+        "tests/test_files.py",
+        "tests/test_floors.py",
+        "tests/test_locks.py",
+        "tests/test_probabilities.py",
+        "tests/test_run.py::test_a_run_trains_blends_validates_and_says_where_everything_is",
+        "tests/train",
+    )
+    # Trackers are an extra. Old libraries warn of each other, so a warning is no error here.
+    options = ("--ignore", "tests/train/test_tracking.py", "-W", "default")
+    cores = ("-n", "auto", "--maxprocesses", "2")
+    session.run("pytest", *cores, *options, *places, *session.posargs)

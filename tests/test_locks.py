@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import filelock
 import pytest
+from packaging.version import Version
 
 from twinrun.errors import InputError
 from twinrun.files import whole_file
@@ -170,7 +172,20 @@ def test_a_lock_of_another_container_names_the_host_only(tmp_path: Path) -> None
         pytest.fail("taken from another container")
 
 
-@pytest.mark.parametrize("content", [b"4711\nho", b"\xff\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(
+            b"4711\nho",
+            marks=pytest.mark.skipif(
+                Version(filelock.__version__) < Version("4.1"),
+                reason="filelock before 4.1 takes a host's first letters for a different host",
+            ),
+        ),
+        b"4711\n",
+        b"\xff\x00",
+    ],
+)
 def test_a_damaged_lock_is_taken_over(tmp_path: Path, content: bytes) -> None:
     (tmp_path / LOCK).write_bytes(content)
     assert_free(tmp_path)

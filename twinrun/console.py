@@ -40,9 +40,15 @@ def box(title: str, text: str) -> None:
     console.quiet = quiet
 
 
+class _Bars(Progress):
+    def stop(self) -> None:
+        if not self.disable:  # rich 13 would print an empty line
+            super().stop()
+
+
 def progress_bars() -> Progress:
     """Progress bars that appear only on a terminal, and vanish when the work is done."""
-    return Progress(
+    return _Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

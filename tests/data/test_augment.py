@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -109,8 +110,10 @@ def test_each_geometry_is_fastais_with_the_same_draws(images: Tensor) -> None:
     ]
     theirs = by_fastai(images, *transforms)
     ours = warp_and_light(images, matrices_of(recipe), PLAIN, SIZE)
-    # Bytes are rounded: half a step, and a little for places in between.
-    assert (ours - theirs).abs().max() < 0.7 / 255
+    # Bytes are rounded: half a step, and a little for places in between, which OpenCV 4 takes in
+    # steps of a 32nd of a pixel.
+    steps = 0.7 if int(cv2.__version__.partition(".")[0]) >= 5 else 1.3
+    assert (ours - theirs).abs().max() < steps / 255
     assert (ours - images.float().div(255)).abs().max() > 0.1
 
 

@@ -17,6 +17,8 @@ from twinrun.data.augment import batch_changes
 from twinrun.repro.keys import Key
 
 BATCH, CACHED, SIZE = 8, 72, 48
+# OpenCV 4 looks between pixels in steps of a 32nd, so it takes the byte beside more often.
+DIFFERING = 0.05 if int(cv2.__version__.partition(".")[0]) >= 5 else 0.1
 WAYS: list[Callable[..., Tensor]] = [warp._by_opencv, warp._by_torch]
 
 
@@ -47,7 +49,7 @@ def test_both_ways_show_the_same(batch: Any) -> None:
     shown = [way(images, matrices, identity, SIZE) for way in WAYS]
     steps = (shown[0] - shown[1]).abs()
     assert steps.max() <= 1
-    assert steps.mean() < 0.05
+    assert steps.mean() < DIFFERING
     lit = [way(images, matrices, tables, SIZE) for way in WAYS]
     assert (lit[0] - lit[1]).abs().max() < 0.03
     straight = [

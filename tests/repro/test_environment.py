@@ -17,6 +17,8 @@ import torch
 from twinrun.errors import InputError
 from twinrun.repro.environment import set_up
 
+BY_OPERATION = hasattr(torch.backends.cudnn, "conv")
+
 PRINT_HASH_SEED = """
 import os, sys
 from twinrun.process import restart_process
@@ -193,10 +195,14 @@ def test_another_instruction_set_is_recorded(usual: dict[str, Any]) -> None:
 def test_the_features_of_the_processor_are_recorded() -> None:
     features = set_up(threads=1)["decides"]["cpu_features"]
     assert features == sorted(features)
-    # Sizes and counts of cores decide nothing, and a process on fewer cores has fewer.
-    assert all(torch.cpu.get_capabilities()[name] is True for name in features)
+    if hasattr(torch.cpu, "get_capabilities"):
+        # Sizes and counts of cores decide nothing, and a process on fewer cores has fewer.
+        assert all(torch.cpu.get_capabilities()[name] is True for name in features)
+        known = {"avx2", "avx512_f", "fma3"}
+    else:  # torch 2.8
+        known = {"avx2", "avx512"}
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
-        assert {"avx2", "avx512_f", "fma3"} <= set(features)
+        assert known <= set(features)
 
 
 def test_variables_of_cuda_decide_nothing_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +247,20 @@ def test_the_driver_is_recorded_where_it_can_be_told(
     assert set_up(threads=1)["beside"].get("driver") == driver
 
 
+def test_the_older_flags_are_what_they_always_are() -> None:
+    set_up(threads=1)
+    assert torch.backends.cudnn.allow_tf32
+    if not BY_OPERATION:
+        # What something else in the process may have set.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = True
+        set_up(threads=1)
+    assert torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.skipif(not BY_OPERATION, reason="torch before 2.9 has no precision by operation")
 def test_precision_is_what_it_always_is(recwarn: pytest.WarningsRecorder) -> None:
     set_up(threads=1)
     usual = precision()

@@ -108,6 +108,8 @@ def test_a_network_is_cut_into_layer_groups_as_a_plain_sequence() -> None:
 
 def test_the_smoothed_loss_is_fastais() -> None:
     ours, theirs = SmoothLoss(), AvgSmoothLoss()
+    for metric in (ours, theirs):
+        metric.reset()
     for step in range(5):
         learner = SimpleNamespace(loss=torch.tensor([0.7, 1.9]) / (step + 1))
         for metric in (ours, theirs):

@@ -102,13 +102,12 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     # memory that nothing was written to would be hidden from the twins.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _pin_precision()
-    capabilities = torch.cpu.get_capabilities()
     names = (*_VARIABLES, *_CUDA_VARIABLES) if use_cuda else _VARIABLES
     decides: dict[str, Any] = {
         "device": "cuda" if use_cuda else "cpu",
         "threads": torch.get_num_threads(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "cpu_features": sorted(name for name, value in capabilities.items() if value is True),
+        "cpu_features": _cpu_features(),
         "variables": {name: os.environ[name] for name in names if os.environ.get(name)},
         "machine": platform.machine(),
         "system": platform.system(),
@@ -173,9 +172,27 @@ def _pin_precision() -> None:
     # Not matmul.fp32_precision: only this call sets torch's older flag for the same thing as well,
     # and torch raises an error where the two differ.
     torch.set_float32_matmul_precision("highest")
+    if not hasattr(torch.backends.cudnn, "conv"):  # torch 2.8 has one flag, and none for a CPU
+        torch.backends.cudnn.allow_tf32 = True
+        return
     for backend, precision in ((torch.backends.cudnn, "tf32"), (torch.backends.mkldnn, "ieee")):
         for operation in (backend.conv, backend.rnn):
             operation.fp32_precision = precision
+
+
+def _cpu_features() -> list[str]:
+    """What the processor can do that kernels are chosen by, sorted."""
+    import torch
+
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities = torch.cpu.get_capabilities()
+        return sorted(name for name, value in capabilities.items() if value is True)
+    # torch 2.8 says of a few: `_is_avx2_supported()` and its like.
+    return sorted(
+        name.removeprefix("_is_").removesuffix("_supported")
+        for name, is_supported in vars(torch._C._cpu).items()
+        if name.startswith("_is_") and is_supported()
+    )
 
 
 def _driver() -> str | None:
