@@ -86,13 +86,16 @@ def test_a_refused_init_leaves_nothing_behind(published: Path, run: Run, tmp_pat
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine.txt"]
 
 
-def test_a_project_refuses_to_make_another(published: Path, run: Run, tmp_path: Path) -> None:
-    twinrun = (sys.executable, "-m", "twinrun")
-    data = published / "tests" / "fixture"
-    run(*twinrun, "init", tmp_path / "a", "--data", data, "--yes", cwd=published)
+def test_an_engine_that_a_project_unpacked_makes_no_project(
+    published: Path, run: Run, tmp_path: Path
+) -> None:
+    project = tmp_path / "unpacked"
+    shutil.copytree(published / "twinrun", project / "twinrun")
     refused = run(
-        *(*twinrun, "init", tmp_path / "b", "--data", data, "--yes"),
-        cwd=tmp_path / "a",
+        *(sys.executable, "-m", "twinrun", "init", tmp_path / "new"),
+        *("--data", published / "tests" / "fixture", "--yes"),
+        cwd=project,
         code=2,
     )
-    assert f"Run the command in a clone of {published}" in refused.stderr
+    assert "was unpacked by a project, and has no template" in refused.stderr
+    assert not (tmp_path / "new").exists()
