@@ -29,7 +29,9 @@ class _WithChecks(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from twinrun.audit.checks import CHECKS
 
-        self.epilog = f"Checks: {', '.join(CHECKS.names)} (docs/audit.md).\n\n{_EXAMPLES}"
+        self.epilog = (
+            f"Checks: {', '.join(CHECKS.names)} (docs/audit.md of Twinrun).\n\n{_EXAMPLES}"
+        )
         super().format_help(ctx, formatter)
 
 

@@ -208,7 +208,8 @@ def refuse_unusable(address: str) -> None:
         # It would stand in messages and records.
         raise InputError(
             f"the {protocol}:// address of the storage holds a password",
-            fix="Leave it out: credentials are taken from the environment (docs/storage.md).",
+            fix="Leave it out: credentials are taken from the environment (docs/storage.md of "
+            "Twinrun).",
         )
     if protocol not in _STORES:
         raise InputError(

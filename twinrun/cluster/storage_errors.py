@@ -45,7 +45,7 @@ def refusal(address: str, doing: str, error: Exception, *, missing: bool = False
         fix = (
             "Give credentials as that store's own tools take them, on every node: "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; for gs:// "
-            "GOOGLE_APPLICATION_CREDENTIALS (docs/storage.md)."
+            "GOOGLE_APPLICATION_CREDENTIALS (docs/storage.md of Twinrun)."
         )
     elif isinstance(error, PermissionError) or code == errno.EROFS:
         fix = (

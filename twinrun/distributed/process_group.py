@@ -141,7 +141,7 @@ def _join(ranks: Ranks) -> Any:
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"rank {ranks.rank} of {ranks.count} does not find the others: {_reason(error)}",
-            fix="Start them with torchrun: docs/many-gpus.md has the commands.",
+            fix="Start them with torchrun: docs/many-gpus.md of Twinrun has the commands.",
         ) from error
     return store
 
