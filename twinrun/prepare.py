@@ -25,6 +25,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.locks import lock_record
 from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.environment import set_up
+from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.group import current_group
 from twinrun.run_folder.manifest import build_manifest, read_taken_blend, write_manifest
 from twinrun.run_folder.paths import RunFolder
@@ -110,10 +111,13 @@ def prepare(
     audited.refuse()
     for line in audited.summary():
         say(line)
+    here = environment is None
     environment = environment or set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
     )
     decides = environment["decides"]
+    if here and decides["device"] == "cuda":
+        refuse_precisions({name: each.precision for name, each in settings.members.items()})
     say(
         f"[bold]device[/]    {decides.get('gpu', decides['device'])}, torch "
         f"{decides['packages']['torch']}, threads {decides['threads']}, seed {settings.run.seed}"

@@ -15,16 +15,13 @@ from torch import nn
 
 from twinrun.compare.first_difference import compare_ledgers
 from twinrun.config.reading import read_settings
-from twinrun.config.recipe import Member
 from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.data.pixels import Pixels
-from twinrun.errors import InputError
 from twinrun.files import read_csv
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.paths import RESULT_FILES
-from twinrun.train import learner
 from twinrun.train.learner import Network, SmoothLoss
 from twinrun.train.members import set_up_training, train_member
 
@@ -118,13 +115,3 @@ def test_the_smoothed_loss_is_fastais() -> None:
     ours.reset()
     theirs.reset()
     assert ours.count == theirs.count == 0
-
-
-def test_a_gpu_without_bf16_is_refused(monkeypatch: pytest.MonkeyPatch, small_toml: Path) -> None:
-    member: Member = read_settings(small_toml, changes=["recipe.precision=bf16"]).members["a"]
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "an old GPU")
-    with pytest.raises(InputError, match="an old GPU does not compute in bfloat16") as refusal:
-        learner._refuse_precision(member, torch.device("cuda"))
-    assert "fp32" in refusal.value.fix
-    learner._refuse_precision(member, torch.device("cpu"))

@@ -69,12 +69,13 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
         value. `beside`: what cannot.
 
     Raises:
-        InputError: CUDA was asked for and there is none.
+        InputError: CUDA was asked for and there is none, or this torch has no kernels for the GPU.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_WORKSPACE)
     import torch
 
     from twinrun.errors import InputError
+    from twinrun.repro.gpus import refuse_gpu_without_kernels
     from twinrun.repro.ranks import current_rank, rank_facts
     from twinrun.repro.source import code_digest
 
@@ -92,6 +93,8 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
                 fix="Start at most as many ranks on a machine as it has GPUs.",
             )
         torch.cuda.set_device(ranks.local)
+    if use_cuda:
+        refuse_gpu_without_kernels()
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

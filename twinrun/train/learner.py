@@ -17,9 +17,9 @@ from fastai.torch_core import apply_init, maybe_gather
 from torch import Tensor, nn
 
 from twinrun.config.recipe import Member
-from twinrun.errors import InputError
 from twinrun.networks.family import Features, NetworkFamily
 from twinrun.networks.table import family_of, weights_of
+from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.keys import Key
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
 from twinrun.train.fused_adam import FusedAdam
@@ -106,7 +106,8 @@ def build_learner(
     Raises:
         InputError: The pretrained weights cannot be had, or the GPU lacks the precision.
     """
-    _refuse_precision(member, loaders.device)
+    if loaders.device.type == "cuda":
+        refuse_precisions({str(key.parts[1]): member.precision})
     callbacks = [KeyedSteps(key), KeyedForward()]
     if member.mixup:
         callbacks.append(MixUp(member.mixup))
@@ -160,11 +161,3 @@ def _split(family: NetworkFamily, model: nn.Sequential) -> list[list[nn.Paramete
     """The parameters of each group of layers: those of the backbone, and the head."""
     backbone, head = model
     return [list(part.parameters()) for part in (*family.layer_groups(backbone), head)]
-
-
-def _refuse_precision(member: Member, device: torch.device) -> None:
-    if member.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise InputError(
-            f"{torch.cuda.get_device_name(device)} does not compute in bfloat16",
-            fix="Set recipe.precision to 'fp32'.",
-        )
