@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,10 @@ def draw_photos(place: Path, size: str, count: int) -> Path:
         folder / "train" / CLASSES[number % 2] / f"{number:05d}.jpg"
         for number in range(count + HELD_OUT)
     ]
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(_draw, [*paths, folder / "test" / "t.jpg"], [size] * (len(paths) + 1)))
+    # Not by fork: the caller may have torch's threads.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        wanted = [*paths, folder / "test" / "t.jpg"]
+        list(pool.map(_draw, wanted, [size] * len(wanted), chunksize=8))
     (folder / "sample_submission.csv").write_text("ID,a,b\nt,0,0\n", encoding="utf-8")
     return folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.contestants import Ours, Task, limit, plain, stock
@@ -31,7 +31,23 @@ def measure(given: Given, told: Callable[[str], None]) -> list[Figure]:
     return figures
 
 
-def _measured(given: Given, network: str, photos: str, told: Callable[[str], None]) -> list[Figure]:
+def against_limit(given: Given, told: Callable[[str], None]) -> list[Figure]:
+    """Training, epoch 2, against the limit alone, on photos of 1300 px."""
+    limits = ("ours fp32", "limit fp32", "limit bf16", "ours bf16")
+    return [
+        figure
+        for network in given.networks
+        for figure in _measured(given, network, "1300 px", told, limits)
+    ]
+
+
+def _measured(
+    given: Given,
+    network: str,
+    photos: str,
+    told: Callable[[str], None],
+    chosen: Sequence[str] | None = None,
+) -> list[Figure]:
     task = task_of(given, network, photos)
     ours = Ours(task, given.environment)
     small = photos == "1300 px"
@@ -45,7 +61,8 @@ def _measured(given: Given, network: str, photos: str, told: Callable[[str], Non
         "plain torch": lambda: plain(task),
     }
     if not small:
-        contestants = {name: contestants[name] for name in ("ours bf16", "stock fastai")}
+        chosen = ("ours bf16", "stock fastai")
+    contestants = {name: contestants[name] for name in chosen or contestants}
     found = alternated(given.rounds, contestants, lambda text: told(f"{network}, {photos}, {text}"))
     on_gpu = given.device == "cuda"
     pairs = [

@@ -170,16 +170,21 @@ def test_25_identical_runs_on_a_gpu_are_the_same(bench: Bench) -> None:
     bench.twins(both=ON_GPU).assert_same()
 
 
+# What a control noted is read by benchmarks/cuda, which asks that one of them differs.
+Note = Callable[[str, object], None]
+
+
 @on_gpu
-def test_25_an_atomic_operation(bench: Bench) -> None:
+def test_25_an_atomic_operation(bench: Bench, record_property: Note) -> None:
     found = bench.twins(module_mutation("1.4", added_up_by_atomics), in_both=True, both=ON_GPU)
+    record_property("differs", not found.verdict.same)
     first = found.first()
     assert first.stage == "forward"
     assert first.changed[0] == "1.4 (Linear)"
 
 
 @on_gpu
-def test_25_cudnn_benchmark_on(bench: Bench) -> None:
+def test_25_cudnn_benchmark_on(bench: Bench, record_property: Note) -> None:
     class Benchmark(Callback):
         def before_fit(self) -> None:
             torch.use_deterministic_algorithms(False)
@@ -193,6 +198,7 @@ def test_25_cudnn_benchmark_on(bench: Bench) -> None:
         found = bench.twins(mutation, in_both=True, both=ON_GPU)
     finally:
         set_up(threads=1)
+    record_property("differs", not found.verdict.same)
     # Whether another algorithm wins the race is up to the moment.
     if not found.verdict.same:
         assert found.first().stage in ("forward", "gradient")

@@ -63,10 +63,17 @@ def refuse_precisions(precisions: Mapping[str, str]) -> None:
     import torch
 
     asked = [name for name, precision in precisions.items() if precision == "bf16"]
-    # By default the emulation counts, which every GPU has.
-    if asked and not torch.cuda.is_bf16_supported(including_emulation=False):
+    if asked and not computes_in_bf16():
         raise InputError(
             f"{torch.cuda.get_device_name()} does not compute in bfloat16, which "
             f"{', '.join(asked)} {'asks' if len(asked) == 1 else 'ask'} for",
             fix="Set recipe.precision to 'fp32'.",
         )
+
+
+def computes_in_bf16() -> bool:
+    """Whether the CUDA device in use has arithmetic for bfloat16 of its own."""
+    import torch
+
+    # By default the emulation counts, which every GPU has.
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -1,0 +1,1 @@
+"""What a GPU shows, measured in one command: `python -m benchmarks.cuda`."""
