@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -19,6 +21,7 @@ nox.options.sessions = ["lint", "tests", "reproducibility"]
 # What a run needs, the engine's wheel among it; and what development needs on top.
 LOCK, DEV_LOCK = Path("requirements.lock"), Path("requirements-dev.lock")
 VENDOR, UNPACKED = Path("vendor"), Path("twinrun")
+CRUFT = Path(".cruft.json")
 # In the wheel: the locks that the engine was tested with, and what shortens locks.
 RUN_PINS = "twinrun_template/resources/requirements.lock"
 HASHES = "twinrun/wheel/lock_hashes.py"
@@ -41,21 +44,21 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def reproducibility(session: nox.Session) -> None:
-    """Train a member per network twice, compare; `-- --all`: all."""
+    """Train twice and compare every bit; `-- --all` takes all members."""
     install(session)
     session.run("twinrun", "twins", "--profile", "fixture", *session.posargs)
 
 
 @nox.session(default=False)
 def full_train(session: nox.Session) -> None:
-    """Train, blend, write the submission; `-- --data DIR`: other data."""
+    """Train, blend, submit; `-- --data DIR` takes the data from there."""
     install(session)
     session.run("twinrun", "run", "--without-data", "fixture", *session.posargs)
 
 
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Write both locks anew; `-- --extra cluster` adds Ray; `-- --upgrade`."""
+    """Write both locks anew; `-- --extra cluster` adds Ray."""
     wheel = vendored(session)
     parser = argparse.ArgumentParser("nox -s lock --", allow_abbrev=False)
     parser.add_argument("--extra", action="append", default=[])
@@ -98,12 +101,45 @@ def lock(session: nox.Session) -> None:
 def update(session: nox.Session) -> None:
     """Take the newest engine and template; write the locks anew."""
     session.install("--require-hashes", *readable(session, DEV_LOCK))
-    session.run("cruft", "update", "--skip-apply-ask", *session.posargs)
+    keep_old_version(session)
+    said = str(session.run("cruft", "update", "--skip-apply-ask", *session.posargs, silent=True))
+    session.log(said.strip())
+    if "Failed to apply the update" in said:
+        # cruft has dropped what it could not merge; it began with a clean work tree.
+        session.run("git", "reset", "-q", "--hard", external=True)
+        session.run("git", "clean", "-qfd", external=True)
+        session.error("the update cannot be merged, see above; nothing is changed")
     unmerged = ("git", "diff", "--name-only", "--diff-filter=U")
     conflicts = session.run(*unmerged, silent=True, external=True)
     if conflicts:
         session.error(f"resolve the conflicts, commit, then `nox -s lock`:\n{conflicts}")
     session.notify("lock", lock_command().partition(" -- ")[2].split())
+
+
+def keep_old_version(session: nox.Session) -> None:
+    """Let git know the files as the template made them: it merges with them.
+
+    It need not have them where a file was edited before the first commit, nor in a shallow clone.
+    """
+    link = "`cruft link ADDRESS --directory template` says where updates come from"
+    if not CRUFT.is_file():
+        session.error(f"there is no {CRUFT}: {link}")
+    known = json.loads(CRUFT.read_text(encoding="utf-8"))
+    address, answers = known["template"], known["context"]["cookiecutter"]
+    reach = ("git", "ls-remote", "--quiet", "--exit-code", address, "HEAD")
+    if subprocess.run(reach, capture_output=True, check=False).returncode:
+        session.error(f"cannot reach the template at {address}: {link}")
+    given = {key: text for key, text in answers.items() if not key.startswith("_")}
+    folder = Path(session.create_tmp(), "old")
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(
+        *("cruft", "create", address, "--directory", known["directory"], "--no-input"),
+        *("--checkout", known["commit"], "--output-dir", str(folder)),
+        *("--extra-context", json.dumps(given)),
+        silent=True,
+    )
+    files = [str(path) for path in folder.rglob("*") if path.is_file()]
+    session.run("git", "hash-object", "-w", *files, silent=True, external=True)
 
 
 @nox.session(default=False)

@@ -56,6 +56,11 @@ def test_a_relative_folder_of_local_toml_starts_beside_it(
     assert read_settings(small_toml).data_folder == tmp_path / "photos"
 
 
+def test_a_home_folder_may_be_written_as_a_shell_has_it(small_toml: Path, write: Write) -> None:
+    write('[data]\nfolder = "~/photos"\n')
+    assert read_settings(small_toml).data_folder == Path.home() / "photos"
+
+
 def test_local_toml_of_another_folder_is_not_read(
     small_toml: Path, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +132,7 @@ def test_a_slip_of_the_pen_in_local_toml_is_told(small_toml: Path, write: Write)
     [
         ("[data]\nfolder = 3\n", ("1 mistake", "data.folder: got 3 (int), allowed: string")),
         ("data = 3\n", ("1 mistake", "data: got 3 (int), allowed: a table")),
+        ('[data]\nfolder = "a\\u0000b"\n', ("1 mistake", "data.folder: got", "allowed: a path")),
         ("[data\n", ("is not valid TOML", "line 1")),
         ('[data]\nfolder = "a"\nfolder = "b"\n', ("is not valid TOML", "line 3")),
     ],

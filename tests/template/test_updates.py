@@ -140,6 +140,57 @@ def test_a_real_conflict_is_shown_as_one(template: Path, project: Path, run: Run
     assert new.name in (project / "requirements.lock").read_text()
 
 
+def test_what_was_edited_before_the_first_commit_is_merged_too(
+    template: Path, run: Run, tmp_path: Path
+) -> None:
+    """git then has never seen the files that the template made, and cruft would drop changes."""
+    given = '{"project_name": "Grain", "classes": "a,b"}'
+    known = ("--directory", "template", "--no-input", "--extra-context", given)
+    run("cruft", "create", template, *known, cwd=tmp_path)
+    project = tmp_path / "grain"
+    change(project / "competition" / "competition.toml", "seed = 1\n", "seed = 42\n")
+    change(project / "README.md", "## Updates", "## My updates")
+    commit(run, project, "init", "-q")
+    commit(run, project, "Begin")
+    make_version_2(template, run)
+    said = run("nox", "-s", "update", cwd=project, code=1)
+    assert "resolve the conflicts" in said.stdout + said.stderr
+    assert run("git", "diff", "--name-only", "--diff-filter=U", cwd=project).stdout == "README.md\n"
+    text = (project / "competition" / "competition.toml").read_text()
+    assert "seed = 42\n" in text
+    assert "# Version 2.\n[submission]" in text
+
+
+def test_an_update_that_cannot_be_merged_changes_nothing(
+    template: Path, project: Path, run: Run
+) -> None:
+    with (project / ".gitignore").open("a") as file:
+        file.write("/NEWS.md\n")
+    commit(run, project, "Keep news of my own")
+    (project / "NEWS.md").write_text("Mine.\n")
+    own = template / "template" / "{{cookiecutter.project_slug}}"
+    (own / "NEWS.md").write_text("Version 2.\n")
+    commit(run, template, "Version 2")
+    said = run("nox", "-s", "update", cwd=project, code=1)
+    assert "the update cannot be merged" in said.stdout + said.stderr
+    assert run("git", "status", "--porcelain", cwd=project).stdout == ""
+    assert (project / "NEWS.md").read_text() == "Mine.\n"
+
+
+@pytest.mark.parametrize("lost", ["record", "template"])
+def test_a_project_that_knows_no_template_is_told_how_to_name_one(
+    lost: str, template: Path, project: Path, run: Run
+) -> None:
+    if lost == "record":
+        (project / ".cruft.json").unlink()
+        commit(run, project, "Forget")
+    else:
+        template.rename(template.with_name("moved"))
+    said = run("nox", "-s", "update", cwd=project, code=1)
+    assert "cruft link ADDRESS --directory template" in said.stdout + said.stderr
+    assert "Traceback" not in said.stdout + said.stderr
+
+
 def test_a_lock_of_a_different_wheel_is_refused_before_anything_is_installed(
     project: Path, run: Run
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -218,9 +219,43 @@ def test_the_metadata_are_valid_and_complete(wheel: Path) -> None:
     assert message_from_bytes(content)["Requires-Python"] == ">=3.11,<3.14"
 
 
-def test_no_package_index_is_ever_asked_for_the_engine() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock", "pyproject.toml"):
-        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
-            assert not line.strip(' "').startswith(
-                ("twinrun=", "twinrun[", "twinrun>", "twinrun @")
-            )
+def registry_asked(text: str) -> bool:
+    """Whether a line of a lock, or an entry of pyproject.toml, asks for `twinrun` by its name."""
+    pattern = r"""^[\s"']*twinrun\s*(\[[^\]]*\])?\s*($|[=<>~!;@,"'\\])"""
+    return any(re.search(pattern, line) for line in text.splitlines() if " = " not in line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "twinrun",
+        '    "twinrun",',
+        "'twinrun>=1',",
+        "twinrun[cluster]",
+        "twinrun~=0.3",
+        "twinrun<1",
+        "twinrun @ https://example.org",
+        "twinrun==1 \\",
+        "twinrun ; python_version > '3'",
+    ],
+)
+def test_a_requirement_that_a_registry_could_serve_would_be_seen(line: str) -> None:
+    assert registry_asked(line)
+
+
+def test_no_package_index_is_ever_asked_for_the_engine(wheel: Path) -> None:
+    project = ROOT / "template" / "{{cookiecutter.project_slug}}"
+    names = ("requirements.lock", "requirements-dev.lock", "pyproject.toml")
+    paths = [
+        path for folder in (ROOT, project) for name in names if (path := folder / name).exists()
+    ]
+    assert len(paths) == 5
+    for path in paths:
+        assert not registry_asked(path.read_text(encoding="utf-8")), path
+    assert not registry_asked(f"./vendor/{wheel.name} \\")
+
+
+def test_a_repository_that_git_refuses_gives_no_wheel(clone: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="git cannot read the repository"):
+        write(clone, tmp_path / "a", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert not (tmp_path / "a").exists()

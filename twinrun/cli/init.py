@@ -76,19 +76,22 @@ def init(
     given = project.check_answers(answers or [])
     ask = _take_suggestion if yes else _ask
     known = project.answer_questions(found, folder.resolve(), given, ask)
-    updates = project.make(folder, known, found)
+    address = project.make(folder, known, found)
     say(f"project   [bold]{escape(str(folder))}[/], settings in {SETTINGS}")
     local = SETTINGS.with_name(LOCAL)
     if (folder / local).is_file():
         say(f"          the data's folder in {local}, which git ignores")
-    if not updates:
-        say("note      where the engine's repository lies is not known here; for `nox -s update`:")
+    if address is None:
+        say("note      no address is known here from which updates come; to name one:")
         say("          cruft link ADDRESS --directory template")
+    elif address.startswith("."):
+        say(f"note      updates come from {escape(address)}, as this clone has no address for")
+        say("          others; to name one: cruft link ADDRESS --directory template")
     say("")
     say("Next:")
     for line in (
         f"cd {shlex.quote(str(folder))}",
-        "git init && git add -A && git commit -m 'Begin'",
+        "git init -b main && git add -A && git commit -m 'Begin'",
         "nox -s full_train",
     ):
         say(f"  {escape(line)}")

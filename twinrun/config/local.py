@@ -37,7 +37,8 @@ def read_local(config: Path) -> dict[str, Any]:
         config: The settings file that it stands beside.
 
     Returns:
-        `{"data": {"folder": TEXT}}`; empty where there is no local.toml or it names no folder.
+        `{"data": {"folder": TEXT}}`, the home folder in place of a "~" in front; empty where there
+        is no local.toml or it names no folder.
 
     Raises:
         InputError: It cannot be read, or anything else stands in it.
@@ -57,7 +58,10 @@ def read_local(config: Path) -> dict[str, Any]:
             details=mistakes,
             fix=f"What holds on every machine stands in {config}.",
         )
-    return content if content.get("data") else {}
+    if not content.get("data"):
+        return {}
+    # As a shell has it: what is written here is a folder of this machine.
+    return {"data": {"folder": os.path.expanduser(content["data"]["folder"])}}  # noqa: PTH111
 
 
 def _find_mistakes(content: Mapping[str, Any], settings: str) -> Iterator[str]:
@@ -74,6 +78,8 @@ def _find_mistakes(content: Mapping[str, Any], settings: str) -> Iterator[str]:
                 elif not isinstance(text, str):
                     got = f"{text!r} ({type(text).__name__})"
                     yield f"data.folder: got {got}, allowed: string"
+                elif "\0" in text:
+                    yield f"data.folder: got {text!r}, allowed: a path"
 
 
 def _belongs_elsewhere(key: str, settings: str, guess: str) -> str:

@@ -97,7 +97,7 @@ def find_engine(root: Path, names: Collection[str]) -> ProjectEngine:
     if len(engines) > 1:
         raise InputError(
             f"{LOCK_NAME} names several engines: {', '.join(engines)}",
-            fix="Leave one wheel of Twinrun in pyproject.toml, and run `nox -s lock`.",
+            fix="Leave one wheel of Twinrun in vendor/, and run `nox -s lock`.",
         )
     if f"{FOLDER}__main__.py" in names:
         own = [name.removeprefix(FOLDER) for name in names if name.startswith(FOLDER)]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from twinrun.package.engine import locked_files, read_lock
 from twinrun.package.pages import read_template, render_page
 from twinrun.package.paths import CODE, CONTENTS, LOCK, README, RUN
 from twinrun.registry import Registry
@@ -93,6 +92,8 @@ def _directory_structure(parts: PackageParts) -> str:
 
 def _requirements(parts: PackageParts) -> str:
     """The lock; it names files by their path from code/, and this is installed from above it."""
+    from twinrun.package.engine import locked_files, read_lock
+
     lock = read_lock(parts.files[LOCK])
     for each in locked_files(lock):
         lock = lock.replace(each.name, f"./{CODE}/{each.place}")

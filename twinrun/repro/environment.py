@@ -160,7 +160,7 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             raise InputError(
                 f"{name} is not installed, which decides the bits of {families.get(name, 'all')}",
-                fix=f"pip install {name}",
+                fix="Install what requirements.lock names.",
             ) from None
     return versions
 

@@ -114,7 +114,7 @@ def _disagreements(data: DataFolder, training: TrainingImages) -> Iterator[str]:
         ]
         if other.table is None:
             continue
-        said = f"labels {len(wrong)} images otherwise" if wrong else "agrees"
+        said = f"labels {len(wrong)} images otherwise" if wrong else "gives the same labels"
         yield f"{other.table.path} {said}; the class folders are taken"
         if wrong:
             yield f"labelled otherwise in {other.table.path}: {_examples(wrong)}"

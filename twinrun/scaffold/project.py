@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def check_answers(texts: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def make(folder: Path, answers: Mapping[str, str], found: Findings) -> bool:
+def make(folder: Path, answers: Mapping[str, str], found: Findings) -> str | None:
     """Make the project; the folder appears whole or not at all.
 
     Args:
@@ -90,7 +91,8 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> bool:
         found: In the data folder, which a file of the project will name that git ignores.
 
     Returns:
-        Whether the project knows where updates come from.
+        The address that updates come from, relative to the project if it is a folder of this
+        machine; None where it is not known.
 
     Raises:
         InputError: The folder is in use, the template is no git repository, or an answer was
@@ -102,4 +104,6 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> bool:
         made = render(Path(temporary), folder.resolve(), answers)
         name_data(made, folder, found.folder)
         move_project(made, folder)
-    return (folder / CRUFT).is_file()
+    if not (folder / CRUFT).is_file():
+        return None
+    return str(json.loads((folder / CRUFT).read_text(encoding="utf-8"))["template"])

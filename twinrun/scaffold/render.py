@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from twinrun.config.project import find_project
 from twinrun.errors import InputError
@@ -120,10 +121,18 @@ def _published_address() -> str | None:
     """The address of the clone's repository, where others can reach the commit that is taken."""
     if declared := read_origin()["repository"]:
         return declared
-    address = _git("remote", "get-url", "origin")
+    address = _public(_git("remote", "get-url", "origin"))
+    return address if address and _git("branch", "--remotes", "--contains", "HEAD") else None
+
+
+def _public(address: str) -> str | None:
+    """An address as others may see it: no password in it, and no folder of this machine."""
     if not address or address.startswith("file:") or Path(HOME, address).exists():
-        return None  # a folder of this machine is no address for others
-    return address if _git("branch", "--remotes", "--contains", "HEAD") else None
+        return None
+    parts = urlsplit(address)
+    if parts.scheme in ("http", "https"):
+        address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return address
 
 
 def _installed_address(project: Path) -> str | None:
@@ -136,15 +145,15 @@ def _installed_address(project: Path) -> str | None:
         return declared
     text = metadata.distribution(NAME).read_text("direct_url.json")
     direct = json.loads(text) if text else {}
-    if "vcs_info" in direct:
-        return str(direct["url"])
+    if "vcs_info" in direct and (address := _public(direct["url"])):
+        return address
     try:
         other = find_project().absolute()
-        address = str(json.loads((other / CRUFT).read_text(encoding="utf-8"))["template"])
+        known = str(json.loads((other / CRUFT).read_text(encoding="utf-8"))["template"])
     except (InputError, OSError, ValueError, KeyError):
         return None
-    folder = other / address
-    return os.path.relpath(folder, project) if folder.is_dir() else address
+    folder = other / known
+    return os.path.relpath(folder, project) if folder.is_dir() else known
 
 
 def _git(*arguments: str) -> str:

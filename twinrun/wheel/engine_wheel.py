@@ -231,11 +231,18 @@ def _commit() -> str | None:
 
 
 def _in_git() -> bool:
-    """Whether the engine stands in its own repository, not within a different one."""
+    """Whether the engine stands in its own repository, not within a different one.
+
+    Raises:
+        NoEngine: It does, and git cannot or will not read it.
+    """
+    if not (HOME / ".git").exists():
+        return False
     try:
         return Path(_git("rev-parse", "--show-toplevel").strip()).resolve() == HOME
-    except (OSError, subprocess.CalledProcessError):
-        return False
+    except (OSError, subprocess.CalledProcessError) as error:
+        told = getattr(error, "stderr", "") or error
+        raise NoEngine(f"git cannot read the repository {HOME}: {told}".strip()) from None
 
 
 def _git(*arguments: str) -> str:
