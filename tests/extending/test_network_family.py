@@ -122,7 +122,7 @@ def test_its_packages_are_recorded_and_a_missing_one_is_named(
     monkeypatch.setattr(Stripes, "packages", ("no-such-package",))
     with pytest.raises(InputError, match=r"no-such-package is not installed.*the stripes") as error:
         set_up(threads=1, device="cpu")
-    assert error.value.fix == "pip install no-such-package"
+    assert error.value.fix == "Install no-such-package as requirements.lock names it."
 
 
 def test_a_member_of_it_is_trained_to_the_same_bits(

@@ -160,7 +160,7 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             raise InputError(
                 f"{name} is not installed, which decides the bits of {families.get(name, 'all')}",
-                fix="Install what requirements.lock names.",
+                fix=f"Install {name} as requirements.lock names it.",
             ) from None
     return versions
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from twinrun.errors import InputError, nearest
 from twinrun.scaffold.data_place import move_project, name_data, refuse_folder_in_use
 from twinrun.scaffold.inspect import Findings
 from twinrun.scaffold.questions import QUESTIONS, Question
-from twinrun.scaffold.render import CRUFT, render
+from twinrun.scaffold.render import read_address, render
 from twinrun.wheel.engine_wheel import ENGINE, template_folder
 
 
@@ -104,6 +103,4 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> str | Non
         made = render(Path(temporary), folder.resolve(), answers)
         name_data(made, folder, found.folder)
         move_project(made, folder)
-    if not (folder / CRUFT).is_file():
-        return None
-    return str(json.loads((folder / CRUFT).read_text(encoding="utf-8"))["template"])
+    return read_address(folder)

@@ -94,6 +94,14 @@ def _render_installed(parent: Path, project: Path, answers: Mapping[str, str]) -
     return made
 
 
+def read_address(project: Path) -> str | None:
+    """The address that a project takes its updates from; None where it names none."""
+    try:
+        return str(json.loads((project / CRUFT).read_text(encoding="utf-8"))["template"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
     """The template's own Python can be imported, as cookiecutter's command has it."""
@@ -149,8 +157,9 @@ def _installed_address(project: Path) -> str | None:
         return address
     try:
         other = find_project().absolute()
-        known = str(json.loads((other / CRUFT).read_text(encoding="utf-8"))["template"])
-    except (InputError, OSError, ValueError, KeyError):
+    except InputError:
+        return None
+    if (known := read_address(other)) is None:
         return None
     folder = other / known
     return os.path.relpath(folder, project) if folder.is_dir() else known
