@@ -114,7 +114,7 @@ def test_the_next_engine_arrives_and_what_is_edited_and_locked_stays(
     assert "of version 2" in (project / "README.md").read_text()
     assert "<<<<<<<" not in run("git", "diff", "HEAD", cwd=project).stdout
     commit(run, project, "Update")
-    assert "up to date" in run("nox", "-R", "-s", "update", cwd=project).stdout
+    assert "up to date" in run("nox", "-R", "-s", "update", cwd=project).stderr
     assert run("git", "status", "--porcelain", cwd=project).stdout == ""
 
 
