@@ -137,9 +137,10 @@ def keep_old_version(session: nox.Session) -> None:
         *("--checkout", known["commit"], "--output-dir", str(folder)),
         *("--extra-context", json.dumps(given)),
         silent=True,
+        log=False,
     )
     files = [str(path) for path in folder.rglob("*") if path.is_file()]
-    session.run("git", "hash-object", "-w", *files, silent=True, external=True)
+    session.run("git", "hash-object", "-w", *files, silent=True, log=False, external=True)
 
 
 @nox.session(default=False)
