@@ -46,7 +46,10 @@ class InterruptAt(Callback):
             raise Interrupted
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_cuda)])
+# On a CPU it shows that these tests can pass; what they ask of a CPU, quicker tests ask too.
+@pytest.fixture(
+    params=[pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=needs_cuda)]
+)
 def train(request: pytest.FixtureRequest, tmp_path: Path) -> Train:
     """Train a small member on a device, or resume it; the bytes of its files."""
     config = write_competition(tmp_path)
