@@ -43,8 +43,8 @@ exit "$EXIT_CODE"
 RUN = """\
 a (1/1) resnet18, valid loss 1.1102, accuracy 0.458, 2 s
 blend's log loss on the 24 images that every member held out: 1.1102 (uniform guessing: 1.0986)
-submission /work/runs/full/submission.csv, checked against the sample: valid
-record     /work/runs/full/manifest.json
+submission /home/me/wheat/runs/full/submission.csv, checked against the sample: valid
+record     /home/me/wheat/runs/full/manifest.json
 done in 7 s
 """
 

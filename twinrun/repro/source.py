@@ -18,8 +18,6 @@ ENGINE = Path(__file__).parents[1]
 # Where a wheel holds the engine, as in a clone.
 IN_WHEEL = "twinrun/"
 
-_BLOCK = 1 << 20
-
 # In an installed wheel: {"commit": of the clone that it was written from, "repository": its
 # address}, each null where it is not known.
 _ORIGIN = "origin.json"
@@ -49,10 +47,8 @@ def wheel_code_digest(wheel: Path) -> str:
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             if name.startswith(IN_WHEEL) and name.endswith(".py"):
-                digest = hashlib.sha256()
                 with archive.open(name) as file:
-                    while block := file.read(_BLOCK):
-                        digest.update(block)
+                    digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
                 digests[name.removeprefix(IN_WHEEL)] = digest.hexdigest()
     return _digest_of(digests)
 
