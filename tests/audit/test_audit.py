@@ -19,6 +19,7 @@ from twinrun.audit import fingerprints as fingerprints_module
 from twinrun.audit.audit import Audit, audit_folder
 from twinrun.audit.check import Finding
 from twinrun.audit.fingerprints import fingerprint_images
+from twinrun.audit.image_fingerprint import fingerprint
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
@@ -272,13 +273,12 @@ def test_fingerprints_are_worked_out_once_and_again_when_they_are_damaged(
     index = build_index(settings_of())
     pixels = cache_readable_pixels(index, data, [32], tmp_path / "cache")[0][32]
     looked: list[str] = []
-    orientation = fingerprints_module._orientation
 
-    def noted(path: Path) -> int:
+    def noted(image: np.ndarray, path: Path) -> tuple[int, int, int, bytes]:
         looked.append(path.name)
-        return orientation(path)
+        return fingerprint(image, path)
 
-    monkeypatch.setattr(fingerprints_module, "_orientation", noted)
+    monkeypatch.setattr(fingerprints_module, "fingerprint", noted)
     first = fingerprint_images(index, pixels, data)
     assert len(looked) == 15
     backwards = fingerprint_images(index[::-1], pixels, data)
@@ -288,6 +288,10 @@ def test_fingerprints_are_worked_out_once_and_again_when_they_are_damaged(
     kept.write_bytes(kept.read_bytes()[:-9])
     pd.testing.assert_frame_equal(fingerprint_images(index, pixels, data), first)
     assert len(looked) == 30
+    # What a different library has worked out is not taken for this one's.
+    monkeypatch.setattr("imagehash.__version__", "99.0")
+    pd.testing.assert_frame_equal(fingerprint_images(index, pixels, data), first)
+    assert len(looked) == 45
 
 
 def test_a_cache_that_cannot_be_written_to_is_audited_all_the_same(

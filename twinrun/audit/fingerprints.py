@@ -1,10 +1,4 @@
-"""What is worked out once of each image and kept beside its pixels.
-
-A perceptual hash, how dark and how even it is, how it was turned. The hash is imagehash's `phash`
-of 16 x 16 coefficients: which of the 256 lowest frequencies of the brightness, shrunk to 64 x 64,
-lie above their median. It hardly changes when a photo is saved again, resized, or made a little
-brighter.
-"""
+"""What is worked out once of each image and kept beside its pixels: their fingerprints."""
 
 from __future__ import annotations
 
@@ -16,21 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image
 
+from twinrun.audit.image_fingerprint import HASH_BITS, fingerprint
 from twinrun.console import progress_bars
 from twinrun.data.cache_files import UNREADABLE_ROWS, in_blocks, read_rows, write_rows
-from twinrun.data.decoding import UNREADABLE
+from twinrun.data.cache_key import DECODER
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
+from twinrun.files import sha256_json
+from twinrun.repro.maker import Maker
 
-HASH_SIDE = 16
-HASH_BITS = HASH_SIDE * HASH_SIDE
-# Of a new name when what is in it means something else.
-_FILE = "fingerprints-1.parquet"
+FINGERPRINTER = Maker(
+    modules=("audit/image_fingerprint.py", *DECODER.modules),
+    # SciPy is what imagehash computes with.
+    libraries=("imagehash", "scipy", *DECODER.libraries),
+)
 _COLUMNS = ["orientation", "low", "high", "hash"]
-# Of an image's pixels so many are darker than `low`, and as many brighter than `high`.
-_TAIL = 0.01
 
 
 def fingerprint_images(index: pd.DataFrame, pixels: Pixels, folder: Path) -> pd.DataFrame:
@@ -45,7 +40,8 @@ def fingerprint_images(index: pd.DataFrame, pixels: Pixels, folder: Path) -> pd.
         A row per row of the index: orientation (EXIF's, 1 for upright), low and high (brightness,
         0 to 255, that 1 % of the pixels are below and above), hash (32 bytes).
     """
-    path = pixels.path.parent / _FILE
+    name = f"fingerprints-{sha256_json(FINGERPRINTER.facts())[:12]}.parquet"
+    path = pixels.path.parent / name
     known = _read(path)
     files = index.drop_duplicates("sha256").set_index("sha256")["path"]
     missing = files[~files.index.isin(known.index)]
@@ -64,39 +60,19 @@ def hash_words(hashes: Sequence[bytes]) -> np.ndarray:
 
 
 def _compute(missing: pd.Series, pixels: Pixels, folder: Path) -> list[tuple[int, int, int, bytes]]:
-    import imagehash
-
     rows = pixels.rows(missing.index.tolist())
     paths = missing.tolist()
 
-    def fingerprint(position: int) -> tuple[int, int, int, bytes]:
-        grey = Image.fromarray(rows.image(position)).convert("L")
-        below = np.cumsum(grey.histogram())
-        low, high = np.searchsorted(below, np.array([_TAIL, 1 - _TAIL]) * below[-1])
-        bits = imagehash.phash(grey, HASH_SIDE).hash
-        return (
-            _orientation(folder / paths[position]),
-            int(low),
-            int(high),
-            np.packbits(bits).tobytes(),
-        )
+    def compute(position: int) -> tuple[int, int, int, bytes]:
+        return fingerprint(rows.image(position), folder / paths[position])
 
     found: list[tuple[int, int, int, bytes]] = []
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
         bar = bars.add_task("looking at images", total=len(paths), note="")
         for block in in_blocks(range(len(paths))):
-            found += pool.map(fingerprint, block)
+            found += pool.map(compute, block)
             bars.advance(bar, len(block))
     return found
-
-
-def _orientation(path: Path) -> int:
-    try:
-        with Image.open(path) as file:
-            return int(file.getexif().get(ExifTags.Base.Orientation, 1))
-    except (*UNREADABLE, TypeError):
-        # The pixels were decoded without it.
-        return 1
 
 
 def _read(path: Path) -> pd.DataFrame:

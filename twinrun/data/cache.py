@@ -18,23 +18,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from PIL import UnidentifiedImageError
 from rich.markup import escape
 
 from twinrun.console import megabytes, progress_bars, say
 from twinrun.data.cache_files import ARRAY, find_damaged_rows, in_blocks, read_table, write_table
+from twinrun.data.cache_key import cache_name
 from twinrun.data.decoding import (
     UNREADABLE,
-    bytes_digest,
     decode_to,
-    decoding_recipe,
     header_size,
     shape_in_cache,
+    why_unreadable,
 )
 from twinrun.data.index import unreadable_images
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
-from twinrun.files import sha256_json, unwritable
+from twinrun.files import unwritable
 from twinrun.locks import wait_for_lock
 
 # Between two writings of the table.
@@ -126,8 +125,7 @@ class _Cache:
 
     def __init__(self, cache: Path, size: int) -> None:
         self.size = size
-        self.recipe = decoding_recipe(size)
-        self.folder = cache / f"{size}px-{sha256_json(self.recipe)[:12]}"
+        self.folder = cache / cache_name(size)
         self.array = self.folder / ARRAY
 
     def fill(self, wanted: pd.Series, folder: Path) -> tuple[Pixels, dict[str, str]]:
@@ -195,7 +193,7 @@ class _Cache:
             try:
                 rows, columns = shape_in_cache(*header_size(folder / path), self.size)
             except UNREADABLE as error:
-                return _reason(error)
+                return why_unreadable(error)
             return rows * columns
 
         tasks: list[_Task] = []
@@ -229,14 +227,13 @@ class _Cache:
             content = task.path.read_bytes()
             found = decode_to(BytesIO(content), self.size)
         except UNREADABLE as error:
-            return _reason(error)
-        image = found.image
+            return why_unreadable(error)
         # Pixels that are kept under another file's digest would never be found out.
         if hashlib.sha256(content).hexdigest() != task.sha256:
             return "it has just been changed"
-        if image.width * image.height != task.pixels:
+        pixels = found.pixels
+        if len(pixels) != task.pixels * 3:
             return "its header and its content are of different sizes"
-        pixels = image.tobytes()
         left, offset = memoryview(pixels), task.offset
         try:
             while left:
@@ -246,9 +243,9 @@ class _Cache:
             raise unwritable(self.array, error, fix=_FIX) from error
         return {
             "offset": task.offset,
-            "rows": image.height,
-            "columns": image.width,
-            "digest": bytes_digest(pixels, image.width, image.height),
+            "rows": found.image.height,
+            "columns": found.image.width,
+            "digest": found.digest,
             "format": found.format,
             "mode": found.mode,
             "width": found.width,
@@ -267,9 +264,3 @@ def _open(path: Path) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image, whatever its name says"
-    return f"damaged or cut short ({error})"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import PIL
 import xxhash
-from PIL import ExifTags, Image, ImageOps, features
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 # What Pillow raises for files that are empty, cut short, damaged, or no images at all.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -22,8 +22,6 @@ _GAP = 2
 _FILTER = Image.Resampling.LANCZOS
 # EXIF orientations that change height and width.
 _QUARTER_TURNS = (5, 6, 7, 8)
-# What of Pillow's build decodes.
-_LIBRARIES = ("avif", "jpg", "jpg_2000", "libjpeg_turbo", "libtiff", "webp", "zlib", "zlib_ng")
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,16 @@ class DecodedImage:
     mode: str
     width: int
     height: int
+
+    @cached_property
+    def pixels(self) -> bytes:
+        """As they lie in a cache: rows x columns x 3, uint8, row by row."""
+        return self.image.tobytes()
+
+    @property
+    def digest(self) -> str:
+        """Of them, from `bytes_digest`."""
+        return bytes_digest(self.pixels, self.image.width, self.image.height)
 
 
 def decode(path: Path) -> Image.Image:
@@ -105,19 +113,11 @@ def shape_in_cache(width: int, height: int, size: int) -> tuple[int, int]:
     return (longer, size) if height > width else (size, longer)
 
 
-def decoding_recipe(size: int) -> dict[str, object]:
-    """All that decides what a file decodes to: JSON values. A new recipe is a new cache."""
-    return {
-        "version": 1,
-        "size": size,
-        "longest": LONGEST,
-        "gap": _GAP,
-        "filter": _FILTER.name,
-        "decoder": {
-            "pillow": PIL.__version__,
-            **{name: features.version(name) for name in _LIBRARIES},
-        },
-    }
+def why_unreadable(error: Exception) -> str:
+    """One of UNREADABLE in words, for a list of files."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, whatever its name says"
+    return f"damaged or cut short ({error})"
 
 
 def bytes_digest(pixels: bytes | memoryview, width: int, height: int) -> str:

@@ -1,0 +1,59 @@
+"""What made a file that is kept from run to run: its name follows the code and the libraries."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from twinrun.repro.source import ENGINE
+
+
+@dataclass(frozen=True)
+class Maker:
+    """The code that decides what a kept file holds.
+
+    Attributes:
+        modules: Files of the engine, relative to it: "data/decoding.py". All that decide, and none
+            that does not: a change of one of them makes everything anew. They import nothing of the
+            engine but each other.
+        libraries: The packages that they call, by the names of their imports.
+    """
+
+    modules: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+    def facts(self, engine: Path = ENGINE) -> dict[str, Any]:
+        """The digest of the code, and the libraries' versions as they are imported: JSON values.
+
+        Of the code its syntax tree is digested, without docstrings: a comment makes nothing anew.
+
+        Args:
+            engine: The folder twinrun/; this process's own by default.
+        """
+        digest = hashlib.sha256()
+        for name in self.modules:
+            text = (engine / name).read_text(encoding="utf-8")
+            digest.update(ast.dump(_without_docstrings(ast.parse(text))).encode())
+        return {
+            "code": digest.hexdigest(),
+            "libraries": {name: _version(name) for name in self.libraries},
+        }
+
+
+def _version(library: str) -> str:
+    module = import_module(library)
+    return str(module.VERSION if library == "xxhash" else module.__version__)
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree
