@@ -74,8 +74,12 @@ def gaps(before: Any, now: Any, where: str = "") -> Iterator[tuple[str, Any, Any
         before, now = before or {}, now or {}
         for key in sorted(before.keys() | now.keys()):
             yield from gaps(before.get(key), now.get(key), f"{where}.{key}" if where else key)
-    elif isinstance(before, list) and isinstance(now, list) and set(before) != set(now):
+    elif _are_long(before, now) and set(before) != set(now):
         # Of long lists only what one of them lacks.
         yield where, [x for x in before if x not in now], [x for x in now if x not in before]
     elif before != now:
         yield where, before, now
+
+
+def _are_long(*values: Any) -> bool:
+    return all(isinstance(value, list) for value in values) and max(map(len, values)) > 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -20,7 +19,6 @@ from pyarrow import parquet
 
 from tests.conftest import ROOT, Command
 from tests.run_folder.documents import whole_manifest
-from twinrun.compare.diagnosis import advise
 from twinrun.compare.first_difference import Difference, LedgerEnd, compare_ledgers
 from twinrun.compare.format import format_comparison
 from twinrun.compare.runs import compare_runs
@@ -29,14 +27,27 @@ from twinrun.repro.digests import digest_text
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stage import LEVELS, Advice, Stage
 from twinrun.repro.stages import STAGES, stages_in_order
+from twinrun.repro.told import number_bits, split_digest
 
-STEP_STAGES = ("order", "item", "batch", "mix", "forward", "loss", "gradient", "update")
+STEP_STAGES = (
+    "order",
+    "item",
+    "batch",
+    "mix",
+    "forward",
+    "loss",
+    "gradient",
+    "optimizer",
+    "update",
+)
 DETAILS = {
     **dict.fromkeys(("order", "item", "batch", "mix"), ("i1", "i2")),
     "forward": ("input of 0.0 (Conv2d)", "0.0 (Conv2d)", "1.0 (Dropout)"),
     "gradient": ("1.0.weight", "0.0.weight"),
     "update": ("0.0.weight", "0.1.running_mean", "1.0.weight"),
 }
+# Rows that have their names at every level, since they hold numbers.
+NUMBERS = {"learning rate": 0.001, "weight decay": 0.01}
 EPOCHS, STEPS = 2, 3
 
 # (epoch, step, stage, what) and the digest
@@ -56,11 +67,15 @@ def training(level: str = "step", epochs: int = EPOCHS, steps: int = STEPS) -> R
             for stage in STEP_STAGES:
                 if level != "epoch" or (stage == "update" and step == steps):
                     details = DETAILS.get(stage, ()) if level == "tensor" else ()
-                    keys += [(epoch, step, stage, what) for what in ("", *details)]
-        images = ("validation/i3",) if level == "tensor" else ()
-        keys += [(epoch, steps, "prediction", what) for what in ("validation", *images)]
+                    names = NUMBERS if stage == "optimizer" else ("", *details)
+                    keys += [(epoch, step, stage, what) for what in names]
+        held_out = ("validation/i3",) if level == "tensor" else ()
+        keys += [(epoch, steps, "prediction", what) for what in ("validation", *held_out)]
     keys += [(epochs, steps, "prediction", what) for what in ("valid.csv", "test.csv")]
-    return {key: digest_text(*map(str, key)) for key in keys}
+    rows = {key: digest_text(*map(str, key)) for key in keys}
+    images = [key for key in keys if key[2] == "split" and key[3] != "classes"]
+    rows |= dict.fromkeys(images, split_digest("train", 0))
+    return rows | {key: number_bits(NUMBERS[key[3]]) for key in keys if key[2] == "optimizer"}
 
 
 def ledger(rows: Rows, level: str = "step", steps: int = STEPS, **about: Any) -> Ledger:
@@ -306,7 +321,7 @@ def new_stage(name: str, order: int) -> Stage:
         words=f"the number of {name}",
         per_rank=False,
         replayed=False,
-        explain=lambda _: Advice(f"Something changed {name}.", "look for it"),
+        explain=lambda _, __: Advice(f"Something changed {name}.", "look for it"),
     )
 
 
@@ -317,7 +332,7 @@ def test_any_number_of_stages_is_told_apart_with_epoch_and_step(more: int) -> No
             # Some before what was there, some between, some after.
             stack.enter_context(STAGES.including(new_stage(f"new-{number}", number * 450 + 50)))
         names = [stage.name for stage in stages_in_order()]
-        assert len(names) == len(STAGES) == 14 + more
+        assert len(names) == len(STAGES) == 15 + more
         moments = [(epoch, step) for epoch in (1, 2, 4097) for step in (1, 2, 99_999)]
         rows = {
             (epoch, step, name, ""): digest_text(name, str(epoch), str(step))
@@ -345,63 +360,6 @@ def test_a_stage_from_outside_is_compared_where_its_level_has_it() -> None:
         assert found == Difference("weather", 1, 2, (), (), (), 0)
         assert compare_ledgers(fine, ledger(training("epoch"), "epoch")).same
     assert not stage.in_level("epoch")
-
-
-# What a difference is reported to come from.
-
-
-@pytest.mark.parametrize(
-    ("level", "keys", "words"),
-    [
-        ("step", [(0, 0, "files", "")], "image file was changed"),
-        ("step", [(0, 0, "split", "classes")], "classes have different numbers"),
-        ("step", [(0, 0, "split", "i2")], "held out"),
-        ("step", [(0, 0, "pixels", "")], "Pillow"),
-        ("step", [(0, 0, "init", "0.0.weight")], "pretrained"),
-        ("step", [(0, 0, "init", "1.0.weight")], "The head began"),
-        ("step", [(0, 0, "init", f"{part}.0.weight") for part in (0, 1)], "Body and head"),
-        ("step", [(1, 1, "order", "")], "not drawn from the key"),
-        ("step", [(1, 2, "order", "")], "resume that forgot"),
-        ("step", [(1, 2, "item", "")], "item transform"),
-        ("step", [(1, 2, "batch", "")], "batch transform"),
-        ("step", [(1, 2, "mix", "")], "MixUp"),
-        ("step", [(1, 2, "forward", "")], "dropout"),
-        ("tensor", [(1, 2, "forward", "1.0 (Dropout)")], "1.0 (Dropout): its input was equal"),
-        ("tensor", [(1, 2, "forward", "0.0 (Conv2d)")], "0.0 (Conv2d): all before it was equal"),
-        ("step", [(1, 2, "loss", "")], "the loss draws"),
-        ("step", [(1, 2, "gradient", "")], "atomic operation"),
-        ("step", [(1, 2, "update", "")], "resume without its state"),
-        ("tensor", [(1, 2, "update", "0.1.running_mean")], "running statistics"),
-        ("epoch", [(1, 3, "update", "")], "Some step of this epoch"),
-        ("step", [(1, 3, "prediction", "validation")], "test-time augmentation"),
-        ("step", [(2, 3, "prediction", "test.csv")], "so were the predictions of the validation"),
-    ],
-)
-def test_each_difference_has_its_likely_cause_and_a_next_step(
-    level: str, keys: list[Key], words: str
-) -> None:
-    rows = training(level)
-    comparison = compare_ledgers(ledger(rows, level), ledger(changed(rows, *keys), level))
-    advice = advise(comparison, [Path("runs/a"), Path("runs/b c")])
-    assert words in advice.cause
-    stage = keys[0][2]
-    if level == "step" and stage in STEP_STAGES:
-        assert advice.next == "twinrun diff runs/a 'runs/b c' --replay"
-    elif stage in ("forward", "init", "split"):
-        assert "--replay" not in advice.next
-    assert advice.next
-
-
-def test_other_settings_or_environments_are_the_likelier_cause() -> None:
-    rows = training()
-    keys = [(0, 0, "environment", "threads"), (1, 1, "gradient", "")]
-    comparison = compare_ledgers(ledger(rows), ledger(changed(rows, *keys)))
-    assert "different environments (threads)" in advise(comparison, [Path("a"), Path("b")]).cause
-    advice = advise(comparison, [Path("a"), Path("b")], settings=["run.seed"])
-    assert "different settings (run.seed)" in advice.cause
-    alike = dataclasses.replace(comparison, environment=None, result=None)
-    with pytest.raises(ValueError, match="no difference"):
-        advise(alike, [])
 
 
 # Whole runs.
@@ -437,6 +395,11 @@ def text_of(run_a: Path, run_b: Path, *members: str) -> str:
 
     lines = format_comparison(compare_runs(run_a, run_b, members or None))
     return "\n".join(Text.from_markup(line).plain for line in lines)
+
+
+def sentences_of(run_a: Path, run_b: Path) -> str:
+    """As `text_of`, the lines of a sentence put together."""
+    return " ".join(text_of(run_a, run_b).split())
 
 
 def test_changed_files_are_named_through_the_index(tmp_path: Path) -> None:
@@ -476,21 +439,6 @@ def test_changed_pixels_are_named_through_the_index(tmp_path: Path) -> None:
     )
 
 
-def test_changed_predictions_are_counted_and_measured(tmp_path: Path) -> None:
-    rows = training()
-    other = changed(rows, (2, 3, "prediction", "test.csv"))
-    run_a = write_run(tmp_path / "a", {"m": ledger(rows)})
-    run_b = write_run(tmp_path / "b", {"m": ledger(other)})
-    for run, value in ((run_a, "0.25"), (run_b, "0.250001")):
-        text = f"id,a,b\n007,0.5,0.5\n008,0.75,{value}\n"
-        (run / "members" / "m" / "test.csv").write_text(text)
-    (line,) = compare_runs(run_a, run_b).members[0].evidence
-    assert line == "test.csv: 1 of 4 numbers differ, by up to 1e-06, of 1 of 2 images: 008"
-    (run_b / "members" / "m" / "test.csv").unlink()
-    (line,) = compare_runs(run_a, run_b).members[0].evidence
-    assert "cannot be read" in line
-
-
 def test_settings_and_environment_and_code_are_told_first(tmp_path: Path) -> None:
     rows = training()
     environment = {"threads": 4, "packages": {"torch": "2.15.0"}}
@@ -512,7 +460,7 @@ def test_settings_and_environment_and_code_are_told_first(tmp_path: Path) -> Non
         ("run.threads", 2, 4),
         ("blend.method", "arithmetic", "geometric"),
     ]
-    text = text_of(run_a, run_b)
+    text = sentences_of(run_a, run_b)
     places = [
         text.index(words)
         for words in (
@@ -522,7 +470,7 @@ def test_settings_and_environment_and_code_are_told_first(tmp_path: Path) -> Non
             "code differs",
             "first difference: environment: threads",
             "split, before training",
-            "different settings (members.m.mixup, run.seed, run.threads)",
+            "different code (source c in A, source d in B), and with different settings (run.seed)",
         )
     ]
     assert places == sorted(places)

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from tests.conftest import FIXTURE, SMALL
 from twinrun import prepare, train_run
+from twinrun.compare.bits import Gap, measure_gap
 from twinrun.compare.first_difference import Difference
-from twinrun.compare.replay import _count_differing, replay_both
-from twinrun.compare.replay_step import replay
+from twinrun.compare.replay import _measure, replay_both
+from twinrun.compare.replay_step import _for_numpy, replay
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.repro.ledger import Ledger
@@ -142,23 +144,57 @@ def test_the_values_that_are_wanted_are_kept(
     wanted: str,
     shape: tuple[int, ...],
 ) -> None:
-    made_again(whole, moment, stage, tmp_path / "out", wanted=wanted)
-    assert load_file(tmp_path / "out" / "values.safetensors")["value"].shape == shape
+    made_again(whole, moment, stage, tmp_path / "out", wanted=[wanted])
+    (kept,) = load_file(tmp_path / "out" / "values.safetensors").items()
+    assert kept[0] == f"0 float32/{wanted}"
+    assert kept[1].shape == shape
+
+
+def test_an_image_s_pixels_and_its_label_are_kept(whole: Path, tmp_path: Path) -> None:
+    rows = rows_at(Ledger.read(whole / "members" / "a" / "ledger.parquet"), (1, 2))
+    images = [row["what"] for row in rows if row["stage"] == "item" and row["what"]][:2]
+    made_again(whole, (1, 2), "item", tmp_path / "out", wanted=images)
+    shapes = {
+        key: each.shape for key, each in load_file(tmp_path / "out" / "values.safetensors").items()
+    }
+    pixels, labels = ({f"{kind}/{image}" for image in images} for kind in ("0 uint8", "1 int64"))
+    assert shapes.keys() == pixels | labels
+    assert {shapes[key] for key in labels} == {()}
 
 
 @pytest.mark.parametrize(
     ("second", "told"),
     [
-        ([0.0, 1.0, 2.0], "0 of 3 values differ, by up to 0"),
-        ([-0.0, 1.0, 2.0], "1 of 3 values differ, by up to 0"),
-        ([0.0, 1.5, float("nan")], "2 of 3 values differ, by up to 0.5"),
-        ([[0.0, 1.0, 2.0]], "shape [3] in A, [1, 3] in B"),
+        ([0.0, 1.0, 2.0], "0 of 3 values differ, by up to 0: last bits"),
+        ([-0.0, 1.0, 2.0], "1 of 3 values differ, by up to 0: last bits"),
+        ([0.0, 1.5, 2.0], "1 of 3 values differ, by up to 0.5"),
+        ([0.0, 1.0000001, 2.0], "1 of 3 values differ, by up to 1.19e-07: last bits"),
+        ([0.0, 1.5, float("nan")], "2 of 3 values differ, some of them no numbers in one of the"),
+        ([[0.0, 1.0, 2.0]], "layer: float32 [3] in A, float32 [1, 3] in B"),
     ],
 )
 def test_values_are_counted_bit_by_bit(tmp_path: Path, second: list[Any], told: str) -> None:
     for name, values in (("a", [0.0, 1.0, 2.0]), ("b", second)):
-        save_file({"value": np.array(values, np.float32)}, tmp_path / name)
-    assert _count_differing(tmp_path / "a", tmp_path / "b") == told
+        save_file({"0 float32/layer": np.array(values, np.float32)}, tmp_path / name)
+    gap, kinds = _measure(tmp_path / "a", tmp_path / "b")
+    assert (str(gap) if gap else kinds).startswith(told)
+
+
+def test_values_of_another_precision_are_told(tmp_path: Path) -> None:
+    """NumPy has no bfloat16: its values are written as float32, its name beside them."""
+    for name, kind in (("a", "bfloat16"), ("b", "float32")):
+        save_file({f"0 {kind}/0.0 (Conv2d)": np.zeros(3, np.float32)}, tmp_path / name)
+    told = "0.0 (Conv2d): bfloat16 [3] in A, float32 [3] in B"
+    assert _measure(tmp_path / "a", tmp_path / "b") == (None, told)
+    assert _for_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def test_the_farthest_of_several_tensors_is_named() -> None:
+    first = {(name, "0"): np.ones(4, np.float32) for name in ("x", "y", "z")}
+    second = {key: values.copy() for key, values in first.items()}
+    second["y", "0"][1], second["z", "0"][2] = 1.25, 1.5
+    gap = measure_gap(first, second)
+    assert gap == Gap("z", 2, 12, 0.5, 0.5 / 1.5)
 
 
 def test_a_step_of_several_ranks_is_not_made_again_by_one_process(tmp_path: Path) -> None:

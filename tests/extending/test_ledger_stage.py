@@ -15,12 +15,12 @@ from twinrun.cli import diff as command
 from twinrun.registry import IncompleteEntry
 from twinrun.repro.digests import digest_tensors
 from twinrun.repro.ledger import Ledger
-from twinrun.repro.stage import Advice, Stage, StageDifference
+from twinrun.repro.stage import Advice, Known, Stage, StageDifference
 from twinrun.repro.stages import STAGES
 from twinrun.train.recorder import Recorder
 
 
-def explain(difference: StageDifference) -> Advice:
+def explain(difference: StageDifference, _: Known) -> Advice:
     which = f" of {', '.join(difference.names)}" if difference.names else ""
     return Advice(
         f"The schedule gave a different learning rate{which}.", "look at {first} and its schedule"

@@ -23,13 +23,14 @@ from fastai.learner import Learner
 from twinrun import prepare, train_run
 from twinrun.compare import format as words
 from twinrun.compare import replay as replays
-from twinrun.compare.diagnosis import advise
+from twinrun.compare.diagnosis import advise_training
 from twinrun.compare.first_difference import Difference, LedgerComparison
 from twinrun.compare.replay_step import replay
 from twinrun.compare.runs import TrainingComparison, compare_runs
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.console import say
+from twinrun.repro.stage import Advice
 from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.train import members as members_module
 from twinrun.train.checkpoints import Checkpoints
@@ -78,11 +79,16 @@ class Found:
         return [row.file for row in self.verdict.comparisons if not row.same]
 
     @property
+    def advice(self) -> Advice:
+        return advise_training(self.report, self.verdict.report)
+
+    @property
     def cause(self) -> str:
-        report = self.verdict.report
-        names = [gap.name for gap in report.environment]
-        settings = self.report.settings
-        return advise(self.report.comparison, self.runs, settings=settings, environment=names).cause
+        return self.advice.cause
+
+    def after(self, again: replays.Replay) -> Advice:
+        """What is said when the step has been made again."""
+        return advise_training(self.report, self.verdict.report, again)
 
     def assert_same(self) -> None:
         """The twin check says yes, of every file and every digest, and was able to say no."""
@@ -235,7 +241,7 @@ class Bench:
             difference: Difference,
             folders: Sequence[Path],
             data: Path | None,
-            wanted: str | None,
+            wanted: Sequence[str],
         ) -> None:
             moment = (difference.epoch, difference.step)
             for run, folder, change in zip(runs, folders, (nothing, mutation), strict=True):

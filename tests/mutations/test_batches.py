@@ -109,7 +109,7 @@ def test_10_item_transform_that_draws_by_itself(
     first = found.first()
     assert place(first) == ("item", 1, 1)
     assert list(first.changed) == images_of(bench, 1, 1)
-    assert "an item transform draws from a generator that the key does not set" in found.cause
+    assert "An item transform draws from a generator that the key does not set" in found.cause
 
 
 def test_11_workers_2_to_3(bench: Bench) -> None:

@@ -59,5 +59,5 @@ def test_another_seed_is_reported(bench: Bench) -> None:
     assert member.comparison.environment is None
     assert member.comparison.result is not None
     assert place(member.comparison.result) == ("split", 0, 0)
-    text = "\n".join(format_comparison(report))
+    text = " ".join(" ".join(format_comparison(report)).split())
     assert "The two were trained with different settings (run.seed): reason enough." in text

@@ -5,13 +5,16 @@ Light on purpose: neither torch nor pandas, so that the answer is there at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from twinrun.compare.alignment import Alignment, Rows, align, common_level
 from twinrun.repro.ledger import Ledger
-from twinrun.repro.stages import ENVIRONMENT
+from twinrun.repro.stage import Told
+from twinrun.repro.stages import ENVIRONMENT, STAGES
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Difference:
         total: How many of them both ledgers have together at that moment.
         only: 0 when only the first ledger has anything at that moment, 1 only the second, else
             None.
+        told: What the rows of `changed` say, of a stage whose rows say more than a digest does.
     """
 
     stage: str
@@ -38,6 +42,7 @@ class Difference:
     only_second: tuple[str, ...]
     total: int
     only: int | None = None
+    told: tuple[Told, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,6 +108,7 @@ def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
     """
     aligned = align(first, second)
     ours, theirs = aligned.pairs
+    abouts = (first.about, second.about)
     unequal = aligned.first.digests[ours] != aligned.second.digests[theirs]
     outside = ~aligned.is_of(ENVIRONMENT, aligned.first.moments[ours])
     moments = np.unique(
@@ -117,7 +123,7 @@ def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
     environment = aligned.is_of(ENVIRONMENT, moments)
     found = []
     for wanted in (moments[environment], moments[~environment]):
-        found.append(_difference(aligned, unequal, wanted[0]) if len(wanted) else None)
+        found.append(_difference(aligned, unequal, wanted[0], abouts) if len(wanted) else None)
     steps = {ledger.about["steps"] for ledger in (first, second)}
     return LedgerComparison(
         environment=found[0],
@@ -129,7 +135,12 @@ def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
     )
 
 
-def _difference(aligned: Alignment, unequal: np.ndarray, moment: np.int64) -> Difference:
+def _difference(
+    aligned: Alignment,
+    unequal: np.ndarray,
+    moment: np.int64,
+    abouts: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> Difference:
     first, second = aligned.first, aligned.second
 
     def named(numbers: np.ndarray) -> tuple[str, ...]:
@@ -150,7 +161,29 @@ def _difference(aligned: Alignment, unequal: np.ndarray, moment: np.int64) -> Di
         only_second=here(second, aligned.only_second),
         total=len(named(np.concatenate(names))),
         only=None if len(names[0]) and len(names[1]) else int(not len(names[0])),
+        told=tuple(_tell(aligned, unequal, moment, abouts)),
     )
+
+
+def _tell(
+    aligned: Alignment,
+    unequal: np.ndarray,
+    moment: np.int64,
+    abouts: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> Iterator[Told]:
+    """What the rows that differ at a moment say in both ledgers, as far as they say anything."""
+    tells = STAGES.get(aligned.moment_parts(int(moment))[2]).tells
+    if tells is None:
+        return
+    ours, theirs = (positions[unequal] for positions in aligned.pairs)
+    here = aligned.first.moments[ours] == moment
+    for mine, other in zip(ours[here], theirs[here], strict=True):
+        one = tells(int(aligned.first.digests[mine]), abouts[0])
+        two = tells(int(aligned.second.digests[other]), abouts[1])
+        for aspect in (each for each in one if each in two):
+            if one[aspect] != two[aspect]:
+                name = aligned.names[aligned.first.names[mine]]
+                yield Told(name, aspect, one[aspect], two[aspect])
 
 
 def _end(aligned: Alignment) -> LedgerEnd | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
 from rich.markup import escape
 
-from twinrun.compare.diagnosis import advise
+from twinrun.compare.bits import Gap
+from twinrun.compare.diagnosis import advise_training
+from twinrun.compare.evidence import ValueDifference
 from twinrun.compare.first_difference import Difference, LedgerComparison
 from twinrun.compare.replay import Replay
-from twinrun.compare.runs import RunComparison, TrainingComparison, ValueDifference
+from twinrun.compare.runs import RunComparison, TrainingComparison
 from twinrun.errors import shorten
 from twinrun.repro.stages import ENVIRONMENT, STAGES
+
+# Values of more characters are left out of the line that says what differs beside.
+_SHORT = 24
 
 
 def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterator[str]:
@@ -33,6 +39,9 @@ def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterato
         yield from (
             f"  {letter}  {escape(text)}" for letter, text in zip("AB", report.code, strict=True)
         )
+    beside = _format_beside(report)
+    if beside:
+        yield f"[bold]differs beside[/], deciding no bit: {escape(beside)}"
     yield ""
     details: dict[tuple[str, ...], list[str]] = {}
     for member in report.members:
@@ -63,24 +72,27 @@ def format_replay(
         if len(same) == 1:
             other = "B" if same == ["A"] else "A"
             yield _row("what", f"those that {same[0]} recorded; {other} differed there")
+        code = "other code at the time"
+        if member.code:
+            code = f"the code at the time ({member.code[0]} in A, {member.code[1]} in B)"
+        resumed = f", or a resume that went wrong ({' and '.join(member.known.resumed)})"
         cause = (
-            "It does not come again: something that is not in the record, such as other "
-            "code at the time, a fault of the machine, or a resume that went wrong."
+            f"It does not come again: something that a replay does not have, such as {code}, or a "
+            f"fault of the machine{resumed if member.known.resumed else ''}."
         )
-        yield _row("cause", cause)
+        yield from _prose("cause", cause)
         return
     place = _format_place(difference, again.comparison)
     yield f"[bold]{escape(member.title)}[/]  [bold red]made again, differs first in[/] {place}"
     yield _row("stage", escape(STAGES.get(difference.stage).words))
     yield from _format_names(difference)
-    if again.values:
-        yield _row("values", f"{escape(difference.changed[0])}: {again.values}")
-    names = [gap.name for gap in report.environment]
-    runs = (report.first, report.second)
-    advice = advise(again.comparison, runs, settings=member.settings, environment=names)
-    yield _row("cause", escape(advice.cause))
-    if advice.next:
-        yield _row("next", escape(advice.next))
+    if again.gap:
+        yield _row("values", escape(_format_gap(difference, again.gap)))
+    if again.shapes:
+        yield _row("values", escape(again.shapes))
+    advice = advise_training(member, report, again)
+    yield from _prose("cause", advice.cause)
+    yield from _prose("next", advice.next)
 
 
 def format_verdict(comparison: LedgerComparison) -> str:
@@ -131,11 +143,31 @@ def _format_details(
         yield _row("stage", escape(STAGES.get(difference.stage).words))
         yield from _format_names(difference)
         yield from (_row("", escape(line)) for line in shorten(member.evidence))
-    names = [gap.name for gap in report.environment]
-    advice = advise(comparison, runs, settings=member.settings, environment=names)
-    yield _row("cause", escape(advice.cause))
-    if advice.next and not (replay and advice.next.endswith("--replay")):
-        yield _row("next", escape(advice.next))
+    advice = advise_training(member, report)
+    yield from _prose("cause", advice.cause)
+    if not (replay and advice.next.endswith("--replay")):
+        yield from _prose("next", advice.next)
+
+
+def _format_gap(difference: Difference, gap: Gap) -> str:
+    """How far the values are apart: of one that differs, or of all, with the farthest named."""
+    if len(difference.changed) == 1 or difference.stage == "forward":
+        return f"{difference.changed[0]}: {gap}"
+    return f"{gap} (farthest: {gap.name})"
+
+
+def _format_beside(report: RunComparison) -> str:
+    """What differs in what decides no bit, of all members in one line; long values left out."""
+    found: dict[str, str] = {}
+    for member in report.members:
+        for gap in member.beside:
+            name = gap.name.replace("_", " ")
+            values = [_text(value) for value in (gap.first, gap.second)]
+            short = all(len(value) <= _SHORT for value in values)
+            told = f"{name} {values[0]} in A, {values[1]} in B" if short else name
+            if found.setdefault(name, told) != told:
+                found[name] = f"{name} in several ways"
+    return "; ".join(found.values())
 
 
 def _format_names(difference: Difference) -> Iterator[str]:
@@ -147,9 +179,18 @@ def _format_names(difference: Difference) -> Iterator[str]:
     for kind, names in kinds:
         if names:
             yield _row(kind, f"{len(names):,} of {difference.total:,}")
-            yield from (_row("", f"  {escape(name)}") for name in shorten(names))
+            yield from (_row("", f"  {escape(line)}") for line in shorten(_tell(names, difference)))
     if difference.only is not None and not difference.names:
         yield _row(f"only in {'AB'[difference.only]}", "the whole stage at this step")
+
+
+def _tell(names: Sequence[str], difference: Difference) -> list[str]:
+    """The names, each with what both ledgers say of it."""
+    told: dict[str, list[str]] = {}
+    if "classes" not in difference.names:  # a class's number says no more which it is
+        for each in difference.told:
+            told.setdefault(each.name, []).append(str(each))
+    return [line for name in names for line in told.get(name, [name])]
 
 
 def _format_place(difference: Difference, comparison: LedgerComparison) -> str:
@@ -204,6 +245,19 @@ def _text(value: object) -> str:
 
 def _pad(text: str, width: int) -> str:
     return text + " " * (width - cell_len(text))
+
+
+def _prose(label: str, text: str) -> Iterator[str]:
+    """Sentences, in lines of 80 columns; a command is left whole, to be copied."""
+    lines = (
+        [text]
+        if "twinrun " in text
+        else textwrap.wrap(
+            text, 80 - len(_row("", "")), break_long_words=False, break_on_hyphens=False
+        )
+    )
+    for number, line in enumerate(lines):
+        yield _row("" if number else label, escape(line))
 
 
 def _row(label: str, text: str) -> str:

@@ -1,14 +1,10 @@
-"""Which images, and which of their predictions, differ between two runs, from the runs' files."""
+"""Which images differ between two runs, from the runs' files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from twinrun.compare.bits import largest_gap, unequal_bits
-from twinrun.errors import shorten
 from twinrun.run_folder.paths import RunFolder
 
 # (part, id)
@@ -33,7 +29,7 @@ def list_changed_images(first: Path, second: Path, column: str) -> list[str]:
     try:
         ours, theirs = (_read_index(RunFolder(run).index) for run in (first, second))
     except (OSError, pa.ArrowException, KeyError):
-        return ["which images differ is not known: index.parquet is missing or damaged"]
+        return ["which images: not known, index.parquet is missing or damaged"]
     lines = [
         f"changed: {_label_image(key, row)}" + _same_pixels(row, theirs[key], column)
         for key, row in ours.items()
@@ -78,39 +74,3 @@ def _label_image(key: _Key, row: dict[str, Any]) -> str:
 def _same_pixels(one: dict[str, Any], other: dict[str, Any], column: str) -> str:
     same = column == "sha256" and not _differ(one, other, "pixels")
     return ", but decoded to the same pixels" if same else ""
-
-
-def describe_changed_predictions(first: Path, second: Path) -> str:
-    """How many numbers of two prediction files differ, by how much, and of which images.
-
-    Args:
-        first: A valid.csv or test.csv.
-        second: The other run's.
-    """
-    try:
-        (ids, ours), (other_ids, theirs) = (_read_predictions(path) for path in (first, second))
-    except (OSError, ValueError, KeyError):
-        return f"{first.name}: cannot be read in both runs"
-    if ids != other_ids or ours.shape != theirs.shape:
-        return f"{first.name}: different images or classes"
-    unequal = unequal_bits(ours, theirs)
-    if not unequal.any():
-        return f"{first.name}: the same numbers; a file was written after the member was trained"
-    gap = largest_gap(ours, theirs)
-    images = [ids[row] for row in np.flatnonzero(unequal.any(axis=1))]
-    return (
-        f"{first.name}: {unequal.sum():,} of {unequal.size:,} numbers differ, by up to {gap:.3g}, "
-        f"of {len(images):,} of {len(ids):,} images: {', '.join(shorten(images))}"
-    )
-
-
-def _read_predictions(path: Path) -> tuple[list[str], np.ndarray]:
-    """Ids and probabilities, float64, a row per image."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    text = csv.ConvertOptions(column_types={"id": pa.string(), "label": pa.string()})
-    table = csv.read_csv(path, convert_options=text)
-    classes = [name for name in table.column_names if name not in ("id", "label")]
-    numbers = [np.array(table[name].to_pylist(), np.float64) for name in classes]
-    return table["id"].to_pylist(), np.stack(numbers, axis=1)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from twinrun.compare.bits import largest_gap, unequal_bits
+import numpy as np
+
+from twinrun.compare.bits import Gap, measure_gap
 from twinrun.compare.first_difference import Difference, LedgerComparison, compare_ledgers
 from twinrun.console import KNOWN_WARNINGS, say
 from twinrun.errors import InputError
@@ -26,12 +28,15 @@ class Replay:
 
     Attributes:
         comparison: Of the two replays; its `result` is what differs, named.
-        values: In words how many values of the first of it differ, and by how much at the most.
+        gap: How far the values of what differs are from each other; of the network's modules only
+            those of the first, which the others follow from. None where they are not at hand.
+        shapes: In words, where the values of the two have no common shape.
         as_recorded: For both runs, whether the replay has the digest that the run wrote down.
     """
 
     comparison: LedgerComparison
-    values: str
+    gap: Gap | None
+    shapes: str
     as_recorded: tuple[bool, bool]
 
     @property
@@ -61,20 +66,24 @@ def replay_both(runs: tuple[Path, Path], name: str, found: Difference, data: Pat
         folders = [Path(temporary) / side for side in "ab"]
         for folder in folders:
             folder.mkdir()
-        _replay_runs(runs, name, found, folders, data, None)
+        _replay_runs(runs, name, found, folders, data, ())
         ledgers = [Ledger.read(TrainingFolder(folder).ledger) for folder in folders]
         comparison = compare_ledgers(ledgers[0], ledgers[1])
         difference = comparison.result
-        values = ""
+        gap, shapes = None, ""
         if difference and difference.changed and STAGES.get(difference.stage).replayed:
-            say(f"and once more for the values of {difference.changed[0]}")
-            _replay_runs(runs, name, difference, folders, data, difference.changed[0])
-            values = _count_differing(*(folder / "values.safetensors" for folder in folders))
+            # What a network's later modules give follows from the first, and may not fit in memory.
+            only = 1 if difference.stage == "forward" else None
+            wanted = difference.changed[:only]
+            more = f" and {len(wanted) - 1:,} more" if len(wanted) > 1 else ""
+            say(f"and once more for the values of {wanted[0]}{more}")
+            _replay_runs(runs, name, difference, folders, data, wanted)
+            gap, shapes = _measure(*(folder / "values.safetensors" for folder in folders))
     as_recorded = tuple(
         _is_recorded(_digests(again, found), _digests(then, found))
         for again, then in zip(ledgers, recorded, strict=True)
     )
-    return Replay(comparison, values, (as_recorded[0], as_recorded[1]))
+    return Replay(comparison, gap, shapes, (as_recorded[0], as_recorded[1]))
 
 
 def _refuse_ranks(runs: Sequence[Path], recorded: Sequence[Ledger]) -> None:
@@ -98,7 +107,7 @@ def _replay_runs(
     found: Difference,
     folders: Sequence[Path],
     data: Path | None,
-    wanted: str | None,
+    wanted: Sequence[str],
 ) -> None:
     """Replay both runs, each in a process of its own, side by side."""
     processes: list[subprocess.Popen[bytes]] = []
@@ -109,7 +118,7 @@ def _replay_runs(
         command += [str(found.epoch), str(found.step), found.stage, str(folder)]
         command += [part for other in runs for part in ("--beside", str(other.absolute()))]
         command += ["--data", str(data.absolute())] if data else []
-        command += [f"--wanted={wanted}"] if wanted else []
+        command += [f"--wanted={each}" for each in wanted]
         command += ["--quiet"] if processes else []  # one progress bar is enough
         processes.append(subprocess.Popen(command, env=engine_environment()))
     try:
@@ -129,15 +138,9 @@ def _replay_runs(
 
 def _digests(ledger: Ledger, found: Difference) -> list[tuple[str, int]]:
     """What and digest of a stage's rows at a moment, without its details."""
-    import pyarrow.compute as pc
-
-    stage, rows = STAGES.get(found.stage), ledger.rows()
-    here = pc.and_(pc.equal(rows["epoch"], found.epoch), pc.equal(rows["step"], found.step))
-    return [
-        (row["what"], row["digest"])
-        for row in rows.filter(here).to_pylist()
-        if row["stage"] == found.stage and not stage.is_detail(row["what"])
-    ]
+    rows = ledger.at(found.stage, found.epoch, found.step)
+    stage = STAGES.get(found.stage)
+    return [(what, digest) for what, digest in rows if not stage.is_detail(what)]
 
 
 def _is_recorded(again: list[tuple[str, int]], then: list[tuple[str, int]]) -> bool:
@@ -148,14 +151,29 @@ def _is_recorded(again: list[tuple[str, int]], then: list[tuple[str, int]]) -> b
     return bool(again) == bool(then) and set(again) <= set(then)
 
 
-def _count_differing(first: Path, second: Path) -> str:
-    """How many values of two tensors differ, and the largest gap."""
+def _measure(first: Path, second: Path) -> tuple[Gap | None, str]:
+    """How far two files of tensors are from each other, and in words which kinds do not fit."""
+    if not (first.is_file() and second.is_file()):
+        return None, ""
+    (one, kinds), (two, other_kinds) = (_read_values(path) for path in (first, second))
+    for (name, number), kind in kinds.items():
+        other = other_kinds.get((name, number), "nothing")
+        if other != kind:
+            return None, f"{name}: {kind} in A, {other} in B"
+    return measure_gap(one, two), ""
+
+
+_Part = tuple[str, str]
+
+
+def _read_values(path: Path) -> tuple[dict[_Part, np.ndarray], dict[_Part, str]]:
+    """What `replay_step.replay` wrote: values and kinds (dtype, shape) by name and number."""
     from safetensors.numpy import load_file
 
-    if not (first.is_file() and second.is_file()):
-        return ""
-    one, two = (load_file(path)["value"] for path in (first, second))
-    if one.shape != two.shape:
-        return f"shape {list(one.shape)} in A, {list(two.shape)} in B"
-    differing = int(unequal_bits(one, two).sum())
-    return f"{differing:,} of {one.size:,} values differ, by up to {largest_gap(one, two):.3g}"
+    values, kinds = dict[_Part, np.ndarray](), dict[_Part, str]()
+    for key, tensor in load_file(path).items():
+        head, _, name = key.partition("/")
+        number, dtype = head.split()
+        values[name, number] = tensor
+        kinds[name, number] = f"{dtype} {list(tensor.shape)}"
+    return values, kinds

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import safetensors.torch
+import torch
+from torch import Tensor
 
 from twinrun.console import console, error_console, progress_bars
 from twinrun.data.cache import cache_pixels
@@ -41,7 +43,7 @@ def replay(
     *,
     data: Path | None,
     beside: Sequence[Path] = (),
-    wanted: str | None = None,
+    wanted: Sequence[str] = (),
 ) -> None:
     """Go through a training again up to a moment, from the nearest checkpoint; write what it shows.
 
@@ -55,7 +57,9 @@ def replay(
         data: The data folder; None for the one that is recorded.
         beside: Folders of other runs whose checkpoints may be used, where settings, data and
             environment are the same: up to the moment their states are the same.
-        wanted: What of the stage has its values written, as `value`.
+        wanted: Names in the stage whose values are written, as `<number> <dtype>/<name>`: an image
+            has two tensors, its pixels and its label. NumPy has no bfloat16, so that those are
+            written as float32, which holds the same values.
 
     Raises:
         InputError: The run's record or data cannot be read.
@@ -69,11 +73,11 @@ def replay(
     pixels = cache_pixels(index, settings.data_folder, sizes, cache)
     setup = set_up_training(name, settings, index, pixels, environment)
     about = {**setup.ledger.about, "level": "tensor"}
-    recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted) if wanted else None)
-    kept = None
+    recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted))
     if moment == (0, 0):
         recorder.ledger = setup.ledger
-        kept = setup.learner.model.state_dict().get(wanted)
+        weights = setup.learner.model.state_dict()
+        kept = {name: [weights[name]] for name in wanted if name in weights}
     else:
         checkpoint = _find_nearest([run, *beside], name, setup, moment)
         with progress_bars() as bars:
@@ -90,8 +94,18 @@ def replay(
                 fit_phases(setup.learner, setup.member, recorder, checkpoint, own)
         kept = recorder.kept
     recorder.ledger.write(TrainingFolder(output).ledger)
-    if kept is not None:
-        safetensors.torch.save_file({"value": kept.contiguous().cpu()}, output / VALUES)
+    values = {
+        f"{number} {str(tensor.dtype).removeprefix('torch.')}/{name}": _for_numpy(tensor)
+        for name, tensors in kept.items()
+        for number, tensor in enumerate(tensors)
+    }
+    if values:
+        safetensors.torch.save_file(values, output / VALUES)
+
+
+def _for_numpy(tensor: Tensor) -> Tensor:
+    plain = tensor.as_subclass(Tensor).contiguous().cpu()
+    return plain.float() if plain.dtype == torch.bfloat16 else plain
 
 
 def _find_nearest(
@@ -144,7 +158,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--beside", type=Path, action="append", default=[])
-    parser.add_argument("--wanted")
+    parser.add_argument("--wanted", action="append", default=[])
     parser.add_argument("--quiet", action="store_true")
     given = parser.parse_args()
     console.quiet = given.quiet

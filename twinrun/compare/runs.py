@@ -10,29 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twinrun.compare.evidence import ValueDifference, compare_beside, find_evidence
 from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
-from twinrun.compare.images import describe_changed_predictions, list_changed_images
 from twinrun.config.identity import write_out_settings
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.source import describe_engine
-from twinrun.repro.stages import STAGES
+from twinrun.repro.stage import Known
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.records import read_record
 from twinrun.run_folder.trainings import run_of, training_of
 
 # In which table of the manifest a member's own settings stand.
 _HOMES = {"classes": "competition.", "seed": "run.", "threads": "run."}
-
-
-@dataclass(frozen=True)
-class ValueDifference:
-    """A value that differs between two runs; None where a run has none."""
-
-    name: str
-    first: Any
-    second: Any
 
 
 @dataclass(frozen=True)
@@ -43,15 +35,22 @@ class TrainingComparison:
         name: As commands know it; of both when two different ones are compared.
         title: As readers do.
         comparison: Of their ledgers.
-        settings: Names of the settings that decide the member's bits and differ.
+        settings: What differs in the settings that decide the member's bits.
+        code: Where the engine's source differs, each one's in a few words; else None.
+        beside: What differs in what decides no bit: machine, workers, where it resumed. None of it
+            is known of a training that is not complete.
         evidence: In words which images or predictions differ; as far as the runs' files tell.
+        known: What an explanation of the first difference may go by.
     """
 
     name: str
     title: str
     comparison: LedgerComparison
-    settings: tuple[str, ...]
+    settings: tuple[ValueDifference, ...]
+    code: tuple[str, str] | None
+    beside: tuple[ValueDifference, ...]
     evidence: tuple[str, ...]
+    known: Known
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,6 @@ class RunComparison:
         second: The second.
         settings: What differs in the settings.
         environment: What differs in what decides bits besides the settings.
-        code: Where the engine's source differs, each one's in a few words; else None.
         members: The trainings of both runs.
         only_first: Trainings that only the first run has.
         only_second: Trainings that only the second has.
@@ -74,11 +72,20 @@ class RunComparison:
     second: Path
     settings: tuple[ValueDifference, ...]
     environment: tuple[ValueDifference, ...]
-    code: tuple[str, str] | None
     members: tuple[TrainingComparison, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     submission_differs: bool
+
+    @property
+    def code(self) -> tuple[str, str] | None:
+        """Where the engine's source differs, that of the first such training; else None."""
+        return next((member.code for member in self.members if member.code), None)
+
+    @property
+    def of_data(self) -> tuple[ValueDifference, ...]:
+        """Those settings that say which images there are, with which labels."""
+        return tuple(gap for gap in self.settings if gap.name.startswith("data."))
 
     @property
     def same(self) -> bool:
@@ -107,7 +114,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     settings: list[ValueDifference] = []
     environment: list[ValueDifference] = []
     manifests = [_read_manifest(run) for run in (run_a, run_b)]
-    reports, code = [], None
+    reports = []
     for label, mine, other in pairs:
         ledgers = [Ledger.read(TrainingFolder(path).ledger) for path in (mine, other)]
         one, two = (ledger.about for ledger in ledgers)
@@ -119,13 +126,21 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         settings += [gap for gap in own if gap not in settings]
         found = [ValueDifference(*gap) for gap in gaps(one["environment"], two["environment"])]
         environment += [gap for gap in found if gap not in environment]
-        if code is None and one["code"] != two["code"]:
+        code = None
+        if one["code"] != two["code"]:
             code = (_describe_code(manifests[0], one), _describe_code(manifests[1], two))
         comparison = compare_ledgers(*ledgers)
-        evidence = _find_evidence(comparison, (run_a, run_b), (mine, other))
+        records = [read_record(path) for path in (mine, other)]
         title = " and ".join(dict.fromkeys(each.title for each in trained))
-        names = tuple(gap.name for gap in own)
-        reports.append(TrainingComparison(label, title, comparison, names, tuple(evidence)))
+        beside = compare_beside(*records)
+        evidence, known = find_evidence(
+            comparison, ledgers, (run_a, run_b), (mine, other), records, beside
+        )
+        reports.append(
+            TrainingComparison(
+                label, title, comparison, tuple(own), code, beside, tuple(evidence), known
+            )
+        )
     contents = [manifest.get("content", {}) for manifest in manifests]
     compared = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
     settings += _other_settings(contents, compared, {gap.name for gap in settings})
@@ -136,7 +151,6 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         second,
         tuple(settings),
         tuple(environment),
-        code,
         tuple(reports),
         tuple(name for name in ours if whole and name not in theirs),
         tuple(name for name in theirs if whole and name not in ours),
@@ -223,16 +237,3 @@ def _other_settings(
             table, _, rest = name.partition(".")
             if name not in known and (table != "members" or rest.split(".")[0] in compared):
                 yield ValueDifference(name, first, second)
-
-
-def _find_evidence(
-    comparison: LedgerComparison, runs: tuple[Path, Path], folders: tuple[Path, Path]
-) -> list[str]:
-    difference = comparison.result
-    if difference is None:
-        return []
-    column = STAGES.get(difference.stage).index_column
-    if column:
-        return list_changed_images(*runs, column)
-    files = [name for name in difference.changed if name.endswith(".csv")]
-    return [describe_changed_predictions(*(folder / file for folder in folders)) for file in files]

@@ -82,6 +82,15 @@ class Ledger:
             self._new.clear()
         return self._written
 
+    def at(self, stage: str, epoch: int, step: int) -> list[tuple[str, int]]:
+        """What a stage's rows are of, and their 64 bits, at a moment; in the order of writing."""
+        import pyarrow.compute as pc
+
+        rows = self.rows()
+        here = pc.and_(pc.equal(rows["epoch"], epoch), pc.equal(rows["step"], step))
+        found = rows.filter(here).to_pylist()
+        return [(row["what"], row["digest"]) for row in found if row["stage"] == stage]
+
     def to_bytes(self) -> bytes:
         """The ledger as the content of a parquet file."""
         import pyarrow as pa

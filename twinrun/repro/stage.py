@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 # From coarse to fine: what one holds, the next one holds too.
 LEVELS = ("epoch", "step", "tensor")
 
+# Gaps between two results that should be equal, in shares of a tensor's largest value. A float32
+# holds 6e-8 of a value, and sums of many in a different order reach a hundred times that; the 8 to
+# 11 bits of bfloat16 and TF32 make up to the second.
+LAST_BITS, FEW_BITS = 1e-5, 3e-2
+
+# All settings but those that are first asked for when predictions are made.
+OF_STEPS = r"(?!members\.[^.]+\.(prediction_batch_size|test_time)\b|data\.)"
+
 When = Literal["once", "step", "epoch", "end"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a row of both ledgers says, where it says more than that it is not equal.
+
+    Attributes:
+        name: What the row is of: an image's id, "weight decay".
+        aspect: Which of several things that it says: "label"; empty where that goes without saying.
+        first: What the first ledger says of it.
+        second: What the second does.
+    """
+
+    name: str
+    aspect: str
+    first: str | float
+    second: str | float
+
+    @property
+    def both(self) -> str:
+        """What both say; numbers with as many digits as tell them apart, six at least."""
+        texts = [f"{value:.6g}" if isinstance(value, float) else value for value in self._values]
+        if texts[0] == texts[1]:
+            texts = [str(value) for value in self._values]
+        return f"{texts[0]} in A, {texts[1]} in B"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {f'{self.aspect} {self.both}'.strip()}"
+
+    @property
+    def _values(self) -> tuple[str | float, str | float]:
+        return self.first, self.second
 
 
 class StageDifference(Protocol):
@@ -18,11 +58,17 @@ class StageDifference(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     @property
+    def changed(self) -> tuple[str, ...]: ...
+    @property
     def only_first(self) -> tuple[str, ...]: ...
     @property
     def only_second(self) -> tuple[str, ...]: ...
     @property
+    def epoch(self) -> int: ...
+    @property
     def step(self) -> int: ...
+    @property
+    def told(self) -> tuple[Told, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +77,26 @@ class Advice:
 
     cause: str
     next: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of two trainings beside the place at which they differ first.
+
+    Attributes:
+        detailed: Whether each image, module and parameter had a row of its own.
+        resumed: Which of the two resumed before that place, and where: "B after epoch 1, step 2".
+        beside: Names of what differs between them though it decides no bit: "workers".
+        gap: The largest distance between the values that differ, in shares of the largest value of
+            their tensor; None where the values are not at hand.
+        causes: What the files of the two runs show to be the cause, the likeliest first.
+    """
+
+    detailed: bool = False
+    resumed: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    gap: float | None = None
+    causes: tuple[Advice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +118,12 @@ class Stage:
             stages before it are equal. In `next`, "{first}" stands for the first run.
         index_column: Of index.parquet, which of its columns shows the images that differ there, if
             one does.
+        tells: What a row says beside being equal or not, by aspect ("": the only one), from its 64
+            bits and what the ledger is about. Each of its rows has a name, at every level. None:
+            the rows hold digests of which nothing can be told.
+        settings: A pattern of the names of settings that can be the cause of a first difference
+            there; matched at their beginning.
+        environment: Whether threads, libraries and their like can be the cause.
     """
 
     name: str
@@ -62,8 +134,11 @@ class Stage:
     words: str
     per_rank: bool
     replayed: bool
-    explain: Callable[[StageDifference], Advice]
+    explain: Callable[[StageDifference, Known], Advice]
     index_column: str | None = None
+    tells: Callable[[int, Mapping[str, Any]], dict[str, str | float]] | None = None
+    settings: str = OF_STEPS
+    environment: bool = True
 
     def __post_init__(self) -> None:
         if not self.noted or not set(self.noted) <= set(get_args(When)):
@@ -88,9 +163,9 @@ class Stage:
     def is_detail(self, what: str) -> bool:
         """Whether a row is of one image, module or parameter, which only level "tensor" has.
 
-        What is noted once has its names at every level. Of an epoch's rows, details are named below
-        the row that they are of: "validation/<id>".
+        What is noted once, and what tells more than a digest, has its names at every level. Of an
+        epoch's rows, details are named below the row that they are of: "validation/<id>".
         """
-        if "once" in self.noted:
+        if "once" in self.noted or self.tells is not None:
             return False
         return bool(what) if self.each_step else "/" in what

@@ -10,6 +10,7 @@ from twinrun.registry import Registry
 from twinrun.repro import stage_advice
 from twinrun.repro.stage import Stage
 from twinrun.repro.stage_advice import advice
+from twinrun.repro.told import tell_number, tell_split
 
 STAGES: Registry[Stage] = Registry("stage of a ledger", Stage)
 
@@ -49,6 +50,8 @@ STAGES.add(
             "bring both data folders to the same files, and train again",
         ),
         index_column="sha256",
+        settings=r"data\.",
+        environment=False,
     )
 )
 STAGES.add(
@@ -63,6 +66,9 @@ STAGES.add(
         per_rank=False,
         replayed=False,
         explain=stage_advice.explain_split,
+        tells=tell_split,
+        settings=r"data\.|run\.seed$|competition\.classes$|members\.[^.]+\.(name|validation)\b|fold$",
+        environment=False,
     )
 )
 STAGES.add(
@@ -119,13 +125,7 @@ STAGES.add(
         words="the images and labels as the loader gives them",
         per_rank=True,
         replayed=True,
-        explain=advice(
-            "The same images in the same order came out of the loader with different pixels or "
-            "labels: an item transform draws from a generator that the key does not set "
-            "(os.urandom, one of its own), or reads the time or the process id.",
-            "draw with Python's random, numpy's or torch's global generator in item transforms: "
-            "they are set from the key before",
-        ),
+        explain=stage_advice.explain_item,
     )
 )
 STAGES.add(
@@ -186,8 +186,8 @@ STAGES.add(
         per_rank=True,
         replayed=True,
         explain=advice(
-            "Predictions and targets were equal: the loss draws, has different weights, or a "
-            "callback changes it.",
+            "Logits and targets were equal: the loss draws, has different weights, or a callback "
+            "changes it.",
             "look at the loss function and at the callbacks that run after the forward pass",
         ),
     )
@@ -202,13 +202,22 @@ STAGES.add(
         words="the gradients",
         per_rank=False,
         replayed=True,
-        explain=advice(
-            "The forward pass and the loss were equal: the backward pass added up in a different "
-            "order (other threads, an atomic operation of a GPU), or something changes gradients "
-            "after it.",
-            "look at how the first of these parameters is used, and at the callbacks that run "
-            "after the backward pass",
-        ),
+        explain=stage_advice.explain_gradient,
+    )
+)
+OPTIMIZER = STAGES.add(
+    Stage(
+        name="optimizer",
+        order=1250,
+        noted=("step",),
+        from_level="step",
+        digest_of="no digests but numbers: learning rate, weight decay, momentum and the others "
+        "that the step is taken with; of each group of layers, where these differ",
+        words="the numbers that the optimizer takes the step with",
+        per_rank=False,
+        replayed=False,
+        explain=stage_advice.explain_optimizer,
+        tells=tell_number,
     )
 )
 STAGES.add(
@@ -235,5 +244,6 @@ STAGES.add(
         per_rank=False,
         replayed=True,
         explain=stage_advice.explain_prediction,
+        settings="(?!data\\.)",
     )
 )

@@ -53,6 +53,25 @@ class PretrainedFile(Shape):
     sha256: Digest
 
 
+class Hardware(Shape):
+    """What is known of the machine and cannot decide bits; `repro.environment` knows all of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    platform: str
+    cores: int | None
+
+
+class TrainedOn(Hardware):
+    """What a training was made on that cannot decide bits.
+
+    Attributes:
+        resumed: Where it resumed after an interruption: complete epochs, complete steps after them.
+    """
+
+    resumed: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+
+
 class MemberRecord(Shape):
     """member.json: what a member, or a fold of it, was made from, and what came out.
 
@@ -62,6 +81,7 @@ class MemberRecord(Shape):
         scores: Of the last epoch; of a member with folds, of the out-of-fold predictions.
         files: SHA-256 by name, relative to the folder.
         seconds: That the training took; of folds, their sum.
+        beside: Of a training; of a member with folds, each fold's record has its own.
         pretrained: Of a training that began with pretrained weights.
         node: Of a training on a cluster; of a member with folds by the folds' folders.
         folds: Of a member with folds, each one's scores.
@@ -73,6 +93,7 @@ class MemberRecord(Shape):
     scores: Scores
     files: dict[str, Digest]
     seconds: Seconds
+    beside: TrainedOn | None = None
     pretrained: PretrainedFile | None = None
     node: str | dict[str, str] | None = None
     folds: list[Scores] | None = None
@@ -155,15 +176,6 @@ class ManifestSeconds(Shape):
 
     command: Seconds
     members: dict[str, Seconds]
-
-
-class Hardware(Shape):
-    """What is known of the machine and cannot decide bits; `repro.environment` knows all of it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    platform: str
-    cores: int | None
 
 
 class EngineRecord(Shape):

@@ -65,7 +65,8 @@ def fit(
         folder: Of the training; history.csv and ledger.parquet are kept up to date there, and
             checkpoints written. None for ranks other than the first, which is sent the
             checkpoint that the first resumes from.
-        recorder: Its ledger is replaced by the checkpoint's, where there is one.
+        recorder: Its ledger is replaced by the checkpoint's, where there is one, and it is told
+            where the training resumed.
         checkpoints: Of the member.
         seconds: Between two checkpoints within an epoch.
         metric: The competition's, a name in METRICS.
@@ -87,7 +88,7 @@ def fit(
     progress = Progress(0, 0, [], recorder.ledger)
     if checkpoint is not None:
         progress = progress_of(checkpoint)
-        recorder.ledger = progress.ledger
+        recorder.ledger, recorder.resumed = progress.ledger, progress.resumed
         place = describe_place(progress.epoch, progress.step, epochs, steps)
         say(f"[bold]{name}[/] resumes from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps)

@@ -233,7 +233,8 @@ def train_member(
 
     Returns:
         The content of member.json: what decided the bits, the last epoch's scores (with test-time
-        augmentation: those of valid.csv), the files' digests, the seconds that this process took.
+        augmentation: those of valid.csv), the files' digests, the seconds that this process took;
+        beside these what it was trained on that decides no bit, and where it resumed.
 
     Raises:
         InputError: As the stages say, or the folder cannot be written.
@@ -292,6 +293,10 @@ def train_member(
         "scores": scores,
         "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
         "seconds": round(time.perf_counter() - started, 3),
+        "beside": {
+            **{name: each for name, each in environment["beside"].items() if name != "code"},
+            "resumed": recorder.resumed,
+        },
     }
     if setup.pretrained:
         record["pretrained"] = setup.pretrained

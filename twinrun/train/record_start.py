@@ -11,6 +11,7 @@ from torch import nn
 
 from twinrun.repro.digests import digest_tensors, digest_text
 from twinrun.repro.ledger import Ledger
+from twinrun.repro.told import split_digest
 
 
 def record_start(
@@ -36,11 +37,11 @@ def record_start(
     for what, value in _flat(environment):
         ledger.add("environment", digest_text(repr(value)), what=what)
     ledger.add("files", digest_text(*index[["part", "id", "sha256"]].to_numpy().ravel()))
-    numbers = {name: str(number) for number, name in enumerate(loaders.vocab)}
+    numbers = {name: number for number, name in enumerate(loaders.vocab)}
     ledger.add("split", digest_text(*loaders.vocab), what="classes")
     for part in ("train", "valid"):
         for image in getattr(loaders, part).ids:
-            ledger.add("split", digest_text(part, numbers[labels[image]]), what=image)
+            ledger.add("split", split_digest(part, numbers[labels[image]]), what=image)
     ledger.add("pixels", digest_text(*index[["part", "id", pixels]].to_numpy().ravel()))
     for name, tensor in model.state_dict().items():
         ledger.add("init", digest_tensors([tensor]), what=name)

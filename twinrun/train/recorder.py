@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,8 +13,17 @@ from torch import Tensor, nn
 from twinrun.repro.digests import digest_tensors, digest_text
 from twinrun.repro.group import current_group
 from twinrun.repro.ledger import Ledger
-from twinrun.repro.stages import STAGES
+from twinrun.repro.stages import OPTIMIZER, STAGES
+from twinrun.repro.told import number_bits
 from twinrun.train.callbacks import OwnFit
+
+# What the numbers are called that fastai's optimizers go by; others by their own names.
+_HYPERPARAMETERS = {
+    "lr": "learning rate",
+    "wd": "weight decay",
+    "mom": "momentum",
+    "sqr_mom": "momentum of squares",
+}
 
 # (what, its tensors)
 Named = Iterable[tuple[str, Sequence[Tensor]]]
@@ -32,15 +41,18 @@ class Recorder:
         level: As in ledger.py.
         moment: (epoch, step), from 1: at level "tensor", the only one whose details are written.
             None: those of every step.
-        wanted: (stage, what) whose first tensor is kept at that moment.
-        kept: That tensor, copied.
+        wanted: A stage and names of its details whose tensors are kept at that moment.
+        kept: Those tensors, copied, by name.
+        resumed: Where the training resumed, see `resume.Progress`. No bit depends on it, so that it
+            stands beside the ledger.
     """
 
     ledger: Ledger
     level: str
     moment: tuple[int, int] | None = None
-    wanted: tuple[str, str] | None = None
-    kept: Tensor | None = None
+    wanted: tuple[str, Sequence[str]] = ("", ())
+    kept: dict[str, list[Tensor]] = field(default_factory=dict)
+    resumed: list[list[int]] = field(default_factory=list)
 
     @property
     def every_step(self) -> bool:
@@ -76,7 +88,7 @@ class Recorder:
     def note_one(
         self, stage: str, what: str, tensors: Sequence[Tensor], *, epoch: int, step: int
     ) -> None:
-        """Write the row of one detail, and keep its tensor if it is the one that is wanted."""
+        """Write the row of one detail, and keep its tensors if they are wanted."""
         digest = digest_tensors(tensors)
         found = [(what, digest)]
         if STAGES.get(stage).per_rank:
@@ -84,8 +96,8 @@ class Recorder:
         for rank, (name, own) in enumerate(found):
             label = f"rank {rank}: {name}" if rank else name
             self.ledger.add(stage, own, epoch=epoch, step=step, what=label)
-        if self.wanted == (stage, what) and self.kept is None:
-            self.kept = tensors[0].detach().clone()
+        if stage == self.wanted[0] and what in self.wanted[1] and what not in self.kept:
+            self.kept[what] = [tensor.detach().clone() for tensor in tensors]
 
 
 class RecordBatch(OwnFit):
@@ -136,7 +148,7 @@ class RecordBatch(OwnFit):
 
 
 class RecordStep(OwnFit):
-    """Mixed inputs, forward pass, loss, gradients, weights; and the validation's predictions."""
+    """Mixed inputs, forward pass, loss, gradients, step, weights; the validation's predictions."""
 
     order = 2000
 
@@ -186,6 +198,14 @@ class RecordStep(OwnFit):
             self._note(
                 "gradient", lambda: digest_tensors([grad for _, (grad,) in found]), lambda: found
             )
+            for what, value in hyperparameters(self.learn.opt):
+                self.recorder.ledger.add(
+                    OPTIMIZER.name,
+                    number_bits(value),
+                    epoch=self.at + 1,
+                    step=self.iter + 1,
+                    what=what,
+                )
 
     def after_batch(self) -> None:
         if self._recorded:
@@ -242,6 +262,24 @@ class RecordStep(OwnFit):
                 )
 
         return called
+
+
+def hyperparameters(optimizer: Any) -> Iterator[tuple[str, float]]:
+    """(name, number) of all that an optimizer of fastai's takes a step with.
+
+    Learning rates are spread over the groups of layers: one for each, counted from the input. Of
+    the others there is one for all, as long as they are equal.
+    """
+    groups = len(optimizer.hypers)
+    for key in optimizer.hypers[0]:
+        values = [hypers[key] for hypers in optimizer.hypers]
+        if all(isinstance(value, (int, float)) for value in values):
+            name = _HYPERPARAMETERS.get(key, key)
+            if groups == 1 or (key != "lr" and len(set(values)) == 1):
+                yield name, float(values[0])
+            else:
+                for number, value in enumerate(values, 1):
+                    yield f"{name}, layers {number}/{groups}", float(value)
 
 
 def _rows(ids: Sequence[str], parts: Sequence[Tensor]) -> Named:

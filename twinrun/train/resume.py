@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Progress:
         history: The rows of history.csv.
         ledger: What was written down so far.
         smooth: What fastai smooths the training loss with: count and mean. None: nothing yet.
+        resumed: Where the training resumed: complete epochs, and complete steps after them.
     """
 
     epoch: int
@@ -42,6 +43,7 @@ class Progress:
     history: list[list[Any]]
     ledger: Ledger
     smooth: tuple[int, Tensor] | None = None
+    resumed: list[list[int]] = field(default_factory=list)
 
 
 def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
@@ -83,16 +85,19 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
             for callback in _users_callbacks(learner)
         ],
         "history": progress.history,
+        "resumed": progress.resumed,
     }
     return Checkpoint(progress.epoch, progress.step, tensors, facts)
 
 
 def progress_of(checkpoint: Checkpoint) -> Progress:
-    """How far the training had come at a checkpoint."""
+    """How far the training had come at a checkpoint, from which it resumes."""
     ledger = Ledger.from_bytes(_ledger_of(checkpoint))
     mean = checkpoint.tensors.get("smooth_loss")
     smooth = None if mean is None else (checkpoint.facts["smooth_count"], mean)
-    return Progress(checkpoint.epoch, checkpoint.step, checkpoint.facts["history"], ledger, smooth)
+    epoch, step, facts = checkpoint.epoch, checkpoint.step, checkpoint.facts
+    resumed = [*facts["resumed"], [epoch, step]]
+    return Progress(epoch, step, facts["history"], ledger, smooth, resumed)
 
 
 def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
