@@ -16,14 +16,14 @@ from rich.console import Console
 
 from tests.conftest import Command
 from tests.predictions import drawn_labels, seeing, settings_for
-from tests.run_folder.documents import whole_manifest
+from tests.run_folder.documents import whole_manifest, whole_record
 from twinrun import submit
 from twinrun.blend.held_out import read_held_out_tables
 from twinrun.blend.temperature import apply_temperature
 from twinrun.cli import tables
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
-from twinrun.files import sha256_file, write_csv
+from twinrun.files import sha256_file, write_csv, write_json
 from twinrun.run_folder.manifest import read_manifest
 
 CLASSES = ["a", "b", "c"]
@@ -46,7 +46,8 @@ def write_run(folder: Path, images: int = 120, *, shuffled: bool = False, sure: 
             if shuffled:
                 table = table.sample(frac=1, random_state=number)
             write_csv(member / file, table)
-        (member / "member.json").write_text("{}")
+        files = {name: sha256_file(member / name) for name in ("valid.csv", "test.csv")}
+        write_json(member / "member.json", whole_record(files=files))
     ids = [f"v{row:04d}" for row in range(images)]
     index = pd.DataFrame(
         {
@@ -84,7 +85,9 @@ def test_the_submission_is_the_fitted_blend_and_blend_json_says_how(
     settings = settings_of(tmp_path, method=method)
     chosen = submit.blend_run(run, settings, None, run / "submission.csv")
     content = json.loads((run / "blend.json").read_text())
+    origin = content.pop("origin")
     assert content == chosen.content()
+    assert origin["blend"]["method"] == origin["settings"]["method"] == method
     assert content["weights"]["good"] > 0.5
     assert sum(content["weights"].values()) == pytest.approx(1)
     members = [by_id(run / "members" / name / "test.csv") for name in content["weights"]]
@@ -135,7 +138,10 @@ def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
     names = list(reversed(MEMBERS))
     turned = settings_of(tmp_path, members=names, method=method)
     second = submit.blend_run(other, turned, None, other / "submission.csv")
-    assert (other / "blend.json").read_bytes() == (run / "blend.json").read_bytes()
+    records = [json.loads((each / "blend.json").read_text()) for each in (run, other)]
+    files = [each["origin"].pop("predictions") for each in records]
+    assert records[0] == records[1]
+    assert files[0] != files[1]  # their rows are in other orders
     assert first.record() == second.record()
     rows = [sorted((each / "submission.csv").read_text().splitlines()) for each in (run, other)]
     assert rows[0] == rows[1]
@@ -308,7 +314,7 @@ def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) 
     rows = "".join(f"t{row:04d},0,0,0\n" for row in reversed(range(40)))
     sample.write_text("id,a,b,c\n" + rows)
     (run / "manifest.json").write_text(
-        json.dumps(whole_manifest(settings={"submission": {}, "blend": {}}))
+        json.dumps(whole_manifest(settings={"submission": {}, "blend": {}, "run": {"seed": 3}}))
     )
     options = ["--config", tmp_path / "made-up.toml", "--sample", sample]
     done = twinrun("blend", "--method", "auto", *options)
@@ -322,6 +328,17 @@ def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) 
     manifest = json.loads((run / "manifest.json").read_text())["content"]
     assert manifest["blend"]["weights"] == content["weights"]
     assert manifest["settings"]["blend"]["method"] == "auto"
+    # The parts of the nested validation are those of the run's own seed.
+    taken = {
+        seed: submit.choose_run_blend(run, settings_of(tmp_path, method="auto", seed=seed))
+        for seed in (0, 3)
+    }
+    assert content["members"] == taken[3].content()["members"]
+    assert (
+        content["candidates"]
+        == taken[3].content()["candidates"]
+        != taken[0].content()["candidates"]
+    )
 
     wrong = twinrun("blend", "--method", "automatic", *options)
     assert wrong.returncode == 2

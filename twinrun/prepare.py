@@ -27,7 +27,12 @@ from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.environment import set_up
 from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.group import current_group
-from twinrun.run_folder.manifest import build_manifest, read_taken_blend, write_manifest
+from twinrun.run_folder.manifest import (
+    build_manifest,
+    read_blend,
+    read_taken_blend,
+    write_manifest,
+)
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import member_identity, read_record, same_origin
 
@@ -169,14 +174,20 @@ def keep_record(run: Prepared, started: float) -> None:
             own = run.identity(name)
             if record is not None and same_origin(record["identity"], own, mixed=run.mixed):
                 members[name] = record
-        submission = RunFolder(run.folder).submission
+        folder = RunFolder(run.folder)
+        submission = folder.submission if folder.submission.is_file() else None
         content = build_manifest(
             run.settings,
             run.data,
             run.environment,
             members,
-            submission=submission if submission.is_file() else None,
+            submission=submission,
             seconds=time.perf_counter() - started,
             blend=read_taken_blend(run.folder),
         )
+        if submission and folder.blend.is_file():
+            # The submission that is there, and not the one that the settings of now would give.
+            origin = read_blend(run.folder)["origin"]
+            for part in ("blend", "submission"):
+                content["content"]["settings"][part] = origin[part]
         write_manifest(run.folder, content)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from twinrun.blend.average import blend
+from twinrun.blend.choice import describe_origin
 from twinrun.blend.held_out import align_held_out, read_held_out
 from twinrun.blend.select import ChosenBlend, choose_blend, fixed_blend
 from twinrun.blend.submission import (
@@ -20,6 +21,8 @@ from twinrun.blend.submission import (
 )
 from twinrun.blend.temperature import apply_temperature
 from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
+from twinrun.config.identity import identity_settings
+from twinrun.config.sections import Blend
 from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
 from twinrun.errors import InputError, NegativeVerdict, shorten
@@ -149,6 +152,7 @@ def blend_run(
     sample_path: Path | None,
     output: Path,
     tables: Mapping[str, pd.DataFrame] | None = None,
+    written: Blend | None = None,
 ) -> ChosenBlend:
     """Blend a run's members into a submission; of the run's own, write blend.json beside it.
 
@@ -158,6 +162,7 @@ def blend_run(
         sample_path: As for `blend_files`.
         output: The file to write.
         tables: As for `choose_run_blend`.
+        written: As for `describe_origin`.
 
     Raises:
         NegativeVerdict: As `blend_files`.
@@ -174,7 +179,8 @@ def blend_run(
         copies=find_copies(folder, settings),
     )
     if output == RunFolder(folder).submission:
-        write_blend(folder, chosen.content())
+        origin = describe_origin(folder, settings, list(chosen.weights), written)
+        write_blend(folder, {**chosen.content(), "origin": origin})
     return chosen
 
 
@@ -291,6 +297,21 @@ def _refuse(what: str, problems: Sequence[str]) -> None:
         )
 
 
+def with_seed_of(settings: Settings, manifest: dict[str, Any] | None) -> Settings:
+    """Settings with the seed of the run that is blended, whatever seed is set by now.
+
+    It decides the parts of a nested validation: those of the command that trained the members.
+
+    Args:
+        settings: Of the blend.
+        manifest: The content of the run's manifest.json; None where there is none.
+    """
+    if manifest is None:
+        return settings
+    seed = manifest["content"]["settings"]["run"]["seed"]
+    return settings.model_copy(update={"run": settings.run.model_copy(update={"seed": seed})})
+
+
 def record_blend(folder: Path, settings: Settings, manifest: dict[str, Any] | None) -> None:
     """Bring manifest.json up to date with a submission that was blended anew.
 
@@ -303,7 +324,7 @@ def record_blend(folder: Path, settings: Settings, manifest: dict[str, Any] | No
     if manifest is not None:
         content = manifest["content"]
         for part in ("blend", "submission"):
-            content["settings"][part] = getattr(settings, part).model_dump(mode="json")
+            content["settings"][part] = identity_settings(getattr(settings, part))
         content["submission"] = sha256_file(RunFolder(folder).submission)
         content["blend"] = read_taken_blend(folder)
         write_manifest(folder, manifest)

@@ -253,6 +253,12 @@ def write_blend(run: Path, weights: Mapping[str, float], why: str = "the lowest 
         ],
         "members": dict.fromkeys(weights, 0.8125),
         "without": dict.fromkeys(weights, 0.6875),
+        "origin": {
+            "blend": {"method": "auto"},
+            "settings": {"method": "auto"},
+            "submission": {},
+            "predictions": {},
+        },
     }
     write_json(run / "blend.json", content)
 

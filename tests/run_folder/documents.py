@@ -80,6 +80,12 @@ def whole_blend(**changes: Any) -> dict[str, Any]:
         "candidates": [],
         "members": {},
         "without": {},
+        "origin": {
+            "blend": {"method": "auto"},
+            "settings": {"method": "auto"},
+            "submission": {},
+            "predictions": {},
+        },
         **changes,
     }
 

@@ -37,6 +37,7 @@ ALLOWED = {
     "cluster/fetch.py": "marks of what a node has fetched",
     "cluster/share.py": "an index on its way to a node, named after its digest",
     "data/cache_files.py": "the cache",
+    "blend/choice.py": "lines of competition.toml",
     "package/contents.py": "package.json",
     "package/hosts.py": "SETTINGS.json of a package",
     "scaffold/render.py": "the answers of a project, .cruft.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -14,9 +15,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, SMALL, Command
 from twinrun import prepare, submit, train_run
+from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
@@ -402,3 +405,76 @@ def test_the_command_verifies_shows_the_environment_and_names_what_differs(
     assert "members.a.mixup 0.4 0.3" in printed
     assert "first difference: mix, epoch 1, step 1 of 4" in printed
     assert (tmp_path / "runs" / "verify" / "full" / "verify.json").is_file()
+
+
+@pytest.fixture
+def command(run: Path, recorded: Path) -> Callable[..., str]:
+    """A command of twinrun about the copied run; what it printed, in one line."""
+    toml = recorded.parents[1] / "small.toml"
+    network = "members.b.network=timm/test_resnet"
+
+    def call(name: str, *words: object) -> str:
+        options = ["--config", toml, "--out", run.parent, "--set", network, *words]
+        done = CliRunner().invoke(app, [name, *map(str, options)])
+        assert done.exit_code == 0, done.output
+        return " ".join(done.output.split())
+
+    return call
+
+
+def test_a_blend_that_a_command_chose_is_kept_by_run(
+    command: Callable[..., str], run: Path
+) -> None:
+    by_settings = (run / "submission.csv").read_bytes()
+    said = command("blend", "--method", "geometric")
+    assert 'small.toml, [blend]: method = "geometric"' in said
+    chosen = (run / "submission.csv").read_bytes()
+    assert chosen != by_settings
+    content = read_manifest(run)["content"]
+
+    said = command("run")
+    assert 'kept the blend that a command chose (method = "geometric"); back to that of' in said
+    assert said.count("kept") == 1
+    assert (run / "submission.csv").read_bytes() == chosen
+    assert command("train").count("is complete already") == 2
+    # Neither has put the settings' blend into the record of the one that is there.
+    assert read_manifest(run)["content"] == content
+    assert content["settings"]["blend"]["method"] == "geometric"
+
+
+@pytest.mark.slow  # 2 s of one core
+def test_a_blend_that_is_kept_is_verified_shown_and_taken_back_as_it_was_said(
+    command: Callable[..., str], run: Path, tmp_path: Path
+) -> None:
+    by_settings = (run / "submission.csv").read_bytes()
+    command("blend", "--method", "geometric")
+    said = command("run")
+    settings = read_run_settings(run, None)
+    found = verify_predictions(run, settings, ["a", "b"], tmp_path / "again")
+    assert found.submission is found.blend is True
+    assert "method = &#34;geometric&#34;" in render(run)
+
+    # As it said: back to the settings, and it stays so.
+    back = said.partition("settings: ")[2].partition(" submission ")[0]
+    words = shlex.split(back)
+    assert words[:2] == ["twinrun", "blend"]
+    assert CliRunner().invoke(app, words[1:]).exit_code == 0
+    assert (run / "submission.csv").read_bytes() == by_settings
+    assert read_manifest(run)["content"]["settings"]["blend"]["method"] == "arithmetic"
+    assert "chose" not in command("run")
+    assert (run / "submission.csv").read_bytes() == by_settings
+    assert "chose" not in render(run)
+
+
+@pytest.mark.slow  # 2 s of one core
+def test_a_choice_that_is_dropped_is_said_with_the_reason(
+    command: Callable[..., str], run: Path, tmp_path: Path
+) -> None:
+    by_settings = (run / "submission.csv").read_bytes()
+    command("blend", "--set", "blend.calibrate=true", "--set", "blend.method=geometric")
+    said = command("run", "--set", "blend.clamp=[0.0, 1.0]")
+    assert 'dropped the blend that a command chose (method = "geometric", calibrate = true)' in said
+    assert "this command chooses clamp = [0.0, 1.0]" in said
+    assert (run / "submission.csv").read_bytes() == by_settings
+    # That was a choice too.
+    assert "kept the blend that a command chose (clamp = [0.0, 1.0])" in command("run")

@@ -120,7 +120,7 @@ def fixed_blend(settings: Settings, members: Sequence[str]) -> ChosenBlend:
     nothing = dict.fromkeys(members, NOTHING)
     return ChosenBlend(
         asked=settings.blend.method,
-        reason="The settings ask for it; no image was held out by every member, so that nothing "
+        reason="It is asked for; no image was held out by every member, so that nothing "
         "is known of how good it is.",
         warnings=(),
         metric=settings.competition.metric,
@@ -222,7 +222,7 @@ def _take(
         )
     own = [each for each in candidates if each.candidate.method.name == asked]
     best = _best(own, settings)
-    reason = f"The settings ask for {_settings_in_words(settings)}."
+    reason = f"Asked for: {_settings_in_words(settings)}."
     if settings.blend.calibrate:
         helps = "helps" if best.candidate.calibrated else "does not help"
         reason += f" A temperature {helps} on the nested score."

@@ -19,6 +19,8 @@ from twinrun.errors import InputError
 
 if TYPE_CHECKING:
     from twinrun.blend.select import ChosenBlend
+    from twinrun.config.sections import Blend
+    from twinrun.config.settings import Settings
 
 app = typer.Typer()
 
@@ -77,16 +79,34 @@ def blend(
         output = output or RunFolder(folder).submission
         sample = sample or settings.sample_path()
         own = output == RunFolder(folder).submission
+        written = options.written_blend(settings)
         with lock_record(folder) if own else nullcontext():
             # Before anything is written: it may be damaged.
             manifest = read_manifest(folder) if RunFolder(folder).manifest.is_file() else None
-            chosen = submit.blend_run(folder, settings, sample, output)
+            settings = submit.with_seed_of(settings, manifest)
+            chosen = submit.blend_run(folder, settings, sample, output, written=written)
             if own:
                 submit.record_blend(folder, settings, manifest)
         print_blend(chosen)
+        if own and written != settings.blend:
+            _say_how_to_keep(settings, written, options)
         many = "1 member" if len(chosen.weights) == 1 else f"{len(chosen.weights)} members"
         text = f"{many}, {chosen.words}"
     say(f"blended {text}: [bold]{escape(str(output))}[/]")
+
+
+def _say_how_to_keep(settings: Settings, written: Blend, options: RunOptions) -> None:
+    """Print the lines of the settings file that ask for the blend that a command chose."""
+    from twinrun.blend.choice import setting_lines
+    from twinrun.config.identity import identity_settings
+
+    table = f"[profiles.{options.profile}.blend]" if options.profile else "[blend]"
+    say(
+        "`twinrun run` keeps this blend while the members and \\[blend] are the same. To keep it "
+        f"for good, set in {escape(f'{settings.config}, {table}')}:"
+    )
+    for line in setting_lines(identity_settings(settings.blend), identity_settings(written)):
+        say(f"[bold]{escape(line)}[/]")
 
 
 def print_blend(chosen: ChosenBlend) -> None:

@@ -19,20 +19,30 @@ from twinrun.console import console, error_console
 from twinrun.errors import InputError, TwinrunError
 
 if TYPE_CHECKING:
+    from twinrun.config.sections import Blend
     from twinrun.config.settings import Settings
 
 
 def _runs_of_project(context: typer.Context, parameter: typer.CallbackParam, value: Path) -> Path:
     """--out; unless it is given, the folder of runs of the project that the command stands in."""
-    from twinrun.config.project import find_project
-
     source = context.get_parameter_source(str(parameter.name))
     if source is None or source.name != "DEFAULT":
         return value
+    return _default_runs()
+
+
+def _default_runs() -> Path:
+    from twinrun.config.project import find_project
+
     try:
-        return find_project() / value
+        return find_project() / RUNS
     except InputError:  # the settings are named with --config
-        return value
+        return RUNS
+
+
+def _is_of_blend(change: str) -> bool:
+    """Whether a value of --set is one of [blend]."""
+    return change.partition("=")[0].strip().partition(".")[0] == "blend"
 
 
 Config = Annotated[
@@ -122,6 +132,34 @@ class RunOptions(SettingsOptions):
         if Path(name).name != name or name in (".", ".."):
             raise InputError(f"--run {name}: a name, not a path; the folder is chosen with --out")
         return self.out / name
+
+    def written_blend(self, settings: Settings) -> Blend:
+        """[blend] of the settings themselves, without the values that --set gives for it.
+
+        Args:
+            settings: As these options give them.
+
+        Raises:
+            InputError: As `read`.
+        """
+        kept = [each for each in self.changes or [] if not _is_of_blend(each)]
+        same = len(kept) == len(self.changes or [])
+        return settings.blend if same else replace(self, changes=kept).read().blend
+
+    def command(self, name: str, run: str) -> str:
+        """The command of this name for a run of these options, as it would be typed.
+
+        Values that --set gives for [blend] are left out.
+        """
+        words = ["twinrun", name, "--run", run]
+        given = {"--config": self.config, "--profile": self.profile, "--data": self.data}
+        for option, value in given.items():
+            words += [option, str(value)] if value is not None else []
+        if self.out != _default_runs():
+            words += ["--out", str(self.out)]
+        for change in self.changes or []:
+            words += [] if _is_of_blend(change) else ["--set", change]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from twinrun.errors import InputError, NegativeVerdict
 from twinrun.process import without_collector
 
 if TYPE_CHECKING:
+    from twinrun.blend.choice import ResolvedBlend
     from twinrun.cluster.driver import Failure
     from twinrun.config.settings import Settings
     from twinrun.prepare import Prepared
@@ -111,7 +112,9 @@ def run(
                 continue  # the rest is for one
             lacking = [failure for failure in failures if failure.run == each.folder.name]
             if not lacking or settings.blend.allow_missing:
-                _blend_and_report(each, started)
+                seed = each.settings.run.seed
+                own = options.changed(f"run.seed={seed}") if numbers else options
+                _blend_and_report(each, started, own)
             if site is not None:
                 publish_run(site, each)
     if failures:
@@ -155,9 +158,10 @@ def _with_seeds(prepared: Prepared, numbers: Sequence[int]) -> list[Prepared]:
     ]
 
 
-def _blend_and_report(run: Prepared, started: float) -> None:
+def _blend_and_report(run: Prepared, started: float, options: RunOptions) -> None:
     """What comes after a run's trainings, and all that is printed of it."""
     from twinrun import prepare, submit
+    from twinrun.blend.choice import resolve_blend
     from twinrun.blend.held_out import own_scores, read_held_out_tables
     from twinrun.cli import tables as printed
     from twinrun.locks import lock_record
@@ -169,8 +173,12 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     found = {name: read_record(run.member_folder(name)) for name in settings.members}
     members = {name: record for name, record in found.items() if record is not None}
     tables = read_held_out_tables(run.folder, list(members), settings.classes)
+    written = options.written_blend(settings)
     with lock_record(run.folder):
-        chosen = submit.blend_run(run.folder, settings, run.sample_path, submission, tables)
+        resolved = resolve_blend(run.folder, settings, written)
+        chosen = submit.blend_run(
+            run.folder, resolved.settings, run.sample_path, submission, tables, written
+        )
     prepare.keep_record(run, started)
     say("")
     metric = settings.competition.metric
@@ -178,9 +186,28 @@ def _blend_and_report(run: Prepared, started: float) -> None:
     folds = prepare.fold_scores(run, list(members))
     console.print(printed.members(settings, members, scores, chosen.weights, folds))
     print_blend(chosen)
+    _say_choice(resolved, options.command("blend", run.folder.name))
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
     say(f"record     {escape(str(RunFolder(run.folder).manifest))}")
     say(write_and_describe(run.folder, tables))
+
+
+def _say_choice(resolved: ResolvedBlend, back: str) -> None:
+    """Print whether the blend that a command chose earlier is kept.
+
+    Args:
+        resolved: The blend.
+        back: The command that blends as the settings say.
+    """
+    choice = escape(", ".join(resolved.choice))
+    if resolved.dropped:
+        reasons = escape("; ".join(resolved.dropped))
+        say(f"[yellow]dropped[/]    the blend that a command chose ({choice}): {reasons}")
+    elif resolved.choice:
+        say(
+            f"[bold]kept[/]       the blend that a command chose ({choice}); back to that of the "
+            f"settings: {escape(back)}"
+        )
 
 
 def _say_no_data(settings: Settings, profile: str) -> None:

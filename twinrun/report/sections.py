@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from twinrun.blend.choice import setting_lines
 from twinrun.blend_methods.methods import mean_of
 from twinrun.console import count_of
 from twinrun.metrics import additional_metric
@@ -76,8 +77,10 @@ def _curves(data: RunData) -> Mapping[str, Any]:
 
 
 def _blend(data: RunData) -> Mapping[str, Any]:
+    origin = data.blend.content["origin"] if data.blend else None
     return {
         "blend": data.blend,
+        "choice": setting_lines(origin["blend"], origin["settings"]) if origin else [],
         "mean": mean_of(data.settings.blend.method).name,
         "metric": data.metric.words,
         "weights": data.weights,

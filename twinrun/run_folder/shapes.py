@@ -119,12 +119,29 @@ class BlendCandidate(Shape):
     temperature: float
 
 
+class BlendOrigin(Shape):
+    """What a submission was asked for with. The settings are as `identity_settings` has them.
+
+    Attributes:
+        blend: [blend] that it was made with.
+        settings: [blend] as the settings had it; where it is different, a command chose.
+        submission: [submission] that it was made with.
+        predictions: By member that a weight lets take part, SHA-256 by name of its predictions.
+    """
+
+    blend: dict[str, Any]
+    settings: dict[str, Any]
+    submission: dict[str, Any]
+    predictions: dict[str, dict[str, Digest]]
+
+
 class BlendRecord(TakenBlend):
     """blend.json: the blend that the submission is, and what it was chosen from.
 
     Attributes:
         members: By member its own score.
         without: By member the score of the blend without it.
+        origin: What it was asked for with.
     """
 
     version: Literal[1]
@@ -135,6 +152,7 @@ class BlendRecord(TakenBlend):
     candidates: list[BlendCandidate]
     members: dict[str, float | None]
     without: dict[str, float | None]
+    origin: BlendOrigin
 
 
 class ManifestMember(Shape):
