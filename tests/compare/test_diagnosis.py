@@ -402,6 +402,21 @@ def test_swapped_columns_and_rows_are_named(tmp_path: Path) -> None:
     assert "The rows of test.csv are swapped: 007 of A is 008 of B, 008 of A is 007 of B." in text
 
 
+def test_what_the_files_show_comes_before_a_batch_size_and_after_the_code() -> None:
+    swapped = Advice("The columns are swapped.", "twinrun verify {first} --predict-only")
+    key, known = (2, 3, "prediction", "test.csv"), Known(causes=(swapped,))
+    size = ["members.m.prediction_batch_size"]
+    advice = advice_on(key, settings=size, known=known)
+    assert advice.cause.startswith("The columns are swapped. The two were trained with different")
+    assert advice.next == "twinrun verify runs/a --predict-only"
+    cause = advice_on(key, code=("a", "b"), known=known).cause
+    assert cause.endswith("which may be the whole reason. The columns are swapped.")
+    assert (
+        "different settings (members.m.prediction_batch_size): reason enough"
+        in advice_on(key, settings=size).cause
+    )
+
+
 def test_a_file_that_was_changed_is_named_before_all_else(tmp_path: Path) -> None:
     run_a, run_b = of_test(tmp_path, TABLE, TABLE.replace("0.5,0.25", "0.25,0.5"))
     first, second = (run / "members" / "m" / "test.csv" for run in (run_a, run_b))

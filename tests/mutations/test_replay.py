@@ -88,4 +88,4 @@ def test_replay_says_what_does_not_come_again_and_which_run_left_the_path(
     printed = " ".join(answer.stdout.split())
     assert "a made again, the step gives the same bits for both" in printed
     assert "those that A recorded; B differed there" in printed
-    assert "It does not come again: something that is not in the record" in printed
+    assert "It does not come again: something that a replay does not have" in printed

@@ -51,8 +51,12 @@ def advise(
     environment = comparison.environment if stage.environment else None
     if code or settings:
         same = _advise_same(code, settings, environment.names if environment else ())
+        if known.causes and not code:
+            # What the files themselves show comes before what may be the reason.
+            shown = known.causes[0]
+            return replace(shown, cause=f"{shown.cause} {same.cause}", next=_name(shown.next, runs))
         if not settings and (difference.told or known.causes):
-            # What the runs themselves show is true of whatever code.
+            # It is true of whatever code.
             return replace(same, cause=f"{same.cause} {stage.explain(difference, known).cause}")
         return same
     if environment:
@@ -72,7 +76,12 @@ def advise(
     advice = stage.explain(difference, known)
     if stage.each_step and stage.replayed and not (difference.names or replayed):
         return replace(advice, next=f"twinrun diff {both} --replay")
-    return replace(advice, next=advice.next.replace("{first}", shlex.quote(str(runs[0]))))
+    return replace(advice, next=_name(advice.next, runs))
+
+
+def _name(following: str, runs: Sequence[Path]) -> str:
+    """A next step with the first run in its place."""
+    return following.replace("{first}", shlex.quote(str(runs[0])))
 
 
 def advise_training(
