@@ -60,7 +60,7 @@ READERS = {
     RUN.index: ("report", "blend", "verify"),
     RUN.audit: ("report", "package"),
     RUN.blend: ("report", "package"),
-    MEMBER.record: ("report", "package"),
+    MEMBER.record: ("report", "package", "diff"),
     MEMBER.history: ("report", "package"),
     MEMBER.valid: ("report", "blend", "verify"),
     MEMBER.test: ("blend", "verify"),
