@@ -64,7 +64,8 @@ def record(folder: Path) -> dict[str, Any]:
     """member.json without time and place."""
     content: dict[str, Any] = json.loads((folder / "member.json").read_bytes())
     del content["seconds"]
-    content.pop("node", None)
+    for beside in ("beside", "node"):
+        content.pop(beside, None)
     return content
 
 

@@ -39,6 +39,7 @@ from twinrun.errors import Stopped
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.paths import RESULT_FILES
+from twinrun.run_folder.records import read_record
 from twinrun.train import members, resume
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.learner import build_learner
@@ -208,6 +209,16 @@ def test_killed_anywhere_and_resumed(small: Small, unbroken: Path, name: str, pl
     assert checkpoints(small.folder / name)[-1] == complete(place)
     assert differing(unbroken, small.train(name)) == []
     assert not (small.folder / name / "checkpoint").exists()
+    assert resumed(unbroken) == []
+    assert resumed(small.folder / name) == [list(complete(place))]
+
+
+def resumed(folder: Path) -> list[list[int]]:
+    """Where a training resumed, as its record says."""
+    record = read_record(folder)
+    assert record is not None
+    places: list[list[int]] = record["beside"]["resumed"]
+    return places
 
 
 @places({Place(2, "validation", BATCHES)})
