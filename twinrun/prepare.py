@@ -27,6 +27,7 @@ from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.environment import set_up
 from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.group import current_group
+from twinrun.repro.versions import imported_packages
 from twinrun.run_folder.manifest import (
     build_manifest,
     read_blend,
@@ -120,6 +121,9 @@ def prepare(
     environment = environment or set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
     )
+    for package in imported_packages() if here else ():
+        if not package.is_installed:
+            say(f"[yellow]warning[/]   {escape(package.warning)}")
     decides = environment["decides"]
     if here and decides["device"] == "cuda":
         refuse_precisions({name: each.precision for name, each in settings.members.items()})

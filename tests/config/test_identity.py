@@ -19,7 +19,7 @@ from twinrun.config.recipe import Member, Table, TestTime, Validation
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.errors import differences
 from twinrun.neutral import Beside, Neutral, without_neutral
-from twinrun.repro import environment, ranks
+from twinrun.repro import environment, facts, in_force, ranks
 from twinrun.run_folder.records import member_identity, same_origin
 from twinrun.transforms.table import TRANSFORMS
 
@@ -206,15 +206,21 @@ def test_an_environment_leaves_out_the_facts_that_do_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = environment.set_up(threads=1, device="cpu")["decides"]
-    assert not found.keys() & environment.NEUTRAL_FACTS.keys()
+    assert not found.keys() & facts.neutral_facts().keys()
     assert ranks.rank_facts(cuda=False) == ranks.NEUTRAL_RANKS
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     assert environment.set_up(threads=1, device="cpu")["decides"] == {
         **found,
         "variables": {"MKL_CBWR": "COMPATIBLE"},
     }
-    monkeypatch.setattr(environment, "NEUTRAL_FACTS", {**environment.NEUTRAL_FACTS, "threads": 1})
-    assert "threads" not in environment.set_up(threads=1, device="cpu")["decides"]
+    # What a reader compares has them.
+    assert facts.write_out_environment(found)["variables"] == {}
+    assert facts.write_out_environment({"mkldnn": False})["mkldnn"] is False
+    neutral = {**facts.neutral_facts(), "threads": 1}
+    monkeypatch.setattr(in_force, "neutral_facts", lambda: neutral)
+    told = environment.set_up(threads=1, device="cpu")
+    assert "threads" not in told["decides"]
+    assert told["beside"]["in_force"]["threads"] == 1
 
 
 # Back from a record

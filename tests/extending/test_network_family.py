@@ -21,7 +21,7 @@ from twinrun.files import sha256_file
 from twinrun.networks.family import Features, NetworkFamily, PixelStatistics, PretrainedWeights
 from twinrun.networks.table import FAMILIES, family_of, weights_of
 from twinrun.registry import IncompleteEntry
-from twinrun.repro import environment
+from twinrun.repro import versions
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 
@@ -115,7 +115,7 @@ def test_what_it_cannot_build_is_refused_before_an_image_is_read(
 def test_its_packages_are_recorded_and_a_missing_one_is_named(
     stripes: Stripes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "pytest" not in environment._PACKAGES
+    assert "pytest" not in versions.PACKAGES
     packages = set_up(threads=1, device="cpu")["decides"]["packages"]
     assert packages["pytest"] == version("pytest")
     assert {"timm", "torchvision"} <= set(packages)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import pytest
 import torch
 from fastai.callback.core import Callback
@@ -13,7 +15,9 @@ from fastai.learner import Learner
 from torch import Tensor, nn
 
 from tests.mutations.harness import Bench, Mutation, moment, place, with_callback, with_learner
+from twinrun.errors import InputError
 from twinrun.repro.environment import set_up
+from twinrun.train import members as members_module
 
 # What a module gives is replaced by this, in training.
 Change = Callable[[Tensor], Tensor | None]
@@ -197,11 +201,76 @@ def test_25_cudnn_benchmark_on(bench: Bench, record_property: Note) -> None:
     def mutation(patch: pytest.MonkeyPatch) -> None:
         with_callback(patch, Benchmark)
 
+    def unseen(patch: pytest.MonkeyPatch) -> None:
+        mutation(patch)
+        patch.setattr(members_module, "refuse_changed", lambda *_: None)
+
     try:
-        found = bench.twins(mutation, in_both=True, both=ON_GPU)
+        with pytest.raises(InputError, match="cudnn_benchmark"):
+            bench.twins(mutation, in_both=True, both=ON_GPU)
+        found = bench.twins(unseen, in_both=True, both=ON_GPU)
     finally:
         set_up(threads=1)
     record_property("differs", not found.verdict.same)
     # Whether another algorithm wins the race is up to the moment.
     if not found.verdict.same:
         assert found.first().stage in ("forward", "gradient")
+
+
+class WithoutOnednn(Callback):
+    """Lets torch compute without oneDNN from one step on."""
+
+    def after_batch(self) -> None:
+        if moment(self.learn) == (1, 2):
+            torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+
+
+def test_26_a_library_told_to_compute_otherwise(bench: Bench) -> None:
+    def mutation(patch: pytest.MonkeyPatch) -> None:
+        with_callback(patch, WithoutOnednn)
+
+    try:
+        with pytest.raises(InputError) as refused:
+            bench.twins(mutation)
+    finally:
+        set_up(threads=1)
+    assert refused.value.what == "a: what decides its bits is not as it was at the start:"
+    assert refused.value.details == (
+        "mkldnn, whether torch computes with oneDNN: True at the start, False now; set by "
+        "torch.backends.mkldnn.enabled",
+    )
+    assert not list(bench.folder.glob("**/second/members/a/member.json"))
+
+
+@pytest.mark.slow  # two trainings
+def test_26_it_is_set_back_before_the_first_step_and_decides_bits_after(bench: Bench) -> None:
+    def without_onednn(learner: Learner) -> None:
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+
+    def before(patch: pytest.MonkeyPatch) -> None:
+        with_learner(patch, without_onednn)
+
+    def unseen(patch: pytest.MonkeyPatch) -> None:
+        with_callback(patch, WithoutOnednn)
+        patch.setattr(members_module, "refuse_changed", lambda *_: None)
+
+    try:
+        bench.twins(before).assert_same()
+        shutil.rmtree(bench.folder)
+        # The control: what is refused does give other bits, and they show where it began.
+        assert place(bench.twins(unseen).first()) == ("forward", 1, 3)
+    finally:
+        set_up(threads=1)
+
+
+def test_27_another_opencv_in_front_of_the_locked_one(bench: Bench) -> None:
+    def mutation(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(cv2, "__version__", "4.11.0")
+
+    found = bench.twins(mutation)
+    first = found.first()
+    assert place(first) == ("environment", 0, 0)
+    assert first.names == ("packages.opencv-python-headless",)
+    (gap,) = found.verdict.report.environment
+    assert gap.second == f"4.11.0 is imported, {gap.first} is installed"
+    assert "packages: versions, as they are imported" in found.cause

@@ -35,7 +35,7 @@ from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.pixels import Pixels
-from twinrun.errors import Stopped
+from twinrun.errors import InputError, Stopped
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.paths import RESULT_FILES
@@ -244,6 +244,32 @@ def test_asked_to_stop_between_two_epochs(
 ) -> None:
     with pytest.raises(Stopped, match=re.escape(words(met))):
         small.train(name, callbacks=[AfterEngine(place, asked)])
+    assert differing(unbroken, small.train(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "kept"),
+    [
+        pytest.param(Place(3, "step", 1), (2, 0), id="within", marks=pytest.mark.slow),
+        pytest.param(Place(4, "end"), (4, 0), id="before-predicting"),
+    ],
+)
+def test_a_library_told_to_compute_otherwise_ends_the_training_and_spoils_no_checkpoint(
+    small: Small, unbroken: Path, name: str, place: Place, kept: tuple[int, int]
+) -> None:
+    def without_onednn(learner: Learner) -> None:
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+
+    try:
+        with pytest.raises(InputError, match="not as it was at the start") as refused:
+            small.train(name, callbacks=[AfterEngine(place, without_onednn)])
+    finally:
+        torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
+    assert [line.partition(",")[0] for line in refused.value.details] == ["mkldnn"]
+    folder = small.folder / name
+    assert checkpoints(folder)[-1] == kept
+    assert not {"member.json", "weights.safetensors"} & {each.name for each in folder.iterdir()}
+    # Without the culprit it goes on from before the change.
     assert differing(unbroken, small.train(name)) == []
 
 

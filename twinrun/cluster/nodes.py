@@ -21,6 +21,7 @@ from twinrun.config.settings import Settings
 from twinrun.console import say
 from twinrun.errors import InputError, gaps, shorten
 from twinrun.process import process_variables
+from twinrun.repro.facts import write_out_environment
 
 # A node that has not answered by then is busy, or its packages load slowly; seconds.
 _PATIENCE = 120.0
@@ -205,7 +206,8 @@ def agreed_environment(nodes: Sequence[Node], *, mixed: bool) -> dict[str, Any]:
 
 def deciding_values(environment: Mapping[str, Any]) -> dict[str, Any]:
     """What of an environment must be equal: all that decides bits, and the engine's code."""
-    return {**environment["decides"], "code": environment["beside"]["code"]}
+    decides = write_out_environment(environment["decides"])
+    return {**decides, "code": environment["beside"]["code"]}
 
 
 def environment_gaps(name: str, agreed: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

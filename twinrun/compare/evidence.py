@@ -39,6 +39,8 @@ def compare_beside(first: Record, second: Record) -> tuple[ValueDifference, ...]
         return ()
     tables = [dict(record.get("beside", {})) for record in (first, second)]
     for table in tables:
+        # The neutral values of what decides bits: where they differ, the environment does.
+        table.pop("in_force", None)
         if "resumed" in table:
             places = [_place(*place) for place in table["resumed"]]
             table["resumed"] = ", ".join(places) or "never"

@@ -93,6 +93,7 @@ def replay(
             with suppress(_Reached):
                 fit_phases(setup.learner, setup.member, recorder, checkpoint, own)
         kept = recorder.kept
+    setup.refuse_changed()
     recorder.ledger.write(TrainingFolder(output).ledger)
     values = {
         f"{number} {str(tensor.dtype).removeprefix('torch.')}/{name}": _for_numpy(tensor)

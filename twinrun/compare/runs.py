@@ -16,6 +16,7 @@ from twinrun.config.identity import write_out_settings
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
+from twinrun.repro.facts import write_out_environment
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.source import describe_engine
 from twinrun.repro.stage import Known
@@ -124,7 +125,8 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
             for gap in gaps(write_out_content(one["settings"]), write_out_content(two["settings"]))
         ]
         settings += [gap for gap in own if gap not in settings]
-        found = [ValueDifference(*gap) for gap in gaps(one["environment"], two["environment"])]
+        here, there = (write_out_environment(about["environment"]) for about in (one, two))
+        found = [ValueDifference(*gap) for gap in gaps(here, there)]
         environment += [gap for gap in found if gap not in environment]
         code = None
         if one["code"] != two["code"]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twinrun.errors import shorten
+from twinrun.repro.facts import FACTS
 from twinrun.repro.stage import FEW_BITS, LAST_BITS, Advice, Known, StageDifference
 
 # Networks are a body and a head, in this order.
@@ -26,13 +28,18 @@ def _after_resume(known: Known) -> str:
 
 
 def explain_environment(difference: StageDifference, _: Known) -> Advice:
-    """Of stage "environment"."""
-    return Advice(
+    """Of stage "environment": what each fact is that differs, and what to do about it."""
+    cause = (
         f"The two were trained in different environments ({', '.join(difference.names)}), for "
-        "which equal bits are not promised.",
-        "train one of them again in the other's environment: requirements.lock, run.threads, "
-        "the same kind of machine",
+        "which equal bits are not promised."
     )
+    heads = dict.fromkeys(name.partition(".")[0] for name in difference.names)
+    facts = [FACTS.get(head) for head in heads if head in FACTS]
+    if not facts:
+        return Advice(cause, "train one of them again in the other's environment")
+    told = shorten((f"{fact.name}: {fact.words}" for fact in facts), most=5)
+    mends = dict.fromkeys(fact.mend for fact in facts if fact.mend)
+    return Advice(f"{cause} {'; '.join(told)}.", "; ".join(mends))
 
 
 def explain_split(difference: StageDifference, _: Known) -> Advice:

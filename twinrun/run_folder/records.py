@@ -8,6 +8,7 @@ from typing import Any
 
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.errors import InputError, differences
+from twinrun.repro.facts import write_out_environment
 from twinrun.run_folder.documents import read_document, refuse_changed_files, write_document
 from twinrun.run_folder.paths import TrainingFolder
 from twinrun.run_folder.shapes import MemberRecord
@@ -84,7 +85,9 @@ def find_complete_member(
     elif not mixed:
         # A member's own identity says nothing of a fold that was trained elsewhere.
         for fold, own in record.get("environments", {}).items():
-            found += [f"{fold}: {line}" for line in differences(own, identity["environment"])]
+            now = write_out_environment(identity["environment"])
+            lines = differences(write_out_environment(own), now)
+            found += [f"{fold}: {line}" for line in lines]
     if found:
         raise InputError(
             f"{folder} holds a member that was trained from something else:",
@@ -101,7 +104,12 @@ def find_complete_member(
 
 def _differences(recorded: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
     shown = [
-        {**each, "settings": write_out_content(each["settings"])} for each in (recorded, identity)
+        {
+            **each,
+            "settings": write_out_content(each["settings"]),
+            "environment": write_out_environment(each["environment"]),
+        }
+        for each in (recorded, identity)
     ]
     return differences(*shown)
 

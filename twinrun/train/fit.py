@@ -53,6 +53,7 @@ def fit(
     checkpoints: Checkpoints,
     seconds: float,
     metric: str,
+    unchanged: Callable[[], None],
     tracking: Tracking | None = None,
     bars: Bars | None = None,
 ) -> dict[str, float]:
@@ -70,6 +71,8 @@ def fit(
         checkpoints: Of the member.
         seconds: Between two checkpoints within an epoch.
         metric: The competition's, a name in METRICS.
+        unchanged: Raises an error where what decides bits is not as it was; asked before each
+            checkpoint is written.
         tracking: What else gets the rows of history.csv.
         bars: Where progress is shown; on the terminal when None.
 
@@ -79,8 +82,8 @@ def fit(
 
     Raises:
         Stopped: Ctrl-C or SIGTERM came; a checkpoint was written.
-        InputError: The folder cannot be written, its checkpoint is of something else, or a
-            loader's process was killed.
+        InputError: The folder cannot be written, its checkpoint is of something else, what decides
+            bits was changed, or a loader's process was killed.
     """
     group = current_group()
     epochs, steps = member.epochs.frozen + member.epochs.unfrozen, len(learner.dls.train)
@@ -93,7 +96,8 @@ def fit(
         say(f"[bold]{name}[/] resumes from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps)
     files = TrainingFolder(folder) if folder else None
-    save = SaveCheckpoints(checkpoints, progress, stop, seconds, files.ledger if files else None)
+    ledger = files.ledger if files else None
+    save = SaveCheckpoints(checkpoints, progress, stop, seconds, ledger, unchanged)
     batches = steps + len(learner.dls.valid)
     trackers = nullcontext() if tracking is None else tracking.open(progress.history)
     with defer_signals(stop), trackers as opened, bars or progress_bars() as shown:

@@ -31,6 +31,7 @@ from twinrun.metrics import member_scores
 from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.digests import digest_tensors, fetch_digests
 from twinrun.repro.group import current_group
+from twinrun.repro.in_force import hold, refuse_changed
 from twinrun.repro.keys import Key
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
@@ -58,6 +59,7 @@ class TrainingSetup:
         pixels: The cache of the member's size.
         learner: Untrained.
         identity: What decides the bits.
+        environment: From `set_up`.
         ledger: With the rows of what comes before the first step.
         pretrained: Name and SHA-256 of the file of weights that it began with; empty: none.
     """
@@ -71,6 +73,7 @@ class TrainingSetup:
     loaders: DataLoaders
     learner: Learner
     identity: dict[str, Any]
+    environment: dict[str, Any]
     ledger: Ledger
     pretrained: dict[str, str]
 
@@ -78,15 +81,22 @@ class TrainingSetup:
         """valid.csv and test.csv as the learner's weights give them, by file name.
 
         Raises:
-            InputError: The training has diverged.
+            InputError: The training has diverged, or as `refuse_changed`.
         """
         valid = self._predicted(self.loaders.valid)
         valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
         unlabelled = prediction_loader(self.loaders, self.test, self.pixels)
-        return {
-            "valid.csv": valid,
-            "test.csv": self._predicted(unlabelled),
-        }
+        test = self._predicted(unlabelled)
+        self.refuse_changed()
+        return {"valid.csv": valid, "test.csv": test}
+
+    def refuse_changed(self) -> None:
+        """Check that what decides bits is as it was before the first step.
+
+        Raises:
+            InputError: Code that ran since has changed how a library computes.
+        """
+        refuse_changed(self.environment, self.training.title)
 
     def _predicted(self, loader: KeyedLoader) -> pd.DataFrame:
         passes, mean = tta_views(self.member), self.member.test_time.mean
@@ -110,7 +120,8 @@ def set_up_training(
         environment: From `set_up`.
 
     Raises:
-        InputError: Too few images, or pretrained weights that cannot be had.
+        InputError: Too few images, or pretrained weights that cannot be had; what decides bits is
+            not what `set_up` found, and cannot be set.
     """
     training = settings.training(name)
     member = settings.members[training.member]
@@ -139,6 +150,8 @@ def set_up_training(
     learner = build_learner(member, loaders, classes=len(classes), key=key, counts=counts)
     if ranks.count > 1:
         current_group().share_steps(learner)
+    # All libraries are imported by now; fastai itself sets a flag of cuDNN.
+    hold(environment, training.title)
     identity = member_identity(name, settings, data_digest(index, own.column), environment)
     ledger = Ledger(
         {
@@ -163,6 +176,7 @@ def set_up_training(
         loaders=loaders,
         learner=learner,
         identity=identity,
+        environment=environment,
         ledger=ledger,
         pretrained=_weights_file(member),
     )
@@ -258,6 +272,7 @@ def train_member(
         metric=settings.competition.metric,
         tracking=tracking_of(settings, name, tracking if first else None),
         bars=None if remote is None else remote.bars,
+        unchanged=setup.refuse_changed,
     )
     ledger = recorder.ledger
     last = (setup.ledger.about["epochs"], setup.ledger.about["steps"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,8 @@ class SaveCheckpoints:
         stop: The user's request.
         seconds: Between two checkpoints within an epoch.
         ledger: ledger.parquet, written with every checkpoint; None where rank 0 writes both.
+        unchanged: Raises an error where what decides bits is not as it was. Then no checkpoint is
+            written, and the last one is of before.
     """
 
     def __init__(
@@ -203,7 +206,9 @@ class SaveCheckpoints:
         stop: StopRequest,
         seconds: float,
         ledger: Path | None,
+        unchanged: Callable[[], None],
     ) -> None:
+        self.unchanged = unchanged
         self.checkpoints, self.progress, self.stop = checkpoints, progress, stop
         self.seconds, self.ledger = seconds, ledger
         self.written = time.monotonic()
@@ -216,6 +221,7 @@ class SaveCheckpoints:
 
     def save(self) -> None:
         """Write the learner's state as the last checkpoint."""
+        self.unchanged()
         if self.ledger is not None:
             checkpoint = take_checkpoint(self.learner, self.progress)
             self.checkpoints.save(checkpoint)

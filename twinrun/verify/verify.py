@@ -59,25 +59,27 @@ def compare_environments(run: Path, settings: Settings) -> list[tuple[str, Any, 
     that was trained on a node of a different environment, also that, under its name.
     """
     from twinrun.repro.environment import set_up
+    from twinrun.repro.facts import write_out_environment
     from twinrun.repro.source import describe_engine, read_engine
 
     recorded = read_manifest(run)
     now = set_up(threads=settings.run.threads, device=settings.run.device)
-    found = list(gaps(recorded["content"]["environment"], now["decides"]))
+    here = write_out_environment(now["decides"])
+    found = list(gaps(write_out_environment(recorded["content"]["environment"]), here))
     beside = recorded["beside"]["environment"]
     for name in ("driver", "code"):
         if beside.get(name) != now["beside"].get(name):
             found.append((name, beside.get(name), now["beside"].get(name)))
     if "code" in {name for name, *_ in found}:
-        then, here = recorded["beside"]["engine"], read_engine()
-        found.append(("engine", describe_engine(then), describe_engine(here)))
+        then, own = recorded["beside"]["engine"], read_engine()
+        found.append(("engine", describe_engine(then), describe_engine(own)))
     for name, member in recorded["content"]["members"].items():
         others = {name: member["environment"]} if "environment" in member else {}
         others |= {f"{name}/{fold}": own for fold, own in member.get("environments", {}).items()}
         for training, own in others.items():
             found += [
-                (f"{training}: {what}", then, here)
-                for what, then, here in gaps(own, now["decides"])
+                (f"{training}: {what}", before, after)
+                for what, before, after in gaps(write_out_environment(own), here)
             ]
     return found
 

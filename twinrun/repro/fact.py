@@ -1,0 +1,55 @@
+"""What a fact of the environment is: how it is read, set and told, and whether it decides bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a process is set up for.
+
+    Attributes:
+        threads: Of torch's operators.
+        cuda: Whether it computes on a CUDA device.
+        workers: Loader processes.
+    """
+
+    threads: int
+    cuda: bool = False
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that is in force in a process.
+
+    Attributes:
+        name: As records hold it.
+        words: What it is, for a reader.
+        decides: Whether it can decide bits: then it is part of what a member is made from, two runs
+            that differ in it are told so first, and it may not change within a training.
+        read: A JSON value, from what is loaded, never from what was asked for. None: there is no
+            such thing here.
+        pin: Sets it, as far as these libraries have it; None: it cannot be set.
+        changed_by: What changes it in a process that runs; None: nothing can, and it is read once.
+        mend: What to do about two runs that differ in it.
+        neutral: A value at which it is left out of what decides bits: there it does nothing, or is
+            as it is in every training that says nothing of it. Not "what it is pinned to": should
+            that change, the records must show it.
+    """
+
+    name: str
+    words: str
+    decides: bool
+    read: Callable[[Wanted], Any]
+    mend: str | None = None
+    pin: Callable[[Wanted], object] | None = None
+    changed_by: str | None = None
+    neutral: object | None = None
+
+    def __post_init__(self) -> None:
+        if self.decides and not self.mend:
+            raise ValueError(f"fact {self.name!r} decides bits and does not say how to mend it")
