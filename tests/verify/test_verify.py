@@ -339,14 +339,14 @@ def test_unknown_members_and_folders_are_refused(run: Path, tmp_path: Path) -> N
 def test_differences_of_environment_come_first(run: Path) -> None:
     def elsewhere(manifest: dict[str, Any]) -> None:
         manifest["content"]["environment"]["packages"]["torch"] = "1.0"
-        manifest["content"]["environment"]["instruction_set"] = "AVX2"
+        manifest["content"]["environment"]["instruction_set"] = "VSX"
         manifest["beside"]["environment"]["driver"] = "570.1"
 
     tampered(run, elsewhere)
     found = {
         what: then for what, then, _ in compare_environments(run, read_run_settings(run, None))
     }
-    assert found == {"packages.torch": "1.0", "instruction_set": "AVX2", "driver": "570.1"}
+    assert found == {"packages.torch": "1.0", "instruction_set": "VSX", "driver": "570.1"}
 
 
 def test_a_different_engine_is_told_with_its_version_and_commit(run: Path) -> None:
