@@ -186,6 +186,10 @@ def test_what_differs_beside_is_one_line_of_what_does_differ(tmp_path: Path) -> 
         "processor; resumed never in A, after epoch 1 in B; workers 0 in A, 3 in B"
     )
     assert compare_runs(run_a, run_b).same
+    # What decides bits and was left out at its neutral value is told as environment, not here.
+    record(run_a, in_force={"mkldnn": True})
+    record(run_b, in_force={})
+    assert "differs beside" not in text_of(run_a, run_b)
 
 
 def test_a_transform_that_keeps_state_is_a_cause_and_the_first_with_other_workers(

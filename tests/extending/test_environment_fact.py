@@ -65,7 +65,7 @@ def test_what_cannot_be_set_is_part_of_what_decides_bits() -> None:
         assert found["decides"]["speed"] == "slow"
         assert write_out_environment({})["speed"] == "fast"
         library.speed = "fast"
-        with pytest.raises(InputError, match="speed.*'slow' at the start, 'fast' now"):
+        with pytest.raises(InputError, match=r"speed.*'slow' at the start, 'fast' now"):
             hold(found, "a")
 
 
