@@ -6,6 +6,7 @@ line. It runs no operation of torch itself: threads of torch's own would not sur
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -29,11 +30,13 @@ class Ended:
         code: Its exit code; the negative number of a signal that killed it.
         seconds: How long it took.
         output: What it printed.
+        pid: Its process id, which is that of its session too.
     """
 
     code: int
     seconds: float
     output: str
+    pid: int
 
     @property
     def killed(self) -> bool:
@@ -73,29 +76,53 @@ class Zygote(Asked):
             "members": list(members),
             "changes": list(changes),
             "moment": asdict(moment) if moment else None,
-            "seconds": seconds,
             "lack": lack,
         }
-        return Ended(**self.ask(request))
+        return self._ask(request, folder, seconds)
+
+    def command(self, words: Sequence[str], folder: Path, seconds: float | None) -> Ended:
+        """Carry out a command in a process of its own, as `twinrun WORDS` does.
+
+        Args:
+            words: The arguments.
+            folder: Beside which its output is kept.
+            seconds: After so many it is killed.
+        """
+        return self._ask({"command": list(words)}, folder, seconds)
+
+    def _ask(self, request: dict[str, Any], folder: Path, seconds: float | None) -> Ended:
+        output = f"{folder}.output"
+        return Ended(**self.ask({**request, "output": output, "seconds": seconds}))
 
 
 def serve() -> None:
-    # Deals images out to folds.
+    # The page's charts; what hashes images; what deals images out to folds.
     import sklearn.model_selection  # noqa: F401
 
+    import twinrun.audit.audit
+
     # Else every fork would import them, for seconds.
+    import twinrun.cli.app
+    import twinrun.networks.torchvision_models
+    import twinrun.report.report
+    import twinrun.submit
     import twinrun.train.members
+    import twinrun.train.tracking
     import twinrun.train_run  # noqa: F401
 
+    # Else each fork would look at all of these objects, and so copy them, whenever it collects.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
-        output = Path(request["folder"] + ".output")
+        output = Path(request["output"])
         started = time.monotonic()
         child = os.fork()
         if child == 0:
             _live(request, output)
         code = _wait(child, request["seconds"])
-        ended = Ended(code, time.monotonic() - started, output.read_text(encoding="utf-8"))
+        seconds = time.monotonic() - started
+        ended = Ended(code, seconds, output.read_text(encoding="utf-8"), child)
         print(json.dumps(asdict(ended)), flush=True)
 
 
@@ -103,7 +130,12 @@ def _live(request: dict[str, Any], output: Path) -> None:
     """The forked process: never returns."""
     code = 1
     try:
+        os.setsid()
         send_output_to(output)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        if "command" in request:
+            code = _carry_out(request["command"])
+            return
         if request["moment"]:
             arm(Moment(**request["moment"]))
         if request["lack"]:
@@ -116,6 +148,12 @@ def _live(request: dict[str, Any], output: Path) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _carry_out(words: Sequence[str]) -> int:
+    from twinrun.cli.app import app
+
+    return int(app(list(words), standalone_mode=False) or 0)
 
 
 def _train(request: dict[str, Any]) -> None:
