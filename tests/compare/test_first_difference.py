@@ -599,7 +599,7 @@ def test_the_command_says_same_and_different_and_wrong_use(
 
     answer = twinrun("diff", "a", "c", "--quiet")
     assert answer.returncode == 1
-    assert answer.stdout == "m  first difference: item, epoch 2, step 1 of 3\n"
+    assert answer.stdout == "m  first difference: item, epoch 2, step 1 of 3\ndifferent\n"
 
     answer = twinrun("diff", "a", "nowhere")
     assert answer.returncode == 2

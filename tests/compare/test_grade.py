@@ -124,14 +124,6 @@ def test_what_cannot_be_compared_is_not_given_numbers(
         compare_predictions("a", one, other, "log_loss", BOUND)
 
 
-def test_only_common_images_are_compared_of_seeds_and_all_are_scored(tmp_path: Path) -> None:
-    header = "id,label,x,y"
-    one = write(tmp_path / "1" / "valid.csv", {"1": ["x", 1, 0], "2": ["x", 0, 1]}, header)
-    other = write(tmp_path / "2" / "valid.csv", {"2": ["x", 0.5, 0.5], "3": ["x", 1, 0]}, header)
-    found = compare_predictions("a", one, other, "accuracy", BOUND, common=True)
-    assert (found.images, found.largest, found.scores) == (1, 0.5, (0.5, 1.0))
-
-
 def test_a_submission_of_labels_has_no_rounding(tmp_path: Path) -> None:
     one = write(tmp_path / "1" / "s.csv", {"1": ["0"], "2": ["1"]}, "ID,label")
     other = write(tmp_path / "2" / "s.csv", {"1": ["0"], "2": ["3"]}, "ID,label")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from tests.run_folder.documents import whole_grade
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import data_digest
@@ -288,4 +289,6 @@ def write_verify(run: Path, name: str = "verify.json", **changes: Any) -> None:
     (run.parent / "twins" / "twins.json").unlink()
     rows = twins["comparisons"]
     content = {"same": True, "submission": True, "blend": None, "comparisons": rows}
-    write_json(run.parent / "verify" / run.name / name, content | changes)
+    content |= changes
+    grade = whole_grade("same bits" if content["same"] else "different")
+    write_json(run.parent / "verify" / run.name / name, {"grade": grade, **content})

@@ -25,7 +25,7 @@ from tests.report.made_run import (
     write_verify,
 )
 from tests.report.page import elements, shown, wrong_values
-from tests.run_folder.documents import compared
+from tests.run_folder.documents import compared, whole_grade
 from twinrun.cli.report import write_and_describe
 from twinrun.errors import InputError
 from twinrun.report.report import render, write_report
@@ -431,6 +431,30 @@ def test_a_verification_is_told_with_its_submission(tmp_path: Path) -> None:
     assert "Trained twice bits differ the blend of the members" in section(html, "main")
     write_verify(run, blend=False, same=False)
     assert "other weights than the recorded ones" in section(render(run), "verdict")
+
+
+def test_a_grade_between_is_told_with_its_numbers(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    gap = {
+        **{"member": "a", "file": "valid.csv", "images": 12, "largest": 0.00001234567},
+        **{"mean": 0.000001, "tops": 0, "far_tops": 0, "ranks": 1, "ranked": 36, "rank_move": 2},
+        "scores": [0.51234567, None],
+    }
+    grade = whole_grade(
+        "same to rounding",
+        gaps=[gap],
+        environment=["instruction_set: AVX512 then, <AVX2> now"],
+        why={"same bits": ["bits differ"]},
+    )
+    write_verify(run, same=False, grade=grade)
+    html = render(run)
+    told = section(html, "verdict")
+    assert "Verification close, other bits" in told
+    assert "came out with other bits, same to rounding" in told
+    assert "For a host: It was made again." in told
+    assert "instruction_set: AVX512 then, <AVX2> now" in told
+    assert "1.23e\N{MINUS SIGN}05 0 1 0.512346 \N{EN DASH}" in told
+    assert "Trained twice close, other bits" in section(html, "main")
 
 
 def test_predictions_made_again_are_no_second_training(tmp_path: Path) -> None:

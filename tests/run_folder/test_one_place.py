@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 ENGINE = ROOT / "twinrun"
 NAMES = re.compile(
     r"(^|/)(members|fold-.*|member\.json|manifest\.json|index\.parquet|blend\.json|audit\.json|"
-    r"history\.csv|valid\.csv|test\.csv|weights\.safetensors|ledger\.parquet|twins\.json|"
+    r"spread\.json|history\.csv|valid\.csv|test\.csv|weights\.safetensors|ledger\.parquet|twins\.json|"
     r"verify\.json|predictions\.json|submission\.csv|report\.html|checkpoint|tracking)($|/)"
 )
 JOINS = {"joinpath", "with_name", "glob", "rglob", "Path"}

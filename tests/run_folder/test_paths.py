@@ -20,7 +20,7 @@ from twinrun.run_folder.paths import (
 
 def test_each_file_of_a_run_and_of_a_training_has_a_name() -> None:
     run = RunFolder(Path("runs/full"))
-    named = (run.index, run.audit, run.blend, run.submission, run.report, run.manifest)
+    named = (run.index, run.audit, run.blend, run.spread, run.submission, run.report, run.manifest)
     assert named == tuple(run.path / name for name in RUN_FILES)
     fold = run.training("a/fold-2")
     assert fold.path == Path("runs/full/members/a/fold-2")

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinrun.cli.options import (
+    Accept,
     Data,
     as_command,
+    end_with,
 )
 from twinrun.console import console, say
-from twinrun.errors import NegativeVerdict
+from twinrun.grades import SAME_BITS, Grade, read_accepted
 
 if TYPE_CHECKING:
+    from twinrun.compare.grade import GradedVerdict
     from twinrun.compare.runs import RunComparison
 
 app = typer.Typer()
@@ -43,16 +46,35 @@ def diff(
         ),
     ] = False,
     data: Data = None,
+    accept: Accept = None,
 ) -> None:
-    """Name the first difference between two recorded runs: exit code 0 same bits, 1 not."""
+    """Name the first difference between two recorded runs, and give the second one a grade.
+
+    Exit code 0 same bits, 3 same to rounding, 4 within the spread of seeds, 1 different.
+    """
     from twinrun.compare import format as words
+    from twinrun.compare.graded import grade_runs
     from twinrun.compare.runs import compare_runs
 
+    accepted = read_accepted(accept)
     report = compare_runs(run_a, run_b, members)
+    verdict = grade_runs(report)
     quiet, console.quiet = console.quiet, False
     print_comparison(report, replay=replay, data=data, quiet=quiet)
-    if not report.same:
-        raise NegativeVerdict(words.summarize(report))
+    if verdict.grade != SAME_BITS:
+        print_grade(verdict, accepted, quiet=quiet)
+    end_with(verdict.grade, accepted, words.summarize(report))
+
+
+def print_grade(verdict: GradedVerdict, accepted: Grade, *, quiet: bool = False) -> None:
+    """Print a verdict: the grade alone, or with all that it was judged from."""
+    from twinrun.compare.grade_words import format_grade, format_grade_shortly
+
+    if quiet:
+        say(format_grade_shortly(verdict))
+        return
+    for line in format_grade(verdict, accepted):
+        say(line)
 
 
 def print_comparison(

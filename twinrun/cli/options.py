@@ -16,7 +16,8 @@ from typer.core import TyperCommand
 
 from twinrun.cli.ranks import connect_ranks, report_once
 from twinrun.console import console, error_console
-from twinrun.errors import InputError, TwinrunError
+from twinrun.errors import InputError, NegativeVerdict, TwinrunError
+from twinrun.grades import Grade, acceptable, exit_code
 
 if TYPE_CHECKING:
     from twinrun.config.sections import Blend
@@ -75,6 +76,15 @@ Change = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Change a setting, e.g. run.seed=7. Repeatable."
+    ),
+]
+Accept = Annotated[
+    str | None,
+    typer.Option(
+        "--accept",
+        metavar="GRADE",
+        help="The worst grade that ends with exit code 0: "
+        f"{' or '.join(acceptable())}. Default: the same bits only.",
     ),
 ]
 RUNS = Path("runs")
@@ -241,6 +251,25 @@ def _options_of(group: type[Any]) -> list[inspect.Parameter]:
         )
         for each in fields(group)
     ]
+
+
+def end_with(grade: Grade, accepted: Grade, what: str) -> None:
+    """End a command whose verdict has been printed: where it is accepted, nothing happens.
+
+    Args:
+        grade: The verdict's.
+        accepted: From `grades.read_accepted`.
+        what: What is different, in one sentence.
+
+    Raises:
+        NegativeVerdict: It is the worst grade.
+        typer.Exit: With the grade's own exit code.
+    """
+    code = exit_code(grade, accepted)
+    if code == NegativeVerdict.exit_code:
+        raise NegativeVerdict(what)
+    if code:
+        raise typer.Exit(code)
 
 
 def _end(code: int, *lines: str) -> NoReturn:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +55,8 @@ def run(
         typer.Option(
             "--seeds",
             metavar="N,N,...",
-            help="A run for each of these seeds, NAME-seed1 and so on, in place of run.seed.",
+            help="A run for each of these seeds, NAME-seed1 and so on, in place of run.seed. How "
+            "far they are apart is recorded in each, and in the run NAME: a yardstick for verify.",
         ),
     ] = None,
     ray: Annotated[
@@ -115,7 +117,10 @@ def run(
                 seed = each.settings.run.seed
                 own = options.changed(f"run.seed={seed}") if numbers else options
                 _blend_and_report(each, started, own)
-            if site is not None:
+        if numbers and not current_rank().rank:
+            _record_spread(folder, runs)
+        if site is not None:
+            for each in runs:
                 publish_run(site, each)
     if failures:
         raise NegativeVerdict(
@@ -207,6 +212,30 @@ def _say_choice(resolved: ResolvedBlend, back: str) -> None:
         say(
             f"[bold]kept[/]       the blend that a command chose ({choice}); back to that of the "
             f"settings: {escape(back)}"
+        )
+
+
+def _record_spread(folder: Path, runs: Sequence[Prepared]) -> None:
+    """Record how far the runs of seeds are apart, and print it; the run of the plain name is one.
+
+    Args:
+        folder: runs/<run>, which need not be there.
+        runs: A run for each seed.
+    """
+    from twinrun.compare.spread import record_spread
+    from twinrun.metrics import METRICS
+
+    asked = runs[0].settings
+    metric, columns = asked.competition.metric, asked.submission.columns
+    found = record_spread([folder, *(each.folder for each in runs)], metric, columns)
+    if found is None:
+        say("spread     of seeds not recorded: it takes two complete runs of different seeds")
+        return
+    for name, spread in found.items():
+        score = "not defined" if spread["score"] is None else f"{spread['score']:.4f}"
+        say(
+            f"spread     {escape(name)}: between seeds, {METRICS.get(metric).words} differs by up "
+            f"to {score}, a test image's probability by {spread['largest']:.3f}"
         )
 
 

@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from twinrun.cli.diff import print_comparison
+from twinrun.cli.diff import print_comparison, print_grade
 from twinrun.cli.options import (
     RUNS,
+    Accept,
     Data,
     Out,
     as_command,
+    end_with,
 )
 from twinrun.console import box, clock, console, megabytes, say
-from twinrun.errors import InputError, NegativeVerdict
+from twinrun.errors import InputError
+from twinrun.grades import DIFFERENT, SAME_BITS, Grade, read_accepted
 
 app = typer.Typer()
 
@@ -58,20 +61,22 @@ def verify(
     ] = False,
     data: Data = None,
     out: Out = RUNS,
+    accept: Accept = None,
 ) -> None:
-    """Make a recorded run or a package again and compare: exit code 0 same bits, 1 not.
+    """Make a recorded run or a package again, compare, and give it a grade.
 
+    Exit code 0 same bits, 3 same to rounding, 4 within the spread of seeds, 1 different.
     The code of a package is run on this machine.
     """
     if predict_only and retrain:
         raise InputError("--predict-only and --retrain exclude each other")
+    accepted = read_accepted(accept)
     if not run.is_dir():
-        _verify_package(run, members or [], data, out, retrain, this_environment)
+        _verify_package(run, members or [], data, out, accepted, retrain, this_environment)
         return
     if this_environment:
         raise InputError("--this-environment is for a package; a run is always made again here")
     from twinrun.cli import tables
-    from twinrun.compare.runs import compare_runs
     from twinrun.run_folder.manifest import read_run_settings
     from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import same_inputs
@@ -90,20 +95,23 @@ def verify(
     again = RunsFolder(out).verification(run.resolve().name)
     if predict_only:
         same_inputs.refuse_other_settings(run, settings, names)
-        found = making.verify_predictions(run, settings, names, again.predictions)
+        found = making.verify_predictions(run, settings, names, again.predictions, gaps)
         making.write_verification(found, again.predictions_verdict)
     else:
         found = making.verify_training(run, settings, names, again.path)
     console.quiet = False
     console.print(tables.verification(found))
     say(f"took {clock(time.perf_counter() - started)}")
-    if not found.same:
-        if found.again is not None:
-            print_comparison(compare_runs(run, found.again, names), replay=False, data=data)
-        raise NegativeVerdict(f"{run} was made again and came out with different bits")
+    grade = found.grade.grade
+    if grade != SAME_BITS:
+        if found.report is not None:
+            print_comparison(found.report, replay=False, data=data)
+        print_grade(found.grade, accepted)
     what = "the predictions of" if predict_only else ""
     text = f"{what} {len(names)} {'member' if len(names) == 1 else 'members'} of {run}".strip()
-    say(f"[bold green]same bits[/]: {escape(text)} made again")
+    if grade != DIFFERENT:
+        say(f"[bold {grade.colour}]{grade.name}[/]: {escape(text)} made again")
+    end_with(grade, accepted, f"{run} was made again and came out with different bits")
 
 
 def _verify_package(
@@ -111,6 +119,7 @@ def _verify_package(
     members: list[str],
     data: Path | None,
     out: Path,
+    accepted: Grade,
     retrain: bool,
     this_environment: bool,
 ) -> None:
@@ -148,7 +157,7 @@ def _verify_package(
             began = time.perf_counter()
             python = stack.enter_context(packages.build_environment(found.lock))
             say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
-        packages.verify_package(
+        grade = packages.verify_package(
             found,
             python,
             members,
@@ -160,4 +169,6 @@ def _verify_package(
     console.quiet = False
     what = "trained again" if retrain else "predicted again from its weights"
     took = clock(time.perf_counter() - started)
-    say(f"[bold green]verified[/]: {escape(str(package))}, {what} by its own code, {took}")
+    answer = f"[bold {grade.colour}]{grade.name}[/]"
+    say(f"verified: {escape(str(package))}, {what} by its own code, {took}: {answer}")
+    end_with(grade, accepted, f"{package} does not come out the same")

@@ -14,7 +14,11 @@ import numpy as np
 from twinrun.compare.alignment import Alignment, Rows, align, common_level
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stage import Told
-from twinrun.repro.stages import ENVIRONMENT, STAGES
+from twinrun.repro.stages import ENVIRONMENT, STAGES, stages_in_order
+from twinrun.repro.told import tell_number
+
+# Of a number that the same formula gives with another library of mathematics.
+_LAST_DIGITS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class LedgerComparison:
         end: Where one of them ends before the other: an interrupted training.
         level: The coarser of the two levels, at which they were compared.
         steps: Training steps per epoch; 0 when the two have different numbers.
+        stages: All stages in which they differ, in the order in which a training passes them;
+            numbers, where a ledger has them, by more than their last digits.
     """
 
     environment: Difference | None
@@ -86,6 +92,7 @@ class LedgerComparison:
     end: LedgerEnd | None
     level: str
     steps: int
+    stages: tuple[str, ...] = ()
 
     @property
     def first(self) -> Difference | None:
@@ -132,7 +139,29 @@ def compare_ledgers(first: Ledger, second: Ledger) -> LedgerComparison:
         end=_end(aligned),
         level=common_level(first, second),
         steps=steps.pop() if len(steps) == 1 else 0,
+        stages=tuple(_differing_stages(aligned, unequal)),
     )
+
+
+def _differing_stages(aligned: Alignment, unequal: np.ndarray) -> Iterator[str]:
+    ours, theirs = (positions[unequal] for positions in aligned.pairs)
+    one, two = aligned.first.digests[ours], aligned.second.digests[theirs]
+    here = aligned.first.moments[ours]
+    alone = np.concatenate(
+        [
+            aligned.first.moments[aligned.only_first],
+            aligned.second.moments[aligned.only_second],
+        ]
+    )
+    for stage in stages_in_order():
+        rows = aligned.is_of(stage, here)
+        if stage.tells is tell_number:
+            before, now = (bits[rows].view(np.float64) for bits in (one, two))
+            differ = not np.allclose(before, now, rtol=_LAST_DIGITS, atol=0.0)
+        else:
+            differ = bool(rows.any())
+        if differ or aligned.is_of(stage, alone).any():
+            yield stage.name
 
 
 def _difference(

@@ -44,7 +44,9 @@ class Evidence:
         environment: (what, before, now) of what else decides bits and is not the same.
         spread: What `run --seeds` recorded of the first run: `shapes.SpreadRecord`.
         no_spread: Why there is no spread to compare with; empty where there is one.
+        fitted_blend: What differs in two fitted blends by more than rounding, a line each.
         first: The first stage that differs, in words; empty where none does.
+        metric: By which held-out images were scored, a name in METRICS.
     """
 
     same_bits: bool
@@ -55,7 +57,9 @@ class Evidence:
     environment: tuple[tuple[str, Any, Any], ...] = ()
     spread: Mapping[str, Any] | None = None
     no_spread: str = "the run has recorded no spread of seeds"
+    fitted_blend: tuple[str, ...] = ()
     first: str = ""
+    metric: str = "log_loss"
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ def judge(evidence: Evidence, bound: float = ROUNDING_BOUND) -> GradedVerdict:
 
 def _beyond_rounding(evidence: Evidence, bound: float) -> Iterator[str]:
     yield from evidence.unlike
+    yield from evidence.fitted_blend
     if not evidence.gaps:
         yield "there are no predictions to compare"
     for gap in evidence.gaps:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twinrun.compare.bits import unequal_bits
+from twinrun.errors import InputError
 from twinrun.files import read_csv
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ class PredictionGap:
     scores: tuple[float, float] | None
 
 
-class UnlikePredictions(ValueError):
+class UnlikePredictions(InputError):
     """Two files predict different images or classes, or give images different labels."""
 
 
 def compare_predictions(
-    member: str, first: Path, second: Path, metric: str, bound: float, *, common: bool = False
+    member: str, first: Path, second: Path, metric: str, bound: float
 ) -> PredictionGap:
     """Compare two files valid.csv or test.csv.
 
@@ -66,30 +67,23 @@ def compare_predictions(
         second: The other one.
         metric: A name in METRICS, by which labelled images are scored.
         bound: See `PredictionGap.far_tops`.
-        common: Compare the images that both predict, where there are others: what one seed holds
-            out, another one may train with. Each file is scored on all of its own.
 
     Raises:
         UnlikePredictions: As it says, with the reason.
         InputError: A file is missing or damaged.
     """
     tables = [read_csv(path, text=("id", "label")) for path in (first, second)]
-    if "id" not in tables[0] or set(tables[0].columns) != set(tables[1].columns):
-        raise UnlikePredictions("different classes")
     columns = list(tables[0].columns)
-    whole = [table[columns] for table in tables]
-    classes = [name for name in columns if name not in ("id", "label")]
-    if common:
-        ids = set(tables[0]["id"]) & set(tables[1]["id"])
-        tables = [table[table["id"].isin(ids)] for table in whole]
-    ours, theirs = _by_id(tables, "id")
+    if "id" not in columns or set(columns) != set(tables[1].columns):
+        raise UnlikePredictions("different classes")
+    ours, theirs = _by_id([table[columns] for table in tables], "id")
     if "label" in columns and ours["label"].tolist() != theirs["label"].tolist():
         raise UnlikePredictions("the images have different labels")
+    classes = [name for name in columns if name not in ("id", "label")]
     values = [_numbers(table, classes, path) for table, path in ((ours, first), (theirs, second))]
     scores = None
     if "label" in columns:
-        one, two = (_score(table, metric) for table in whole)
-        scores = (one, two)
+        scores = (_score(ours, metric), _score(theirs, metric))
     return measure_gap(member, first.name, *values, scores=scores, bound=bound)
 
 
@@ -126,6 +120,16 @@ def compare_submissions(first: Path, second: Path, *, as_text: bool, bound: floa
         if len(columns) == 1:
             values = [np.concatenate([1 - each, each], axis=1) for each in values]
     return measure_gap("blend", first.name, *values, scores=None, bound=bound)
+
+
+def score_of(valid: Path, metric: str) -> float:
+    """The score of held-out predictions by a metric; nan where it is not defined.
+
+    Raises:
+        UnlikePredictions: A label is none of the classes.
+        InputError: The file is missing or damaged.
+    """
+    return _score(read_csv(valid, text=("id", "label")), metric)
 
 
 def measure_gap(

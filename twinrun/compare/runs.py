@@ -42,6 +42,7 @@ class TrainingComparison:
             is known of a training that is not complete.
         evidence: In words which images or predictions differ; as far as the runs' files tell.
         known: What an explanation of the first difference may go by.
+        folders: In the first run and in the second.
     """
 
     name: str
@@ -52,6 +53,7 @@ class TrainingComparison:
     beside: tuple[ValueDifference, ...]
     evidence: tuple[str, ...]
     known: Known
+    folders: tuple[Path, Path]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class RunComparison:
     Attributes:
         first: The first run or member, as it was named.
         second: The second.
+        runs: The folders of the runs that these are, or are of.
         settings: What differs in the settings.
         environment: What differs in what decides bits besides the settings.
         members: The trainings of both runs.
@@ -71,6 +74,7 @@ class RunComparison:
 
     first: Path
     second: Path
+    runs: tuple[Path, Path]
     settings: tuple[ValueDifference, ...]
     environment: tuple[ValueDifference, ...]
     members: tuple[TrainingComparison, ...]
@@ -91,8 +95,16 @@ class RunComparison:
     @property
     def same(self) -> bool:
         """Whether everything that was to be compared is in both runs, and equal."""
+        return self.same_results and all(member.comparison.same for member in self.members)
+
+    @property
+    def same_results(self) -> bool:
+        """As `same`, whatever environments the two were trained in."""
         return (
-            all(member.comparison.same for member in self.members)
+            all(
+                member.comparison.result is None and member.comparison.end is None
+                for member in self.members
+            )
             and not (self.only_first or self.only_second)
             and not self.submission_differs
         )
@@ -140,7 +152,15 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         )
         reports.append(
             TrainingComparison(
-                label, title, comparison, tuple(own), code, beside, tuple(evidence), known
+                label,
+                title,
+                comparison,
+                tuple(own),
+                code,
+                beside,
+                tuple(evidence),
+                known,
+                (mine, other),
             )
         )
     contents = [manifest.get("content", {}) for manifest in manifests]
@@ -151,6 +171,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     return RunComparison(
         first,
         second,
+        (run_a, run_b),
         tuple(settings),
         tuple(environment),
         tuple(reports),

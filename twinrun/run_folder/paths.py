@@ -2,6 +2,7 @@
 
     runs/<run>/
         index.parquet  audit.json  blend.json  submission.csv  report.html  manifest.json
+        spread.json
         tracking/
         members/<member>/            or members/<member>/fold-<number>/, one for each fold
             history.csv  ledger.parquet  valid.csv  test.csv  weights.safetensors  member.json
@@ -37,6 +38,7 @@ RUN_FILES = (
     "index.parquet",
     "audit.json",
     "blend.json",
+    "spread.json",
     "submission.csv",
     "report.html",
     "manifest.json",
@@ -131,6 +133,11 @@ class RunFolder:
     def blend(self) -> Path:
         """The blend that the submission is."""
         return self.path / "blend.json"
+
+    @property
+    def spread(self) -> Path:
+        """How far the runs of several seeds are apart, of which this is one."""
+        return self.path / "spread.json"
 
     @property
     def submission(self) -> Path:

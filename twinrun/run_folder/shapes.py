@@ -280,38 +280,3 @@ class AuditRecord(Shape):
     findings: list[AuditFinding]
     groups: list[AuditGroup]
     policy: AuditPolicy
-
-
-class ComparedFile(Shape):
-    """A file of a member or fold, before and after."""
-
-    member: str
-    file: str
-    first: Digest
-    second: Digest
-    difference: str
-
-
-class TwinsRecord(Shape):
-    """twins.json: what training twice showed."""
-
-    same: bool
-    control_differs: bool
-    perturbations: list[str]
-    comparisons: list[ComparedFile]
-    ledgers: dict[str, dict[str, Any]]
-    control: list[ComparedFile]
-
-
-class VerificationRecord(Shape):
-    """verify.json and predictions.json: what making a run again showed.
-
-    Attributes:
-        submission: Whether it came out the same; None: it was not made again.
-        blend: As `submission`.
-    """
-
-    same: bool
-    submission: bool | None
-    blend: bool | None
-    comparisons: list[ComparedFile]

@@ -8,11 +8,11 @@ from typing import Any
 
 from twinrun.config.trainings import Training, fold_number
 from twinrun.run_folder.documents import read_document, write_document
-from twinrun.run_folder.shapes import TwinsRecord, VerificationRecord
+from twinrun.run_folder.verdict_shapes import TwinsRecord, VerificationRecord
 
 
 def read_twins(path: Path) -> dict[str, Any]:
-    """The content of twins.json: `shapes.TwinsRecord`.
+    """The content of twins.json: `verdict_shapes.TwinsRecord`.
 
     Raises:
         InputError: It is missing or damaged.
@@ -30,7 +30,7 @@ def write_twins(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_verification(path: Path) -> dict[str, Any]:
-    """The content of verify.json, or predictions.json: `shapes.VerificationRecord`.
+    """The content of verify.json, or predictions.json: `verdict_shapes.VerificationRecord`.
 
     Raises:
         InputError: It is missing or damaged.

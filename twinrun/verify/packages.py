@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from twinrun.errors import InputError, NegativeVerdict, shorten
+from twinrun.grades import GRADES, Grade
 from twinrun.package.contents import Contents
 from twinrun.package.engine import ProjectEngine, find_engine, locked_files, read_lock
 from twinrun.package.paths import CODE, LOCK, RUN, RUN_SUFFIXES
@@ -206,7 +207,7 @@ def verify_package(
     out: Path,
     retrain: bool,
     quiet: bool = False,
-) -> None:
+) -> Grade:
     """Let a package's own code make its run again and compare.
 
     Args:
@@ -218,9 +219,12 @@ def verify_package(
         retrain: Train again, not only predict with the recorded weights.
         quiet: Let it print only verdicts and errors.
 
+    Returns:
+        The grade that its code gave, by its exit code; never the worst one.
+
     Raises:
-        NegativeVerdict: It comes out with different bits, or is not of this data; its code has
-            reported which.
+        NegativeVerdict: It comes out different, or is not of this data; its code has reported
+            which.
         InputError: The environment would run a different engine; or the package's code could not
             do it, and has reported why.
     """
@@ -230,13 +234,15 @@ def verify_package(
     command += [] if retrain else ["--predict-only"]
     command += ["--quiet"] if quiet else []
     code = _wait_for(command, found.folder / CODE)
-    if code == 1:
+    if code == NegativeVerdict.exit_code:
         raise NegativeVerdict(f"{found.package} does not come out the same; see above")
-    if code:
-        raise InputError(
-            f"{found.package}: its code ended with exit code {code} before there was a verdict",
-            fix="Fix what it reports above.",
-        )
+    for grade in GRADES:
+        if grade.exit_code == code:
+            return grade
+    raise InputError(
+        f"{found.package}: its code ended with exit code {code} before there was a verdict",
+        fix="Fix what it reports above.",
+    )
 
 
 def _refuse_other_engine(found: UnpackedPackage, python: Path) -> None:

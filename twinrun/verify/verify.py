@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from twinrun import prepare, submit, train_run
 from twinrun.blend.out_of_fold import join_folds
+from twinrun.compare.grade import GradedVerdict
+from twinrun.compare.grade_words import grade_record
+from twinrun.compare.graded import grade_predictions, grade_runs
 from twinrun.compare.member_files import FileComparison, compare_files, compare_members
+from twinrun.compare.runs import RunComparison, compare_runs
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, gaps
 from twinrun.files import sha256_file, write_csv
+from twinrun.grades import SAME_BITS
 from twinrun.run_folder import verdicts
 from twinrun.run_folder.documents import refuse_changed_files
 from twinrun.run_folder.manifest import read_manifest
@@ -36,20 +41,21 @@ class Verification:
         blend: Whether the blend, fitted again to the predictions that were made again, has the
             recorded weights and temperature; None as for the submission, or nothing was recorded.
         again: Folder of the new run; None when only predictions were made again.
+        grade: The verdict, with what it was judged from.
+        report: The recorded run and the new one, compared; None when only predictions were made.
     """
 
     comparisons: list[FileComparison]
     submission: bool | None
     blend: bool | None
     again: Path | None
+    grade: GradedVerdict
+    report: RunComparison | None = None
 
     @property
     def same(self) -> bool:
         """Whether everything came out with the same bits."""
-        return all(row.same for row in self.comparisons) and False not in (
-            self.submission,
-            self.blend,
-        )
+        return self.grade.grade == SAME_BITS
 
 
 def compare_environments(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
@@ -130,13 +136,25 @@ def verify_training(
     comparisons = compare_members(run, again, names)
     blended = _blend_again(run, again, settings, names, prepared.sample_path, again)
     prepare.keep_record(prepared, started)
-    found = Verification(comparisons, *blended, again)
+    report = compare_runs(run, again, names)
+    grade = grade_runs(
+        report,
+        same=all(row.same for row in comparisons) and blended.same_blend is not False,
+        submission=blended.same_submission,
+    )
+    found = Verification(
+        comparisons, blended.same_submission, blended.same_blend, again, grade, report
+    )
     write_verification(found, VerificationFolder(again).verdict)
     return found
 
 
 def verify_predictions(
-    run: Path, settings: Settings, names: Sequence[str], again: Path
+    run: Path,
+    settings: Settings,
+    names: Sequence[str],
+    again: Path,
+    environment: Sequence[tuple[str, Any, Any]] = (),
 ) -> Verification:
     """Predict with the recorded weights again, blend, and compare.
 
@@ -145,6 +163,7 @@ def verify_predictions(
         settings: As for `verify_training`.
         names: As for `verify_training`.
         again: Folder of the new predictions. What an earlier verification left there is removed.
+        environment: From `compare_environments`.
 
     Raises:
         InputError: As `verify_training`, or the weights are foreign or do not fit.
@@ -183,26 +202,46 @@ def verify_predictions(
             compare(name, name, join_folds(predicted, name))
     # `select_members` has checked that the recorded predictions are those of the manifest.
     blended = _blend_again(run, run, settings, names, prepared.sample_path, again)
-    return Verification(comparisons, *blended, None)
+    same = all(row.same for row in comparisons)
+    grade = grade_predictions(
+        run,
+        again,
+        names,
+        same=same and False not in (blended.same_submission, blended.same_blend),
+        submission=blended.same_submission,
+        blend=blended.blend,
+        environment=environment,
+    )
+    return Verification(comparisons, blended.same_submission, blended.same_blend, None, grade)
+
+
+@dataclass(frozen=True)
+class _BlendedAgain:
+    """As `Verification` says of submission and blend; and the blend that was taken, if any was."""
+
+    same_submission: bool | None = None
+    same_blend: bool | None = None
+    blend: Mapping[str, Any] | None = None
 
 
 def _blend_again(
     run: Path, source: Path, settings: Settings, names: Sequence[str], sample: Path, again: Path
-) -> tuple[bool | None, bool | None]:
+) -> _BlendedAgain:
     """Blend the members of `source`; whether the submission, and the blend, are those of `run`."""
     recorded = read_manifest(run)["content"]
     # The members that took part: others may have been missing then, and complete by now.
     weighted = [name for name in settings.members if settings.weight(name)]
     part = (recorded.get("blend") or {}).get("weights", weighted)
     if not recorded["submission"] or not set(part) <= set(names):
-        return None, None
+        return _BlendedAgain()
     weights = {name: settings.weight(name) for name in weighted if name in part}
     settings = settings.model_copy(
         update={"blend": settings.blend.model_copy(update={"weights": weights})}
     )
     chosen = submit.blend_run(source, settings, sample, RunFolder(again).submission)
     same = sha256_file(RunFolder(again).submission) == recorded["submission"]
-    return same, chosen.record() == recorded["blend"] if recorded.get("blend") else None
+    taken = chosen.record()
+    return _BlendedAgain(same, taken == recorded["blend"] if recorded["blend"] else None, taken)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -235,6 +274,7 @@ def write_verification(found: Verification, path: Path) -> None:
     verdicts.write_verification(
         path,
         {
+            "grade": grade_record(found.grade),
             "same": found.same,
             "submission": found.submission,
             "blend": found.blend,
