@@ -25,8 +25,9 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     help="Twinrun: train an image-classification competition to the same bits every time.",
-    epilog="Exit codes: 0 done; 1 the answer is no (bits differ, submission invalid); "
-    "2 wrong use or input.",
+    epilog="Exit codes: 0 done; 1 the answer is no (a run came out different, submission "
+    "invalid); 2 wrong use or input; 3 same to rounding, 4 within the spread of seeds, unless "
+    "they are accepted.",
 )
 # In the order of a competition.
 for command in (
