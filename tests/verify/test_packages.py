@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,7 @@ def test_foreign_weights_are_refused_and_never_loaded(
     assert trap.exists()  # the trap works
 
 
-@pytest.mark.parametrize("code", [2, 3])
+@pytest.mark.parametrize("code", [2, 5])
 def test_code_that_does_not_come_to_a_verdict_is_no_verdict(
     drawn: Path, tmp_path: Path, code: int
 ) -> None:
@@ -264,6 +265,46 @@ def test_code_that_does_not_come_to_a_verdict_is_no_verdict(
                 found, Path(sys.executable), [], data=FIXTURE, out=tmp_path, retrain=False
             )
     assert not isinstance(caught.value, NegativeVerdict)
+
+
+@pytest.mark.parametrize(
+    ("inner", "accept", "code"),
+    [
+        (0, (), 0),
+        (3, (), 3),
+        (3, ("--accept", "rounding"), 0),
+        (4, ("--accept", "rounding"), 4),
+        (4, ("--accept", "spread"), 0),
+        (1, ("--accept", "spread"), 1),
+        (5, ("--accept", "spread"), 2),
+    ],
+)
+def test_the_grade_comes_through_the_packages_own_process(
+    drawn: Path,
+    tmp_path: Path,
+    inner: int,
+    accept: tuple[str, ...],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @contextmanager
+    def here(_: Path) -> Iterator[Path]:
+        yield Path(sys.executable)
+
+    def ends(command: Sequence[str], _: Path) -> int:
+        assert "--accept" not in command, "its exit code is the grade"
+        return inner
+
+    monkeypatch.setattr(packages, "build_environment", here)
+    monkeypatch.setattr(packages, "_wait_for", ends)
+    arguments = ["verify", str(drawn), "--data", str(FIXTURE), "--out", str(tmp_path), *accept]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == code, done.output
+    names = {0: "same bits", 3: "same to rounding", 4: "within the spread of seeds"}
+    if inner in names:
+        assert done.stdout.splitlines()[-1].endswith(f": {names[inner]}")
+    else:
+        assert "error:" in done.stderr
 
 
 @pytest.mark.parametrize(("retrain", "expected"), [(True, []), (False, ["--predict-only"])])
