@@ -141,10 +141,13 @@ def test_a_loss_that_a_callback_scales_is_not_made_again_once_more(bench: Bench)
     assert "look at the loss function and at the callbacks" in following
 
 
-def test_threads_that_are_set_after_set_up(bench: Bench) -> None:
+def test_threads_that_are_set_within_a_step_and_put_back(bench: Bench) -> None:
     class Threads(Callback):
-        def before_fit(self) -> None:
+        def before_batch(self) -> None:
             torch.set_num_threads(2)
+
+        def after_batch(self) -> None:
+            torch.set_num_threads(1)  # what is in force between two steps is as it was
 
     try:
         stage, cause, _ = replayed(bench, Threads)
