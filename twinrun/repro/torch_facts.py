@@ -5,6 +5,7 @@ Any code in the process can set these for all of it. torch is imported when one 
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -304,10 +305,22 @@ def _flushes_denormal(wanted: Wanted) -> bool:
 
     torch sets it and does not tell; each thread has it for itself.
     """
+    # One operator, since each waits for all threads.
+    products = _near_the_smallest(wanted.threads) * 1e-10
+    return not bool((products[::_APART] > 0).all())
+
+
+_APART = 4096
+
+
+@functools.cache
+def _near_the_smallest(threads: int) -> Any:
+    """So many values that each thread gets a part, of which torch's operators take 32,768 each.
+
+    Few of them are small, with which some processors are slow.
+    """
     import torch
 
-    # So many that each thread has a part: torch's operators take parts of 32,768 values. Few of
-    # them are small, with which some processors are slow.
-    values = torch.ones(32_768 * wanted.threads, dtype=torch.float32)
-    values[::4096] = 1e-30
-    return not bool((values * 1e-10 * 1e10 > 0).all())
+    values = torch.ones(32_768 * threads, dtype=torch.float32)
+    values[::_APART] = 1e-30
+    return values
