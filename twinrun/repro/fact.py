@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
+
+# The mend of what any code in the process can set.
+SAME_CODE = "look for what sets it: a library that one of them imports, or code of your own"
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,12 @@ class Fact:
     def __post_init__(self) -> None:
         if self.decides and not self.mend:
             raise ValueError(f"fact {self.name!r} decides bits and does not say how to mend it")
+
+
+def loaded(path: str) -> Any:
+    """What stands at a path such as "torch.backends.mkldnn"."""
+    module, *names = path.split(".")
+    found: Any = sys.modules.get(module) or import_module(module)
+    for name in names:
+        found = getattr(found, name)
+    return found

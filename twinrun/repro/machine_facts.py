@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from twinrun.repro.fact import Fact, Wanted
+from twinrun.repro.fact import SAME_CODE, Fact, Wanted
 from twinrun.repro.ranks import NEUTRAL_RANKS, rank_facts
 
 _SAME_MACHINE = "train both on the same kind of machine"
-_SAME_CODE = "look for what sets it: a library that one of them imports, or code of your own"
 
 # Read once, when CUDA starts; the size is the one that NVIDIA documents as reproducible.
 CUBLAS_WORKSPACE = ":4096:8"
@@ -60,7 +59,7 @@ def library_facts() -> Iterator[Fact]:
         read=lambda _: _cv2().useOptimized(),
         pin=lambda _: _cv2().setUseOptimized(True),
         changed_by="cv2.setUseOptimized",
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral=True,
     )
     yield Fact(
@@ -71,7 +70,7 @@ def library_facts() -> Iterator[Fact]:
         read=lambda _: _cv2().ipp.useIPP(),
         pin=lambda _: _cv2().ipp.setUseIPP(False),
         changed_by="cv2.ipp.setUseIPP",
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral=False,
     )
     yield Fact(

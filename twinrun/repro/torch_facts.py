@@ -6,14 +6,11 @@ Any code in the process can set these for all of it. torch is imported when one 
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any
 
-from twinrun.repro.fact import Fact, Wanted
-
-_SAME_CODE = "look for what sets it: a library that one of them imports, or code of your own"
+from twinrun.repro.fact import SAME_CODE, Fact, Wanted, loaded
+from twinrun.repro.precision_facts import precision_facts
 
 
 def torch_facts() -> Iterator[Fact]:
@@ -22,8 +19,8 @@ def torch_facts() -> Iterator[Fact]:
         name="threads",
         words="threads of torch's operators",
         decides=True,
-        read=lambda _: _get("torch.get_num_threads")(),
-        pin=lambda wanted: _get("torch.set_num_threads")(wanted.threads),
+        read=lambda _: loaded("torch.get_num_threads")(),
+        pin=lambda wanted: loaded("torch.set_num_threads")(wanted.threads),
         changed_by="torch.set_num_threads",
         mend="train both with the same run.threads",
     )
@@ -31,7 +28,7 @@ def torch_facts() -> Iterator[Fact]:
         name="instruction_set",
         words="the instructions that torch's own kernels use",
         decides=True,
-        read=lambda _: _get("torch.backends.cpu.get_cpu_capability")(),
+        read=lambda _: loaded("torch.backends.cpu.get_cpu_capability")(),
         mend="train both on the same kind of processor",
     )
     yield _flag("mkldnn", "whether torch computes with oneDNN", "torch.backends.mkldnn.enabled")
@@ -47,7 +44,7 @@ def torch_facts() -> Iterator[Fact]:
         ("torch._C._get_nnpack_enabled", "torch._C._set_nnpack_enabled"),
         by="torch.backends.nnpack.set_flags",
     )
-    yield from _precisions()
+    yield from precision_facts()
     yield _switch(
         "deterministic",
         "what torch does where it has no deterministic kernel",
@@ -70,29 +67,29 @@ def torch_facts() -> Iterator[Fact]:
         words="whether numbers below 1e-38 count as zero",
         decides=True,
         read=_flushes_denormal,
-        pin=lambda _: _get("torch.set_flush_denormal")(False),
+        pin=lambda _: loaded("torch.set_flush_denormal")(False),
         changed_by="torch.set_flush_denormal, or a library that was compiled with -ffast-math",
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral=False,
     )
     yield Fact(
         name="default_dtype",
         words="the type of new tensors",
         decides=True,
-        read=lambda _: str(_get("torch.get_default_dtype")()).removeprefix("torch."),
-        pin=lambda _: _get("torch.set_default_dtype")(_get("torch.float32")),
+        read=lambda _: str(loaded("torch.get_default_dtype")()).removeprefix("torch."),
+        pin=lambda _: loaded("torch.set_default_dtype")(loaded("torch.float32")),
         changed_by="torch.set_default_dtype",
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral="float32",
     )
     yield Fact(
         name="autocast",
         words="whether torch computes in a narrower type of its own choice",
         decides=True,
-        read=lambda wanted: _get("torch.is_autocast_enabled")(_device(wanted)),
-        pin=lambda wanted: _get("torch.set_autocast_enabled")(_device(wanted), False),
+        read=lambda wanted: loaded("torch.is_autocast_enabled")(_device(wanted)),
+        pin=lambda wanted: loaded("torch.set_autocast_enabled")(_device(wanted), False),
         changed_by="torch.autocast, or torch.set_autocast_enabled",
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral=False,
     )
     yield Fact(
@@ -100,9 +97,11 @@ def torch_facts() -> Iterator[Fact]:
         words="the kernels that attention may use",
         decides=True,
         read=lambda _: [kernel for kernel in _ATTENTION if _attends_by(kernel)],
-        pin=lambda _: [_get(f"torch.backends.cuda.enable_{each}_sdp")(True) for each in _ATTENTION],
+        pin=lambda _: [
+            loaded(f"torch.backends.cuda.enable_{each}_sdp")(True) for each in _ATTENTION
+        ],
         changed_by="torch.nn.attention.sdpa_kernel, or torch.backends.cuda.enable_flash_sdp",
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral=list(_ATTENTION),
     )
     yield _switch(
@@ -147,112 +146,17 @@ def torch_facts() -> Iterator[Fact]:
 
 _ATTENTION = ("cudnn", "flash", "math", "mem_efficient")
 
-# By backend and operation: float32 itself, and TF32 for convolutions and recurrent layers on a GPU
-# that has it: torch's own defaults. What stands for several operations comes before them.
-_PRECISIONS = {
-    ("generic", "all"): "none",
-    ("cuda", "all"): "none",
-    ("mkldnn", "all"): "none",
-    ("cuda", "conv"): "tf32",
-    ("cuda", "rnn"): "tf32",
-    ("cuda", "matmul"): "ieee",
-    ("mkldnn", "conv"): "ieee",
-    ("mkldnn", "rnn"): "ieee",
-    ("mkldnn", "matmul"): "ieee",
-}
-
-
-def _precisions() -> Iterator[Fact]:
-    for (backend, operation), value in _PRECISIONS.items():
-        at = (backend, operation)
-        yield Fact(
-            name=f"float32_{backend}_{operation}",
-            words=f"what torch computes float32 in ({backend}, {operation})",
-            decides=True,
-            read=lambda wanted, at=at: _read_precision(wanted, at),  # type: ignore[misc]
-            pin=lambda _, at=at, value=value: _set_precision(at, value),  # type: ignore[misc]
-            changed_by=_precision_setting(backend, operation),
-            mend=_SAME_CODE,
-            neutral=value,
-        )
-        if at == ("mkldnn", "all"):
-            # Only this call sets torch's older flag for the same thing as well, and torch raises an
-            # error where the two differ.
-            yield Fact(
-                name="float32_matmul",
-                words="what torch computes float32 matrix products in",
-                decides=True,
-                read=lambda _: _old_matmul_precision(),
-                pin=lambda _: _get("torch.set_float32_matmul_precision")("highest"),
-                changed_by="torch.set_float32_matmul_precision",
-                mend=_SAME_CODE,
-                neutral="highest",
-            )
-            yield Fact(
-                name="cudnn_tf32",
-                words="whether cuDNN computes in TF32",
-                decides=True,
-                read=lambda wanted: _old_cudnn().get("allow_tf32") if wanted.cuda else None,
-                pin=lambda _: _set_old_cudnn(),
-                changed_by="torch.backends.cudnn.allow_tf32",
-                mend=_SAME_CODE,
-                neutral=True,
-            )
-
-
-def _old_matmul_precision() -> str | None:
-    """The one setting that torch 2.8 has for all; later ones tell it by backend."""
-    if hasattr(_get("torch._C"), "_get_fp32_precision_getter"):
-        return None
-    told: str = _get("torch.get_float32_matmul_precision")()
-    return told
-
-
-_CUDNN = "torch.backends.cudnn"
-
-
-def _old_cudnn() -> dict[str, Any]:
-    """The one flag that torch 2.8 has for cuDNN; later ones have one for each operation."""
-    if hasattr(_get(_CUDNN), "conv"):
-        return {}
-    return {"allow_tf32": _get(_CUDNN).allow_tf32}
-
-
-def _set_old_cudnn() -> None:
-    for name in _old_cudnn():
-        setattr(_get(_CUDNN), name, True)
-
-
-def _precision_setting(backend: str, operation: str) -> str:
-    name = {"generic": "", "cuda": "cudnn.", "mkldnn": "mkldnn."}[backend]
-    if (backend, operation) == ("cuda", "matmul"):
-        name = "cuda."
-    return f"torch.backends.{name}{'' if operation == 'all' else operation + '.'}fp32_precision"
-
-
-def _read_precision(wanted: Wanted, at: tuple[str, str]) -> Any:
-    read = getattr(_get("torch._C"), "_get_fp32_precision_getter", None)
-    if read is None or (at[0] == "cuda" and not wanted.cuda):
-        return None
-    return read(*at)
-
-
-def _set_precision(at: tuple[str, str], value: str) -> None:
-    write = getattr(_get("torch._C"), "_set_fp32_precision_setter", None)
-    if write:
-        write(*at, value)
-
 
 def _flag(name: str, words: str, path: str, *, value: bool = True, cuda: int = 0) -> Fact:
     """A flag that is an attribute."""
     owner, _, attribute = path.rpartition(".")
 
     def read(wanted: Wanted) -> Any:
-        return getattr(_get(owner), attribute, None) if wanted.cuda or not cuda else None
+        return getattr(loaded(owner), attribute, None) if wanted.cuda or not cuda else None
 
     def pin(_: Wanted) -> None:
-        if hasattr(_get(owner), attribute):
-            setattr(_get(owner), attribute, value)
+        if hasattr(loaded(owner), attribute):
+            setattr(loaded(owner), attribute, value)
 
     return Fact(
         name=name,
@@ -261,7 +165,7 @@ def _flag(name: str, words: str, path: str, *, value: bool = True, cuda: int = 0
         read=read,
         pin=pin,
         changed_by=path,
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral=value,
     )
 
@@ -274,21 +178,12 @@ def _switch(
         name=name,
         words=words,
         decides=True,
-        read=lambda _: _get(ways[0])(),
-        pin=lambda _: _get(ways[1])(value),
+        read=lambda _: loaded(ways[0])(),
+        pin=lambda _: loaded(ways[1])(value),
         changed_by=by or ways[1],
-        mend=_SAME_CODE,
+        mend=SAME_CODE,
         neutral=value,
     )
-
-
-def _get(path: str) -> Any:
-    """What stands at a path such as "torch.backends.mkldnn"."""
-    module, *names = path.split(".")
-    found: Any = sys.modules.get(module) or import_module(module)
-    for name in names:
-        found = getattr(found, name)
-    return found
 
 
 def _device(wanted: Wanted) -> str:
@@ -296,7 +191,7 @@ def _device(wanted: Wanted) -> str:
 
 
 def _attends_by(kernel: str) -> bool:
-    told: Callable[[], bool] = _get(f"torch.backends.cuda.{kernel}_sdp_enabled")
+    told: Callable[[], bool] = loaded(f"torch.backends.cuda.{kernel}_sdp_enabled")
     return told()
 
 
