@@ -305,10 +305,18 @@ def with_seed_of(settings: Settings, manifest: dict[str, Any] | None) -> Setting
     Args:
         settings: Of the blend.
         manifest: The content of the run's manifest.json; None where there is none.
+
+    Raises:
+        InputError: It names no seed.
     """
     if manifest is None:
         return settings
-    seed = manifest["content"]["settings"]["run"]["seed"]
+    seed = (manifest["content"]["settings"].get("run") or {}).get("seed")
+    if not isinstance(seed, int):
+        raise InputError(
+            "the run's manifest.json is damaged: it names no seed",
+            fix="Rerun the command that made the run to have a new one.",
+        )
     return settings.model_copy(update={"run": settings.run.model_copy(update={"seed": seed})})
 
 
