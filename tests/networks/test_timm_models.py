@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -196,6 +197,20 @@ def test_weights_are_fetched_once_and_fill_the_body(
     # The head's are drawn all the same.
     assert not torch.equal(first[1][8].weight, second[1][8].weight)
     assert weights_of("timm/test_resnet").fetch("timm/test_resnet") == hub
+
+
+def test_a_revision_that_timm_names_is_asked_for_and_kept_beside_others(
+    server: Server, hub: Path, weights_file: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fetch_timm("test_resnet") == hub
+    config = timm.models.get_pretrained_cfg("test_resnet")
+    named = replace(config, hf_hub_id=f"{config.hf_hub_id}@v2")
+    monkeypatch.setattr("timm.models.get_pretrained_cfg", lambda _: named)
+    server.answers[ADDRESS.replace("main", "v2")] = (200, weights_file)
+    kept = fetch_timm("test_resnet")
+    assert kept == hub.with_name("timm-test_resnet.r160_in1k@v2.safetensors")
+    assert kept.is_file()
+    assert server.requests == 2
 
 
 def test_when_the_hub_fails_the_message_says_which_file_to_put_where(

@@ -163,8 +163,9 @@ def build_backbone(name: str, size: int) -> TimmBackbone:
 
 def weights_file(name: str) -> Path:
     """Where on this machine a network's pretrained weights are, or would be."""
-    repository: str = pretrained_config(name).hf_hub_id.partition("@")[0]
-    return weights_folder() / f"{repository.replace('/', '-')}.safetensors"
+    # With the revision, where timm names one: a different one is a different file.
+    place: str = pretrained_config(name).hf_hub_id
+    return weights_folder() / f"{place.replace('/', '-')}.safetensors"
 
 
 def fetch_timm(name: str) -> Path:
