@@ -245,9 +245,9 @@ def test_a_run_reads_the_held_out_predictions_of_each_training_once(
     shutil.copytree(serial.folder.parent, tmp_path / "runs")
     read: list[str] = []
 
-    def watched(path: Path, classes: Sequence[str]) -> pd.DataFrame:
-        read.append(path.parent.relative_to(tmp_path / "runs" / "full" / "members").as_posix())
-        return original(path, classes)
+    def watched(folder: Path, classes: Sequence[str]) -> pd.DataFrame:
+        read.append(folder.relative_to(tmp_path / "runs" / "full" / "members").as_posix())
+        return original(folder, classes)
 
     original = held_out.read_held_out
     for module in (held_out, submit):

@@ -16,15 +16,21 @@ from rich.console import Console
 
 from tests.conftest import Command
 from tests.predictions import drawn_labels, seeing, settings_for
-from tests.run_folder.documents import whole_manifest, whole_record
+from tests.run_folder.documents import (
+    read_plain,
+    record_member,
+    record_run,
+    whole_manifest,
+    write_sealed,
+)
 from twinrun import submit
 from twinrun.blend.held_out import read_held_out_tables
 from twinrun.blend.temperature import apply_temperature
 from twinrun.cli import tables
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
-from twinrun.files import sha256_file, write_csv, write_json
-from twinrun.run_folder.manifest import read_manifest
+from twinrun.files import sha256_file, write_csv
+from twinrun.run_folder.manifest import guard_digests, read_manifest
 
 CLASSES = ["a", "b", "c"]
 MEMBERS = {"good": 1.6, "fair": 1.3, "poor": 0.3, "noise": 0.0}
@@ -46,8 +52,7 @@ def write_run(folder: Path, images: int = 120, *, shuffled: bool = False, sure: 
             if shuffled:
                 table = table.sample(frac=1, random_state=number)
             write_csv(member / file, table)
-        files = {name: sha256_file(member / name) for name in ("valid.csv", "test.csv")}
-        write_json(member / "member.json", whole_record(files=files))
+        record_member(member)
     ids = [f"v{row:04d}" for row in range(images)]
     index = pd.DataFrame(
         {
@@ -84,9 +89,9 @@ def test_the_submission_is_the_fitted_blend_and_blend_json_says_how(
 ) -> None:
     settings = settings_of(tmp_path, method=method)
     chosen = submit.blend_run(run, settings, None, run / "submission.csv")
-    content = json.loads((run / "blend.json").read_text())
+    content = read_plain(run / "blend.json")
     origin = content.pop("origin")
-    assert content == chosen.content()
+    assert content == json.loads(json.dumps(chosen.content()))
     assert origin["blend"]["method"] == origin["settings"]["method"] == method
     assert content["weights"]["good"] > 0.5
     assert sum(content["weights"].values()) == pytest.approx(1)
@@ -138,7 +143,7 @@ def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
     names = list(reversed(MEMBERS))
     turned = settings_of(tmp_path, members=names, method=method)
     second = submit.blend_run(other, turned, None, other / "submission.csv")
-    records = [json.loads((each / "blend.json").read_text()) for each in (run, other)]
+    records = [read_plain(each / "blend.json") for each in (run, other)]
     files = [each["origin"].pop("predictions") for each in records]
     assert records[0] == records[1]
     assert files[0] != files[1]  # their rows are in other orders
@@ -149,6 +154,9 @@ def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
     table = pd.read_csv(other / "members" / "good" / "valid.csv", dtype={"id": str})
     table.loc[0, CLASSES] = np.roll(table.loc[0, CLASSES].to_numpy(), 1)
     table.to_csv(other / "members" / "good" / "valid.csv", index=False)
+    with pytest.raises(InputError, match=r"good/valid\.csv is not the file that was written"):
+        submit.blend_run(other, turned, None, other / "submission.csv")
+    record_member(other / "members" / "good")
     third = submit.blend_run(other, turned, None, other / "submission.csv")
     assert third.content() != second.content()
 
@@ -174,6 +182,7 @@ def test_the_seed_decides_the_parts_and_the_index_keeps_groups_together(
 def test_members_without_a_common_image_cannot_be_fitted(run: Path, tmp_path: Path) -> None:
     path = run / "members" / "good" / "valid.csv"
     path.write_text("id,label,a,b,c\nelsewhere,a,1,0,0\n")
+    record_member(path.parent)
     with pytest.raises(InputError, match="no image was held out by every member"):
         submit.choose_run_blend(run, settings_of(tmp_path, method="auto"))
     chosen = submit.blend_run(run, settings_of(tmp_path), None, run / "submission.csv")
@@ -248,7 +257,7 @@ def test_held_out_predictions_that_are_given_are_not_read_again(run: Path, tmp_p
         (run / "members" / name / "valid.csv").unlink()
     assert submit.choose_run_blend(run, settings, tables).content() == expected
     del tables["fair"]
-    with pytest.raises(InputError, match=r"no such file: .*fair/valid\.csv"):
+    with pytest.raises(InputError, match=r"fair/valid\.csv is missing"):
         submit.choose_run_blend(run, settings, tables)
 
 
@@ -259,7 +268,7 @@ def test_only_the_runs_own_submission_has_a_blend_json(run: Path, tmp_path: Path
 
 def test_the_manifest_records_the_weights_and_the_temperature(run: Path, tmp_path: Path) -> None:
     old = whole_manifest(settings={"submission": {}, "blend": {}}, submission="0" * 64)
-    (run / "manifest.json").write_text(json.dumps(old))
+    write_sealed(run / "manifest.json", old | {"guards": guard_digests(run)})
     settings = settings_of(tmp_path, method="optimised")
     chosen = submit.blend_run(run, settings, None, run / "submission.csv")
     submit.record_blend(run, settings, read_manifest(run))
@@ -324,9 +333,7 @@ def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) 
     sample = tmp_path / "sample.csv"
     rows = "".join(f"t{row:04d},0,0,0\n" for row in reversed(range(40)))
     sample.write_text("id,a,b,c\n" + rows)
-    (run / "manifest.json").write_text(
-        json.dumps(whole_manifest(settings={"submission": {}, "blend": {}, "run": {"seed": 3}}))
-    )
+    record_run(run, settings={"submission": {}, "blend": {}, "run": {"seed": 3}})
     options = ["--config", tmp_path / "made-up.toml", "--sample", sample]
     done = twinrun("blend", "--method", "auto", *options)
     assert done.returncode == 0, done.stderr

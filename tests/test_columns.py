@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FIXTURE, Command
-from tests.run_folder.documents import whole_manifest
+from tests.run_folder.documents import whole_blend, whole_manifest, write_sealed
 from twinrun import submit
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
@@ -156,7 +156,8 @@ def test_the_record_says_what_was_asked_of_the_submission_that_is_there(
     (tmp_path / "submission.csv").write_text("Image,Grade\n", encoding="utf-8")
     asked = {"submission": {"columns": "classes"}, "blend": {}}
     old = whole_manifest(settings=asked, submission="0" * 64)
-    (tmp_path / "manifest.json").write_text(json.dumps(old), encoding="utf-8")
+    write_sealed(tmp_path / "manifest.json", old)
+    write_sealed(tmp_path / "blend.json", whole_blend())
     submit.record_blend(tmp_path, settings, read_manifest(tmp_path))
     content = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["content"]
     assert content["settings"]["submission"]["columns"] == "label"

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,7 +66,56 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON with sorted keys, so that equal content is equal bytes."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """`content` as `write_json` writes it."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def is_there(path: Path, *, fix: str = "") -> bool:
+    """Whether a file stands at a path; False where nothing does.
+
+    Raises:
+        InputError: What stands there is no file: a folder, a link that leads nowhere; or it cannot
+            be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if not path.is_symlink():
+            return False
+        raise InputError(
+            f"{path} is a link to {path.readlink()}, which is not there",
+            fix=fix or "Bring that file back, or remove the link.",
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}", fix=fix) from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no plain file"
+        raise InputError(
+            f"{path} is {kind}, and a file should be there",
+            fix=fix or "Move it out of the way.",
+        )
+    return True
+
+
+def read_text(path: Path, *, fix: str = "Save it as text in UTF-8.") -> str:
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        FileNotFoundError: There is none.
+        InputError: It cannot be read, or is no such text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8: {error}", fix=fix) from None
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -117,7 +167,7 @@ def read_csv(path: Path, *, text: tuple[str, ...] = (), all_text: bool = False) 
     """
     import pandas as pd
 
-    if not path.is_file():
+    if not is_there(path):
         raise InputError(f"no such file: {path}")
     try:
         header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", index_col=False)

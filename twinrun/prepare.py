@@ -22,6 +22,7 @@ from twinrun.console import say
 from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.data.pixels import Pixels
+from twinrun.files import is_there
 from twinrun.locks import lock_record
 from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.environment import set_up
@@ -30,8 +31,9 @@ from twinrun.repro.group import current_group
 from twinrun.repro.versions import imported_packages
 from twinrun.run_folder.manifest import (
     build_manifest,
-    read_blend,
+    guard_digests,
     read_taken_blend,
+    read_written_blend,
     write_manifest,
 )
 from twinrun.run_folder.paths import RunFolder
@@ -179,7 +181,7 @@ def keep_record(run: Prepared, started: float) -> None:
             if record is not None and same_origin(record["identity"], own, mixed=run.mixed):
                 members[name] = record
         folder = RunFolder(run.folder)
-        submission = folder.submission if folder.submission.is_file() else None
+        submission = folder.submission if is_there(folder.submission) else None
         content = build_manifest(
             run.settings,
             run.data,
@@ -187,11 +189,12 @@ def keep_record(run: Prepared, started: float) -> None:
             members,
             submission=submission,
             seconds=time.perf_counter() - started,
+            guards=guard_digests(run.folder),
             blend=read_taken_blend(run.folder),
         )
-        if submission and folder.blend.is_file():
+        written = read_written_blend(run.folder)
+        if submission and written:
             # The submission that is there, and not the one that the settings of now would give.
-            origin = read_blend(run.folder)["origin"]
             for part in ("blend", "submission"):
-                content["content"]["settings"][part] = origin[part]
+                content["content"]["settings"][part] = written["origin"][part]
         write_manifest(run.folder, content)

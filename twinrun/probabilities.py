@@ -90,17 +90,32 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 
 def read_probabilities(path: Path) -> pd.DataFrame:
-    """Read a prediction file: an id column, then a column of probabilities per class.
+    """Read a prediction file; of a run's members `run_folder.tables.read_predictions` does.
+
+    Returns:
+        As `check_probabilities`.
+
+    Raises:
+        InputError: The file is missing, or as `check_probabilities`.
+    """
+    return check_probabilities(read_csv(path), path)
+
+
+def check_probabilities(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """A table as a prediction file holds it: an id column, then probabilities per class.
 
     A column `label`, as in valid.csv, is left out.
+
+    Args:
+        table: As it was read.
+        path: Where from, for an error.
 
     Returns:
         The id column as text, the others as float64, in the file's order.
 
     Raises:
-        InputError: The file is missing or is not such a table; all that is wrong is listed.
+        InputError: It is not such a table; all that is wrong is listed.
     """
-    table = read_csv(path)
     table = table.drop(columns="label", errors="ignore")
     id_column, *classes = table.columns
     if len(classes) < 2:

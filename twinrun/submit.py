@@ -27,10 +27,16 @@ from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import sha256_file, write_csv
-from twinrun.probabilities import read_probabilities, row_sum_problems
-from twinrun.run_folder.manifest import read_taken_blend, write_blend, write_manifest
-from twinrun.run_folder.paths import RunFolder
-from twinrun.run_folder.tables import read_index
+from twinrun.probabilities import check_probabilities, read_probabilities, row_sum_problems
+from twinrun.run_folder.manifest import (
+    read_taken_blend,
+    renew_guard,
+    write_blend,
+    write_manifest,
+)
+from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
+from twinrun.run_folder.records import checked_file, read_record
+from twinrun.run_folder.tables import read_index_if_there, read_predictions
 from twinrun.submission_forms import FORMS
 
 
@@ -44,7 +50,7 @@ def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[
             or no other is.
     """
     weighted = [name for name in sorted(settings.members) if settings.weight(name)]
-    there = [n for n in weighted if RunFolder(folder).training(n).record.is_file()]
+    there = [n for n in weighted if read_record(RunFolder(folder).training(n).path) is not None]
     missing = [name for name in weighted if name not in there]
     if missing and not (there and settings.blend.allow_missing):
         without = "" if settings.blend.allow_missing else ", set blend.allow_missing = true"
@@ -71,13 +77,13 @@ def find_copies(folder: Path, settings: Settings) -> list[list[str]]:
     """
     if settings.submission.copies == "keep":
         return []
-    path = RunFolder(folder).index
-    if not path.is_file():
+    index = read_index_if_there(folder)
+    if index is None:
         raise InputError(
-            f'submission.copies = "mean" needs {path}, which says what are copies',
+            f'submission.copies = "mean" needs {RunFolder(folder).index}, which says what are '
+            "copies",
             fix="Train the run's members first, or set submission.copies to 'keep'.",
         )
-    index = read_index(folder)
     test = index[index["part"] == "test"]
     names = [str(name) for name in index.columns]
     sizes = [int(name.removeprefix("pixels_")) for name in names if name.startswith("pixels_")]
@@ -127,7 +133,7 @@ def choose_run_blend(
         {
             name: given[name]
             if name in given
-            else read_held_out(RunFolder(folder).training(name).valid, settings.classes)
+            else read_held_out(RunFolder(folder).training(name).path, settings.classes)
             for name in names
         },
         _groups(folder),
@@ -139,9 +145,9 @@ def choose_run_blend(
 
 def _groups(folder: Path) -> dict[str, str]:
     """By id the group of a training image; empty where there is no index."""
-    if not RunFolder(folder).index.is_file():
+    index = read_index_if_there(folder)
+    if index is None:
         return {}
-    index = read_index(folder)
     train = index[index["part"] == "train"]
     return dict(zip(train["id"], train[GROUP], strict=True))
 
@@ -170,7 +176,7 @@ def blend_run(
     """
     chosen = choose_run_blend(folder, settings, tables)
     _write_blend(
-        [(RunFolder(folder).training(name).test, w) for name, w in chosen.weights.items()],
+        [(_member_predictions(folder, name), weight) for name, weight in chosen.weights.items()],
         BLEND_METHODS.get(chosen.method).mean,
         settings,
         sample_path,
@@ -217,11 +223,28 @@ def blend_files(
             "(and --set blend.calibrate=false).",
         )
     mean = mean_of(settings.blend.method)
-    _write_blend(files, mean, settings, sample_path, output, copies=copies)
+    tables = [((str(path), _read_predictions(path)), weight) for path, weight in files]
+    _write_blend(tables, mean, settings, sample_path, output, copies=copies)
+
+
+# A table of probabilities, and what it is called in messages.
+_Named = tuple[str, pd.DataFrame]
+
+
+def _member_predictions(run: Path, name: str) -> _Named:
+    path = RunFolder(run).training(name).test
+    return str(path), check_probabilities(read_predictions(path.parent, path.name), path)
+
+
+def _read_predictions(path: Path) -> pd.DataFrame:
+    """A prediction file from anywhere; one that a complete member has written is compared first."""
+    if path.name in PREDICTION_FILES and read_record(path.parent) is not None:
+        checked_file(path.parent, path.name)
+    return read_probabilities(path)
 
 
 def _write_blend(
-    files: Sequence[tuple[Path, float]],
+    files: Sequence[tuple[_Named, float]],
     mean: Mean,
     settings: Settings,
     sample_path: Path | None,
@@ -233,7 +256,7 @@ def _write_blend(
     """Write the mean of files as `blend_files` does.
 
     Args:
-        files: Prediction files and their weights.
+        files: Their predictions and weights.
         mean: Of which kind.
         settings: Clamp and renormalise; and what is asked of a submission.
         sample_path: As for `blend_files`.
@@ -241,8 +264,8 @@ def _write_blend(
         temperature: Of the finished blend; 1 leaves it as it is.
         copies: From `find_copies`: their answers become one.
     """
-    tables = [read_probabilities(path) for path, _ in files]
-    names = [str(path) for path, _ in files]
+    tables = [table for (_, table), _ in files]
+    names = [name for (name, _), _ in files]
     blended = blend(tables, [weight for _, weight in files], mean, settings.blend, names)
     if temperature != 1.0:
         names = list(blended.columns[1:])
@@ -335,4 +358,4 @@ def record_blend(folder: Path, settings: Settings, manifest: dict[str, Any] | No
             content["settings"][part] = identity_settings(getattr(settings, part))
         content["submission"] = sha256_file(RunFolder(folder).submission)
         content["blend"] = read_taken_blend(folder)
-        write_manifest(folder, manifest)
+        write_manifest(folder, renew_guard(manifest, RunFolder(folder).blend))

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.run_folder.documents import record_member
 from twinrun import prepare, submit
 from twinrun.audit import fingerprints as fingerprints_module
 from twinrun.audit.audit import Audit, audit_folder
@@ -368,10 +369,10 @@ def test_copies_among_the_test_images_get_one_answer(
     # The command finds them in the run's index by itself.
     member = tmp_path / "runs" / "full" / "members" / "a"
     member.mkdir(parents=True)
-    (member / "member.json").write_text("{}")
     (member / "test.csv").write_text("\n".join(lines) + "\n")
     held_out = ["id,label," + ",".join(CLASSES), f"I1,{CLASSES[0]},0.5,0.25,0.25"]
     (member / "valid.csv").write_text("\n".join(held_out) + "\n")
+    record_member(member)
     shutil.copyfile(run / "index.parquet", member.parents[1] / "index.parquet")
     arguments = ["--config", str(mean.config), "--data", str(data), "--out", str(tmp_path / "runs")]
     arguments += ["--set", "submission.copies=mean", "--set", "blend.weights.b=0.0"]

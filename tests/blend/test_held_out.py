@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.predictions import settings_for
+from tests.run_folder.documents import record_member
 from twinrun.blend.held_out import align_held_out, read_held_out
 from twinrun.errors import InputError
 
@@ -17,7 +18,8 @@ ROWS = ["id,label,a,b,c", "01,a,1,0,0", "1,b,0,1,0", "NA,c,0.25,0.25,0.5"]
 def read(folder: Path, rows: list[str]) -> pd.DataFrame:
     path = folder / "valid.csv"
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return read_held_out(path, ["a", "b", "c"])
+    record_member(folder)
+    return read_held_out(folder, ["a", "b", "c"])
 
 
 def test_what_all_held_out_is_joined_by_id_class_and_name(tmp_path: Path) -> None:

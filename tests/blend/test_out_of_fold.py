@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.run_folder.documents import DIGEST, whole_record
-from twinrun.blend.out_of_fold import join_folds, read_predictions, write_out_of_fold
+from tests.run_folder.documents import DIGEST, record_member
+from twinrun.blend.out_of_fold import fold_predictions, join_folds, write_out_of_fold
 from twinrun.errors import InputError
 from twinrun.files import write_csv
 
@@ -64,8 +64,8 @@ def written(folder: Path) -> dict[str, Any]:
     for number, value in enumerate((0.1, 0.7), 1):
         for file, each in fold({f"a{number}": value}, {"t": value}).items():
             write_csv(folder / f"fold-{number}" / file, each)
-        record = whole_record(identity=IDENTITY, files={"valid.csv": DIGEST}, seconds=2.0)
-        records[f"fold-{number}"] = record
+        changes = {"identity": IDENTITY, "seconds": 2.0}
+        records[f"fold-{number}"] = record_member(folder / f"fold-{number}", **changes)
     return records
 
 
@@ -75,9 +75,12 @@ def test_what_is_written_reads_back_to_the_same_float32(tmp_path: Path) -> None:
     assert record["scores"]["valid_loss"] == pytest.approx(-(np.log(0.1) + np.log(0.7)) / 2)
     assert 0 <= record["scores"]["macro_f1"] < 1
     assert record["seconds"] == 4.0
-    assert set(record["files"]) == {"valid.csv", "test.csv", "fold-1/valid.csv", "fold-2/valid.csv"}
-    again = read_predictions(tmp_path)
-    made = join_folds([read_predictions(tmp_path / f"fold-{n}") for n in (1, 2)], "m")
+    own = {"valid.csv", "test.csv"}
+    folds = {f"fold-{number}/{file}" for number in (1, 2) for file in own}
+    assert set(record["files"]) == own | folds
+    assert set(record["guards"]) == {"fold-1/member.json", "fold-2/member.json"}
+    again = fold_predictions(tmp_path)
+    made = join_folds([fold_predictions(tmp_path / f"fold-{n}") for n in (1, 2)], "m")
     for file, table in made.items():
         pd.testing.assert_frame_equal(again[file], table, check_exact=True)
 
@@ -98,3 +101,13 @@ def test_an_image_that_no_fold_has_held_out_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has held out these images"):
         write_out_of_fold(tmp_path, IDENTITY, written(tmp_path), ["a1", "a2", "a3"], "log_loss")
     assert not (tmp_path / "member.json").exists()
+
+
+def test_a_fold_whose_file_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
+    records = written(tmp_path)
+    path = tmp_path / "fold-2" / "test.csv"
+    path.write_text(path.read_text().replace("0.7", "0.8"))
+    with pytest.raises(InputError, match=r"fold-2/test\.csv is not the file that was written"):
+        write_out_of_fold(tmp_path, IDENTITY, records, ["a1", "a2"], "log_loss")
+    assert not (tmp_path / "member.json").exists()
+    assert not (tmp_path / "test.csv").exists()

@@ -19,6 +19,7 @@ from PIL import Image
 from tests.audit.test_audit import picture
 from tests.conftest import FIXTURE, ROOT, Command
 from tests.many import EVERY
+from tests.run_folder.documents import record_run
 from twinrun import prepare, train_run
 from twinrun.audit.audit import Audit, audit_folder
 from twinrun.audit.duplicates import NEAR_BITS
@@ -27,6 +28,7 @@ from twinrun.config.reading import read_settings
 from twinrun.data.decoding import decode
 from twinrun.errors import InputError
 from twinrun.files import read_csv, sha256_file
+from twinrun.run_folder.audit import read_audit
 from twinrun.run_folder.manifest import read_run_settings
 from twinrun.verify.verify import verify_training
 
@@ -60,6 +62,8 @@ def test_the_command_says_what_it_found_and_whether_to_train(
     across = next(each for each in kept["findings"] if each["check"] == "across")
     assert across["images"] == [f"test/{strange.name}", "train/leaf_rust/I00.png"]
 
+    # The run's record, which has the digest of audit.json, goes along.
+    record_run(tmp_path / "runs" / "r")
     (data / "train/stem_rust/I10.png").write_bytes(b"<html>")
     unfit = twinrun(*arguments, "--run", "r")
     assert unfit.returncode == 1
@@ -69,6 +73,7 @@ def test_the_command_says_what_it_found_and_whether_to_train(
     kept = json.loads((tmp_path / "runs/r/audit.json").read_text())
     assert kept["findings"][0]["severity"] == "error"
     assert kept["images"] == {"train": 8, "test": 2}
+    assert read_audit(tmp_path / "runs" / "r")["images"] == kept["images"]
 
 
 def audited(config: Path, data: Path, cache: Path, *changes: str) -> Audit:

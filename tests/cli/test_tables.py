@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.run_folder.documents import record_member
 from twinrun import submit
 from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.cli import tables
@@ -87,7 +88,7 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
         folder = tmp_path / "members" / name
         folder.mkdir(parents=True)
         (folder / "valid.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "member.json").touch()
+        record_member(folder)
     # Of a the squared distances are 0 + 0 + 1. By chance, with labels (1, 1, 1) and guesses
     # (1, 2, 0): (1*2*1 + 1*1*1 + 1*1*4 + 1*2*1) / 3 = 3.
     scores = own_scores(

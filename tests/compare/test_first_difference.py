@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,11 +17,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from tests.conftest import ROOT, Command
-from tests.run_folder.documents import whole_manifest
+from tests.run_folder.documents import edited, whole_manifest, write_sealed
 from twinrun.compare.first_difference import Difference, LedgerEnd, compare_ledgers
-from twinrun.compare.format import format_comparison
+from twinrun.compare.format import format_comparison, summarize
 from twinrun.compare.runs import compare_runs
 from twinrun.errors import InputError
+from twinrun.files import sha256_file
 from twinrun.repro.digests import digest_text
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stage import LEVELS, Advice, Stage
@@ -370,7 +370,7 @@ def write_run(folder: Path, members: dict[str, Ledger], **content: Any) -> Path:
         made.about["settings"]["member"] |= {"name": name}
         made.write(folder / "members" / name / "ledger.parquet")
     if content:
-        (folder / "manifest.json").write_text(json.dumps(whole_manifest(**content)))
+        write_sealed(folder / "manifest.json", whole_manifest(**content))
     return folder
 
 
@@ -482,9 +482,8 @@ def test_which_engine_trained_which_run_is_told_where_their_code_differs(tmp_pat
     for name, version in (("a", "0.2.0"), ("b", "0.3.0")):
         code = name * 64
         run = write_run(tmp_path / name, {"m": ledger(rows, code=code)}, code=code)
-        manifest = json.loads((run / "manifest.json").read_text())
-        manifest["beside"]["engine"] = {"version": version, "commit": "0123456789" * 4}
-        (run / "manifest.json").write_text(json.dumps(manifest))
+        engine = {"version": version, "commit": "0123456789" * 4}
+        edited(run / "manifest.json", "beside", "engine", value=engine)
     text = text_of(run_a, run_b)
     assert "A  0.2.0, commit 01234567, source aaaaaaaa" in text
     assert "B  0.3.0, commit 01234567, source bbbbbbbb" in text
@@ -511,12 +510,26 @@ def test_members_of_one_run_only_are_told_and_are_not_the_same(tmp_path: Path) -
 
 def test_another_submission_of_equal_members_is_told(tmp_path: Path) -> None:
     rows = training()
-    run_a = write_run(tmp_path / "a", {"m": ledger(rows)}, settings={}, submission="a" * 64)
-    run_b = write_run(tmp_path / "b", {"m": ledger(rows)}, settings={}, submission="b" * 64)
+    run_a, run_b = (write_run(tmp_path / name, {"m": ledger(rows)}) for name in "ab")
+    for run in (run_a, run_b):
+        (run / "submission.csv").write_text(f"ID,x\n{run.name},1\n")
+        digest = sha256_file(run / "submission.csv")
+        write_sealed(run / "manifest.json", whole_manifest(submission=digest))
     report = compare_runs(run_a, run_b)
-    assert report.submission_differs
     assert not report.same
-    assert "submission.csv differs" in text_of(run_a, run_b)
+    assert not report.files
+    (line,) = report.submission
+    assert line.startswith("members, blend and settings are the same")
+    text = text_of(run_a, run_b)
+    assert "submission.csv differs" in text
+    assert "weights" not in text
+    # What the records know of is said instead.
+    taken = {"method": "arithmetic", "weights": {"m": 1.0}, "temperature": 1.0, "images": 3}
+    for run, weight in ((run_a, 1.0), (run_b, 2.0)):
+        blend = taken | {"weights": {"m": weight}}
+        edited(run / "manifest.json", "content", "blend", value=blend)
+    assert compare_runs(run_a, run_b).submission == ("blend.weights.m: 1.0 in A, 2.0 in B",)
+    assert "blend.weights.m: 1.0 in A" in summarize(compare_runs(run_a, run_b))
 
 
 def test_members_with_one_verdict_are_told_once(tmp_path: Path) -> None:

@@ -199,7 +199,9 @@ def test_the_farthest_of_several_tensors_is_named() -> None:
 
 def test_a_step_of_several_ranks_is_not_made_again_by_one_process(tmp_path: Path) -> None:
     for run, ranks in (("a", {"ranks": 2}), ("b", {})):
-        ledger = Ledger({"settings": {}, "environment": ranks, "level": "step"})
+        settings = {"member": {"name": "m"}}
+        about = {"settings": settings, "environment": ranks, "level": "step", "code": ""}
+        ledger = Ledger(about)
         (tmp_path / run / "members" / "m").mkdir(parents=True)
         ledger.write(tmp_path / run / "members" / "m" / "ledger.parquet")
     found = Difference("loss", 1, 1, (), (), (), 0)

@@ -119,7 +119,7 @@ def test_files_without_labels_cannot_take_it(
 
 def test_a_report_of_such_a_blend_takes_its_mean(tmp_path: Path, inverse: BlendMethod) -> None:
     from tests.report.made_run import make_run, write_blend
-    from twinrun.files import write_json
+    from tests.run_folder.documents import record_run, write_sealed
     from twinrun.report.report import render
     from twinrun.report.run_data import read_run_data
     from twinrun.run_folder.manifest import read_blend
@@ -129,7 +129,8 @@ def test_a_report_of_such_a_blend_takes_its_mean(tmp_path: Path, inverse: BlendM
     content = read_blend(run)
     losses = {}
     for method in ("arithmetic", "inverse"):
-        write_json(run / "blend.json", content | {"method": method, "temperature": 1.0})
+        write_sealed(run / "blend.json", content | {"method": method, "temperature": 1.0})
+        record_run(run)
         losses[method] = read_run_data(run).computed.at("score", "value")
     assert losses["arithmetic"] != losses["inverse"]
     blend = [each for each in elements(render(run)) if each.attributes.get("id") == "blend"]

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from tests.run_folder.documents import record_member
 from twinrun.cli import twins as command
 from twinrun.errors import InputError
 from twinrun.registry import IncompleteEntry
@@ -47,6 +48,7 @@ def write_member(folder: Path, probability: float) -> None:
     settings = {"member": {"name": folder.name}}
     about = {"level": "step", "settings": settings, "environment": {}, "code": "", "steps": 1}
     Ledger(about).write(folder / "ledger.parquet")
+    record_member(folder)
 
 
 def test_it_is_carried_out_recorded_and_reported(

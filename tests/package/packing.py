@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import zipfile
@@ -14,10 +13,11 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from tests.conftest import ROOT
+from tests.run_folder.documents import record_member, write_sealed
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index, data_digest
-from twinrun.files import sha256_file, write_csv, write_json
-from twinrun.run_folder.manifest import build_manifest
+from twinrun.files import sha256_file, write_csv
+from twinrun.run_folder.manifest import build_manifest, guard_digests
 
 HISTORY = {
     "epoch": [1, 2],
@@ -150,27 +150,18 @@ def drawn_run(config: Path, folder: Path) -> Path:
             "images": {"train": 3, "valid": 1, "test": 1},
             "scores": {"valid_loss": 0.5, "accuracy": 0.75},
             "seconds": 70.5,
-            "files": {
-                file: sha256_file(member / file)
-                for file in ("valid.csv", "test.csv", "weights.safetensors")
-            },
         }
-        write_json(member / "member.json", record)
-        records[name] = record
+        records[name] = record_member(member, **record)
     (folder / "submission.csv").write_text("ID,x\n1,0.5\n")
     submission = folder / "submission.csv"
     content = build_manifest(
-        settings, data_digest(index), ENVIRONMENT, records, submission=submission, seconds=150.0
+        settings,
+        data_digest(index),
+        ENVIRONMENT,
+        records,
+        submission=submission,
+        seconds=150.0,
+        guards=guard_digests(folder),
     )
-    write_json(folder / "manifest.json", content)
+    write_sealed(folder / "manifest.json", content)
     return folder
-
-
-def edited(path: Path, *keys: str, value: Any) -> None:
-    """Put another value into a JSON file."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    table = content
-    for key in keys[:-1]:
-        table = table[key]
-    table[keys[-1]] = value
-    path.write_text(json.dumps(content), encoding="utf-8")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.package.packing import commit, drawn_run, edited, engine_that_tells, thin_project
+from tests.package.packing import commit, drawn_run, engine_that_tells, thin_project
+from tests.run_folder.documents import edited
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS, write_texts

@@ -20,18 +20,26 @@ from tests.package.packing import (
     commit,
     committed_source,
     drawn_run,
-    edited,
     engine_that_tells,
     git,
     thin_project,
 )
-from tests.run_folder.documents import compared, whole_audit, whole_blend, whole_twins
+from tests.run_folder.documents import (
+    compared,
+    edited,
+    record_run,
+    whole_audit,
+    whole_blend,
+    whole_twins,
+    write_sealed,
+)
 from twinrun.cli.app import app
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
 from twinrun.package.hosts import HOSTS
 from twinrun.package.package import WrittenPackage, make_package
 from twinrun.repro.source import code_digest, read_engine
+from twinrun.run_folder.documents import seal_page
 
 Package = Callable[..., WrittenPackage]
 
@@ -106,9 +114,10 @@ def test_folds_audit_blend_report_and_verdicts_go_in_where_they_are(
     package: Package, tmp_path: Path, run: Path
 ) -> None:
     shutil.copytree(run / "members" / "a", run / "members" / "a" / "fold-1")
-    (run / "audit.json").write_text(json.dumps(whole_audit()))
-    (run / "blend.json").write_text(json.dumps(whole_blend()))
-    (run / "report.html").write_text("<html>")
+    write_sealed(run / "audit.json", whole_audit())
+    write_sealed(run / "blend.json", whole_blend())
+    record_run(run)
+    (run / "report.html").write_text(seal_page("<html>"))
     (run / "stranger.pkl").touch()
     files = files_of(tmp_path / "package.zip") if package() else {}
     for name in (
@@ -142,7 +151,7 @@ def test_the_same_run_gives_the_same_bytes_at_any_time_under_any_mode(
         assert package().sha256 == first
     finally:
         os.umask(old)
-    (run / "report.html").write_text("another byte")
+    (run / "report.html").write_text(seal_page("another byte"))
     assert package().sha256 != first
 
 
@@ -316,9 +325,13 @@ def test_a_thin_project_without_git_keeps_what_is_of_this_machine(
     [
         (
             lambda run: (run / "submission.csv").write_text("ID,x\n1,0.6\n"),
-            "submission.csv: not the one that the manifest records",
+            "submission.csv: not the file that was written when the run was recorded",
         ),
         (lambda run: (run / "submission.csv").unlink(), "submission.csv: missing"),
+        (
+            lambda run: (run / "report.html").write_text(seal_page("<html>").replace("m", "l", 1)),
+            "report.html: not the page that was written",
+        ),
         (
             lambda run: (run / "members/a/test.csv").write_text("id,x\n1,0.9\n"),
             "members/a/test.csv: not the file that was written when the member was trained",
@@ -329,10 +342,10 @@ def test_a_thin_project_without_git_keeps_what_is_of_this_machine(
             lambda run: edited(run / "members/b/member.json", "files", value={}),
             "members/b/member.json: not what the manifest records",
         ),
-        (lambda run: (run / "index.parquet").unlink(), "index.parquet: missing or damaged"),
+        (lambda run: (run / "index.parquet").unlink(), "index.parquet: missing"),
         (
             lambda run: (run / "index.parquet").write_text("x"),
-            "index.parquet: missing or damaged",
+            "index.parquet: not the file that was written when the run was recorded",
         ),
         (
             lambda run: edited(run / "manifest.json", "content", "data", value="0" * 64),
@@ -476,7 +489,7 @@ def test_only_verdicts_of_this_run_go_in(package: Package, tmp_path: Path, run: 
     digest = sha256_file(run / "members" / "a" / "test.csv")
     done = ["kill", "data"]
     row = compared("a", "test.csv", digest)
-    twins.write_text(json.dumps(whole_twins(row, perturbations=done)))
+    write_sealed(twins, whole_twins(row, perturbations=done))
     assert package().left_out == ()
     files = files_of(tmp_path / "package.zip")
     assert files["run/twins.json"] == twins.read_bytes()
@@ -484,7 +497,7 @@ def test_only_verdicts_of_this_run_go_in(package: Package, tmp_path: Path, run: 
     assert b"(kill, data)" in files["README.md"]
     # Not of this run: a different training's, a different member's file, and of nothing at all.
     for rows in ([compared("a", "test.csv", "0" * 64)], [compared("b", "test.csv", digest)], []):
-        twins.write_text(json.dumps(whole_twins(*rows, perturbations=done)))
+        write_sealed(twins, whole_twins(*rows, perturbations=done))
         assert package().left_out == (str(twins),)
     files = files_of(tmp_path / "package.zip")
     assert "run/twins.json" not in files

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests.run_folder.documents import whole_grade
+from tests.run_folder.documents import record_member, record_run, whole_grade, write_sealed
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import data_digest
-from twinrun.files import sha256_file, write_csv, write_json
+from twinrun.files import sha256_file, write_csv
 from twinrun.repro.keys import Key
-from twinrun.run_folder.manifest import build_manifest
-from twinrun.run_folder.paths import RESULT_FILES
+from twinrun.run_folder.manifest import build_manifest, guard_digests
 
 ENVIRONMENT = {
     "decides": {
@@ -117,10 +116,11 @@ def make_run(
         records,
         submission=run / "submission.csv",
         seconds=83.25,
+        guards=guard_digests(run),
     )
     content["beside"]["written"] = "2020-03-01T12:34:56+00:00"
     content["beside"]["commit"] = "d" * 40
-    write_json(run / "manifest.json", content)
+    write_sealed(run / "manifest.json", content)
     return run
 
 
@@ -166,11 +166,11 @@ def make_member(
         },
         "images": {"train": 3 * len(ids), "valid": len(ids), "test": len(ids)},
         "scores": {"train_loss": 0.75, "valid_loss": 1.1, "accuracy": 0.6666666865348816},
-        "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
         "seconds": 61.0625,
     }
-    write_json(folder / "member.json", record)
-    return record
+    for fold in range(folds):
+        record_member(folder / f"fold-{fold + 1}", **record)
+    return record_member(folder, **record)
 
 
 def draw(path: Path, name: str) -> str:
@@ -214,7 +214,8 @@ def write_audit(run: Path, *, title: str = "8 images are copies", image: str = "
         ],
         "policy": {"duplicates": "group", "conflicts": "keep", "dropped": ["000003"]},
     }
-    write_json(run / "audit.json", content)
+    write_sealed(run / "audit.json", content)
+    record_run(run)
 
 
 def write_blend(run: Path, weights: Mapping[str, float], why: str = "the lowest score") -> None:
@@ -261,7 +262,8 @@ def write_blend(run: Path, weights: Mapping[str, float], why: str = "the lowest 
             "predictions": {},
         },
     }
-    write_json(run / "blend.json", content)
+    write_sealed(run / "blend.json", content)
+    record_run(run)
 
 
 def write_twins(run: Path, **changes: Any) -> None:
@@ -279,7 +281,7 @@ def write_twins(run: Path, **changes: Any) -> None:
         "ledgers": {},
         "control": [],
     }
-    write_json(run.parent / "twins" / "twins.json", content | changes)
+    write_sealed(run.parent / "twins" / "twins.json", content | changes)
 
 
 def write_verify(run: Path, name: str = "verify.json", **changes: Any) -> None:
@@ -291,4 +293,4 @@ def write_verify(run: Path, name: str = "verify.json", **changes: Any) -> None:
     content = {"same": True, "submission": True, "blend": None, "comparisons": rows}
     content |= changes
     grade = whole_grade("same bits" if content["same"] else "different")
-    write_json(run.parent / "verify" / run.name / name, {"grade": grade, **content})
+    write_sealed(run.parent / "verify" / run.name / name, {"grade": grade, **content})

@@ -18,7 +18,13 @@ from twinrun.errors import InputError
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
 
-ABOUT = {"level": "step", "seed": 13, "settings": {"members": ["a", "b"], "rate": 0.1}, "ä": None}
+ABOUT = {
+    "level": "step",
+    "settings": {"member": {"name": "a", "rate": 0.1}},
+    "environment": {},
+    "code": "c",
+    "ä": None,
+}
 
 rows = st.tuples(
     st.integers(0, 2**31 - 1),
@@ -161,7 +167,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_or_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file: .*ledger\.parquet"):
         Ledger.read(tmp_path / "ledger.parquet")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="is a folder"):
         Ledger.read(tmp_path)
 
 

@@ -1,8 +1,20 @@
-"""The smallest whole content of each JSON file of a run, for tests to change."""
+"""The smallest whole content of each JSON file of a run, for tests to change; and how to write it.
+
+What these write is sealed, and says of files what their digests are: as the engine does it, but of
+files that were made by hand.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from twinrun.files import sha256_file, write_json
+from twinrun.run_folder.documents import SEAL, sealed
+from twinrun.run_folder.manifest import guard_digests
+from twinrun.run_folder.paths import PROGRESS_FILES, RESULT_FILES, RunFolder
 
 DIGEST = "0" * 64
 ENVIRONMENT = {
@@ -22,6 +34,7 @@ def whole_record(**changes: Any) -> dict[str, Any]:
         "images": {"train": 3, "valid": 1, "test": 1},
         "scores": {"valid_loss": 0.5, "accuracy": 0.75},
         "files": {},
+        "guards": {},
         "seconds": 1.0,
         **changes,
     }
@@ -51,6 +64,7 @@ def whole_manifest(**content: Any) -> dict[str, Any]:
             "engine": {"version": None, "commit": None},
             "environment": {"platform": "Linux", "cores": 2},
         },
+        "guards": {},
     }
 
 
@@ -135,3 +149,53 @@ def whole_verification(*rows: dict[str, str], **changes: Any) -> dict[str, Any]:
         "comparisons": list(rows),
         **changes,
     }
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file of a run, of whatever shape, as a whole one."""
+    write_json(path, sealed({name: each for name, each in content.items() if name != SEAL}))
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """The content of such a file without its seal."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {name: each for name, each in content.items() if name != SEAL}
+
+
+def edited(path: Path, *keys: str, value: Any) -> None:
+    """Put another value into such a file, as if it had been written with it."""
+    content = read_plain(path)
+    table = content
+    for key in keys[:-1]:
+        table = table[key]
+    table[keys[-1]] = value
+    write_sealed(path, content)
+
+
+def record_member(folder: Path, **changes: Any) -> dict[str, Any]:
+    """Write member.json of the files that a folder of a training holds; its content."""
+    path = RunFolder(folder).training("x").record.name
+    old = read_plain(folder / path) if (folder / path).is_file() else whole_record()
+    digests = {
+        table: {name: sha256_file(folder / name) for name in names if (folder / name).is_file()}
+        for table, names in (("files", RESULT_FILES), ("guards", PROGRESS_FILES))
+    }
+    content = {**old, **digests, **changes}
+    write_sealed(folder / path, content)
+    return content
+
+
+def record_run(run: Path, **changes: Any) -> None:
+    """Write manifest.json anew for the members and files that a run's folder holds by now.
+
+    Args:
+        run: runs/<run>.
+        changes: Of its table `content`.
+    """
+    folder = RunFolder(run)
+    old = read_plain(folder.manifest) if folder.manifest.is_file() else whole_manifest()
+    for name, member in old["content"]["members"].items():
+        if folder.training(name).record.is_file():
+            member["files"] = read_plain(folder.training(name).record)["files"]
+    content = {**old["content"], **changes}
+    write_sealed(folder.manifest, {**old, "content": content, "guards": guard_digests(run)})

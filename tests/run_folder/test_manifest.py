@@ -42,6 +42,7 @@ def make(config: Path, index: pd.DataFrame, **options: Any) -> dict[str, Any]:
         {"a": RECORD},
         submission=submission,
         seconds=seconds,
+        guards={},
     )
 
 

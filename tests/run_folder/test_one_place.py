@@ -44,6 +44,25 @@ ALLOWED = {
     "scaffold/questions.py": "the questions of the template",
     "wheel/engine_wheel.py": "origin.json of a wheel",
 }
+# Who reads a CSV file as it lies there, and which: valid.csv and test.csv of a member are read by
+# `run_folder.tables.read_predictions`, which compares them with their digests.
+READS_CSV = {
+    "config/csv_tables.py": "tables of a data folder",
+    "config/label_table.py": "labels of a data folder",
+    "blend/submission.py": "submissions and samples",
+    "probabilities.py": "prediction files from anywhere; submit.py asks first whose they are",
+    "submit.py": "those that are named with a weight",
+    "compare/member_files.py": "what differs, after digests were compared",
+    "compare/prediction_gaps.py": "how far apart, after digests were compared",
+    "compare/recorded_files.py": "whose file is wrong, after digests were compared",
+    "compare/predictions.py": "likewise, and with the digests",
+}
+
+
+def reads_csv(source: str) -> bool:
+    called = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    names = {getattr(each, "attr", getattr(each, "id", "")) for each in called}
+    return bool(names & {"read_csv", "read_probabilities"})
 
 
 def modules() -> list[Path]:
@@ -94,6 +113,15 @@ def test_nobody_else_joins_or_reads_a_file_of_a_run(path: Path) -> None:
     # Below this room: who writes there has locked the folder, and removes what is unfinished.
     found = [each for each in found if (name, each[1]) != ("locks.py", "joins 'checkpoint'")]
     assert not found, f"{name}: {found}; ask twinrun.run_folder instead"
+
+
+def test_predictions_are_read_where_their_digests_are() -> None:
+    found = {
+        path.relative_to(ENGINE).as_posix()
+        for path in modules()
+        if reads_csv(path.read_text(encoding="utf-8"))
+    }
+    assert found - {"files.py"} == set(READS_CSV), "ask run_folder.tables instead"
 
 
 def test_each_exception_is_one() -> None:

@@ -15,6 +15,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from safetensors.torch import load_file
 
+from tests.run_folder.documents import read_plain
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.cache import cache_pixels, with_pixels
@@ -290,9 +291,7 @@ def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
     identity = member_identity("a", settings, data, environment)
     assert find_complete_member(tmp_path / "a", identity) is None
     folder = train(settings, "a")
-    assert find_complete_member(folder, identity) == json.loads(
-        (folder / "member.json").read_text()
-    )
+    assert find_complete_member(folder, identity) == read_plain(folder / "member.json")
 
     reseeded = read_settings(small_toml, changes=["run.seed=5"])
     with pytest.raises(InputError, match=r"settings\.seed: 0 then, 5 now"):

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.conftest import FIXTURE, Command
+from tests.run_folder.documents import record_member
 from twinrun.compare.member_files import compare_members
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
@@ -137,6 +138,7 @@ def trained(tmp_path: Path) -> Path:
         settings = {"member": {"name": name}}
         about = {"level": "step", "settings": settings, "environment": {}, "code": "", "steps": 1}
         Ledger(about).write(member / "ledger.parquet")
+        record_member(member)
     return folder
 
 

@@ -24,10 +24,10 @@ from tests.conftest import FIXTURE, ROOT, SMALL, Command
 from tests.package.packing import (
     committed_source,
     drawn_run,
-    edited,
     engine_that_tells,
     thin_project,
 )
+from tests.run_folder.documents import edited
 from twinrun import prepare, submit, train_run
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import FIXTURE
-from tests.run_folder.documents import whole_audit, whole_record
+from tests.run_folder.documents import read_plain, whole_audit, whole_record, write_sealed
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import build_index
@@ -31,7 +30,7 @@ def run(settings: Settings, tmp_path: Path) -> Path:
     build_index(settings).to_parquet(folder / "index.parquet", index=False)
     record = whole_record()
     record["identity"]["settings"] = settings.training_content("a")
-    (folder / "members" / "a" / "member.json").write_text(json.dumps(record))
+    write_sealed(folder / "members" / "a" / "member.json", record)
     return folder
 
 
@@ -73,9 +72,9 @@ def test_what_the_audit_dropped_is_not_new(run: Path, settings: Settings) -> Non
     index = build_index(settings)
     index[index["id"] != "004217"].to_parquet(run / "index.parquet", index=False)
     assert "train/004217: new" in said(run, settings)
-    (run / "audit.json").write_text(json.dumps(whole_audit("004217")))
+    write_sealed(run / "audit.json", whole_audit("004217"))
     refuse_other_data(run, settings)
-    (run / "audit.json").write_text(json.dumps(whole_audit("O4AT5H")))
+    write_sealed(run / "audit.json", whole_audit("O4AT5H"))
     assert "train/004217: new" in said(run, settings)
 
 
@@ -99,9 +98,9 @@ def test_settings_that_no_prediction_shows_are_named(
 
 def test_a_setting_that_is_not_recorded_did_nothing(run: Path, small_toml: Path) -> None:
     path = run / "members" / "a" / "member.json"
-    record = json.loads(path.read_text())
+    record = read_plain(path)
     record["identity"]["settings"]["member"].pop("dropout", None)
-    path.write_text(json.dumps(record))
+    write_sealed(path, record)
     refuse_other_settings(run, read_settings(small_toml, changes=["recipe.dropout=0.0"]), ["a"])
     other = read_settings(small_toml, changes=["recipe.dropout=0.1"])
     with pytest.raises(NegativeVerdict, match=r"member\.dropout: 0\.0 then, 0\.1 in the manifest"):

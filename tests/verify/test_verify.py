@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, SMALL, Command
+from tests.run_folder.documents import read_plain, write_sealed
 from twinrun import prepare, submit, train_run
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
@@ -61,9 +62,9 @@ def run(recorded: Path, tmp_path: Path) -> Path:
 
 def tampered(run: Path, tamper: Tamper) -> None:
     path = run / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = read_plain(path)
     tamper(manifest)
-    path.write_text(json.dumps(manifest))
+    write_sealed(path, manifest)
 
 
 def test_a_setting_that_a_manifest_leaves_out_did_nothing(run: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.markup import escape
 
 from twinrun.audit.image_fingerprint import HASH_BITS, fingerprint
-from twinrun.console import progress_bars
+from twinrun.console import progress_bars, say
 from twinrun.data.cache_files import UNREADABLE_ROWS, in_blocks, read_rows, write_rows
 from twinrun.data.cache_key import DECODER
 from twinrun.data.pixels import Pixels
@@ -76,6 +77,10 @@ def _compute(missing: pd.Series, pixels: Pixels, folder: Path) -> list[tuple[int
 
 
 def _read(path: Path) -> pd.DataFrame:
-    with suppress(*UNREADABLE_ROWS):
+    try:
         return read_rows(path, _COLUMNS)
+    except FileNotFoundError:
+        pass
+    except UNREADABLE_ROWS:
+        say(f"[yellow]damaged[/]   {escape(str(path))}: looking at its images again")
     return pd.DataFrame(columns=_COLUMNS, index=pd.Index([], dtype=str))

@@ -12,7 +12,7 @@ from twinrun.config.identity import identity_settings, with_neutral
 from twinrun.config.sections import Blend
 from twinrun.config.settings import Settings
 from twinrun.errors import differences
-from twinrun.run_folder.manifest import read_blend
+from twinrun.run_folder.manifest import read_written_blend
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.records import read_record
 
@@ -63,9 +63,10 @@ def resolve_blend(run: Path, settings: Settings, written: Blend) -> ResolvedBlen
     Raises:
         InputError: blend.json or a member's record is damaged.
     """
-    if not RunFolder(run).blend.is_file():
+    found = read_written_blend(run)
+    if found is None:
         return ResolvedBlend(settings)
-    origin = read_blend(run)["origin"]
+    origin = found["origin"]
     chosen, asked = origin["blend"], identity_settings(settings.blend)
     if chosen in (origin["settings"], asked):
         return ResolvedBlend(settings)

@@ -14,10 +14,11 @@ from twinrun.blend.temperature import apply_temperature
 from twinrun.blend_methods.methods import Mean
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, shorten
-from twinrun.files import read_csv
 from twinrun.metrics import Numbers, Values, score
 from twinrun.probabilities import probability_problems
-from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.records import read_record
+from twinrun.run_folder.tables import read_predictions
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def align_held_out(
 def read_held_out_tables(
     run: Path, names: Iterable[str], classes: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
-    """The held-out predictions of members, or of trainings, by name; of those that have some.
+    """The held-out predictions of members, or of trainings, by name; of those that are complete.
 
     Args:
         run: runs/<run>.
@@ -122,8 +123,12 @@ def read_held_out_tables(
     Raises:
         InputError: As `read_held_out`.
     """
-    paths = {name: RunFolder(run).training(name).valid for name in names}
-    tables = {name: read_held_out(path, classes) for name, path in paths.items() if path.is_file()}
+    folders = {name: RunFolder(run).training(name).path for name in names}
+    tables = {
+        name: read_held_out(folder, classes)
+        for name, folder in folders.items()
+        if read_record(folder) is not None
+    }
     return {name: table for name, table in tables.items() if len(table)}
 
 
@@ -140,13 +145,19 @@ def own_scores(tables: Mapping[str, pd.DataFrame], metric: str) -> dict[str, flo
     }
 
 
-def read_held_out(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+def read_held_out(folder: Path, classes: Sequence[str]) -> pd.DataFrame:
     """A member's valid.csv: id and label as text, a probability per class, in the classes' order.
 
+    Args:
+        folder: Of the member, or of a fold of it.
+        classes: Of the run.
+
     Raises:
-        InputError: It is missing or is not such a table; all that is wrong is listed.
+        InputError: It is missing, not what was written, or not such a table; all that is wrong is
+            listed.
     """
-    table = read_csv(path, text=("id", "label"))
+    path = TrainingFolder(folder).valid
+    table = read_predictions(folder, path.name)
     if set(table.columns) != {"id", "label", *classes}:
         problems = [
             f"columns are {', '.join(table.columns)}; must be id, label, {', '.join(classes)}"

@@ -10,21 +10,22 @@ import numpy as np
 import pandas as pd
 
 from twinrun.errors import InputError, shorten
-from twinrun.files import read_csv, sha256_file, write_csv
+from twinrun.files import write_csv
 from twinrun.metrics import member_scores
 from twinrun.run_folder.paths import PREDICTION_FILES
-from twinrun.run_folder.records import write_record
+from twinrun.run_folder.records import folds_digests, write_record
+from twinrun.run_folder.tables import read_predictions
 
 
-def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
+def fold_predictions(folder: Path) -> dict[str, pd.DataFrame]:
     """valid.csv and test.csv of a training or member by name, probabilities as float32.
 
     Raises:
-        InputError: One is missing or is no table.
+        InputError: As `read_predictions`.
     """
     tables = {}
     for file in PREDICTION_FILES:
-        table = read_csv(folder / file, text=("id", "label"))
+        table = read_predictions(folder, file)
         classes = [name for name in table.columns if name not in ("id", "label")]
         tables[file] = table.astype(dict.fromkeys(classes, "float32"))
     return tables
@@ -95,7 +96,7 @@ def write_out_of_fold(
     Raises:
         InputError: The folds do not fit together, or the folder cannot be written.
     """
-    tables = join_folds([read_predictions(folder / name) for name in records], str(folder))
+    tables = join_folds([fold_predictions(folder / name) for name in records], str(folder))
     valid, test = (tables[file] for file in PREDICTION_FILES)
     if lacking := sorted(set(train_ids) - set(valid["id"])):
         raise InputError(
@@ -105,15 +106,12 @@ def write_out_of_fold(
         )
     for file, table in tables.items():
         write_csv(folder / file, table)
-    files = {file: sha256_file(folder / file) for file in PREDICTION_FILES}
-    for name, record in records.items():
-        files |= {f"{name}/{file}": digest for file, digest in record["files"].items()}
     content = {
         "identity": dict(identity),
         "images": {"train": len(valid), "valid": len(valid), "test": len(test)},
         "scores": member_scores(valid, metric),
         "folds": [dict(record["scores"]) for record in records.values()],
-        "files": files,
+        **folds_digests(folder, records),
         "seconds": round(sum(record["seconds"] for record in records.values()), 3),
     }
     others = {

@@ -50,6 +50,11 @@ def audit(
     from twinrun.cli import tables
     from twinrun.locks import lock_record
     from twinrun.run_folder.audit import write_audit
+    from twinrun.run_folder.manifest import (
+        read_manifest_if_there,
+        renew_guard,
+        write_manifest,
+    )
     from twinrun.run_folder.paths import RunFolder
 
     started = time.perf_counter()
@@ -58,7 +63,10 @@ def audit(
     audited = audit_folder(settings, settings.cache_folder(options.out))
     content = audited.content()
     with lock_record(folder):
+        manifest = read_manifest_if_there(folder)  # before anything is written: it may be damaged
         write_audit(folder, content)
+        if manifest is not None:
+            write_manifest(folder, renew_guard(manifest, RunFolder(folder).audit))
     console.quiet = False
     if audited.found:
         console.print(tables.audit(audited.found, lines))

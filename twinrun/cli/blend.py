@@ -63,7 +63,7 @@ def blend(
     """Blend a run's members as the settings say, or prediction files with the weights given."""
     from twinrun import submit
     from twinrun.locks import lock_record
-    from twinrun.run_folder.manifest import read_manifest
+    from twinrun.run_folder.manifest import read_manifest_if_there
     from twinrun.run_folder.paths import RunFolder
 
     options = options.changed(f"blend.method={method}") if method else options
@@ -82,7 +82,7 @@ def blend(
         written = options.written_blend(settings)
         with lock_record(folder) if own else nullcontext():
             # Before anything is written: it may be damaged.
-            manifest = read_manifest(folder) if RunFolder(folder).manifest.is_file() else None
+            manifest = read_manifest_if_there(folder)
             settings = submit.with_seed_of(settings, manifest)
             chosen = submit.blend_run(folder, settings, sample, output, written=written)
             if own:

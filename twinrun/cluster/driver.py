@@ -26,8 +26,9 @@ from twinrun.console import console, say
 from twinrun.errors import InputError, Stopped
 from twinrun.files import write_text
 from twinrun.prepare import Prepared
+from twinrun.run_folder.documents import refuse_changed_files
 from twinrun.run_folder.paths import TRAINING_FILES, RunFolder, TrainingFolder
-from twinrun.run_folder.records import read_record
+from twinrun.run_folder.records import read_record, recorded_files
 from twinrun.train_run import Work
 
 # A training whose process is lost so often, without a new checkpoint in between, has failed.
@@ -292,8 +293,20 @@ def _is_here(run: Prepared, storage: Storage) -> bool:
 
 
 def _fetch(run: Prepared, training: Training, storage: Storage) -> None:
-    stored = _stored(run, training).path.as_posix()
-    fetch_files(storage, TRAINING_FILES, run.member_folder(training.name), stored)
+    stored, folder = _stored(run, training).path.as_posix(), run.member_folder(training.name)
+    fetch_files(storage, TRAINING_FILES, folder, stored)
+    record = read_record(folder)
+    assert record is not None
+    try:
+        refuse_changed_files(
+            folder,
+            recorded_files(record),
+            fix=f"Remove {stored} from {storage.address}, and rerun the command.",
+        )
+    except InputError:
+        # With its record it would be a complete training.
+        TrainingFolder(folder).record.unlink()
+        raise
 
 
 def _tell_trackers(run: Prepared, training: Training) -> None:

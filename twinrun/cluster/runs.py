@@ -17,6 +17,7 @@ from twinrun.cluster.storage import SHARED, Storage, publish_files
 from twinrun.cluster.tasks import Order
 from twinrun.config.settings import Settings
 from twinrun.console import say
+from twinrun.files import is_there
 from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared
 from twinrun.run_folder.paths import RUN_FILES
@@ -106,7 +107,7 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
 
 def publish_run(site: Site, run: Prepared) -> None:
     """Leave in the storage what was made of the trainings, if that is not the run's own folder."""
-    there = [name for name in RUN_FILES if (run.folder / name).is_file()]
+    there = [name for name in RUN_FILES if is_there(run.folder / name)]
     publish_files(site.storage, run.folder, there, run.folder.name)
 
 

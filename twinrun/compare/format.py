@@ -14,6 +14,7 @@ from twinrun.compare.bits import Gap
 from twinrun.compare.diagnosis import advise_training
 from twinrun.compare.evidence import ValueDifference
 from twinrun.compare.first_difference import Difference, LedgerComparison
+from twinrun.compare.recorded_files import FileFault
 from twinrun.compare.replay import Replay
 from twinrun.compare.runs import RunComparison, TrainingComparison
 from twinrun.errors import shorten
@@ -45,7 +46,7 @@ def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterato
     yield ""
     details: dict[tuple[str, ...], list[str]] = {}
     for member in report.members:
-        lines = (format_verdict(member.comparison), *_format_details(member, report, replay=replay))
+        lines = (_format_verdict(member, report), *_format_details(member, report, replay=replay))
         details.setdefault(lines, []).append(member.title)
     for (first, *others), names in details.items():
         yield f"[bold]{escape(', '.join(names))}[/]  {first}"
@@ -56,7 +57,7 @@ def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterato
 def format_verdicts(report: RunComparison) -> Iterator[str]:
     """A line for each member, and for what else makes the two differ."""
     for member in report.members:
-        yield f"[bold]{escape(member.title)}[/]  {format_verdict(member.comparison)}"
+        yield f"[bold]{escape(member.title)}[/]  {_format_verdict(member, report)}"
     yield from _format_missing(report)
 
 
@@ -111,6 +112,13 @@ def format_verdict(comparison: LedgerComparison) -> str:
     return f"[bold green]same bits[/]: {agreed}"
 
 
+def _format_verdict(member: TrainingComparison, report: RunComparison) -> str:
+    """As `format_verdict`; equal ledgers are not called the same bits where files are not."""
+    if member.comparison.same and report.files:
+        return f"[bold]ledgers agree[/]: {member.comparison.agreed:,} digests"
+    return format_verdict(member.comparison)
+
+
 def summarize(report: RunComparison) -> str:
     """One sentence without markup for two runs that are not the same."""
     differing = [member for member in report.members if member.comparison.first]
@@ -120,8 +128,12 @@ def summarize(report: RunComparison) -> str:
         place = f"{differing[0].title} first in {_format_place(comparison.first, comparison)}"
         others = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
         return f"the runs differ: {place}{others}"
-    if report.submission_differs:
-        return "the runs differ: their members are equal, their submissions are not"
+    if report.files:
+        fault = report.files[0]
+        others = f", and {len(report.files) - 1} more" if len(report.files) > 1 else ""
+        return f"ledgers agree, but {tell_fault(fault)}{others}"
+    if report.submission:
+        return f"the runs differ in their submissions: {'; '.join(report.submission)}"
     return "what both runs have is equal, but one of them is not complete"
 
 
@@ -218,11 +230,18 @@ def _format_missing(report: RunComparison) -> Iterator[str]:
         if names:
             yield f"[bold yellow]only in {letter}[/]: {escape(', '.join(names))}"
             yield _row("next", "train them in the other run too, or choose with --member")
-    if report.submission_differs:
-        yield (
-            "[bold red]submission.csv differs[/]: the blend has different weights, a different "
-            "method or different members"
-        )
+    for fault in report.files:
+        yield f"[bold red]file[/] {escape(tell_fault(fault))}"
+        yield from (_row("", escape(line)) for line in fault.details)
+    if report.submission:
+        yield "[bold red]submission.csv differs[/]"
+        yield from (_row("", escape(line)) for line in report.submission)
+
+
+def tell_fault(fault: FileFault) -> str:
+    """A file's fault in one sentence without markup: whose it is, and what is wrong with it."""
+    whose = "" if fault.run is None else f" of {'AB'[fault.run]}"
+    return f"{fault.place}{whose} {fault.text}"
 
 
 def _format_values(title: str, gaps: Sequence[ValueDifference]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.compare.causes import find_causes, other_fitted_blend, other_fixed_blend
-from twinrun.compare.format import summarize
+from twinrun.compare.format import summarize, tell_fault
 from twinrun.compare.grade import ROUNDING_BOUND, Cause, Evidence, GradedVerdict, judge
 from twinrun.compare.prediction_gaps import (
     PredictionGap,
@@ -21,9 +21,9 @@ from twinrun.config.identity import write_out_settings
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError
-from twinrun.files import sha256_file
+from twinrun.files import is_there, sha256_file
 from twinrun.metrics import METRICS
-from twinrun.run_folder.manifest import read_manifest
+from twinrun.run_folder.manifest import read_manifest, read_manifest_if_there
 from twinrun.run_folder.paths import PREDICTION_FILES, RESULT_FILES, RunFolder, TrainingFolder
 from twinrun.run_folder.spread import read_spread
 from twinrun.run_folder.trainings import run_of, trainings_in
@@ -61,13 +61,22 @@ def grade_runs(
     Raises:
         InputError: A file of a run is missing or damaged.
     """
+    if report.files:
+        # What was not predicted, or not in both runs alike, has no numbers worth a comparison.
+        faults = tuple(map(tell_fault, report.files))
+        evidence = Evidence(
+            same_bits=False,
+            gaps=(),
+            unlike=faults,
+            environment=_environment(report),
+            first=summarize(report),
+        )
+        return judge(evidence, bound)
     pairs, alone = _find_pairs(report)
-    differs = report.submission_differs or submission is False
+    differs = bool(report.submission) or submission is False
     if same and not differs and not alone and report.same_results and all(map(_same_files, pairs)):
         return judge(Evidence(same_bits=True, gaps=(), environment=_environment(report)), bound)
-    manifests = [
-        read_manifest(run) if RunFolder(run).manifest.is_file() else None for run in report.runs
-    ]
+    manifests = [read_manifest_if_there(run) for run in report.runs]
     missing = [
         f"{run} has no manifest.json: whether all else is the same is not known"
         for run, manifest in zip(report.runs, manifests, strict=True)
@@ -171,7 +180,7 @@ def _find_pairs(report: RunComparison) -> tuple[list[_Pair], list[str]]:
     pairs: dict[tuple[Path, Path], _Pair] = {}
     alone = [f"only in {'AB'[run]}: {name}" for run, name in _only(report)]
     for each in report.members:
-        complete = [TrainingFolder(folder).record.is_file() for folder in each.folders]
+        complete = [is_there(TrainingFolder(folder).record) for folder in each.folders]
         if all(complete):
             pairs[each.folders] = _Pair(each.title, *each.folders, RESULT_FILES)
         elif any(complete):
@@ -184,7 +193,7 @@ def _find_pairs(report: RunComparison) -> tuple[list[_Pair], list[str]]:
             RunFolder(run).training(member).path
             for run, member in zip(report.runs, members, strict=True)
         )
-        if all(TrainingFolder(folder).record.is_file() for folder in whole):
+        if all(is_there(TrainingFolder(folder).record) for folder in whole):
             title = " and ".join(dict.fromkeys(members))
             pairs[whole[0], whole[1]] = _Pair(title, whole[0], whole[1], PREDICTION_FILES)
     return list(pairs.values()), alone

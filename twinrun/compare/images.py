@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twinrun.errors import InputError
+from twinrun.run_folder.manifest import is_as_recorded
 from twinrun.run_folder.paths import RunFolder
 
 # (part, id)
@@ -28,7 +30,7 @@ def list_changed_images(first: Path, second: Path, column: str) -> list[str]:
 
     try:
         ours, theirs = (_read_index(RunFolder(run).index) for run in (first, second))
-    except (OSError, pa.ArrowException, KeyError):
+    except (OSError, pa.ArrowException, KeyError, InputError):
         return ["which images: not known, index.parquet is missing or damaged"]
     lines = [
         f"changed: {_label_image(key, row)}" + _same_pixels(row, theirs[key], column)
@@ -48,6 +50,7 @@ def _read_index(path: Path) -> dict[_Key, dict[str, Any]]:
     """An index by part and id."""
     from pyarrow import parquet
 
+    is_as_recorded(path.parent, path, fix="")
     # Not read_table: it imports pandas, which takes longer than all the rest.
     file = parquet.ParquetFile(path)
     pixels = [name for name in file.schema_arrow.names if name.startswith("pixels_")]

@@ -1,4 +1,4 @@
-"""Two recorded runs, compared: settings, environment, code, and the ledger of each training.
+"""Two recorded runs, compared: settings, environment, code, ledger and files of each training.
 
 Light on purpose, as first_difference.py is.
 """
@@ -12,10 +12,18 @@ from typing import Any
 
 from twinrun.compare.evidence import ValueDifference, compare_beside, find_evidence
 from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
+from twinrun.compare.recorded_files import (
+    ComparedTraining,
+    FileFault,
+    compare_run_files,
+    compare_training_files,
+    explain_submissions,
+)
 from twinrun.config.identity import write_out_settings
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, gaps, nearest
+from twinrun.files import is_there
 from twinrun.repro.facts import write_out_environment
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.source import describe_engine
@@ -69,7 +77,9 @@ class RunComparison:
         members: The trainings of both runs.
         only_first: Trainings that only the first run has.
         only_second: Trainings that only the second has.
-        submission_differs: Whether both runs have a submission, and not the same one.
+        files: Files that are not what was written, or that differ although the ledgers agree.
+        submission: Why the recorded submissions differ, in words, a line each; empty where they do
+            not, or where one run has none.
     """
 
     first: Path
@@ -80,7 +90,8 @@ class RunComparison:
     members: tuple[TrainingComparison, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
-    submission_differs: bool
+    files: tuple[FileFault, ...]
+    submission: tuple[str, ...]
 
     @property
     def code(self) -> tuple[str, str] | None:
@@ -106,12 +117,12 @@ class RunComparison:
                 for member in self.members
             )
             and not (self.only_first or self.only_second)
-            and not self.submission_differs
+            and not (self.files or self.submission)
         )
 
 
 def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None) -> RunComparison:
-    """Compare the ledgers of all trainings that two runs have.
+    """Compare the ledgers and the files of all trainings that two runs have.
 
     Args:
         first: A folder runs/<run>, or the folder of one of its members or of a fold.
@@ -120,16 +131,20 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
             all.
 
     Raises:
-        InputError: A folder or ledger is missing or damaged, or there is no such member.
+        InputError: A folder or ledger is missing or damaged, a record is damaged, or there is no
+            such member.
     """
     (run_a, ours), (run_b, theirs) = (_find_trainings(path) for path in (first, second))
     pairs = _pair_trainings(ours, theirs, members)
     settings: list[ValueDifference] = []
     environment: list[ValueDifference] = []
     manifests = [_read_manifest(run) for run in (run_a, run_b)]
-    reports = []
+    reports, compared = [], list[ComparedTraining]()
     for label, mine, other in pairs:
-        ledgers = [Ledger.read(TrainingFolder(path).ledger) for path in (mine, other)]
+        ledgers = (
+            Ledger.read(TrainingFolder(mine).ledger),
+            Ledger.read(TrainingFolder(other).ledger),
+        )
         one, two = (ledger.about for ledger in ledgers)
         trained = [training_of(about["settings"]) for about in (one, two)]
         own = [
@@ -146,6 +161,7 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         comparison = compare_ledgers(*ledgers)
         records = [read_record(path) for path in (mine, other)]
         title = " and ".join(dict.fromkeys(each.title for each in trained))
+        compared.append(ComparedTraining((mine, other), ledgers, agree=comparison.same))
         beside = compare_beside(*records)
         evidence, known = find_evidence(
             comparison, ledgers, (run_a, run_b), (mine, other), records, beside
@@ -164,10 +180,12 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
             )
         )
     contents = [manifest.get("content", {}) for manifest in manifests]
-    compared = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
-    settings += _other_settings(contents, compared, {gap.name for gap in settings})
+    those = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
+    settings += _other_settings(contents, those, {gap.name for gap in settings})
     whole = members is None and run_a == first and run_b == second
-    submissions = {content.get("submission") for content in contents} - {None}
+    files = compare_training_files(compared)
+    if whole:
+        files += compare_run_files((run_a, run_b), manifests)
     return RunComparison(
         first,
         second,
@@ -177,22 +195,31 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
         tuple(reports),
         tuple(name for name in ours if whole and name not in theirs),
         tuple(name for name in theirs if whole and name not in ours),
-        whole and len(submissions) == 2,
+        tuple(files),
+        tuple(explain_submissions(*contents)) if whole else (),
     )
 
 
 def _find_trainings(path: Path) -> tuple[Path, dict[str, Path]]:
     """The run's folder, and by name the folders of the trainings that `path` stands for."""
-    if TrainingFolder(path).ledger.is_file():
+    if _has_ledger(TrainingFolder(path)):
         run, name = run_of(path)
         return run, {name: path}
     folds = TrainingFolder(path).folds()
     run = run_of(path)[0] if folds else path
-    begun = [each.path for each in folds or RunFolder(path).trainings() if each.ledger.is_file()]
+    begun = [each.path for each in folds or RunFolder(path).trainings() if _has_ledger(each)]
     if begun:
         return run, {run_of(folder)[1]: folder for folder in begun}
     what = f"{path} has no ledger of a member" if path.is_dir() else f"no such folder: {path}"
     raise InputError(what, fix="Name the folders of two runs, for example runs/full.")
+
+
+def _has_ledger(training: TrainingFolder) -> bool:
+    """Whether a training has a ledger, or has lost one that its record names."""
+    if is_there(training.ledger):
+        return True
+    record = read_record(training.path)
+    return record is not None and training.ledger.name in record["guards"]
 
 
 def _pair_trainings(
@@ -237,9 +264,9 @@ def _home(name: str, member: str) -> str:
 
 def _read_manifest(run: Path) -> dict[str, Any]:
     """A run's manifest; empty when the run was not finished."""
-    from twinrun.run_folder.manifest import read_manifest
+    from twinrun.run_folder.manifest import read_manifest_if_there
 
-    return read_manifest(run) if RunFolder(run).manifest.is_file() else {}
+    return read_manifest_if_there(run) or {}
 
 
 def _describe_code(manifest: Mapping[str, Any], about: Mapping[str, Any]) -> str:

@@ -14,8 +14,9 @@ from twinrun.compare.prediction_gaps import (
     compare_submissions,
     score_of,
 )
-from twinrun.run_folder.manifest import read_manifest
+from twinrun.run_folder.manifest import read_manifest_if_there
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
+from twinrun.run_folder.records import checked_file
 from twinrun.run_folder.spread import write_spread
 from twinrun.submission_forms import FORMS
 
@@ -79,9 +80,8 @@ def record_spread(
 
 def _of_one_kind(runs: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """The content of the manifests of those runs that are as the last one but for the seed."""
-    contents = {
-        run: read_manifest(run)["content"] for run in runs if RunFolder(run).manifest.is_file()
-    }
+    found = {run: read_manifest_if_there(run) for run in runs}
+    contents = {run: manifest["content"] for run, manifest in found.items() if manifest}
     if not contents:
         return {}
     wanted = _without_seed(list(contents.values())[-1])
@@ -96,8 +96,8 @@ def _without_seed(content: Mapping[str, Any]) -> list[Any]:
 
 def _member_spread(name: str, folders: Sequence[RunFolder], metric: str) -> dict[str, Any]:
     trainings = [folder.training(name) for folder in folders]
-    scores = [score_of(each.valid, metric) for each in trainings]
-    pairs = combinations([each.test for each in trainings], 2)
+    scores = [score_of(checked_file(each.path, each.valid.name), metric) for each in trainings]
+    pairs = combinations([checked_file(each.path, each.test.name) for each in trainings], 2)
     gaps = [compare_predictions(name, *pair, metric, 0.0) for pair in pairs]
     score = max(scores) - min(scores)
     return _widest(gaps) | {"score": None if any(map(math.isnan, scores)) else score}

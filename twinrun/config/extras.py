@@ -27,7 +27,8 @@ def how_to_install_extra(name: str) -> str:
     requirements = read_description()["optional-dependencies"][name]
     lock = HOME / "requirements-dev.lock"
     if CLONED_TEMPLATE.is_dir() and lock.is_file():
-        locked = set(re.findall(r"^[\w.-]+", lock.read_text(encoding="utf-8"), re.MULTILINE))
+        text = lock.read_text(encoding="utf-8", errors="replace")
+        locked = set(re.findall(r"^[\w.-]+", text, re.MULTILINE))
         if {re.split(r"[^\w.-]", each)[0] for each in requirements} <= locked:
             return f"pip install --require-hashes -r {shlex.quote(str(lock))}"
     return f"pip install {shlex.join(requirements)}"

@@ -75,7 +75,11 @@ def _fill(
                 found[name] = (
                     _fill(below, value, place, missing)
                     if _is_model(field.annotation)
-                    else {k: _fill(below, v, f"{place}{k}.", missing) for k, v in value.items()}
+                    else {
+                        # What is no table is left for the settings' own check.
+                        k: _fill(below, v, f"{place}{k}.", missing) if isinstance(v, Mapping) else v
+                        for k, v in value.items()
+                    }
                 )
         elif neutral is not None:
             found[name] = neutral.value

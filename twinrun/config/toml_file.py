@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.errors import InputError
+from twinrun.files import read_text
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -17,10 +18,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputError: It is no TOML, or cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise
+        return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path} is not valid TOML: it is nested too deeply") from None

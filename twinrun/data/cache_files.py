@@ -3,7 +3,7 @@
 - `pixels.u8`: images one after the other, each rows x columns x 3, uint8. It only grows, so that
   who reads it is never disturbed by who adds to it.
 - `rows.parquet`: where in it each image is, by the SHA-256 of its file, with the XXH3-128 of its
-  pixels. It is moved into place whole.
+  pixels. It ends in a digest of itself, and is moved into place whole.
 - `.lock`: while somebody adds to it.
 """
 
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import xxhash
 from pyarrow import parquet
 from rich.markup import escape
 
@@ -33,6 +34,8 @@ ARRAY, TABLE = "pixels.u8", "rows.parquet"
 COLUMNS = ["offset", "rows", "columns", "digest", "format", "mode", "width", "height"]
 # Images handled between two looks at the clock: what waits for a thread takes little memory then.
 BLOCK = 256
+# Of the digest that a table ends in.
+_DIGEST_BYTES = 16
 
 _T = TypeVar("_T")
 
@@ -61,25 +64,37 @@ def write_table(
 
 
 # What `read_rows` raises for a file that is missing, damaged or of other columns.
-UNREADABLE_ROWS = (pa.ArrowException, OSError, KeyError)
+UNREADABLE_ROWS = (pa.ArrowException, OSError, KeyError, ValueError)
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A parquet file of rows by the SHA-256 of a file; raises one of UNREADABLE_ROWS."""
-    file = parquet.ParquetFile(path, page_checksum_verification=True)
+    """A file of rows by the SHA-256 of a file, as `write_rows` wrote it.
+
+    Raises one of UNREADABLE_ROWS: nothing is parsed that has not the right digest.
+    """
+    content = path.read_bytes()
+    rows, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if xxhash.xxh3_128_digest(rows) != digest:
+        raise ValueError(f"{path} was changed since it was written")
+    file = parquet.ParquetFile(pa.BufferReader(rows))
     table: pd.DataFrame = file.read(["sha256", *columns], use_threads=False).to_pandas()
     return table.set_index("sha256")
 
 
 def write_rows(path: Path, table: pd.DataFrame) -> None:
-    """Write such rows, with checksums.
+    """Write such rows: a parquet file, and behind it the XXH3-128 of all its bytes.
+
+    Its own checksums are of its pages alone, and not of what says where they are.
 
     Raises:
         InputError: The file cannot be written.
     """
     rows = pa.Table.from_pandas(table.rename_axis("sha256").reset_index(), preserve_index=False)
+    sink = pa.BufferOutputStream()
+    parquet.write_table(rows, sink)
+    content = sink.getvalue().to_pybytes()
     with whole_file(path) as temporary:
-        parquet.write_table(rows, temporary, write_page_checksum=True)
+        temporary.write_bytes(content + xxhash.xxh3_128_digest(content))
 
 
 def find_damaged_rows(folder: Path, used: pd.DataFrame) -> pd.Index:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twinrun.errors import InputError
-from twinrun.files import sha256_file
+from twinrun.files import read_text, sha256_file
 from twinrun.package.contents import BROKEN_ZIP
 from twinrun.package.paths import LOCK_NAME
 from twinrun.repro.source import code_digest, wheel_code_digest
@@ -69,8 +69,12 @@ def locked_files(lock: str) -> Iterator[LockedFile]:
 
 
 def read_lock(lock: Path) -> str:
-    """The text of a requirements.lock; what is no text in it is no requirement either."""
-    return lock.read_text(encoding="utf-8", errors="replace")
+    """The text of a requirements.lock.
+
+    Raises:
+        InputError: It is no text in UTF-8, or cannot be read.
+    """
+    return read_text(lock, fix=_FIX)
 
 
 def find_engine(root: Path, names: Collection[str]) -> ProjectEngine:

@@ -13,7 +13,7 @@ from typing import Any
 from twinrun.config.layout import refuse_unspeakable_names
 from twinrun.console import megabytes, progress_bars
 from twinrun.errors import InputError, NegativeVerdict, shorten
-from twinrun.files import sha256_file, whole_file
+from twinrun.files import is_there, sha256_file, whole_file
 from twinrun.package.contents import (
     FORMAT,
     Contents,
@@ -148,7 +148,7 @@ def _run_files(run: Path, content: Mapping[str, Any]) -> dict[str, Path]:
     for member in content["settings"]["members"]:
         for training in RunFolder(run).training(member).all_trainings():
             found += [training.path / name for name in TRAINING_FILES]
-    return {path.relative_to(run).as_posix(): path for path in found if path.is_file()}
+    return {path.relative_to(run).as_posix(): path for path in found if is_there(path)}
 
 
 def _find_verdicts(
@@ -162,7 +162,7 @@ def _find_verdicts(
     taken, left_out = {}, []
     readers = (read_twins, read_verification, read_verification)
     for path, read in zip(RunFolder(run).verdicts, readers, strict=True):
-        if path.is_file():
+        if is_there(path):
             verdict = read(path)
             if is_of_run(verdict, manifest):
                 taken[path] = verdict

@@ -15,10 +15,10 @@ from twinrun.package.engine import FOLDER
 from twinrun.package.paths import DEVELOPMENT_LOCK_NAME
 from twinrun.package.worktree import WorkTree
 from twinrun.repro.source import describe_engine
-from twinrun.run_folder.audit import read_audit
-from twinrun.run_folder.manifest import read_blend
+from twinrun.run_folder.audit import read_audit_if_there
+from twinrun.run_folder.manifest import read_blend_if_there
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
-from twinrun.run_folder.tables import read_history, read_index
+from twinrun.run_folder.tables import has_history, read_history, read_index
 
 
 def collect_page_facts(
@@ -111,12 +111,11 @@ def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]
 
 def _epoch_seconds(member: TrainingFolder) -> list[float]:
     """The seconds of each epoch of a member, and of its folds, as history.csv has them."""
-    tables = [each.history for each in member.all_trainings()]
     return [
         float(seconds)
-        for path in tables
-        if path.is_file()
-        for seconds in read_history(path)["seconds"]
+        for each in member.all_trainings()
+        if has_history(each.path)
+        for seconds in read_history(each.history)["seconds"]
     ]
 
 
@@ -130,8 +129,9 @@ def _count_images(run: Path) -> dict[str, int]:
 
 
 def _dropped(run: Path) -> list[str]:
-    return read_audit(run)["policy"]["dropped"] if RunFolder(run).audit.is_file() else []
+    audit = read_audit_if_there(run)
+    return audit["policy"]["dropped"] if audit else []
 
 
 def _blend(run: Path) -> dict[str, Any]:
-    return read_blend(run) if RunFolder(run).blend.is_file() else {}
+    return read_blend_if_there(run) or {}

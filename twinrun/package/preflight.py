@@ -8,13 +8,14 @@ from typing import Any
 
 from twinrun.data.index import data_digest
 from twinrun.errors import InputError, shorten
-from twinrun.files import sha256_file
+from twinrun.files import is_there
 from twinrun.package.contents import is_safetensors
 from twinrun.package.engine import FOLDER
 from twinrun.package.worktree import WorkTree
 from twinrun.repro.source import describe_engine
+from twinrun.run_folder.documents import changed_file, is_sealed_page
 from twinrun.run_folder.paths import RunFolder
-from twinrun.run_folder.records import read_record
+from twinrun.run_folder.records import read_record, recorded_files
 from twinrun.run_folder.tables import read_index
 
 
@@ -33,7 +34,7 @@ def find_faults(run: Path, manifest: Mapping[str, Any], tree: WorkTree) -> list[
     faults = [*tree.faults, *_engine_faults(manifest, tree), *_missing(content)]
     for name, member in content["members"].items():
         faults += _member_faults(run, name, member["files"])
-    faults += _submission_faults(run, content["submission"])
+    faults += _run_faults(run, manifest)
     faults += _index_faults(run, content["data"])
     return faults
 
@@ -89,32 +90,30 @@ def _member_faults(run: Path, name: str, digests: Mapping[str, str]) -> Iterator
         yield f"members/{name}/member.json: not what the manifest records"
     expected = {folder.path / file: digest for file, digest in digests.items()}
     for place, record in records.items():
-        files = record["files"] if record else {}
+        files = recorded_files(record) if record else {}
         expected |= {place / file: digest for file, digest in files.items()}
     for path, digest in sorted(expected.items()):
-        if not path.is_file():
-            yield f"{path.relative_to(run).as_posix()}: missing"
-        elif sha256_file(path) != digest:
-            yield (
-                f"{path.relative_to(run).as_posix()}: not the file that was written when the "
-                "member was trained"
-            )
+        if fault := changed_file(path, digest):
+            yield f"{path.relative_to(run).as_posix()}: {fault.removeprefix('is ')}"
 
 
-def _submission_faults(run: Path, digest: str | None) -> Iterator[str]:
-    path = RunFolder(run).submission
-    if digest and not path.is_file():
-        yield "submission.csv: missing"
-    elif digest and sha256_file(path) != digest:
-        yield "submission.csv: not the one that the manifest records"
+def _run_faults(run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What of the run's own files is not what the manifest records."""
+    recorded = {RunFolder(run).index.name: "", **manifest["guards"]}
+    if submission := manifest["content"]["submission"]:
+        recorded[RunFolder(run).submission.name] = submission
+    for name, digest in sorted(recorded.items()):
+        if fault := changed_file(run / name, digest, "the run was recorded"):
+            yield f"{name}: {fault.removeprefix('is ')}"
+    page = RunFolder(run).report
+    if is_there(page) and not is_sealed_page(page):
+        yield f"{page.name}: not the page that was written; `twinrun report` writes it again"
 
 
 def _index_faults(run: Path, digest: str) -> Iterator[str]:
     try:
-        index = read_index(run)
-        found = data_digest(index)
+        found = data_digest(read_index(run))
     except InputError:
-        yield "index.parquet: missing or damaged"
-        return
+        return  # named above
     if found != digest:
         yield "index.parquet: not of the data that the manifest records"

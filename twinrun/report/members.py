@@ -13,7 +13,7 @@ from twinrun.report.figures import learning_curves
 from twinrun.report.sourced_value import Shown, Source, read_source, source_name
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
-from twinrun.run_folder.tables import read_history
+from twinrun.run_folder.tables import has_history, read_history
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def read_member(run: Path, name: str, recipe: Member, number: int) -> ReportedMe
     """
     folder = RunFolder(run).training(name)
     record = read_source(run, folder.record, lambda path: read_record(path.parent))
-    paths = {each.path.name: each.history for each in folder.folds() if each.history.is_file()}
-    paths = paths or {"": folder.history}
-    tables = {fold: read_history(path) for fold, path in paths.items() if path.is_file()}
+    places = {each.path.name: each for each in folder.folds()} or {"": folder}
+    paths = {fold: each.history for fold, each in places.items() if has_history(each.path)}
+    tables = {fold: read_history(path) for fold, path in paths.items()}
     tables = {fold: table for fold, table in tables.items() if len(table)}
     courses = tuple(
         _course(fold, source_name(run, paths[fold]), table) for fold, table in tables.items()

@@ -14,6 +14,7 @@ from twinrun.report.member_contributions import Tables
 from twinrun.report.run_data import read_run_data
 from twinrun.report.sections import SECTIONS
 from twinrun.report.verdicts import overall
+from twinrun.run_folder.documents import seal_page
 from twinrun.run_folder.paths import RunFolder
 
 
@@ -71,7 +72,7 @@ def render(run: Path, data: Path | None = None, tables: Tables | None = None) ->
             for section, values in gathered
         ],
     )
-    return page + "\n"
+    return seal_page(page + "\n")
 
 
 def _moment(written: str) -> str:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from twinrun.blend.held_out import HeldOut, align_held_out, own_scores, read_held_out_tables
 from twinrun.config.settings import Settings
 from twinrun.metrics import METRICS, Metric, compare_score
@@ -21,13 +19,13 @@ from twinrun.report.member_contributions import (
     scores_without,
 )
 from twinrun.report.members import ReportedMember, read_member
-from twinrun.report.sourced_value import Shown, Source, read_source, source_name
+from twinrun.report.sourced_value import Shown, Source, source_name
 from twinrun.report.thumbnails import Thumbnails
 from twinrun.report.verdicts import Verdict, read_verdicts
-from twinrun.run_folder.audit import read_audit
-from twinrun.run_folder.manifest import read_blend, read_manifest, read_run_settings
+from twinrun.run_folder.audit import read_audit_if_there
+from twinrun.run_folder.manifest import read_blend_if_there, read_manifest, read_run_settings
 from twinrun.run_folder.paths import RunFolder
-from twinrun.run_folder.tables import read_index
+from twinrun.run_folder.tables import read_index_if_there
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
     """
     settings = read_run_settings(run, data)
     manifest = Source(source_name(run, RunFolder(run).manifest), read_manifest(run))
-    audit = read_source(run, RunFolder(run).audit, lambda _: read_audit(run))
-    blend = read_source(run, RunFolder(run).blend, lambda _: read_blend(run))
+    audit = _source(run, RunFolder(run).audit, read_audit_if_there(run))
+    blend = _source(run, RunFolder(run).blend, read_blend_if_there(run))
     names = _by_weight(settings, blend)
     members = [
         read_member(run, name, settings.members[name], number)
@@ -112,7 +110,7 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
         weights={name: _shown_weight(name, settings, manifest, computed, blend) for name in names},
         computed=computed,
         errors_of=errors_of,
-        thumbnails=Thumbnails(settings.data_folder, _index(run)),
+        thumbnails=Thumbnails(settings.data_folder, read_index_if_there(run)),
     )
 
 
@@ -204,5 +202,5 @@ def _shown_weight(
     return computed.show("weights", name, form=".4g")
 
 
-def _index(run: Path) -> pd.DataFrame | None:
-    return read_index(run) if RunFolder(run).index.is_file() else None
+def _source(run: Path, path: Path, content: dict[str, Any] | None) -> Source | None:
+    return None if content is None else Source(source_name(run, path), content)

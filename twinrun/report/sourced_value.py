@@ -11,6 +11,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from twinrun.files import is_there
+
 Value = str | int | float | bool | None
 
 _ELEMENT = Markup(
@@ -101,7 +103,7 @@ def read_source(
     Raises:
         InputError: The file is damaged.
     """
-    return Source(source_name(run, path), read(path)) if path.is_file() else None
+    return Source(source_name(run, path), read(path)) if is_there(path) else None
 
 
 def pointer(*path: str | int) -> str:

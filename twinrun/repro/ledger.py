@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from twinrun.errors import InputError
-from twinrun.files import whole_file
+from twinrun.files import is_there, whole_file
 from twinrun.repro.digests import digest_text, fetch_digests
 from twinrun.repro.stages import STAGES
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ABOUT = b"twinrun"
 _CHECKSUM = b"twinrun.checksum"
+_TRAIN_AGAIN = "Train the member again to have a new one."
 
 
 class Ledger:
@@ -157,15 +158,30 @@ class Ledger:
             InputError: It is missing, cannot be read or is not a ledger.
         """
         try:
-            return cls.from_bytes(path.read_bytes())
-        except FileNotFoundError:
-            raise InputError(f"no such file: {path}") from None
+            if not is_there(path):
+                raise InputError(f"no such file: {path}", fix=_TRAIN_AGAIN)
+            ledger = cls.from_bytes(path.read_bytes())
+            _refuse_other_heading(ledger.about)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from None
         except ValueError as error:
-            raise InputError(
-                f"{path} is damaged: {error}", fix="Train the member again to have a new one."
-            ) from None
+            raise InputError(f"{path} is damaged: {error}", fix=_TRAIN_AGAIN) from None
+        return ledger
+
+
+def _refuse_other_heading(about: object) -> None:
+    """Check that a ledger says what it is of.
+
+    Raises:
+        ValueError: It does not.
+    """
+    kinds = {"level": str, "settings": dict, "environment": dict, "code": str}
+    table = about if isinstance(about, dict) else {}
+    wrong = [name for name, kind in kinds.items() if not isinstance(table.get(name), kind)]
+    if not wrong and not isinstance(table["settings"].get("member", {}).get("name"), str):
+        wrong = ["settings.member.name"]
+    if wrong:
+        raise ValueError(f"its heading does not say what it is of: {', '.join(wrong)}")
 
 
 def _schema() -> pa.Schema:

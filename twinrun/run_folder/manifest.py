@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinrun.errors import InputError
-from twinrun.files import sha256_file
+from twinrun.files import is_there, sha256_file
 from twinrun.repro.source import code_digest, read_commit, read_engine
-from twinrun.run_folder.documents import read_document, write_document
-from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.documents import read_document, refuse_changed_files, write_document
+from twinrun.run_folder.paths import GUARDED_FILES, RunFolder
 from twinrun.run_folder.shapes import BlendRecord, Manifest, TakenBlend
 
 if TYPE_CHECKING:
     from twinrun.config.settings import Settings
+
+_BLEND_AGAIN = "Write it again with `twinrun blend`."
 
 
 def build_manifest(
@@ -29,15 +31,17 @@ def build_manifest(
     *,
     submission: Path | None,
     seconds: float,
+    guards: Mapping[str, str],
     blend: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of manifest.json, as JSON values in two tables.
+    """The content of manifest.json, as JSON values in three tables.
 
     `content` is the same in every run with the same bits: settings, digests of data, code and
     results, and the part of the environment that decides bits, of a member that was trained in
     a different one also of that. `beside` is not compared: clock, durations in seconds, paths,
     host, which member ran on which node of a cluster; `commit` is of the project that the settings
-    lie in, `engine` says version and commit of the engine.
+    lie in, `engine` says version and commit of the engine. `guards` has the digests of the run's
+    other files, so that damage is noticed; it is not compared either.
 
     Args:
         settings: Of the run.
@@ -46,6 +50,7 @@ def build_manifest(
         members: The content of member.json by name.
         submission: The submission, None when there is none yet.
         seconds: Wall time of the command that writes the manifest.
+        guards: From `guard_digests`.
         blend: From `read_taken_blend`.
     """
     from twinrun.config.identity import identity_settings
@@ -81,7 +86,51 @@ def build_manifest(
             "engine": read_engine(),
             "environment": environment["beside"],
         },
+        "guards": dict(guards),
     }
+
+
+def guard_digests(run: Path) -> dict[str, str]:
+    """SHA-256 by name of the files of a run that its manifest guards, of those that are there."""
+    paths = (run / name for name in GUARDED_FILES)
+    return {path.name: sha256_file(path) for path in paths if is_there(path)}
+
+
+def is_as_recorded(run: Path, path: Path, *, fix: str) -> bool:
+    """Whether a run's index, audit or blend is there: compared with what the manifest says of it.
+
+    A run without a manifest has just been begun, and nothing is compared. The manifest is written
+    last: a command that was killed before that leaves a newer file beside an older manifest, and
+    is to be rerun.
+
+    Args:
+        run: runs/<run>.
+        path: The file, of those in GUARDED_FILES.
+        fix: What to do when it is not the recorded one.
+
+    Raises:
+        InputError: It is not the recorded one, or was lost; or the manifest is damaged.
+    """
+    there, manifest = is_there(path), read_manifest_if_there(run)
+    if manifest is not None and (there or path.name in manifest["guards"]):
+        digest = manifest["guards"].get(path.name, "")
+        refuse_changed_files(run, {path.name: digest}, fix=fix, since="the run was recorded")
+    return there
+
+
+def renew_guard(manifest: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The content of a manifest, with the digest of one file that was just written anew.
+
+    Args:
+        manifest: The content of manifest.json. Its other guards stay: they were not written now.
+        path: The file.
+    """
+    return {**manifest, "guards": {**manifest["guards"], path.name: sha256_file(path)}}
+
+
+def read_manifest_if_there(run: Path) -> dict[str, Any] | None:
+    """As `read_manifest`; None where there is none yet."""
+    return read_manifest(run) if is_there(RunFolder(run).manifest) else None
 
 
 def _other_environment(record: dict[str, Any], decides: dict[str, Any]) -> dict[str, Any]:
@@ -101,21 +150,36 @@ def read_taken_blend(run: Path) -> dict[str, Any] | None:
     Raises:
         InputError: blend.json is damaged.
     """
-    if not RunFolder(run).blend.is_file():
-        return None
-    content = read_blend(run)
-    return {name: content[name] for name in TakenBlend.model_fields}
+    content = read_written_blend(run)
+    return content and {name: content[name] for name in TakenBlend.model_fields}
+
+
+def read_written_blend(run: Path) -> dict[str, Any] | None:
+    """As `read_blend_if_there`, for who writes the manifest next: compared with no older one.
+
+    A kill may have come between blend.json and the manifest.
+    """
+    return _read_blend(run) if is_there(RunFolder(run).blend) else None
 
 
 def read_blend(run: Path) -> dict[str, Any]:
     """The content of a run's blend.json: `shapes.BlendRecord`.
 
     Raises:
-        InputError: It is missing or damaged.
+        InputError: It is missing or damaged, or not the one that the manifest records.
     """
-    return read_document(
-        RunFolder(run).blend, BlendRecord, fix="Write it again with `twinrun blend`."
-    )
+    is_as_recorded(run, RunFolder(run).blend, fix=_BLEND_AGAIN)
+    return _read_blend(run)
+
+
+def read_blend_if_there(run: Path) -> dict[str, Any] | None:
+    """As `read_blend`; None where the run has none."""
+    there = is_as_recorded(run, RunFolder(run).blend, fix=_BLEND_AGAIN)
+    return _read_blend(run) if there else None
+
+
+def _read_blend(run: Path) -> dict[str, Any]:
+    return read_document(RunFolder(run).blend, BlendRecord, fix=_BLEND_AGAIN)
 
 
 def write_blend(run: Path, content: Mapping[str, Any]) -> None:
@@ -134,7 +198,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
         InputError: There is none, or it is damaged.
     """
     path = RunFolder(run).manifest
-    if not path.is_file():
+    if not is_there(path):
         raise InputError(
             f"{run} is not a run: it has no manifest.json",
             fix="Name the folder of a run, such as runs/full.",

@@ -28,7 +28,9 @@ _CHECKPOINT = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{32})\.safetensors")
 PREDICTION_FILES = ("valid.csv", "test.csv")
 # The files of a training whose bytes are the same in every run with the same bits.
 RESULT_FILES = (*PREDICTION_FILES, "weights.safetensors")
-# What a training keeps up to date while it trains.
+# What a training keeps up to date while it trains. Their bytes may differ where bits do not (a
+# clock, the pages of a resumed ledger): member.json has their digests as `guards`, apart from those
+# of the results, and no run's are compared with another's.
 PROGRESS_FILES = ("history.csv", "ledger.parquet")
 # All that a complete training leaves, in the order in which it is published: the record says that
 # the others are whole.
@@ -43,6 +45,8 @@ RUN_FILES = (
     "report.html",
     "manifest.json",
 )
+# Those whose digests stand as `guards` in manifest.json, which is written after them.
+GUARDED_FILES = ("index.parquet", "audit.json", "blend.json")
 
 
 @dataclass(frozen=True)

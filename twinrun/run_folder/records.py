@@ -8,10 +8,19 @@ from typing import Any
 
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.errors import InputError, differences
+from twinrun.files import is_there, sha256_file
 from twinrun.repro.facts import write_out_environment
 from twinrun.run_folder.documents import read_document, refuse_changed_files, write_document
-from twinrun.run_folder.paths import TrainingFolder
+from twinrun.run_folder.paths import (
+    PREDICTION_FILES,
+    PROGRESS_FILES,
+    RESULT_FILES,
+    TrainingFolder,
+)
 from twinrun.run_folder.shapes import MemberRecord
+
+# What to do about a file of a complete member that is not the recorded one.
+MENDS = "Put it back, or remove the member's folder to train the member again."
 
 
 def member_identity(
@@ -40,9 +49,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         InputError: The file is damaged.
     """
     path = TrainingFolder(folder).record
-    if not path.is_file():
-        return None
-    return read_document(path, MemberRecord, fix=f"Remove {folder} to train the member again.")
+    fix = f"Remove {folder} to train the member again."
+    return read_document(path, MemberRecord, fix=fix) if is_there(path, fix=fix) else None
 
 
 def write_record(folder: Path, content: Mapping[str, Any]) -> None:
@@ -52,6 +60,81 @@ def write_record(folder: Path, content: Mapping[str, Any]) -> None:
         InputError: The folder cannot be written.
     """
     write_document(TrainingFolder(folder).record, MemberRecord, content)
+
+
+def training_digests(folder: Path) -> dict[str, dict[str, str]]:
+    """What the record of a training says of its files, all of which are there: files, guards."""
+    return {
+        "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
+        "guards": {file: sha256_file(folder / file) for file in PROGRESS_FILES},
+    }
+
+
+def folds_digests(
+    folder: Path, records: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, str]]:
+    """As `training_digests`, of a member with folds: of its own files and of all of theirs.
+
+    Args:
+        folder: runs/<run>/members/<member>.
+        records: The content of the folds' member.json, by the names of their folders.
+    """
+    files = {file: sha256_file(folder / file) for file in PREDICTION_FILES}
+    guards: dict[str, str] = {}
+    for name, record in records.items():
+        files |= {f"{name}/{file}": digest for file, digest in record["files"].items()}
+        guards |= {f"{name}/{file}": digest for file, digest in record["guards"].items()}
+        own = TrainingFolder(folder / name).record
+        guards[own.relative_to(folder).as_posix()] = sha256_file(own)
+    return {"files": files, "guards": guards}
+
+
+def recorded_files(record: Mapping[str, Any]) -> dict[str, str]:
+    """All digests of a record: SHA-256 by name, relative to its folder."""
+    return {**record["files"], **record["guards"]}
+
+
+def checked_file(folder: Path, file: str) -> Path:
+    """The path of a file of a complete training, whose bytes are those that were written.
+
+    Whoever reads valid.csv, test.csv, weights or history of a member asks here first.
+
+    Args:
+        folder: Of a member, or of a fold of it.
+        file: One of its files.
+
+    Raises:
+        InputError: The training is not complete, its record is damaged, or the file is missing or
+            was changed since.
+    """
+    record = read_record(folder)
+    if record is None:
+        raise InputError(
+            f"{folder} holds no complete training: it has no {TrainingFolder(folder).record.name}",
+            fix="Rerun the command that trains it: it resumes.",
+        )
+    refuse_changed_files(folder, {file: recorded_files(record).get(file, "")}, fix=MENDS)
+    return folder / file
+
+
+def refuse_changed_member(folder: Path, files: Mapping[str, str], *, fix: str) -> None:
+    """Check a complete member as a manifest records it: its record, then all of its files.
+
+    Args:
+        folder: runs/<run>/members/<member>.
+        files: What the manifest says: SHA-256 by name.
+        fix: What to do when one is not the recorded one.
+
+    Raises:
+        InputError: member.json is missing, damaged or not the manifest's, or files are not what was
+            written; all of them are named.
+    """
+    path, record = TrainingFolder(folder).record, read_record(folder)
+    if record is None:
+        raise InputError(f"{path} is missing", fix=fix)
+    if record["files"] != files:
+        raise InputError(f"{path} is not the record of the member in the manifest", fix=fix)
+    refuse_changed_files(folder, recorded_files(record), fix=fix)
 
 
 def same_origin(recorded: dict[str, Any], identity: dict[str, Any], *, mixed: bool) -> bool:
@@ -94,11 +177,7 @@ def find_complete_member(
             details=found,
             fix="Start a new run with --run NAME, or remove that folder.",
         )
-    refuse_changed_files(
-        folder,
-        record["files"],
-        fix="Put it back, or remove that folder to train the member again.",
-    )
+    refuse_changed_files(folder, recorded_files(record), fix=MENDS)
     return record
 
 

@@ -5,13 +5,28 @@ What decides bits (settings, environment) stays free of shape here: its models a
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import datetime
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _check_moment(text: str) -> str:
+    datetime.datetime.fromisoformat(text)
+    return text
+
+
+def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(settings.get("member", {}), dict):
+        raise ValueError("member: must be a table")
+    return settings
+
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
+Moment = Annotated[str, AfterValidator(_check_moment)]
+TrainingSettings = Annotated[dict[str, Any], AfterValidator(_check_settings)]
 
 
 class Shape(BaseModel):
@@ -33,7 +48,7 @@ class Scores(Shape):
 class Identity(Shape):
     """What decided the bits of a training."""
 
-    settings: dict[str, Any]
+    settings: TrainingSettings
     data: Digest
     environment: dict[str, Any]
 
@@ -79,7 +94,9 @@ class MemberRecord(Shape):
         identity: What decided the bits.
         images: Of the training; of a member with folds, of all of them.
         scores: Of the last epoch; of a member with folds, of the out-of-fold predictions.
-        files: SHA-256 by name, relative to the folder.
+        files: SHA-256 by name, relative to the folder, of what is the same in every run with the
+            same bits.
+        guards: As `files`, of all else: against damage only, compared with no other run's.
         seconds: That the training took; of folds, their sum.
         beside: Of a training; of a member with folds, each fold's record has its own.
         pretrained: Of a training that began with pretrained weights.
@@ -92,6 +109,7 @@ class MemberRecord(Shape):
     images: ImageCounts
     scores: Scores
     files: dict[str, Digest]
+    guards: dict[str, Digest]
     seconds: Seconds
     beside: TrainedOn | None = None
     pretrained: PretrainedFile | None = None
@@ -210,7 +228,7 @@ class ManifestBeside(Shape):
         commit: Of the project that the settings lie in; None outside git.
     """
 
-    written: str
+    written: Moment
     seconds: ManifestSeconds
     nodes: dict[str, str | dict[str, str]]
     data_folder: str
@@ -222,61 +240,20 @@ class ManifestBeside(Shape):
 
 
 class Manifest(Shape):
-    """manifest.json: what a run was made from, on what, and what came out."""
+    """manifest.json: what a run was made from, on what, and what came out.
+
+    Attributes:
+        guards: SHA-256 by name of the run's other files: against damage only, compared with no
+            other run's.
+    """
 
     content: ManifestContent
     beside: ManifestBeside
+    guards: dict[str, Digest]
 
-
-class AuditImages(Shape):
-    """Images that were looked at."""
-
-    train: Count
-    test: Count
-
-
-class AuditFinding(Shape):
-    """What a check of the audit found."""
-
-    check: str
-    severity: str
-    title: str
-    count: Count
-    images: list[str]
-    details: list[str]
-
-
-class AuditImage(Shape):
-    """An image of a group; the label of a test image is empty."""
-
-    part: str
-    id: str
-    label: str | None
-    path: str
-
-
-class AuditGroup(Shape):
-    """Images that are copies of each other."""
-
-    kind: str
-    images: list[AuditImage]
-    conflict: bool
-    spans: bool
-
-
-class AuditPolicy(Shape):
-    """What the settings ask for where images are copies, and whom it left out."""
-
-    duplicates: str
-    conflicts: str
-    dropped: list[str]
-
-
-class AuditRecord(Shape):
-    """audit.json: what is wrong with the data, and what was done about it."""
-
-    version: Literal[1]
-    images: AuditImages
-    findings: list[AuditFinding]
-    groups: list[AuditGroup]
-    policy: AuditPolicy
+    @model_validator(mode="after")
+    def _seconds_of_each_member(self) -> Self:
+        lacking = self.content.members.keys() - self.beside.seconds.members.keys()
+        if lacking:
+            raise ValueError(f"no seconds of {', '.join(sorted(lacking))}")
+        return self

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twinrun.files import is_there
 from twinrun.run_folder.documents import read_document, write_document
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.verdict_shapes import SpreadRecord
@@ -37,7 +38,7 @@ def read_spread(run: Path, manifest: Mapping[str, Any]) -> tuple[dict[str, Any] 
     """
     again = "`twinrun run --seeds` records it"
     path = RunFolder(run).spread
-    if not path.is_file():
+    if not is_there(path):
         return None, f"{run} has recorded no spread of seeds: {again}"
     spread = read_document(path, SpreadRecord, fix=f"Remove it: {again} again.")
     content = manifest["content"]

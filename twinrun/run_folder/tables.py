@@ -1,6 +1,7 @@
 """Reads and writes the tables of a run by their schemas; names what is damaged.
 
-Predictions have a column for each class: `blend.held_out` and `blend.out_of_fold` read these.
+What has a recorded digest is compared with it first. The columns of predictions are the classes:
+whoever asks for them checks these.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinrun.errors import InputError
-from twinrun.files import read_csv, whole_file
-from twinrun.run_folder.paths import RunFolder
+from twinrun.files import is_there, read_csv, whole_file
+from twinrun.run_folder.manifest import is_as_recorded
+from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.records import checked_file, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,19 +34,27 @@ _INDEX = {
 # history.csv: a row for each epoch: HISTORY_COLUMNS, and one of the competition's metric. A score
 # may be nan.
 _HISTORY_TEXT = ("phase",)
+_RERUN = "Rerun the command that made the run to have a new one."
 
 
 def read_index(run: Path) -> pd.DataFrame:
     """The images of a run, as the audit's policy left them.
 
     Raises:
-        InputError: It is missing or damaged, or has not these columns.
+        InputError: It is missing or damaged, not the one that the manifest records, or has not
+            these columns.
     """
     path = RunFolder(run).index
+    is_as_recorded(run, path, fix=_RERUN)
     # Not pandas.read_parquet: what it raises for a damaged file depends on the damage.
     table = _read_parquet(path, _INDEX)
     index: pd.DataFrame = table.to_pandas(use_threads=False)
     return index
+
+
+def read_index_if_there(run: Path) -> pd.DataFrame | None:
+    """As `read_index`; None where the run has none."""
+    return read_index(run) if is_as_recorded(run, RunFolder(run).index, fix=_RERUN) else None
 
 
 def write_index(run: Path, index: pd.DataFrame) -> None:
@@ -56,8 +67,26 @@ def write_index(run: Path, index: pd.DataFrame) -> None:
         index.to_parquet(temporary, index=False)
 
 
+def read_predictions(folder: Path, file: str) -> pd.DataFrame:
+    """What a complete training predicted, as it was written down: compared with its digest first.
+
+    Args:
+        folder: Of a member, or of a fold of it.
+        file: valid.csv or test.csv.
+
+    Returns:
+        id as text, in valid.csv label as text, a column per class; in the file's order.
+
+    Raises:
+        InputError: As `checked_file`, or it is no table.
+    """
+    return read_csv(checked_file(folder, file), text=("id", "label"))
+
+
 def read_history(path: Path) -> pd.DataFrame:
     """A training's history.csv: a row for each epoch, losses in nats, seconds.
+
+    Of a complete training it is compared with its digest first.
 
     Raises:
         InputError: It is missing or damaged, or has not these columns.
@@ -65,6 +94,8 @@ def read_history(path: Path) -> pd.DataFrame:
     from twinrun.metrics import HISTORY_COLUMNS  # imports pandas, as reading the file does
 
     fix = "Remove the member's folder to train it again."
+    if read_record(path.parent) is not None:
+        checked_file(path.parent, path.name)
     try:
         table = read_csv(path, text=_HISTORY_TEXT)
     except InputError as error:
@@ -79,6 +110,16 @@ def read_history(path: Path) -> pd.DataFrame:
     return table
 
 
+def has_history(folder: Path) -> bool:
+    """Whether a training has a history.csv, or has lost one that its record names.
+
+    Args:
+        folder: Of a member, or of a fold of it. A member with folds has none of its own.
+    """
+    path = TrainingFolder(folder).history
+    return is_there(path) or path.name in (read_record(folder) or {"guards": {}})["guards"]
+
+
 def _lacks(table: pd.DataFrame, name: str) -> bool:
     return name in table and bool(table[name].isna().any())
 
@@ -87,12 +128,12 @@ def _read_parquet(path: Path, kinds: dict[str, str]) -> pa.Table:
     import pyarrow as pa
     from pyarrow import parquet
 
-    fix = "Rerun the command that made the run to have a new one."
+    fix = _RERUN
+    if not is_there(path):
+        raise InputError(f"no such file: {path}", fix=fix)
     try:
         table = parquet.ParquetFile(path).read(use_threads=False)
         table.validate(full=True)
-    except FileNotFoundError:
-        raise InputError(f"no such file: {path}", fix=fix) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is damaged: {reason}", fix=fix) from None

@@ -98,7 +98,7 @@ def read_address(project: Path) -> str | None:
     """The address that a project takes its updates from; None where it names none."""
     try:
         return str(json.loads((project / CRUFT).read_text(encoding="utf-8"))["template"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

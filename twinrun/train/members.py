@@ -35,8 +35,8 @@ from twinrun.repro.in_force import hold, refuse_changed
 from twinrun.repro.keys import Key
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
-from twinrun.run_folder.paths import RESULT_FILES, TrainingFolder
-from twinrun.run_folder.records import member_identity, write_record
+from twinrun.run_folder.paths import TrainingFolder
+from twinrun.run_folder.records import member_identity, training_digests, write_record
 from twinrun.train.callbacks import Bars
 from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
@@ -306,7 +306,7 @@ def train_member(
             "test": len(predictions["test.csv"]),
         },
         "scores": scores,
-        "files": {file: sha256_file(folder / file) for file in RESULT_FILES},
+        **training_digests(folder),
         "seconds": round(time.perf_counter() - started, 3),
         "beside": {
             **{name: each for name, each in environment["beside"].items() if name != "code"},

@@ -42,8 +42,10 @@ class TwinsVerdict:
     def same(self) -> bool:
         """Whether each file of the twins has the same bytes, and each digest of their ledgers."""
         members = self.report.members
-        return all(comparison.same for comparison in self.comparisons) and all(
-            member.comparison.same for member in members
+        return (
+            all(comparison.same for comparison in self.comparisons)
+            and all(member.comparison.same for member in members)
+            and not self.report.files
         )
 
     @property

@@ -10,7 +10,7 @@ import pandas as pd
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.data.index import build_index
 from twinrun.errors import NegativeVerdict, gaps, shorten
-from twinrun.run_folder.audit import read_audit
+from twinrun.run_folder.audit import read_audit_if_there
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record
 from twinrun.run_folder.tables import read_index
@@ -53,7 +53,8 @@ def _images(index: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 def _read_dropped(run: Path) -> list[str]:
     """The ids of training images that the audit's policy left out of the index."""
-    return read_audit(run)["policy"]["dropped"] if RunFolder(run).audit.is_file() else []
+    audit = read_audit_if_there(run)
+    return audit["policy"]["dropped"] if audit else []
 
 
 def refuse_other_settings(run: Path, settings: Settings, names: Sequence[str]) -> None:

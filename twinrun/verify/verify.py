@@ -21,9 +21,9 @@ from twinrun.errors import InputError, gaps
 from twinrun.files import sha256_file, write_csv
 from twinrun.grades import SAME_BITS
 from twinrun.run_folder import verdicts
-from twinrun.run_folder.documents import refuse_changed_files
 from twinrun.run_folder.manifest import read_manifest
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder, VerificationFolder
+from twinrun.run_folder.records import refuse_changed_member
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ def select_members(run: Path, names: Sequence[str]) -> list[str]:
         )
     chosen = [name for name in members if not names or name in names]
     for name in chosen:
-        refuse_changed_files(
+        refuse_changed_member(
             RunFolder(run).training(name).path,
             members[name]["files"],
             fix="Put it back; what was changed since cannot be verified.",
