@@ -18,12 +18,11 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, SMALL, Command
-from tests.run_folder.documents import read_plain, write_sealed
+from tests.run_folder.documents import read_plain, record_member, write_sealed
 from twinrun import prepare, submit, train_run
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
-from twinrun.files import sha256_file
 from twinrun.report.report import render
 from twinrun.repro.source import code_digest, describe_engine, read_engine
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
@@ -276,7 +275,8 @@ def test_foreign_weights_are_refused_and_never_loaded(run: Path, tmp_path: Path)
     torch.save(Pickled(trap), weights)
 
     def record(manifest: dict[str, Any]) -> None:
-        manifest["content"]["members"]["a"]["files"][weights.name] = sha256_file(weights)
+        files = record_member(weights.parent)["files"]
+        manifest["content"]["members"]["a"]["files"] = files
 
     tampered(run, record)
     assert select_members(run, ["a"]) == ["a"]
@@ -311,7 +311,7 @@ def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path, tmp_path: 
     table[names].to_csv(path, index=False)
 
     def record(manifest: dict[str, Any]) -> None:
-        manifest["content"]["members"]["a"]["files"]["test.csv"] = sha256_file(path)
+        manifest["content"]["members"]["a"]["files"] = record_member(path.parent)["files"]
 
     tampered(run, record)
     assert select_members(run, ["a"]) == ["a"]
