@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.report.made_run import ENVIRONMENT, make_run
+from tests.run_folder.documents import edited, read_plain, record_member, record_run
 from twinrun.cli.app import app
 from twinrun.compare.grade import GradedVerdict
 from twinrun.compare.graded import grade_runs
@@ -24,7 +25,6 @@ from twinrun.repro.ledger import Ledger
 from twinrun.repro.told import number_bits
 from twinrun.run_folder.manifest import read_manifest, read_run_settings, write_manifest
 from twinrun.run_folder.paths import RunFolder
-from twinrun.run_folder.records import read_record, write_record
 
 # epoch, step, stage, what, digest
 Row = tuple[int, int, str, str, int]
@@ -51,7 +51,25 @@ def write_ledger(run: Path, *rows: Row, digest: int = 2, **changes: Any) -> None
     for epoch, step, stage, what, number in (*ROWS, *rows):
         own = digest if stage == "gradient" else number
         ledger.add(stage, own, epoch=epoch, step=step, what=what)
-    ledger.write(RunFolder(run).training("a").ledger)
+    put_ledger(run, ledger)
+
+
+def put_ledger(run: Path, ledger: Ledger) -> None:
+    """Write the ledger of member a, and its digest."""
+    place = RunFolder(run).training("a")
+    ledger.write(place.ledger)
+    guards = read_plain(place.record)["guards"] | {place.ledger.name: sha256_file(place.ledger)}
+    edited(place.record, "guards", value=guards)
+
+
+def train_otherwise(run: Path, digest: int) -> None:
+    """Another gradient in the ledger of member a; the other rows stay."""
+    old = Ledger.read(RunFolder(run).training("a").ledger)
+    new = Ledger(old.about)
+    for row in old.rows().to_pylist():
+        own = digest if row["stage"] == "gradient" else row["digest"]
+        new.add(row["stage"], own, epoch=row["epoch"], step=row["step"], what=row["what"])
+    put_ledger(run, new)
 
 
 def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -63,10 +81,7 @@ def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
 def keep(run: Path) -> None:
     """Record the files as they are now."""
     member = RunFolder(run).training("a")
-    record = read_record(member.path)
-    assert record is not None
-    record["files"] = {name: sha256_file(member.path / name) for name in record["files"]}
-    write_record(member.path, record)
+    record = record_member(member.path)
 
     def change(manifest: dict[str, Any]) -> None:
         manifest["content"]["members"]["a"]["files"] = record["files"]
@@ -85,6 +100,8 @@ def move(run: Path, by: float, files: tuple[str, ...] = ("test.csv", "valid.csv"
             values[0] += change
             table[name] = values
         table.to_csv(path, index=False)
+    # Other predictions come of another training.
+    train_otherwise(run, int(sha256_file(path)[:8], 16))
     keep(run)
 
 
@@ -120,12 +137,20 @@ def test_a_digest_of_the_ledger_alone_is_not_the_same_bits(runs: tuple[Path, Pat
 
 
 @pytest.mark.parametrize("file", ["valid.csv", "test.csv", "weights.safetensors"])
-def test_a_byte_of_a_result_file_alone_is_not_the_same_bits(
+def test_a_byte_of_a_result_file_alone_has_no_grade_between(
     runs: tuple[Path, Path], file: str
 ) -> None:
-    with (RunFolder(runs[1]).training("a").path / file).open("a") as written:
+    path = RunFolder(runs[1]).training("a").path / file
+    with path.open("a") as written:
         written.write("\n")
-    assert graded(runs).grade.name == "same to rounding"
+    verdict = graded(runs)
+    assert verdict.grade.name == "different"
+    assert verdict.why["same to rounding"][0].startswith(f"members/a/{file} of B is not what was ")
+    # Nor where it was recorded so: the ledgers, of what was in memory, agree.
+    keep(runs[1])
+    verdict = graded(runs)
+    assert verdict.grade.name == "different"
+    assert f"members/a/{file} is not the same" in verdict.why["same to rounding"][0]
 
 
 def test_the_same_bits_of_another_machine_are_the_same_bits(runs: tuple[Path, Path]) -> None:
@@ -213,6 +238,7 @@ def test_labels_and_images_that_differ_are_named(runs: tuple[Path, Path]) -> Non
     index.loc[0, "label"] = "stem_rust"
     index.loc[1, "sha256"] = "e" * 64
     index.drop(index=[2]).to_parquet(RunFolder(runs[1]).index, index=False)
+    record_run(runs[1])
     edit(runs[1], other_data)
     move(runs[1], 1e-7)
     causes = {cause.kind: cause.lines for cause in graded(runs).evidence.causes}
@@ -225,9 +251,7 @@ def test_labels_and_images_that_differ_are_named(runs: tuple[Path, Path]) -> Non
 def test_pretrained_weights_that_differ_are_a_cause(runs: tuple[Path, Path]) -> None:
     for run, letter in zip(runs, "ab", strict=True):
         folder = RunFolder(run).training("a").path
-        record = read_record(folder)
-        assert record is not None
-        write_record(folder, record | {"pretrained": {"file": "net.pth", "sha256": letter * 64}})
+        record_member(folder, pretrained={"file": "net.pth", "sha256": letter * 64})
     move(runs[1], 1e-7)
     assert kinds(graded(runs)) == ["pretrained weights"]
 

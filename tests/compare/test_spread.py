@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.report.made_run import make_run
+from tests.run_folder.documents import record_member
 from twinrun.compare.spread import record_spread
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
@@ -38,6 +39,7 @@ def move(run: Path, by: float, *, seed: int | None = None) -> Path:
             table[name] = values
         table.to_csv(path, index=False)
         digests[file] = sha256_file(path)
+    record_member(run / "members" / "a")
     (run / "submission.csv").write_text(f"ID,x\n1,{0.5 + by / 2}\n")
 
     def record(manifest: dict[str, Any]) -> None:

@@ -61,18 +61,10 @@ def grade_runs(
     Raises:
         InputError: A file of a run is missing or damaged.
     """
-    if report.files:
-        # What was not predicted, or not in both runs alike, has no numbers worth a comparison.
-        faults = tuple(map(tell_fault, report.files))
-        evidence = Evidence(
-            same_bits=False,
-            gaps=(),
-            unlike=faults,
-            environment=_environment(report),
-            first=summarize(report),
-        )
-        return judge(evidence, bound)
     pairs, alone = _find_pairs(report)
+    if report.files:
+        # A file that is not what was predicted has no numbers that are worth a comparison.
+        pairs, alone = [], [*map(tell_fault, report.files), *alone]
     differs = bool(report.submission) or submission is False
     if same and not differs and not alone and report.same_results and all(map(_same_files, pairs)):
         return judge(Evidence(same_bits=True, gaps=(), environment=_environment(report)), bound)
