@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,11 +34,10 @@ def format_grade(verdict: GradedVerdict, accepted: Grade = SAME_BITS) -> Iterato
     yield from _rows("environment", describe_environment(verdict))
     if evidence.first and grade == DIFFERENT:
         yield from _rows("first", (evidence.first,))
-    for each in GRADES:
-        # That bits differ is what the numbers say.
-        if each != SAME_BITS and each.name in verdict.why:
-            lines = [f"{each.name}: {line}" for line in verdict.why[each.name]]
-            yield from _rows("no better, since", lines)
+    # That bits differ is what the numbers say.
+    better = [each.name for each in GRADES if each != SAME_BITS and each.name in verdict.why]
+    lines = [f"{name}: {line}" for name in better for line in shorten(verdict.why[name], _MOST)]
+    yield from _rows("not", lines, most=len(lines))
     yield from _rows("for a host", (verdict.sentence,))
 
 
@@ -130,8 +129,8 @@ def _value(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _rows(label: str, lines: tuple[str, ...] | list[str]) -> Iterator[str]:
-    for number, line in enumerate(shorten(lines, _MOST)):
+def _rows(label: str, lines: Sequence[str], most: int = _MOST) -> Iterator[str]:
+    for number, line in enumerate(shorten(lines, most)):
         yield _row("" if number else label, line)
 
 
