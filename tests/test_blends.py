@@ -24,6 +24,7 @@ from tests.run_folder.documents import (
     write_sealed,
 )
 from twinrun import submit
+from twinrun.blend.choice import with_seed_of
 from twinrun.blend.held_out import read_held_out_tables
 from twinrun.blend.temperature import apply_temperature
 from twinrun.cli import tables
@@ -283,13 +284,13 @@ def test_the_manifest_records_the_weights_and_the_temperature(run: Path, tmp_pat
 
 def test_the_seed_is_the_runs_and_a_manifest_without_one_is_refused(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    assert submit.with_seed_of(settings, None) == settings
-    found = submit.with_seed_of(settings, whole_manifest(settings={"run": {"seed": 7}}))
+    assert with_seed_of(settings, None) == settings
+    found = with_seed_of(settings, whole_manifest(settings={"run": {"seed": 7}}))
     assert (found.run.seed, settings.run.seed) == (7, 0)
     recorded: list[dict[str, Any]] = [{}, {"run": {}}, {"run": None}, {"run": {"seed": "7"}}]
     for damaged in recorded:
         with pytest.raises(InputError, match="it names no seed"):
-            submit.with_seed_of(settings, whole_manifest(settings=damaged))
+            with_seed_of(settings, whole_manifest(settings=damaged))
 
 
 def shown(*parts: Any) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from twinrun.blend.average import blend
 from twinrun.blend.choice import describe_origin
+from twinrun.blend.copies import average_copies, find_copies
 from twinrun.blend.held_out import align_held_out, read_held_out
 from twinrun.blend.select import ChosenBlend, choose_blend, fixed_blend
 from twinrun.blend.submission import (
@@ -60,53 +61,6 @@ def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[
             "--run.",
         )
     return there, missing
-
-
-def find_copies(folder: Path, settings: Settings) -> list[list[str]]:
-    """The test images of a run that are to get one answer: those with the same decoded pixels.
-
-    Args:
-        folder: runs/<run>.
-        settings: submission.copies says whether any are to.
-
-    Returns:
-        Their ids: a list for each set of two and more.
-
-    Raises:
-        InputError: The run has no index.
-    """
-    if settings.submission.copies == "keep":
-        return []
-    index = read_index_if_there(folder)
-    if index is None:
-        raise InputError(
-            f'submission.copies = "mean" needs {RunFolder(folder).index}, which says what are '
-            "copies",
-            fix="Train the run's members first, or set submission.copies to 'keep'.",
-        )
-    test = index[index["part"] == "test"]
-    names = [str(name) for name in index.columns]
-    sizes = [int(name.removeprefix("pixels_")) for name in names if name.startswith("pixels_")]
-    groups = test.groupby(f"pixels_{max(sizes)}", sort=False)["id"]
-    return [ids.tolist() for _, ids in groups if len(ids) > 1]
-
-
-def average_copies(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """A table of probabilities in which copies have one answer: the mean of theirs.
-
-    Args:
-        table: Ids in the first column, a column of probabilities per class.
-        copies: From `find_copies`.
-    """
-    id_column, *classes = table.columns
-    rows = {image: row for row, image in enumerate(table[id_column])}
-    values = table[classes].to_numpy(copy=True)
-    for ids in copies:
-        # In the order of ids: the order in which files are named must not change a bit.
-        some = [rows[image] for image in sorted(ids) if image in rows]
-        if some:
-            values[some] = values[some].mean(axis=0)
-    return pd.DataFrame({id_column: table[id_column], **dict(zip(classes, values.T, strict=True))})
 
 
 def choose_run_blend(
@@ -318,29 +272,6 @@ def _refuse(what: str, problems: Sequence[str]) -> None:
             details=shorten(problems, most=20),
             fix="Set blend.renormalise = true to bring the rows to a sum of 1." if sums else "",
         )
-
-
-def with_seed_of(settings: Settings, manifest: dict[str, Any] | None) -> Settings:
-    """Settings with the seed of the run that is blended, whatever seed is set by now.
-
-    It decides the parts of a nested validation: those of the command that trained the members.
-
-    Args:
-        settings: Of the blend.
-        manifest: The content of the run's manifest.json; None where there is none.
-
-    Raises:
-        InputError: It names no seed.
-    """
-    if manifest is None:
-        return settings
-    seed = (manifest["content"]["settings"].get("run") or {}).get("seed")
-    if not isinstance(seed, int):
-        raise InputError(
-            "the run's manifest.json is damaged: it names no seed",
-            fix="Rerun the command that made the run to have a new one.",
-        )
-    return settings.model_copy(update={"run": settings.run.model_copy(update={"seed": seed})})
 
 
 def record_blend(folder: Path, settings: Settings, manifest: dict[str, Any] | None) -> None:

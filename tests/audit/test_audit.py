@@ -21,6 +21,7 @@ from twinrun.audit.audit import Audit, audit_folder
 from twinrun.audit.check import Finding
 from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.audit.image_fingerprint import fingerprint
+from twinrun.blend.copies import find_copies
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
@@ -344,11 +345,11 @@ def test_copies_among_the_test_images_get_one_answer(
     keep, mean = settings_of(), settings_of("submission.copies=mean")
     run = tmp_path / "run"
     with pytest.raises(InputError, match=r"index\.parquet"):
-        submit.find_copies(run, mean)
+        find_copies(run, mean)
     run.mkdir()
     prepare.prepare(mean, run).index.to_parquet(run / "index.parquet")
-    assert submit.find_copies(run, keep) == []
-    copies = submit.find_copies(run, mean)
+    assert find_copies(run, keep) == []
+    copies = find_copies(run, mean)
     assert copies == [["I12", "I99"]]
     lines = ["id," + ",".join(CLASSES), "I99,0.5,0.25,0.25", "I14,0.1,0.8,0.1"]
     lines += ["I13,0.2,0.2,0.6", "I12,1,0,0"]

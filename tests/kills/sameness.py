@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.repro.ledger import Ledger
+from twinrun.run_folder.documents import SEAL
 from twinrun.run_folder.paths import RESULT_FILES
 
 
@@ -87,9 +88,9 @@ def history(folder: Path) -> list[list[str]]:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """member.json without time and place."""
+    """member.json without time and place, and without the digests that cover these."""
     content: dict[str, Any] = json.loads((folder / "member.json").read_bytes())
-    del content["seconds"]
+    del content["seconds"], content["guards"], content[SEAL]
     for beside in ("beside", "node"):
         content.pop(beside, None)
     return content

@@ -11,7 +11,7 @@ from typing import Any
 from twinrun.config.identity import identity_settings, with_neutral
 from twinrun.config.sections import Blend
 from twinrun.config.settings import Settings
-from twinrun.errors import differences
+from twinrun.errors import InputError, differences
 from twinrun.run_folder.manifest import read_written_blend
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.records import read_record
@@ -85,6 +85,29 @@ def resolve_blend(run: Path, settings: Settings, written: Blend) -> ResolvedBlen
     if dropped:
         return ResolvedBlend(settings, choice, tuple(dropped))
     return ResolvedBlend(kept, choice)
+
+
+def with_seed_of(settings: Settings, manifest: dict[str, Any] | None) -> Settings:
+    """Settings with the seed of the run that is blended, whatever seed is set by now.
+
+    It decides the parts of a nested validation: those of the command that trained the members.
+
+    Args:
+        settings: Of the blend.
+        manifest: The content of the run's manifest.json; None where there is none.
+
+    Raises:
+        InputError: It names no seed.
+    """
+    if manifest is None:
+        return settings
+    seed = (manifest["content"]["settings"].get("run") or {}).get("seed")
+    if not isinstance(seed, int):
+        raise InputError(
+            "the run's manifest.json is damaged: it names no seed",
+            fix="Rerun the command that made the run to have a new one.",
+        )
+    return settings.model_copy(update={"run": settings.run.model_copy(update={"seed": seed})})
 
 
 def setting_lines(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:

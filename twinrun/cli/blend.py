@@ -62,6 +62,7 @@ def blend(
 ) -> None:
     """Blend a run's members as the settings say, or prediction files with the weights given."""
     from twinrun import submit
+    from twinrun.blend.choice import with_seed_of
     from twinrun.locks import lock_record
     from twinrun.run_folder.manifest import read_manifest_if_there
     from twinrun.run_folder.paths import RunFolder
@@ -83,7 +84,7 @@ def blend(
         with lock_record(folder) if own else nullcontext():
             # Before anything is written: it may be damaged.
             manifest = read_manifest_if_there(folder)
-            settings = submit.with_seed_of(settings, manifest)
+            settings = with_seed_of(settings, manifest)
             chosen = submit.blend_run(folder, settings, sample, output, written=written)
             if own:
                 submit.record_blend(folder, settings, manifest)
