@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from tests.conftest import FIXTURE, ROOT, SMALL
 from tests.kills.sameness import differing_runs, left_over, manifest
 from tests.kills.test_folds import differing_folds
+from tests.run_folder.documents import read_plain
 from twinrun import prepare, submit, train_run
 from twinrun.blend import held_out, out_of_fold
 from twinrun.cli.app import app
@@ -86,8 +87,7 @@ def of(prepared: prepare.Prepared, folder: Path) -> prepare.Prepared:
 
 
 def record(run: prepare.Prepared, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((run.member_folder(name) / "member.json").read_bytes())
-    return content
+    return read_plain(run.member_folder(name) / "member.json")
 
 
 def begun(run: prepare.Prepared, *names: str) -> train_run.Work:

@@ -151,16 +151,18 @@ def check_package(project: Path, count: int) -> None:
     assert result.exit_code == 0, result.output
     package = project / "package.zip"
 
-    def unpacked(folder: Path) -> dict[Path, bytes]:
+    def unpacked() -> dict[Path, bytes]:
+        folder = project / "unpacked"
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         with open_package(package) as archive:
             unpack(archive, read_package_contents(archive, package), package, folder)
         return {path.relative_to(folder): data for path, data in contents(folder).items()}
 
-    whole, noticed = unpacked(project / "whole"), list[str]()
+    whole, noticed = unpacked(), list[str]()
     for place in flips(package, count):
         try:
-            found = unpacked(project / f"{place}")
+            found = unpacked()
         except TwinrunError as error:
             noticed.append(error.what)
         else:
