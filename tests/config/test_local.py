@@ -149,7 +149,7 @@ def test_a_mistake_in_local_toml_is_named_with_file_and_key(
 def test_a_local_toml_that_cannot_be_read_is_named(small_toml: Path, write: Write) -> None:
     path = write("")
     path.write_bytes(b"\xff")
-    assert_names(refusal(small_toml), f"cannot read {path}")
+    assert_names(refusal(small_toml), f"{path} is not text in UTF-8")
     path.unlink()
     path.mkdir()
     assert_names(refusal(small_toml), f"cannot read {path}")
