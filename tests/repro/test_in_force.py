@@ -17,7 +17,7 @@ import torch
 from twinrun.errors import InputError
 from twinrun.repro import machine_facts
 from twinrun.repro.environment import set_up
-from twinrun.repro.fact import Wanted
+from twinrun.repro.fact import Wanted, loaded
 from twinrun.repro.facts import FACTS, write_out_environment
 from twinrun.repro.in_force import hold, pin, refuse_changed
 
@@ -244,3 +244,18 @@ def test_a_record_is_read_with_the_neutral_values_that_it_leaves_out() -> None:
     assert written["opencv_optimized"] is True
     assert written["threads"] == 2
     assert "gpu" not in written
+
+
+def test_a_module_that_its_package_has_not_imported_yet_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "lazy_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "flags.py").write_text("enabled = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert loaded("lazy_package.flags").enabled is True
+    with pytest.raises(AttributeError, match="nothing"):
+        loaded("lazy_package.nothing")
+    with pytest.raises(AttributeError, match="nothing"):
+        loaded("lazy_package.flags.nothing")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 # The mend of what any code in the process can set.
@@ -61,9 +63,17 @@ class Fact:
 
 
 def loaded(path: str) -> Any:
-    """What stands at a path such as "torch.backends.mkldnn"."""
+    """What stands at a path such as "torch.backends.mkldnn".
+
+    Raises:
+        AttributeError: There is no such thing.
+    """
     module, *names = path.split(".")
     found: Any = sys.modules.get(module) or import_module(module)
     for name in names:
+        if not hasattr(found, name) and isinstance(found, ModuleType):
+            # torch 2.8 imports some of its modules only when they are first used.
+            with suppress(ModuleNotFoundError):
+                import_module(f"{found.__name__}.{name}")
         found = getattr(found, name)
     return found
