@@ -16,6 +16,7 @@ from twinrun.errors import InputError, gaps
 from twinrun.files import read_csv
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.documents import changed_file
+from twinrun.run_folder.manifest import recorded_run_files
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder, TrainingFolder
 from twinrun.run_folder.records import read_record, recorded_files
 from twinrun.run_folder.trainings import run_of
@@ -90,10 +91,7 @@ def compare_run_files(
     """
     found: list[FileFault] = []
     for number, (run, manifest) in enumerate(zip(runs, manifests, strict=True)):
-        recorded = dict(manifest["guards"]) if manifest else {}
-        if manifest and (submission := manifest["content"]["submission"]):
-            recorded[RunFolder(run).submission.name] = submission
-        for file, digest in recorded.items():
+        for file, digest in (recorded_run_files(manifest) if manifest else {}).items():
             if fault := changed_file(run / file, digest):
                 found.append(FileFault(file, number, _in_words(file, fault)))
     return found

@@ -14,6 +14,7 @@ from twinrun.package.engine import FOLDER
 from twinrun.package.worktree import WorkTree
 from twinrun.repro.source import describe_engine
 from twinrun.run_folder.documents import changed_file, is_sealed_page
+from twinrun.run_folder.manifest import recorded_run_files
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record, recorded_files
 from twinrun.run_folder.tables import read_index
@@ -99,9 +100,7 @@ def _member_faults(run: Path, name: str, digests: Mapping[str, str]) -> Iterator
 
 def _run_faults(run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     """What of the run's own files is not what the manifest records."""
-    recorded = {RunFolder(run).index.name: "", **manifest["guards"]}
-    if submission := manifest["content"]["submission"]:
-        recorded[RunFolder(run).submission.name] = submission
+    recorded = {RunFolder(run).index.name: "", **recorded_run_files(manifest)}
     for name, digest in sorted(recorded.items()):
         if fault := changed_file(run / name, digest, "the run was recorded"):
             yield f"{name}: {fault.removeprefix('is ')}"

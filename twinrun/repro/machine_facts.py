@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from twinrun.repro.fact import SAME_CODE, Fact, Wanted
+from twinrun.repro.fact import SAME_CODE, Fact, Wanted, loaded
 from twinrun.repro.ranks import NEUTRAL_RANKS, rank_facts
 
 _SAME_MACHINE = "train both on the same kind of machine"
@@ -56,8 +56,8 @@ def library_facts() -> Iterator[Fact]:
         name="opencv_optimized",
         words="whether OpenCV uses its kernels for this processor",
         decides=True,
-        read=lambda _: _cv2().useOptimized(),
-        pin=lambda _: _cv2().setUseOptimized(True),
+        read=lambda _: loaded("cv2").useOptimized(),
+        pin=lambda _: loaded("cv2").setUseOptimized(True),
         changed_by="cv2.setUseOptimized",
         mend=SAME_CODE,
         neutral=True,
@@ -67,8 +67,8 @@ def library_facts() -> Iterator[Fact]:
         name="opencv_ipp",
         words="whether OpenCV computes with IPP",
         decides=True,
-        read=lambda _: _cv2().ipp.useIPP(),
-        pin=lambda _: _cv2().ipp.setUseIPP(False),
+        read=lambda _: loaded("cv2").ipp.useIPP(),
+        pin=lambda _: loaded("cv2").ipp.setUseIPP(False),
         changed_by="cv2.ipp.setUseIPP",
         mend=SAME_CODE,
         neutral=False,
@@ -78,7 +78,7 @@ def library_facts() -> Iterator[Fact]:
         words="the instructions that OpenCV's kernels use",
         decides=True,
         # A star: chosen when it runs; a question mark: this processor has it not.
-        read=lambda _: _cv2().getCPUFeaturesLine().split(),
+        read=lambda _: loaded("cv2").getCPUFeaturesLine().split(),
         mend=_SAME_MACHINE,
     )
     yield Fact(
@@ -86,8 +86,8 @@ def library_facts() -> Iterator[Fact]:
         name="opencv_threads",
         words="OpenCV's threads",
         decides=False,
-        read=lambda _: _cv2().getNumThreads(),
-        pin=lambda _: _cv2().setNumThreads(0),
+        read=lambda _: loaded("cv2").getNumThreads(),
+        pin=lambda _: loaded("cv2").setNumThreads(0),
     )
     yield Fact(
         # It multiplies and inverts the maps of the images: its kernels give other last bits.
@@ -173,7 +173,7 @@ def cuda_facts() -> Iterator[Fact]:
         "gpu": ("the GPU", lambda: _gpu().name),
         "compute_capability": ("the kind of GPU", lambda: f"{_gpu().major}.{_gpu().minor}"),
         "multiprocessors": ("the GPU's multiprocessors", lambda: _gpu().multi_processor_count),
-        "cuda": ("the version of CUDA", lambda: _torch().version.cuda),
+        "cuda": ("the version of CUDA", lambda: loaded("torch").version.cuda),
         "cudnn": ("the version of cuDNN", _cudnn_version),
     }
     for name, (words, read) in from_device.items():
@@ -192,24 +192,12 @@ def cuda_facts() -> Iterator[Fact]:
     )
 
 
-def _torch() -> Any:
-    import torch
-
-    return torch
-
-
-def _cv2() -> Any:
-    import cv2
-
-    return cv2
-
-
 def _gpu() -> Any:
-    return _torch().cuda.get_device_properties()
+    return loaded("torch").cuda.get_device_properties()
 
 
 def _cudnn_version() -> int | None:
-    found: int | None = _torch().backends.cudnn.version()
+    found: int | None = loaded("torch").backends.cudnn.version()
     return found
 
 
@@ -224,7 +212,7 @@ def _variables(wanted: Wanted) -> dict[str, str]:
 
 def _cpu_features() -> list[str]:
     """What the processor can do that kernels are chosen by, sorted."""
-    torch = _torch()
+    torch = loaded("torch")
     if hasattr(torch.cpu, "get_capabilities"):
         capabilities = torch.cpu.get_capabilities()
         return sorted(name for name, value in capabilities.items() if value is True)

@@ -96,6 +96,17 @@ def guard_digests(run: Path) -> dict[str, str]:
     return {path.name: sha256_file(path) for path in paths if is_there(path)}
 
 
+def recorded_run_files(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """All digests of a manifest of the run's own files: SHA-256 by name.
+
+    Args:
+        manifest: The content of manifest.json.
+    """
+    submission = manifest["content"]["submission"]
+    own = {RunFolder(Path()).submission.name: submission} if submission else {}
+    return {**manifest["guards"], **own}
+
+
 def is_as_recorded(run: Path, path: Path, *, fix: str) -> bool:
     """Whether a run's index, audit or blend is there: compared with what the manifest says of it.
 
