@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from twinrun.repro.machine_facts import KERNEL_VARIABLES
+
+# Tests begin as on a machine that chooses no kernels by itself; the processes they start do too.
+for _name in KERNEL_VARIABLES:
+    os.environ.pop(_name, None)
+
 ROOT = Path(__file__).parents[1]
 FIXTURE = ROOT / "tests" / "fixture"
 

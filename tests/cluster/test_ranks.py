@@ -128,7 +128,7 @@ def test_one_rank_differs_in_the_environment_and_its_member_is_refused_for_two(
     ended = train(forked, "one")
     assert ended.codes == [2, 2]
     assert ended.said.count("error:") == 1
-    assert "environment.ranks: None then, 2 now" in ended.said
+    assert "environment.ranks: 1 then, 2 now" in ended.said
     assert member(folder, "one").joinpath("member.json").read_bytes() == before
 
 

@@ -24,7 +24,7 @@ from twinrun.process import process_variables
 from twinrun.repro.facts import write_out_environment
 
 # A node that has not answered by then is busy, or its packages load slowly; seconds.
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 
 
 @dataclass(frozen=True)

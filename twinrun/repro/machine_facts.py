@@ -20,7 +20,7 @@ CUBLAS_WORKSPACE = ":4096:8"
 
 # Which kernels compute, and how exactly. Not here: OMP_NUM_THREADS, MKL_NUM_THREADS, MKL_DYNAMIC
 # and their like, which torch.set_num_threads overrules.
-_VARIABLES = (
+KERNEL_VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "DNNL_CPU_ISA_HINTS",
     "DNNL_DEFAULT_FPMATH_MODE",
@@ -202,7 +202,7 @@ def _cudnn_version() -> int | None:
 
 
 def _variables(wanted: Wanted) -> dict[str, str]:
-    names = (*_VARIABLES, *_CUDA_VARIABLES) if wanted.cuda else _VARIABLES
+    names = (*KERNEL_VARIABLES, *_CUDA_VARIABLES) if wanted.cuda else KERNEL_VARIABLES
     found = {name: os.environ.get(name, "") for name in names}
     # Those of glibc's memory and threads choose no kernel.
     tunables = found["GLIBC_TUNABLES"].split(":")
