@@ -7,10 +7,12 @@ import threading
 from types import FrameType
 
 from twinrun.process import restart_process
+from twinrun.streams import let_no_print_fail
 
 
 def main() -> None:
     """Prepare the process, then run the command that its arguments name."""
+    let_no_print_fail()
     restart_process()
     # A scheduler's SIGTERM ends a run as Ctrl-C does. Where Ctrl-C is ignored, as in a background
     # job of a shell script, it stays so.

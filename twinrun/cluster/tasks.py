@@ -26,6 +26,7 @@ from twinrun.errors import InputError, TwinrunError
 from twinrun.process import prepare_worker
 from twinrun.repro.environment import set_up
 from twinrun.run_folder.paths import RunFolder
+from twinrun.streams import open_lasting
 
 if TYPE_CHECKING:
     from twinrun.cluster.share import SharedImages
@@ -215,7 +216,7 @@ def _redirect_output(path: Path) -> Iterator[Any]:
     """Send what is printed here into a file; gives a function that reads it."""
     from twinrun.console import console
 
-    with path.open("w+", encoding="utf-8") as file:
+    with open_lasting(path) as file:
         before, console.file = console.file, file
         out, sys.stdout = sys.stdout, file
 

@@ -25,6 +25,7 @@ from twinrun.repro.stages import STAGES
 from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.tables import read_index
+from twinrun.streams import let_no_print_fail
 from twinrun.train.callbacks import OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.fit import Phase, fit_phases
@@ -176,6 +177,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    let_no_print_fail()
     try:
         main()
     except TwinrunError as error:

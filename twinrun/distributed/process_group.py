@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from twinrun.config.extras import how_to_install_extra
@@ -20,6 +21,7 @@ from twinrun.console import console
 from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.group import use_group
 from twinrun.repro.ranks import Ranks, current_rank
+from twinrun.streams import open_lasting
 
 _COMMANDS = ("train", "run")
 # Seconds: between two looks at whether the others have come, and for the one who prints to do so.
@@ -67,7 +69,7 @@ def connect(command: str) -> Iterator[None]:
         raise
     if ranks.rank:
         # Not `quiet`, which a box overrules.
-        console.file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        console.file = open_lasting(Path(os.devnull))
     from twinrun.distributed.collectives import TorchGroup
 
     try:
