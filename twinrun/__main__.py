@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -19,12 +20,15 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
-    from twinrun.cli.app import app
-    from twinrun.console import ignore_known_warnings
+    from twinrun.cli.endings import one_message
 
-    ignore_known_warnings()
+    # What a command itself does ends within it; here is what comes before and after.
+    with one_message(debug="--debug" in sys.argv):
+        from twinrun.cli.app import app
+        from twinrun.console import ignore_known_warnings
 
-    app()
+        ignore_known_warnings()
+        app()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Twinrun: train an image-classification competition to the same bits every time.",
     epilog="Exit codes: 0 done; 1 the answer is no (a run came out different, submission "
     "invalid); 2 wrong use or input; 3 same to rounding, 4 within the spread of seeds, unless "
-    "they are accepted.",
+    "they are accepted; 70 a fault in Twinrun itself.",
 )
 # In the order of a competition.
 for command in (

@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
-from twinrun.cli.ranks import connect_ranks, report_once
-from twinrun.console import console, error_console
-from twinrun.errors import InputError, NegativeVerdict, TwinrunError
+from twinrun.cli.endings import one_message
+from twinrun.cli.ranks import connect_ranks
+from twinrun.console import console
+from twinrun.errors import InputError, NegativeVerdict
 from twinrun.grades import Grade, acceptable, exit_code
 
 if TYPE_CHECKING:
@@ -193,27 +193,8 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
         console.quiet = quiet
         for name, group in groups.items():
             options[name] = group(**{each.name: options.pop(each.name) for each in fields(group)})
-        try:
-            with connect_ranks(function.__name__):
-                function(*args, **options)
-        except KeyboardInterrupt as stop:
-            if debug:
-                raise
-            _end(
-                2,
-                str(stop) or "stopped before the end",
-                "What is complete stays, nothing is half written. "
-                "To resume, rerun the same command:",
-                shlex.join(["twinrun", *sys.argv[1:]]),
-            )
-        except TwinrunError as error:
-            if debug:
-                raise
-            _end(error.exit_code, str(error))
-        except OSError as error:
-            if debug:
-                raise
-            _end(2, f"{error.filename or 'the system'}: {error.strerror or error}")
+        with one_message(debug=debug), connect_ranks(function.__name__):
+            function(*args, **options)
 
     # What typer reads instead of the function's own.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -270,15 +251,6 @@ def end_with(grade: Grade, accepted: Grade, what: str) -> None:
         raise NegativeVerdict(what)
     if code:
         raise typer.Exit(code)
-
-
-def _end(code: int, *lines: str) -> NoReturn:
-    with report_once() as reports:
-        if reports:
-            error_console.print("[bold red]error:[/]", end=" ")
-            for line in lines:
-                error_console.print(line, markup=False)
-    raise typer.Exit(code)
 
 
 def read_settings_of(

@@ -76,14 +76,14 @@ def connect(command: str) -> Iterator[None]:
         with use_group(TorchGroup(ranks, _End.store)):
             yield
     except RuntimeError as error:
+        _claim()
         if not _is_loss(error):
             raise
-        _claim()
         raise InputError(
             f"rank {ranks.rank} of {ranks.count} has lost a different one: {_reason(error)}",
             fix="If it has reported nothing above, it was killed. Rerun the command: it resumes.",
         ) from error
-    except (TwinrunError, KeyboardInterrupt, OSError):
+    except (Exception, KeyboardInterrupt):
         # Before the others can notice that this one is gone.
         _claim()
         raise

@@ -1,0 +1,122 @@
+"""How a command ends that does not come to its end: one message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from twinrun.cli.ranks import report_once
+from twinrun.console import error_console
+from twinrun.errors import InputError, TwinrunError
+from twinrun.repro.source import ENGINE, describe_engine, read_engine
+
+# As sysexits.h has it: an internal fault of the program.
+UNFORESEEN = 70
+
+
+@contextmanager
+def one_message(*, debug: bool) -> Iterator[None]:
+    """End the process with one message and an exit code where the block raises an error.
+
+    A mistake in what was given is 2, as is a wish to stop; the answer no is 1. What nobody foresaw
+    is 70: one line, and the details in a file whose path it tells.
+
+    Args:
+        debug: Let the error through, for its traceback.
+    """
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt as stop:
+        if debug:
+            raise
+        _end(
+            InputError.exit_code,
+            str(stop) or "stopped before the end",
+            "What is complete stays, nothing is half written. To resume, rerun the same command:",
+            _command(),
+        )
+    except TwinrunError as error:
+        if debug:
+            raise
+        _end(error.exit_code, str(error))
+    except OSError as error:
+        if debug:
+            raise
+        _end(InputError.exit_code, f"{error.filename or 'the system'}: {error.strerror or error}")
+    except Exception as error:
+        if debug:
+            raise
+        _end_unforeseen(error)
+
+
+def _command() -> str:
+    return shlex.join(["twinrun", *sys.argv[1:]])
+
+
+def _end(code: int, *lines: str) -> NoReturn:
+    with report_once() as reports:
+        if reports:
+            _print(*lines)
+    raise SystemExit(code)
+
+
+def _print(*lines: str) -> None:
+    error_console.print("[bold red]error:[/]", end=" ")
+    for line in lines:
+        error_console.print(line, markup=False)
+
+
+def _end_unforeseen(error: Exception) -> NoReturn:
+    with report_once() as reports:
+        if reports:
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            what = f"a fault in Twinrun itself, {told}{_place(error)}."
+            details = _details(error)
+            try:
+                file = _write_details(details)
+            except OSError as problem:
+                _print(f"{what} The details cannot be written to a file ({problem}):", details)
+            else:
+                _print(f"{what} The details are in {file}: please report it with that file.")
+    raise SystemExit(UNFORESEEN)
+
+
+def _place(error: Exception) -> str:
+    """Where in the engine it happened: the innermost of its lines that the error passed."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(ENGINE):
+            return f" ({path.relative_to(ENGINE.parent)}, line {frame.lineno})"
+    return ""
+
+
+def _details(error: Exception) -> str:
+    return "\n".join(
+        [
+            f"Twinrun {describe_engine(read_engine())}",
+            f"Python {platform.python_version()}, {platform.platform()}",
+            f"$ {_command()}",
+            "",
+            *traceback.format_exception(error),
+        ]
+    )
+
+
+def _write_details(text: str) -> Path:
+    """Write the details into a new file that only its owner may read."""
+    number, name = tempfile.mkstemp(prefix="twinrun-fault-", suffix=".txt")
+    with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return Path(name)
