@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,33 @@ def twinrun(tmp_path: Path) -> Command:
             check=False,
             timeout=300,
         )
+
+    return run
+
+
+@pytest.fixture
+def invoke(tmp_path: Path) -> Command:
+    """Carry out `twinrun ARGUMENTS` in this process, which saves a second import of torch.
+
+    As `twinrun` otherwise. What matters at the start or the end of a process needs that one.
+    """
+    from typer.testing import CliRunner
+
+    from twinrun.cli.app import app
+    from twinrun.console import console
+
+    def run(
+        *arguments: object, cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        words = [*map(str, arguments)]
+        with chdir(cwd):
+            done = CliRunner().invoke(
+                app, words, prog_name="twinrun", env={"COLUMNS": "120", **environment}
+            )
+        console.quiet = False
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
     return run
 

@@ -67,7 +67,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *expected: str) -> No
 
 
 @pytest.fixture
-def refuses(twinrun: Command, small_toml: Path, tmp_path: Path) -> Callable[..., None]:
+def refuses(invoke: Command, small_toml: Path, tmp_path: Path) -> Callable[..., None]:
     """Check that a command, by default `run` of the small competition, is refused."""
 
     def check(
@@ -76,7 +76,7 @@ def refuses(twinrun: Command, small_toml: Path, tmp_path: Path) -> Callable[...,
         command: str = "run",
         decoded: bool = False,
     ) -> None:
-        done = twinrun(command, "--config", small_toml, *options)
+        done = invoke(command, "--config", small_toml, *options)
         assert_refused(done, *expected)
         # All of these are found before the first file of a run is written, and all that need no
         # decoding before the first image is decoded.
@@ -268,7 +268,7 @@ def test_debug_shows_the_traceback(twinrun: Command, small_toml: Path) -> None:
 
 
 def test_a_path_with_brackets_is_printed_as_it_is(
-    twinrun: Command, small_toml: Path, data: Path, tmp_path: Path
+    invoke: Command, small_toml: Path, data: Path, tmp_path: Path
 ) -> None:
     # Brackets are markup to the library that prints; a closing one without its opener is an error.
     submission = Path("odd [red][", "name].csv")
@@ -276,13 +276,13 @@ def test_a_path_with_brackets_is_printed_as_it_is(
     rows = [f"{image_id},1,0,0" for image_id in ids_of_tests(data)]
     header = "ID," + ",".join(CLASSES)
     (tmp_path / submission).write_text("\n".join([header, *rows]), encoding="utf-8")
-    done = twinrun("validate", submission, "--config", small_toml, "--data", data)
+    done = invoke("validate", submission, "--config", small_toml, "--data", data)
     assert done.returncode == 0, done
     assert str(submission) in done.stdout
 
 
-def test_an_unknown_option_is_answered_with_the_usage(twinrun: Command) -> None:
-    done = twinrun("train", "--outt", "elsewhere")
+def test_an_unknown_option_is_answered_with_the_usage(invoke: Command) -> None:
+    done = invoke("train", "--outt", "elsewhere")
     assert done.returncode == 2
     assert "Usage:" in done.stderr
     assert "--outt" in done.stderr

@@ -12,6 +12,7 @@ from shutil import which
 import pytest
 from rich.console import Console
 
+from benchmarks.__main__ import main
 from benchmarks.carried import largest_packages, last_commits, size_of, updates
 from benchmarks.startup import first_step
 from benchmarks.table import Figure, alternated, as_json, ratio, shown
@@ -75,10 +76,15 @@ def benchmarks(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_unknown_figure_is_refused() -> None:
-    answer = benchmarks("sped")
-    assert answer.returncode == 2
-    assert "there are speed, determinism" in answer.stderr
+def test_an_unknown_figure_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.__main__.restart_process", lambda: None)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "sped"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "there are speed, determinism" in capsys.readouterr().err
 
 
 def test_a_command_without_a_first_step_is_told_of(tmp_path: Path) -> None:

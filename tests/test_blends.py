@@ -327,7 +327,7 @@ def test_a_warning_is_shown_and_names_in_it_are_no_markup(run: Path, tmp_path: P
 
 
 @pytest.mark.slow  # four processes
-def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) -> None:
+def test_the_command_fits_records_and_refuses(invoke: Command, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "full"
     write_run(run)
     settings_of(tmp_path)
@@ -336,7 +336,7 @@ def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) 
     sample.write_text("id,a,b,c\n" + rows)
     record_run(run, settings={"submission": {}, "blend": {}, "run": {"seed": 3}})
     options = ["--config", tmp_path / "made-up.toml", "--sample", sample]
-    done = twinrun("blend", "--method", "auto", *options)
+    done = invoke("blend", "--method", "auto", *options)
     assert done.returncode == 0, done.stderr
     printed = " ".join(done.stdout.split())
     content = json.loads((run / "blend.json").read_text())
@@ -359,16 +359,16 @@ def test_the_command_fits_records_and_refuses(twinrun: Command, tmp_path: Path) 
         != taken[0].content()["candidates"]
     )
 
-    wrong = twinrun("blend", "--method", "automatic", *options)
+    wrong = invoke("blend", "--method", "automatic", *options)
     assert wrong.returncode == 2
     assert "blend.method" in wrong.stderr
     assert "selection" in wrong.stderr
     file = f"{run / 'members' / 'good' / 'test.csv'}=1"
-    files = twinrun("blend", file, "--method", "auto", "--output", "o.csv", *options)
+    files = invoke("blend", file, "--method", "auto", "--output", "o.csv", *options)
     assert files.returncode == 2
     assert "labels are known" in files.stderr
     assert "Traceback" not in files.stderr
-    plain = twinrun("blend", file, "--method", "geometric", "--output", "o.csv", *options)
+    plain = invoke("blend", file, "--method", "geometric", "--output", "o.csv", *options)
     assert plain.returncode == 0, plain.stderr
 
 

@@ -45,23 +45,23 @@ def in_process(
 
 
 def test_labels_are_blended_and_validated_as_text(
-    twinrun: Command, small_toml: Path, files: list[str], tmp_path: Path
+    invoke: Command, small_toml: Path, files: list[str], tmp_path: Path
 ) -> None:
     options = graded(small_toml, "label", "0", "01", "1")
     sample = tmp_path / "sample.csv"
     sample.write_text("Image,Grade\n00,0\n004217,0\nNA,0\n", encoding="utf-8")
-    blended = twinrun("blend", *files, "--output", "out.csv", "--sample", sample, *options)
+    blended = invoke("blend", *files, "--output", "out.csv", "--sample", sample, *options)
     assert blended.returncode == 0, blended.stderr
     # 00: 0.375 for 0 and 0.375 for 01, of which 0 comes first.
     submission = tmp_path / "out.csv"
     assert submission.read_text(encoding="utf-8") == "Image,Grade\n00,0\n004217,0\nNA,1\n"
-    valid = twinrun("validate", submission, "--sample", sample, *options)
+    valid = invoke("validate", submission, "--sample", sample, *options)
     assert valid.returncode == 0, valid.stderr
     assert "3 rows" in valid.stdout
 
     wrong = "Image,Grade\n00,1.0\n004217,\n004217,01\nX,0\n"
     submission.write_text(wrong, encoding="utf-8")
-    invalid = twinrun("validate", submission, "--sample", sample, *options)
+    invalid = invoke("validate", submission, "--sample", sample, *options)
     assert invalid.returncode == 1, invalid
     assert "Traceback" not in invalid.stderr
     for line in (
@@ -75,26 +75,26 @@ def test_labels_are_blended_and_validated_as_text(
 
 
 def test_the_probability_of_the_last_of_two_classes_is_blended_and_validated(
-    twinrun: Command, small_toml: Path, tmp_path: Path
+    invoke: Command, small_toml: Path, tmp_path: Path
 ) -> None:
     options = graded(small_toml, "probability", "no", "yes")
     (tmp_path / "one.csv").write_text("id,yes,no\n7,0.25,0.75\n07,1,0\n", encoding="utf-8")
     sample = tmp_path / "sample.csv"
     sample.write_text("id,is_sick\n07,0\n7,0\n", encoding="utf-8")
-    blended = twinrun("blend", "one.csv=1", "--output", "o.csv", "--sample", sample, *options)
+    blended = invoke("blend", "one.csv=1", "--output", "o.csv", "--sample", sample, *options)
     assert blended.returncode == 0, blended.stderr
     submission = tmp_path / "o.csv"
     assert submission.read_text(encoding="utf-8") == "id,is_sick\n07,1.0\n7,0.25\n"
-    valid = twinrun("validate", submission, "--sample", sample, *options)
+    valid = invoke("validate", submission, "--sample", sample, *options)
     assert valid.returncode == 0, valid.stderr
 
     submission.write_text("id,is_sick\n07,1.5\n7,\n", encoding="utf-8")
-    invalid = twinrun("validate", submission, "--sample", sample, *options)
+    invalid = invoke("validate", submission, "--sample", sample, *options)
     assert invalid.returncode == 1
     assert "07: is_sick is 1.5, outside [0, 1]" in invalid.stderr
     assert "7: nothing in column is_sick" in invalid.stderr
 
-    three = twinrun("validate", submission, *graded(small_toml, "probability", "a", "b", "c"))
+    three = invoke("validate", submission, *graded(small_toml, "probability", "a", "b", "c"))
     assert three.returncode == 2
     assert "submission.columns" in three.stderr
     assert "Traceback" not in three.stderr
@@ -165,7 +165,7 @@ def test_the_record_says_what_was_asked_of_the_submission_that_is_there(
 
 
 def test_auto_without_a_data_folder_lets_another_profile_step_in(
-    twinrun: Command, small_toml: Path, tmp_path: Path
+    invoke: Command, small_toml: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(FIXTURE / "train", tmp_path / "little" / "train")
     shutil.copytree(FIXTURE / "test", tmp_path / "little" / "test")
@@ -173,10 +173,10 @@ def test_auto_without_a_data_folder_lets_another_profile_step_in(
     listed = '["leaf_rust", "stem_rust", "healthy_wheat"]'
     text = text.replace(listed, '"auto"') + '[profiles.tiny.data]\nfolder = "little"\n'
     small_toml.write_text(text, encoding="utf-8")
-    refused = twinrun("run", "--config", small_toml)
+    refused = invoke("run", "--config", small_toml)
     assert refused.returncode == 2
     assert f"no data folder: {tmp_path / 'absent'}" in refused.stderr
-    answer = twinrun("run", "--without-data", "tiny", "--config", small_toml)
+    answer = invoke("run", "--without-data", "tiny", "--config", small_toml)
     assert "no data folder" in answer.stdout
     # The images were read; what comes next is not there, which saves a training here.
     assert answer.returncode == 2
@@ -185,7 +185,7 @@ def test_auto_without_a_data_folder_lets_another_profile_step_in(
 
 @pytest.mark.slow  # a run, and all of it again
 def test_a_run_of_labels_is_scored_by_its_metric_and_verified(
-    twinrun: Command, small_toml: Path, tmp_path: Path
+    invoke: Command, small_toml: Path, tmp_path: Path
 ) -> None:
     data = Path(shutil.copytree(FIXTURE, tmp_path / "data"))
     rows = (data / "sample_submission.csv").read_text(encoding="utf-8").splitlines()[1:]
@@ -194,7 +194,7 @@ def test_a_run_of_labels_is_scored_by_its_metric_and_verified(
     (data / "sample_submission.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     options = ("--set", "competition.classes=auto", "--set", "submission.columns=label")
     metric = ("--set", "competition.metric=macro_f1", "--set", "recipe.epochs.unfrozen=0")
-    done = twinrun("run", "--config", small_toml, "--data", data, *options, *metric)
+    done = invoke("run", "--config", small_toml, "--data", data, *options, *metric)
     assert done.returncode == 0, done.stderr
     assert "macro F1 on the 24 images that every member held out" in done.stdout
     assert "(always the largest class: " in done.stdout
@@ -203,12 +203,12 @@ def test_a_run_of_labels_is_scored_by_its_metric_and_verified(
     assert {line.partition(",")[2] for line in submission[1:]} <= {
         *("healthy_wheat", "leaf_rust", "stem_rust")
     }
-    verified = twinrun("verify", "runs/full")
+    verified = invoke("verify", "runs/full")
     assert verified.returncode == 0, verified.stderr
     assert "submission.csv" in verified.stdout
 
     # Another metric asks for no other training.
-    again = twinrun("run", "--config", small_toml, "--data", data, *options, *metric[2:])
+    again = invoke("run", "--config", small_toml, "--data", data, *options, *metric[2:])
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("is complete already") == 2
     assert "(uniform guessing: 1.0986)" in again.stdout

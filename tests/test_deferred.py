@@ -27,6 +27,7 @@ UNUSED = {
 TRAINING = """
 import json, sys
 from twinrun.__main__ import main
+import twinrun.verify.verify
 try:
     main()
 finally:
@@ -77,8 +78,12 @@ def test_a_training_imports_nothing_that_it_does_not_use(small_toml: Path, tmp_p
     imported = set(json.loads(answer.stdout))
     assert {"fastai.learner", "torchvision.models"} <= imported
     assert not UNUSED & imported
+    # A process that is alone needs neither the rooms of several nor their extras.
+    several = ("twinrun.distributed", "twinrun.cluster", "ray", "accelerate")
+    assert not [name for name in imported if name.startswith(several)]
 
 
+@pytest.mark.slow  # a process that imports all that no training needs
 def test_what_was_left_for_later_is_imported_when_it_is_used(tmp_path: Path) -> None:
     answer = python(LIBRARIES, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr

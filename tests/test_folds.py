@@ -287,8 +287,8 @@ def options_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow  # four processes that train
-def test_twins_with_folds_have_the_same_bits(twinrun: Command, tmp_path: Path) -> None:
-    twins = twinrun("twins", "a", *options_in(tmp_path))
+def test_twins_with_folds_have_the_same_bits(invoke: Command, tmp_path: Path) -> None:
+    twins = invoke("twins", "a", *options_in(tmp_path))
     assert twins.returncode == 0, twins.stderr
     assert "a fold 2/2" in twins.stdout
     verdict = json.loads((tmp_path / "runs" / "twins" / "twins.json").read_text())
@@ -299,15 +299,15 @@ def test_twins_with_folds_have_the_same_bits(twinrun: Command, tmp_path: Path) -
 
 
 @pytest.mark.slow  # two processes that train
-def test_a_run_with_folds_shows_them_and_warns_once(twinrun: Command, tmp_path: Path) -> None:
+def test_a_run_with_folds_shows_them_and_warns_once(invoke: Command, tmp_path: Path) -> None:
     options = options_in(tmp_path)
-    answer = twinrun("run", *options)
+    answer = invoke("run", *options)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("warning") == 1
     printed = " ".join(answer.stdout.split())
     assert "members are validated on fewer than 30 images (b on 24)" in printed
     assert "a fold 1/2 (1/2) resnet18" in printed
     assert "log loss over folds" in printed
-    again = twinrun("train", "b", *options, "--run", "again", "--quiet")
+    again = invoke("train", "b", *options, "--run", "again", "--quiet")
     assert again.returncode == 0, again.stderr
     assert again.stdout == ""

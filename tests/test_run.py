@@ -16,7 +16,7 @@ from twinrun.files import sha256_file
 
 
 def test_a_run_trains_blends_validates_and_says_where_everything_is(
-    twinrun: Command, small_toml: Path, tmp_path: Path
+    twinrun: Command, invoke: Command, small_toml: Path, tmp_path: Path
 ) -> None:
     answer = twinrun("run", "--config", small_toml)
     assert answer.returncode == 0, answer.stderr
@@ -57,12 +57,12 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     assert (submission.set_index("ID") - mean).abs().to_numpy().max() < 1e-12
 
     before = {path: path.read_bytes() for path in run.rglob("*.csv")}
-    again = twinrun("run", "--config", small_toml)
+    again = invoke("run", "--config", small_toml)
     assert again.returncode == 0
     assert again.stdout.count("is complete already") == 2
     assert {path: path.read_bytes() for path in run.rglob("*.csv")} == before
 
-    changed = twinrun("run", "--config", small_toml, "--set", "run.seed=4")
+    changed = invoke("run", "--config", small_toml, "--set", "run.seed=4")
     assert changed.returncode == 2
     assert "settings.seed: 0 then, 4 now" in changed.stderr
     assert "--run NAME" in changed.stderr
@@ -137,9 +137,9 @@ def test_without_a_data_folder_the_named_profile_is_used_and_said(
 
 
 def test_a_named_data_folder_that_is_missing_is_never_replaced(
-    twinrun: Command, small_toml: Path
+    invoke: Command, small_toml: Path
 ) -> None:
-    answer = twinrun("run", "--without-data", "fixture", "--data", "absent", "--config", small_toml)
+    answer = invoke("run", "--without-data", "fixture", "--data", "absent", "--config", small_toml)
     assert answer.returncode == 2
     assert "no data folder" in answer.stderr
 
@@ -151,8 +151,8 @@ def test_a_named_data_folder_that_is_missing_is_never_replaced(
         *("package", "cache"),
     ],
 )
-def test_every_command_explains_itself_with_an_example(twinrun: Command, command: str) -> None:
-    answer = twinrun(command, "--help")
+def test_every_command_explains_itself_with_an_example(invoke: Command, command: str) -> None:
+    answer = invoke(command, "--help")
     assert answer.returncode == 0
     assert "Example" in answer.stdout
     assert f"twinrun {command}" in answer.stdout

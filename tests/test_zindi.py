@@ -60,21 +60,21 @@ def save(path: Path, lines: list[str]) -> Path:
 
 
 def test_blend_of_the_authors_files_is_the_authors_blend_and_valid(
-    twinrun: Command, zindi: Path, sample: Path, tmp_path: Path
+    invoke: Command, zindi: Path, sample: Path, tmp_path: Path
 ) -> None:
     files = [f"{zindi / 'submissions' / name}={weight}" for name, weight in weights(zindi).items()]
-    done = twinrun("blend", *SETTINGS, *files, "--output", "blend.csv")
+    done = invoke("blend", *SETTINGS, *files, "--output", "blend.csv")
     assert done.returncode == 0, done.stderr
     assert "blend.csv" in done.stdout
     assert_authors_blend(tmp_path / "blend.csv", zindi)
-    done = twinrun("validate", *SETTINGS, "blend.csv", "--sample", sample)
+    done = invoke("validate", *SETTINGS, "blend.csv", "--sample", sample)
     assert done.returncode == 0, done.stderr
     assert "valid" in done.stdout
     assert "610 rows" in done.stdout
 
 
 def test_blend_does_not_depend_on_how_the_files_were_saved_and_takes_the_samples_order(
-    twinrun: Command, zindi: Path, sample: Path, tmp_path: Path
+    invoke: Command, zindi: Path, sample: Path, tmp_path: Path
 ) -> None:
     # Rows shuffled in every file, and one saved as Windows programs do.
     files = []
@@ -86,7 +86,7 @@ def test_blend_does_not_depend_on_how_the_files_were_saved_and_takes_the_samples
         files.append(f"{name}={weight}")
     windows = tmp_path / files[0].split("=")[0]
     windows.write_bytes(b"\xef\xbb\xbf" + windows.read_bytes().replace(b"\n", b"\r\n"))
-    done = twinrun("blend", *SETTINGS, *files, "--sample", sample, "--output", "blend.csv")
+    done = invoke("blend", *SETTINGS, *files, "--sample", sample, "--output", "blend.csv")
     assert done.returncode == 0, done.stderr
     assert_authors_blend(tmp_path / "blend.csv", zindi)
     order = pd.read_csv(sample, dtype={"ID": str})["ID"].tolist()
@@ -94,25 +94,25 @@ def test_blend_does_not_depend_on_how_the_files_were_saved_and_takes_the_samples
 
 
 def test_authors_blend_is_valid_in_any_order_of_rows_also_as_windows_programs_save_it(
-    twinrun: Command, zindi: Path, sample: Path, tmp_path: Path
+    invoke: Command, zindi: Path, sample: Path, tmp_path: Path
 ) -> None:
     header, *rows = authors_lines(zindi)
     random.Random(0).shuffle(rows)
     text = "\r\n".join([header, *rows, ""])
     (tmp_path / "shuffled.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    done = twinrun("validate", *SETTINGS, "shuffled.csv", "--sample", sample)
+    done = invoke("validate", *SETTINGS, "shuffled.csv", "--sample", sample)
     assert done.returncode == 0, done.stderr
 
 
 def test_authors_blend_with_one_id_changed_is_invalid(
-    twinrun: Command, zindi: Path, sample: Path, tmp_path: Path
+    invoke: Command, zindi: Path, sample: Path, tmp_path: Path
 ) -> None:
     header, *rows = authors_lines(zindi)
     # The one id of digits only, with the zero in front that a spreadsheet would take away.
     (place,) = [number for number, row in enumerate(rows) if row.startswith("643083,")]
     rows[place] = f"0{rows[place]}"
     save(tmp_path / "changed.csv", [header, *rows])
-    done = twinrun("validate", *SETTINGS, "changed.csv", "--sample", sample)
+    done = invoke("validate", *SETTINGS, "changed.csv", "--sample", sample)
     assert done.returncode == 1, done.stderr
     assert "643083: missing" in done.stderr
     assert "0643083: unknown" in done.stderr
@@ -120,33 +120,33 @@ def test_authors_blend_with_one_id_changed_is_invalid(
 
 
 def test_authors_blend_with_one_row_missing_is_invalid(
-    twinrun: Command, zindi: Path, sample: Path, tmp_path: Path
+    invoke: Command, zindi: Path, sample: Path, tmp_path: Path
 ) -> None:
     header, *rows = authors_lines(zindi)
     lost = rows.pop(300).split(",")[0]
     save(tmp_path / "short.csv", [header, *rows])
-    done = twinrun("validate", *SETTINGS, "short.csv", "--sample", sample)
+    done = invoke("validate", *SETTINGS, "short.csv", "--sample", sample)
     assert done.returncode == 1, done.stderr
     assert f"{lost}: missing" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_authors_blend_with_one_row_doubled_is_invalid(
-    twinrun: Command, zindi: Path, sample: Path, tmp_path: Path
+    invoke: Command, zindi: Path, sample: Path, tmp_path: Path
 ) -> None:
     header, *rows = authors_lines(zindi)
     doubled = rows[300].split(",")[0]
     save(tmp_path / "doubled.csv", [header, *rows, rows[300]])
-    done = twinrun("validate", *SETTINGS, "doubled.csv", "--sample", sample)
+    done = invoke("validate", *SETTINGS, "doubled.csv", "--sample", sample)
     assert done.returncode == 1, done.stderr
     assert f"{doubled}: this id stands more than once" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_submission_that_is_not_there_is_wrong_use_and_not_an_invalid_submission(
-    twinrun: Command, sample: Path
+    invoke: Command, sample: Path
 ) -> None:
-    done = twinrun("validate", *SETTINGS, "none.csv", "--sample", sample)
+    done = invoke("validate", *SETTINGS, "none.csv", "--sample", sample)
     assert done.returncode == 2
     assert "none.csv" in done.stderr
     assert "Traceback" not in done.stderr

@@ -47,12 +47,12 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_command_says_what_it_found_and_whether_to_train(
-    twinrun: Command, small_toml: Path, data: Path, tmp_path: Path
+    invoke: Command, small_toml: Path, data: Path, tmp_path: Path
 ) -> None:
     strange = data / "test" / "<img src=x onerror=alert(1)>[red].png"
     strange.write_bytes((data / "train/leaf_rust/I00.png").read_bytes())
     arguments = ("audit", "--config", small_toml, "--data", data)
-    fit = twinrun(*arguments, "--run", "r")
+    fit = invoke(*arguments, "--run", "r")
     assert fit.returncode == 0, fit.stderr
     assert fit.stderr == ""
     assert strange.name in fit.stdout
@@ -65,7 +65,7 @@ def test_the_command_says_what_it_found_and_whether_to_train(
     # The run's record, which has the digest of audit.json, goes along.
     record_run(tmp_path / "runs" / "r")
     (data / "train/stem_rust/I10.png").write_bytes(b"<html>")
-    unfit = twinrun(*arguments, "--run", "r")
+    unfit = invoke(*arguments, "--run", "r")
     assert unfit.returncode == 1
     assert "stem_rust/I10.png: not an image" in unfit.stdout
     assert unfit.stderr.startswith("error: training on this data would be wrong:")

@@ -587,9 +587,7 @@ def test_wrong_use_is_refused(
 # The command.
 
 
-def test_the_command_says_same_and_different_and_wrong_use(
-    twinrun: Command, tmp_path: Path
-) -> None:
+def test_the_command_says_same_and_different_and_wrong_use(invoke: Command, tmp_path: Path) -> None:
     rows = training("tensor")
     long = "an-id-that-is-longer-than-a-narrow-terminal-" + "x" * 60
     named = {(*key[:3], key[3].replace("i2", long)): digest for key, digest in rows.items()}
@@ -598,23 +596,23 @@ def test_the_command_says_same_and_different_and_wrong_use(
     write_run(tmp_path / "b", {"m": ledger(named, "tensor")})
     write_run(tmp_path / "c", {"m": ledger(changed(named, *keys), "tensor")})
 
-    answer = twinrun("diff", "a", "b")
+    answer = invoke("diff", "a", "b")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines()[-1] == f"m  same bits: {len(rows) - 2} digests agree"
 
-    answer = twinrun("diff", "a", "c")
+    answer = invoke("diff", "a", "c")
     assert answer.returncode == 1
     assert "first difference: item, epoch 2, step 1 of 3" in answer.stdout
     assert long in answer.stdout
     assert "the runs differ: m first in item, epoch 2, step 1 of 3" in answer.stderr
-    narrow = twinrun("diff", "a", "c", COLUMNS="30")
+    narrow = invoke("diff", "a", "c", COLUMNS="30")
     assert (narrow.stdout, narrow.stderr) == (answer.stdout, answer.stderr)
 
-    answer = twinrun("diff", "a", "c", "--quiet")
+    answer = invoke("diff", "a", "c", "--quiet")
     assert answer.returncode == 1
     assert answer.stdout == "m  first difference: item, epoch 2, step 1 of 3\ndifferent\n"
 
-    answer = twinrun("diff", "a", "nowhere")
+    answer = invoke("diff", "a", "nowhere")
     assert answer.returncode == 2
     assert "no such folder: nowhere" in answer.stderr
     assert "Traceback" not in answer.stderr

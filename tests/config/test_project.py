@@ -42,12 +42,12 @@ def test_the_nearest_is_taken(project: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_link_that_leads_nowhere_is_no_reason_to_take_the_project_above(
-    project: Path, twinrun: Command
+    project: Path, invoke: Command
 ) -> None:
     inner = project / "notes" / "competition"
     inner.mkdir()
     (inner / "competition.toml").symlink_to(project / "nowhere.toml")
-    answer = twinrun("audit", cwd=project / "notes")
+    answer = invoke("audit", cwd=project / "notes")
     assert answer.returncode == 2
     assert "competition/competition.toml" in answer.stderr
     assert not (project / "runs").exists()
@@ -77,25 +77,25 @@ def test_outside_of_any_the_message_says_so_and_how_to_begin(
 
 @pytest.mark.parametrize("command", ["run", "train", "blend", "audit", "twins", "cache"])
 def test_every_command_that_needs_settings_refuses_outside_of_a_project(
-    command: str, twinrun: Command
+    command: str, invoke: Command
 ) -> None:
-    answer = twinrun(command)
+    answer = invoke(command)
     assert answer.returncode == 2
     assert "there is no competition/competition.toml" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
 def test_settings_and_runs_are_those_of_the_project_that_the_command_stands_in(
-    project: Path, twinrun: Command, tmp_path: Path
+    project: Path, invoke: Command, tmp_path: Path
 ) -> None:
     """The engine is installed in this repository's environment, and answers for the other one."""
     (project / "competition" / "competition.toml").write_text("[competition]\nname = 1\n")
-    answer = twinrun("audit", cwd=project / "notes" / "deep")
+    answer = invoke("audit", cwd=project / "notes" / "deep")
     assert answer.returncode == 2
     assert str(project / "competition" / "competition.toml") in answer.stderr.replace("\n", "")
     text = SMALL.format(folder=(ROOT / "tests" / "fixture").as_posix())
     (project / "competition" / "competition.toml").write_text(text, encoding="utf-8")
-    answer = twinrun("audit", cwd=project / "notes" / "deep")
+    answer = invoke("audit", cwd=project / "notes" / "deep")
     assert answer.returncode == 0, answer.stderr
     assert list((project / "runs").glob("cache/*"))
     assert not (project / "notes" / "deep" / "runs").exists()

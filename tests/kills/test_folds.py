@@ -49,7 +49,6 @@ CASES = {
         "",
     ),
 }
-QUICK = ("in the second fold",)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +74,8 @@ def differing_folds(first: Path, second: Path) -> list[str]:
     return found + ["manifest"] * (manifest(first, "a") != manifest(second, "a"))
 
 
-@pytest.mark.parametrize(
-    "label", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("label", CASES)
 def test_killed_and_gone_on_with(runs: Runs, unbroken: Path, label: str) -> None:
     (moment, goes_on), name = CASES[label], f"folds-{list(CASES).index(label)}"
     killed = runs.train(name, FOLDS, OFTEN, moment=moment)

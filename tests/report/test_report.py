@@ -540,13 +540,13 @@ def test_members_that_held_out_nothing_in_common_are_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "file", ["manifest.json", "audit.json", "members/a/member.json", "index.parquet"]
 )
-def test_a_damaged_file_is_one_message(twinrun: Command, tmp_path: Path, file: str) -> None:
+def test_a_damaged_file_is_one_message(invoke: Command, tmp_path: Path, file: str) -> None:
     run = make_run(tmp_path, pictures=False)
     (run / file).write_text("{")
     with pytest.raises(InputError, match=r"damaged|not the file that was written"):
         render(run)
     if file == "audit.json":
-        answer = twinrun("report", run)
+        answer = invoke("report", run)
         assert answer.returncode == 2
         assert f"{run / file} is not the file that was written" in answer.stderr
         assert "Traceback" not in answer.stderr

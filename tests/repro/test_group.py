@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TypeVar
 
 import pytest
@@ -55,16 +53,3 @@ def test_ranks_that_begin_with_different_things_are_named(ours: dict[str, object
     ):
         current_group().refuse_different("data", ours)
     assert "data: 'x' in rank 0, 'y' in rank 1" in error.value.details
-
-
-def test_a_process_that_is_alone_imports_no_extra() -> None:
-    """Neither the room of several ranks nor Ray's, nor what they need."""
-    code = (
-        "import sys, twinrun.cli.app, twinrun.train.members, twinrun.verify.verify;"
-        "print([n for n in sys.modules if n.startswith(('twinrun.distributed', 'twinrun.cluster',"
-        " 'ray', 'accelerate'))])"
-    )
-    found = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
-    )
-    assert found.stdout.strip() == "[]"

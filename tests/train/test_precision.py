@@ -49,6 +49,7 @@ def trained(
     return folder
 
 
+@pytest.mark.slow  # where the processor has no bf16, it takes half a minute
 def test_bf16_gives_the_same_bits_twice_and_others_than_fp32(
     small_toml: Path, data: tuple[pd.DataFrame, dict[int, Pixels]], tmp_path: Path
 ) -> None:

@@ -99,9 +99,9 @@ def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
 
 
 def test_an_unknown_perturbation_is_refused_with_the_nearest_name(
-    twinrun: Command, small_toml: Path
+    invoke: Command, small_toml: Path
 ) -> None:
-    answer = twinrun("twins", "a", "--config", small_toml, "--perturb", "worker")
+    answer = invoke("twins", "a", "--config", small_toml, "--perturb", "worker")
     assert answer.returncode == 2
     assert "--perturb: there is no perturbation 'worker'; did you mean 'workers'?" in answer.stderr
     assert ", ".join(PERTURBATIONS.names) in answer.stderr
@@ -315,17 +315,18 @@ def test_whoever_asks_for_the_kill_is_recorded_when_there_was_one(
 
 
 def test_twins_without_data_are_refused_before_anything_starts(
-    twinrun: Command, small_toml: Path, tmp_path: Path
+    invoke: Command, small_toml: Path, tmp_path: Path
 ) -> None:
     verdict = tmp_path / "runs" / "twins" / "twins.json"
     verdict.parent.mkdir(parents=True)
     verdict.touch()
-    answer = twinrun("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
+    answer = invoke("twins", "--config", small_toml, "--data", tmp_path / "nowhere")
     assert answer.returncode == 2
     assert f"no data folder: {tmp_path / 'nowhere'} (--data)" in answer.stderr
     assert verdict.is_file(), "an earlier verdict is not lost by a mistake"
 
 
+@pytest.mark.slow  # two processes that each import for seconds
 def test_a_twin_that_fails_is_an_error_and_no_verdict(
     twinrun: Command, small_toml: Path, tmp_path: Path
 ) -> None:
