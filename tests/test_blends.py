@@ -28,6 +28,7 @@ from twinrun.blend.choice import with_seed_of
 from twinrun.blend.held_out import read_held_out_tables
 from twinrun.blend.temperature import apply_temperature
 from twinrun.cli import tables
+from twinrun.cli.grid import Grid
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file, write_csv
@@ -297,7 +298,7 @@ def shown(*parts: Any) -> str:
     console = Console(width=120)
     with console.capture() as capture:
         for part in parts:
-            console.print(part)
+            part.print(console) if isinstance(part, Grid) else console.print(part)
     return " ".join(capture.get().split())
 
 

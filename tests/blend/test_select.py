@@ -14,6 +14,7 @@ import pytest
 
 from tests.predictions import Values, drawn_labels, held_of, seeing, settings_for
 from twinrun.blend.select import ChosenBlend, choose_blend, fixed_blend
+from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.errors import InputError
 
 
@@ -225,3 +226,19 @@ def test_a_single_member_is_blended_too(tmp_path: Path) -> None:
     found = chosen(tmp_path, {"p": seeing(labels, 3, skill=1, noise=1, seed=1)}, labels, "auto")
     assert found.weights["p"] == 1.0
     assert math.isnan(found.without["p"])
+
+
+@pytest.mark.parametrize("method", ["auto", *BLEND_METHODS.names])
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_of_a_single_member_there_is_one_blend(
+    tmp_path: Path, method: str, calibrate: bool
+) -> None:
+    """All methods make the same of it: as many rows of the same numbers say nothing."""
+    labels = drawn_labels(60, 3)
+    one = {"p": seeing(labels, 3, skill=1, noise=1, seed=1, sure=4)}
+    found = chosen(tmp_path, one, labels, method, calibrate=calibrate)
+    assert len({each.candidate for each in found.candidates}) == len(found.candidates)
+    assert len(found.candidates) == 1 + (calibrate or method == "auto")
+    assert len({each.nested for each in found.candidates}) == len(found.candidates)
+    assert found.method == ("arithmetic" if method == "auto" else method)
+    assert found.weights == {"p": 1.0}

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
+from tests.predictions import drawn_labels, held_of, seeing, settings_for
 from tests.run_folder.documents import record_member
 from twinrun import submit
+from twinrun.audit.check import Finding
 from twinrun.blend.held_out import own_scores, read_held_out_tables
+from twinrun.blend.select import choose_blend
 from twinrun.cli import tables
+from twinrun.cli.grid import Grid
+from twinrun.compare.member_files import FileComparison
 from twinrun.config.reading import read_settings
-from twinrun.metrics import METRICS, Score
+from twinrun.data.cache_files import CacheFolder
+from twinrun.metrics import METRICS, Score, score_values
 
 NOTHING = float("nan")
-RECORD = {"scores": {"valid_loss": 0.5403, "accuracy": 0.75}, "seconds": 12.0}
+RECORD = {
+    "scores": {"valid_loss": 0.5403, "accuracy": 0.75},
+    "images": {"valid": 24},
+    "seconds": 12.0,
+}
 
 
 def told(score: Score) -> str:
@@ -62,19 +76,18 @@ def test_the_members_table_has_a_column_for_a_metric_that_it_has_not_yet(
     settings = read_settings(small_toml, changes=[f"competition.metric={metric}"])
     records, scores = {"a": RECORD, "b": RECORD}, {"a": 0.8125, "b": NOTHING}
     table = tables.members(settings, records, scores, {"a": 2.0})
-    headers = [str(header.header) for header in table.columns]
     plain = ["member", "network", "valid loss", "accuracy", "weight", "time"]
-    assert [header for header in headers if header != column] == plain
-    assert list(table.columns[headers.index("weight")].cells) == ["2", "0"]
+    assert [heading for heading in table.headings if heading != column] == plain
+    assert table.cells("weight") == ["2", "0"]
     if column is not None:
-        assert list(table.columns[headers.index(column)].cells) == ["0.8125", "not defined"]
+        assert table.cells(column) == ["0.8125", "not defined"]
 
 
 def test_the_members_table_has_public_scores_where_a_member_has_one(small_toml: Path) -> None:
     settings = read_settings(small_toml, changes=["members.b.public_score=0.25"])
     table = tables.members(settings, {"a": RECORD, "b": RECORD}, {}, {})
-    (column,) = (each for each in table.columns if each.header == "public score")
-    assert list(column.cells) == ["", "0.25000"]
+    assert table.cells("public score") == ["", "0.25000"]
+    assert "public score" in table.headings
 
 
 def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_text(
@@ -110,9 +123,103 @@ def test_the_members_table_has_mean_and_spread_over_folds_where_there_are_some(
     records = {"a": RECORD, "b": RECORD}
     folds = {"a": [0.5, 0.7, 0.9]}
     table = tables.members(settings, records, {"a": 0.68, "b": 0.6}, {}, folds)
-    headers = [str(header.header) for header in table.columns]
-    place = headers.index("AUC over folds")
-    assert headers[place - 1] == "AUC"
-    assert list(table.columns[place].cells) == ["0.7000 ± 0.2000", ""]
+    assert table.headings[table.headings.index("AUC") + 1] == "AUC over folds"
+    assert table.cells("AUC over folds") == ["0.7000 ± 0.2000", ""]
     undefined = tables.members(settings, records, {"a": 0.68, "b": 0.6}, {}, {"b": [0.5, NOTHING]})
-    assert list(undefined.columns[place].cells) == ["", "not defined"]
+    assert undefined.cells("AUC over folds") == ["", "not defined"]
+
+
+def test_the_members_table_says_on_how_many_images_each_was_scored(small_toml: Path) -> None:
+    settings = read_settings(small_toml)
+    alike = tables.members(settings, {"a": RECORD, "b": RECORD}, {}, {})
+    assert alike.title == "Members, each by the 24 images that it held out"
+    assert "images" not in alike.headings
+    more = RECORD | {"images": {"valid": 1200}}
+    other = tables.members(settings, {"a": RECORD, "b": more}, {}, {})
+    assert other.title == "Members, each by the images that it held out"
+    assert other.cells("images") == ["24", "1,200"]
+
+
+@pytest.mark.parametrize(("clamp", "alone"), [([], "alone"), ([0.25, 0.75], "alone, clamped")])
+def test_a_members_loss_has_one_value_or_its_own_name(
+    tmp_path: Path, clamp: list[float], alone: str
+) -> None:
+    """What the blend sees of a member is not what it is scored by, where that is clamped."""
+    labels = drawn_labels(60, 3)
+    values = {name: seeing(labels, 3, skill=1, noise=2, seed=n) for n, name in enumerate("ab")}
+    settings = settings_for(tmp_path, "ab", clamp=clamp, renormalise=False)
+    seen = {name: each.clip(*clamp or (0, 1)) for name, each in values.items()}
+    chosen = choose_blend(held_of(seen, labels.tolist()), settings, ["a", "b"])
+    losses = {name: score_values(each, labels, "log_loss") for name, each in values.items()}
+    records = {
+        name: RECORD | {"scores": {"valid_loss": loss, "accuracy": 0.5}}
+        for name, loss in losses.items()
+    }
+    members = tables.members(settings, records, {}, {})
+    contributions = tables.member_contributions(chosen)
+    same = contributions.cells(alone) == members.cells("valid loss")
+    assert same == (alone == "alone")
+    assert contributions.title == (
+        "What each member adds, by log loss on the 60 images that all held out"
+        + (", clamped to 0.25 to 0.75" if clamp else "")
+    )
+
+
+def grids(folder: Path) -> dict[str, Grid]:
+    """Each of the tables that commands print, with long names."""
+    names = [f"M{number}_of_a_long_name_and_longer" for number in range(3)]
+    settings = settings_for(folder, names, metric="quadratic_kappa", method="auto", clamp=[0.1, 1])
+    labels = drawn_labels(60, 3)
+    values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate(names)}
+    chosen = choose_blend(held_of(values, labels.tolist()), settings, names)
+    records, scores = dict.fromkeys(names, RECORD), dict.fromkeys(names, 0.5)
+    compared = [
+        FileComparison(f"{name} fold 1/3", "weights.safetensors", "1" * 64, digit * 64, "2 bytes")
+        for name in names
+        for digit in "12"
+    ]
+    ledger = SimpleNamespace(title=names[0], comparison=SimpleNamespace(agreed=12345, same=False))
+    report: Any = SimpleNamespace(members=[ledger])
+    twins: Any = SimpleNamespace(comparisons=compared, report=report, control=compared)
+    verified: Any = SimpleNamespace(comparisons=compared, blend=True, submission=False)
+    finding = Finding("copies", "warning", "images are copies " * 6, 12, ("train/a/1.jpg",) * 3)
+    gaps = [("packages.opencv-python-headless", "5.0.0", None), ("features", ["avx2"] * 30, ["x"])]
+    return {
+        "members": tables.members(settings, records, scores, {}),
+        "folds": tables.members(
+            settings, records, scores, {}, {name: [0.5, 0.25] for name in names}
+        ),
+        "blends": tables.blends(chosen),
+        "contributions": tables.member_contributions(chosen),
+        "twins": tables.twins(twins),
+        "verification": tables.verification(verified),
+        "environment": tables.environment(gaps),
+        "audit": tables.audit([finding] * 2, 2),
+        "caches": tables.caches([CacheFolder("224px-1f3a9c02b7de", 12345, 10**9)]),
+    }
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, None])
+def test_each_table_is_whole_at_any_width(tmp_path: Path, width: int | None) -> None:
+    for name, grid in grids(tmp_path).items():
+        file = io.StringIO()
+        pipe = width is None
+        grid.print(Console(file=file, width=width, force_terminal=not pipe, color_system=None))
+        text = file.getvalue()
+        assert "…" not in text, name
+        assert max(map(len, text.splitlines())) <= (width or 1000), name
+        for column in grid.columns:
+            if column.heading in grid.headings and not column.wraps:
+                for cell in grid.cells(column.heading):
+                    assert Text.from_markup(cell).plain in text, (name, cell)
+
+
+def test_only_the_grid_prints_tables() -> None:
+    """A table of rich cuts names by itself."""
+    root = Path(tables.__file__).parents[1]
+    users = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if "rich.table" in path.read_text(encoding="utf-8")
+    }
+    assert users == {"cli/grid.py", "cluster/progress.py"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from twinrun.cluster import progress
@@ -22,10 +23,10 @@ class Called:
         return type("Method", (), {"remote": staticmethod(method)})
 
 
-def shown(titles: int, running: int, done: int) -> str:
+def shown(titles: int, running: int, done: int, width: int = 100) -> str:
     keys = [("full", f"m{number}") for number in range(titles)]
     places = {key: Progress("node7", 4711, time.time() - 75, 30, 120, "loss 1.25") for key in keys}
-    console = Console(width=100)
+    console = Console(width=width)
     with console.capture() as capture:
         named = {key: f"member {key[1]}" for key in keys}
         table = progress_table(named, dict(list(places.items())[:running]), done)
@@ -40,6 +41,19 @@ def test_trainings_under_way_have_a_row_and_all_others_a_number() -> None:
     assert "member m2" not in text
     for told in ("node7", "1 min 15 s", "loss 1.25"):
         assert text.count(told) == 2
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_on_a_narrow_terminal_the_bar_gives_way_and_no_name(width: int) -> None:
+    text = shown(2, 2, 0, width)
+    assert "…" not in text
+    rows = [line for line in text.splitlines() if "node7" in line]
+    assert len(rows) == 2
+    for number, row in enumerate(rows):
+        for told in (f"member m{number}", "1 min 15 s", "loss 1.25"):
+            assert told in row
+        assert 1 <= row.count("━") <= 6, "a quarter of the bar"
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_a_thousand_trainings_fit_on_a_screen() -> None:

@@ -98,7 +98,7 @@ def test_auto_scores_it_too_and_the_table_shows_it(
     chosen = submit.choose_run_blend(run, settings_of(tmp_path, method="auto"))
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(tables.blends(chosen))
+        tables.blends(chosen).print(console)
     assert len(chosen.candidates) == 10
     assert "inverse squared losses with a temperature" in capture.get()
 

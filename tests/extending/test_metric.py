@@ -104,7 +104,8 @@ def test_a_blend_is_chosen_and_told_by_it(tmp_path: Path, balanced: Metric) -> N
     assert found.score.simple_value == pytest.approx(1 / 3)
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(tables.blends(found), tables.blend_score(found.score))
+        tables.blends(found).print(console)
+        console.print(tables.blend_score(found.score))
     assert "by balanced accuracy on 60 held-out images (higher is better)" in capture.get()
     assert "(always the largest class: 0.3333)" in capture.get()
 

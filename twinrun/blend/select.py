@@ -33,6 +33,8 @@ class ChosenBlend:
         warnings: What a user must not overlook, a sentence each.
         metric: A name in METRICS.
         images: How many were held out by every member.
+        clamp: What members' probabilities are clamped to, before all that is scored here; empty:
+            they are not.
         method: Of the blend that is taken, a name in BLEND_METHODS.
         weights: By member, sorted.
         temperature: 1 where none is fitted.
@@ -48,6 +50,7 @@ class ChosenBlend:
     warnings: tuple[str, ...]
     metric: str
     images: int
+    clamp: tuple[float, ...]
     method: str
     weights: dict[str, float]
     temperature: float
@@ -125,6 +128,7 @@ def fixed_blend(settings: Settings, members: Sequence[str]) -> ChosenBlend:
         warnings=(),
         metric=settings.competition.metric,
         images=0,
+        clamp=tuple(settings.blend.clamp),
         method=settings.blend.method,
         weights={name: settings.weight(name) for name in members},
         temperature=1.0,
@@ -146,7 +150,7 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
     """
     parts = nested_parts(held, settings.run.seed) if settings.blend.fitted else []
     validation = NestedValidation(held, settings, parts)
-    candidates = [validation.score(each) for each in _candidates(settings, len(held.ids))]
+    candidates = [validation.score(each) for each in _candidates(settings, held)]
     taken, reason, warnings = _take(candidates, settings, len(held.ids))
     alone = {
         name: score_values(_alone(held, name, settings), held.labels, settings.competition.metric)
@@ -164,6 +168,7 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
         warnings=tuple(warnings),
         metric=settings.competition.metric,
         images=len(held.ids),
+        clamp=tuple(settings.blend.clamp),
         method=taken.candidate.method.name,
         weights={name: taken.weights[name] for name in order},
         temperature=taken.temperature,
@@ -180,17 +185,20 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
     )
 
 
-def _candidates(settings: Settings, images: int) -> list[Candidate]:
-    """What is scored: all of AUTO; of a fitted method also the simplest one, for comparison."""
+def _candidates(settings: Settings, held: HeldOut) -> list[Candidate]:
+    """What is scored: all of AUTO; of a fitted method also the simplest one, for comparison.
+
+    Of a single member all methods make the same blend: only one of them is a candidate.
+    """
     asked, calibrate = settings.blend.method, settings.blend.calibrate
+    alone = len(held.members) == 1
     if asked == AUTO:
-        if images < ENOUGH:
+        if len(held.ids) < ENOUGH:
             return [Candidate(SIMPLEST)]
-        return [
-            Candidate(each, calibrated) for each in BLEND_METHODS for calibrated in (False, True)
-        ]
+        methods = [SIMPLEST] if alone else BLEND_METHODS
+        return [Candidate(each, calibrated) for each in methods for calibrated in (False, True)]
     method = BLEND_METHODS.get(asked)
-    compared = [Candidate(SIMPLEST)] if method.fitted else []
+    compared = [Candidate(SIMPLEST)] if method.fitted and not alone else []
     calibrated = [Candidate(method, calibrated=True)] if calibrate else []
     return [*compared, Candidate(method), *calibrated]
 

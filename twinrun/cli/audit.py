@@ -69,7 +69,7 @@ def audit(
             write_manifest(folder, renew_guard(manifest, RunFolder(folder).audit))
     console.quiet = False
     if audited.found:
-        console.print(tables.audit(audited.found, lines))
+        tables.audit(audited.found, lines).print()
     images = content["images"]
     took = clock(time.perf_counter() - started)
     say(

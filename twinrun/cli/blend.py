@@ -14,7 +14,7 @@ from twinrun.cli.options import (
     RunOptions,
     as_command,
 )
-from twinrun.console import console, say
+from twinrun.console import say
 from twinrun.errors import InputError
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def print_blend(chosen: ChosenBlend) -> None:
     from twinrun.cli import tables
 
     if len(chosen.candidates) > 1:
-        console.print(tables.blends(chosen))
+        tables.blends(chosen).print()
     if chosen.taken is not None and len(chosen.weights) > 1:
-        console.print(tables.member_contributions(chosen))
+        tables.member_contributions(chosen).print()
     say(tables.why(chosen))
     if chosen.score is not None:
         say(tables.blend_score(chosen.score))

@@ -16,7 +16,7 @@ from twinrun.cli.options import (
     as_command,
     read_settings_of,
 )
-from twinrun.console import console, megabytes, say
+from twinrun.console import megabytes, say
 
 app = typer.Typer()
 
@@ -49,5 +49,5 @@ def cache(
         clear_caches(folder)
         say(f"removed {total} of decoded images from {where}")
     else:
-        console.print(tables.caches(found))
+        tables.caches(found).print()
         say(f"{total} in {where}; `twinrun cache --clear` removes them")

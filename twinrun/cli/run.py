@@ -19,7 +19,7 @@ from twinrun.cli.options import (
     as_command,
 )
 from twinrun.cli.report import write_and_describe
-from twinrun.console import box, clock, console, say
+from twinrun.console import box, clock, say
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.process import without_collector
 
@@ -189,7 +189,7 @@ def _blend_and_report(run: Prepared, started: float, options: RunOptions) -> Non
     metric = settings.competition.metric
     scores = own_scores(tables, metric) if additional_metric(metric) else {}
     folds = prepare.fold_scores(run, list(members))
-    console.print(printed.members(settings, members, scores, chosen.weights, folds))
+    printed.members(settings, members, scores, chosen.weights, folds).print()
     print_blend(chosen)
     _say_choice(resolved, options.command("blend", run.folder.name))
     say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from twinrun.blend.select import ChosenBlend
+from twinrun.cli.grid import Column, Grid
 from twinrun.config.settings import Settings
-from twinrun.console import clock, megabytes
+from twinrun.console import clock, count_of, megabytes
 from twinrun.errors import shorten
 from twinrun.metrics import METRICS, Score, additional_metric
 
@@ -30,7 +30,7 @@ def members(
     scores: Mapping[str, float],
     weights: Mapping[str, float],
     folds: Mapping[str, Sequence[float]] | None = None,
-) -> Table:
+) -> Grid:
     """One row per member: network, valid loss and accuracy, weight, time; public scores if known.
 
     Args:
@@ -39,46 +39,50 @@ def members(
         scores: By name, the scores of the settings' metric, for which a column is added. Log loss
             and accuracy have columns already; of these it may be empty.
         weights: Of the blend; a member that is not among them has none.
-        folds: By name, the scores of each fold of the members that have folds: where there are
-            some, a column shows their mean and standard deviation (n - 1). The other columns are
-            of the out-of-fold predictions of all images.
+        folds: By name, the scores of each fold of the members that have folds: their mean and
+            standard deviation (n - 1). The other columns are of the out-of-fold predictions of all
+            images.
     """
-    table = Table(title="Members", title_justify="left")
-    table.add_column("member")
-    table.add_column("network")
     metric = METRICS.get(settings.competition.metric)
     more = [metric.words] if additional_metric(metric.name) else []
-    spread = [f"{metric.words} over folds"] if folds else []
-    known = {name: settings.members[name].public_score for name in records}
-    public = ["public score"] if any(score is not None for score in known.values()) else []
-    for column in ("valid loss", "accuracy", *more, *spread, *public, "weight", "time"):
-        table.add_column(column, justify="right")
+    counts = {name: record["images"]["valid"] for name, record in records.items()}
+    alike = len(set(counts.values())) == 1
+    images = f"the {count_of(next(iter(counts.values())), 'image')}" if alike else "the images"
+    table = Grid(
+        f"Members, each by {images} that it held out",
+        [
+            Column("member"),
+            Column("network"),
+            *_numbers("images", "valid loss", "accuracy", *more),
+            *_numbers(f"{metric.words} over folds", "public score", "weight", "time"),
+        ],
+    )
     for name, record in records.items():
         member, own = settings.members[name], record["scores"]
+        public = member.public_score
         table.add_row(
             name,
             member.network,
+            "" if alike else f"{counts[name]:,}",
             f"{own['valid_loss']:.4f}",
             f"{own['accuracy']:.3f}",
             *([_number_or_words(scores[name])] if more else []),
-            *([_spread(folds.get(name, ()))] if folds else []),
-            *(["" if known[name] is None else f"{known[name]:.5f}"] if public else []),
+            _spread((folds or {}).get(name, ())),
+            "" if public is None else f"{public:.5f}",
             f"{weights.get(name, 0.0):g}",
             clock(record["seconds"]),
         )
     return table
 
 
-def blends(chosen: ChosenBlend) -> Table:
+def blends(chosen: ChosenBlend) -> Grid:
     """One row per candidate: its nested and its fitted score; the one that is taken is bold."""
     metric = METRICS.get(chosen.metric)
     best = "higher" if metric.higher_is_better else "lower"
-    title = f"Blends, by {metric.words} on {chosen.images} held-out images ({best} is better)"
-    table = Table(title=title, title_justify="left")
-    table.add_column("blend", no_wrap=True)
-    for column in ("nested", "fitted", "temperature"):
-        table.add_column(column, justify="right")
-    table.add_column("")
+    table = Grid(
+        f"Blends, by {metric.words} on {chosen.images} held-out images ({best} is better)",
+        [Column("blend"), *_numbers("nested", "fitted", "temperature"), Column("")],
+    )
     for each in chosen.candidates:
         taken = each is chosen.taken
         table.add_row(
@@ -92,14 +96,18 @@ def blends(chosen: ChosenBlend) -> Table:
     return table
 
 
-def member_contributions(chosen: ChosenBlend) -> Table:
-    """One row per member: its weight, its score on the same images, and what it adds."""
+def member_contributions(chosen: ChosenBlend) -> Grid:
+    """One row per member: its weight, its score as the blend sees it, and what it adds."""
     metric = METRICS.get(chosen.metric)
-    title = f"What each member adds, by {metric.words} on the same images"
-    table = Table(title=title, title_justify="left")
-    table.add_column("member", no_wrap=True)
-    for column in ("weight", "alone", "blend without it", "it adds"):
-        table.add_column(column, justify="right")
+    clamp, alone = "", "alone"
+    if chosen.clamp:
+        low, high = chosen.clamp
+        clamp, alone = f", clamped to {low:g} to {high:g}", "alone, clamped"
+    table = Grid(
+        f"What each member adds, by {metric.words} on the {count_of(chosen.images, 'image')} that "
+        f"all held out{clamp}",
+        [Column("member"), *_numbers("weight", alone, "blend without it", "it adds")],
+    )
     nested = chosen.taken.nested if chosen.taken else math.nan
     for name, weight in chosen.weights.items():
         without = chosen.without[name]
@@ -146,7 +154,7 @@ def _number_or_words(value: float) -> str:
     return "not defined" if math.isnan(value) else f"{value:.4f}"
 
 
-def twins(verdict: TwinsVerdict) -> Table:
+def twins(verdict: TwinsVerdict) -> Grid:
     """One row per member and file: the start of both digests, and what differs; the control."""
     table = _comparison_table("Twins", verdict.comparisons, "first", "second")
     for member in verdict.report.members:
@@ -160,7 +168,7 @@ def twins(verdict: TwinsVerdict) -> Table:
     return table
 
 
-def verification(found: Verification) -> Table:
+def verification(found: Verification) -> Grid:
     """One row per member and file: as it was recorded and as it was made again."""
     table = _comparison_table("Verification", found.comparisons, "recorded", "again")
     table.add_section()
@@ -171,11 +179,12 @@ def verification(found: Verification) -> Table:
     return table
 
 
-def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Table:
+def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Grid:
     """One row per difference between the recorded environment and this one."""
-    table = Table(title="The environment is different", title_justify="left")
-    for column in ("what", "recorded", "here"):
-        table.add_column(column, overflow="fold")
+    table = Grid(
+        "The environment is different",
+        [Column("what"), Column("recorded", wraps=True), Column("here", wraps=True)],
+    )
     for what, then, now in gaps:
         table.add_row(what, *(escape(_text(value)) for value in (then, now)))
     return table
@@ -184,12 +193,13 @@ def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Table:
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def audit(found: Sequence[Finding], most: int) -> Table:
+def audit(found: Sequence[Finding], most: int) -> Grid:
     """One row per finding: severity, images, what it is and where, at most so many lines."""
-    table = Table(title="Audit", title_justify="left", show_lines=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("count", justify="right")
-    table.add_column("finding", overflow="fold")
+    table = Grid(
+        "Audit",
+        [Column(""), *_numbers("count"), Column("finding", wraps=True)],
+        lines=True,
+    )
     for finding in found:
         lines = shorten(finding.details or finding.images, most)
         below = "\n".join(f"  {escape(line)}" for line in lines)
@@ -201,12 +211,9 @@ def audit(found: Sequence[Finding], most: int) -> Table:
     return table
 
 
-def caches(found: Sequence[CacheFolder]) -> Table:
+def caches(found: Sequence[CacheFolder]) -> Grid:
     """One row per cache of decoded images: its folder, images, size on the disk."""
-    table = Table(title="Decoded images", title_justify="left")
-    table.add_column("cache", no_wrap=True)
-    for column in ("images", "size"):
-        table.add_column(column, justify="right")
+    table = Grid("Decoded images", [Column("cache"), *_numbers("images", "size")])
     for each in found:
         table.add_row(escape(each.name), f"{each.images:,}", megabytes(each.nbytes))
     return table
@@ -214,16 +221,17 @@ def caches(found: Sequence[CacheFolder]) -> Table:
 
 def _comparison_table(
     title: str, comparisons: Sequence[FileComparison], first: str, second: str
-) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("member", no_wrap=True)
-    table.add_column("file", no_wrap=True)
-    for column in (first, second, "verdict"):
-        table.add_column(column)
+) -> Grid:
+    columns = ("member", "file", first, second)
+    table = Grid(title, [*map(Column, columns), Column("verdict", wraps=True)], keys=2)
     for row in comparisons:
         answer = "[green]same bits[/]" if row.same else f"[red]differ[/]: {row.difference}"
         table.add_row(row.member, row.file, row.first[:8], row.second[:8], answer)
     return table
+
+
+def _numbers(*headings: str) -> list[Column]:
+    return [Column(heading, right=True) for heading in headings]
 
 
 def _text(value: Any) -> str:

@@ -68,7 +68,7 @@ def twins(
     folder = RunsFolder(out.absolute()).twins.path
     verdict = run_twins(settings, chosen, options, folder, perturbations)
     console.quiet = False
-    console.print(tables.twins(verdict))
+    tables.twins(verdict).print()
     for name in verdict.perturbations:
         say(f"second run: {PERTURBATIONS.get(name).words}")
     took = clock(time.perf_counter() - started)

@@ -87,7 +87,7 @@ def verify(
     names = making.select_members(run, members or [])
     gaps = making.compare_environments(run, settings)
     if gaps:
-        console.print(tables.environment(gaps))
+        tables.environment(gaps).print()
         say("different bits are to be expected where one of these decides them")
     else:
         say("[bold]environment[/] as recorded")
@@ -100,7 +100,7 @@ def verify(
     else:
         found = making.verify_training(run, settings, names, again.path)
     console.quiet = False
-    console.print(tables.verification(found))
+    tables.verification(found).print()
     say(f"took {clock(time.perf_counter() - started)}")
     grade = found.grade.grade
     if grade != SAME_BITS:

@@ -139,12 +139,15 @@ def progress_table(
         f"{len(titles) - len(running)} waiting"
     )
     table = Table(box=None, show_header=False, pad_edge=False)
+    for column in ("training", "node", "bar", "time", "note"):
+        # On a narrow terminal the bar gives way, and no name.
+        table.add_column(max_width=24 if column == "bar" else None, no_wrap=column != "bar")
     for key in running[:_ROWS]:
         at = progress[key]
         table.add_row(
             titles[key],
             at.node,
-            ProgressBar(at.total or None, at.done, width=24),
+            ProgressBar(at.total or None, at.done),
             clock(max(0.0, time.time() - at.since)),
             at.note,
         )

@@ -67,13 +67,18 @@ def _members(data: RunData) -> Mapping[str, Any]:
         "members": data.members,
         "weights": data.weights,
         "own_metric": own.words if own is not None else "",
+        "has_views": _has_views(data),
         "computed": data.computed,
-        "manifest": data.manifest,
     }
 
 
 def _curves(data: RunData) -> Mapping[str, Any]:
-    return {"members": data.members, "most_curves": MOST_CURVES}
+    return {"members": data.members, "most_curves": MOST_CURVES, "has_views": _has_views(data)}
+
+
+def _has_views(data: RunData) -> bool:
+    """Whether a member is predicted with test-time augmentation."""
+    return any(each.recipe.test_time.method != "none" for each in data.members)
 
 
 def _blend(data: RunData) -> Mapping[str, Any]:
@@ -82,6 +87,7 @@ def _blend(data: RunData) -> Mapping[str, Any]:
         "blend": data.blend,
         "choice": setting_lines(origin["blend"], origin["settings"]) if origin else [],
         "mean": mean_of(data.settings.blend.method).name,
+        "clamp": data.settings.blend.clamp,
         "metric": data.metric.words,
         "weights": data.weights,
         "largest": max(data.computed.at("weights").values()),
