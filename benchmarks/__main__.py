@@ -90,7 +90,7 @@ def main() -> None:
     )
     figures: list[Figure] = []
     for name in given.names or measures:
-        say(f"[bold]{name}[/]")
+        say((name, "bold"))
         figures += measures[name](asked, lambda text: say(f"  {text}"))
         # After each, so that what was measured is kept when the rest is stopped.
         write_json(given.output, as_json(figures, asked.environment))

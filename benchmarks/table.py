@@ -12,6 +12,8 @@ from typing import Any
 
 from rich.table import Table
 
+from twinrun.console import styled
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -74,7 +76,7 @@ def shown(figures: list[Figure]) -> Table:
             each.against,
             f"{each.value:.3g}{each.unit}",
             f"{sign} {each.bound:g}{each.unit}",
-            "[green]yes[/]" if each.met else "[red]no[/]",
+            styled(("yes", "green") if each.met else ("no", "red")),
             each.seen,
         )
     return table

@@ -261,10 +261,12 @@ def test_cuda_asked_for_where_there_is_none(
 
 
 def test_debug_shows_the_traceback(twinrun: Command, small_toml: Path) -> None:
-    done = twinrun("run", "--config", small_toml, "--data", "nowhere", "--debug")
+    done = twinrun("run", "--config", small_toml, "--data", "no\x1bwhere", "--debug")
     assert done.returncode != 0
     assert "Traceback (most recent call last)" in done.stderr
     assert "InputError: no data folder" in done.stderr
+    assert r"no\x1bwhere" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_a_path_with_brackets_is_printed_as_it_is(

@@ -10,12 +10,12 @@ from pathlib import Path
 from shutil import which
 
 import pytest
-from rich.console import Console
 
 from benchmarks.__main__ import main
 from benchmarks.carried import largest_packages, last_commits, size_of, updates
 from benchmarks.startup import first_step
 from benchmarks.table import Figure, alternated, as_json, ratio, shown
+from tests import terminal
 from tests.conftest import ROOT
 
 
@@ -37,11 +37,9 @@ def figure(value: float, bound: float, *, at_least: bool) -> Figure:
 def test_a_bound_is_kept_or_not(value: float, bound: float, at_least: bool, met: bool) -> None:
     found = figure(value, bound, at_least=at_least)
     assert found.met is met
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(shown([found]))
-    assert (" yes " in capture.get()) is met
-    assert (" no " in capture.get()) is not met
+    text = terminal.shown(shown([found]))
+    assert (" yes " in text) is met
+    assert (" no " in text) is not met
     content = as_json([found], {"decides": {"threads": 2}})
     assert content["figures"][0]["met"] is met
     assert content["environment"] == {"threads": 2}

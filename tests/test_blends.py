@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
+from tests import terminal
 from tests.conftest import Command
 from tests.predictions import drawn_labels, seeing, settings_for
 from tests.run_folder.documents import (
@@ -28,7 +28,6 @@ from twinrun.blend.choice import with_seed_of
 from twinrun.blend.held_out import read_held_out_tables
 from twinrun.blend.temperature import apply_temperature
 from twinrun.cli import tables
-from twinrun.cli.grid import Grid
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file, write_csv
@@ -225,7 +224,7 @@ def test_a_member_that_is_missing_is_left_out_where_the_settings_allow_it_and_sa
     content = json.loads((run / "blend.json").read_text())
     assert content["missing"] == ["fair"]
     assert "left out as blend.allow_missing allows: fair." in content["why"]
-    assert "allows: fair." in shown(tables.why(chosen))
+    assert "allows: fair." in shown(*tables.why(chosen))
     # The same as of a run that never had this member, but for what is said of it.
     others = [name for name in MEMBERS if name != "fair"]
     without = settings_of(tmp_path, members=others, method=method)
@@ -295,11 +294,7 @@ def test_the_seed_is_the_runs_and_a_manifest_without_one_is_refused(tmp_path: Pa
 
 
 def shown(*parts: Any) -> str:
-    console = Console(width=120)
-    with console.capture() as capture:
-        for part in parts:
-            part.print(console) if isinstance(part, Grid) else console.print(part)
-    return " ".join(capture.get().split())
+    return " ".join(terminal.shown(*parts, width=120).split())
 
 
 def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) -> None:
@@ -307,7 +302,7 @@ def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) ->
         run, settings_of(tmp_path, method="auto"), None, run / "submission.csv"
     )
     content = chosen.content()
-    text = shown(tables.blends(chosen), tables.member_contributions(chosen), tables.why(chosen))
+    text = shown(tables.blends(chosen), tables.member_contributions(chosen), *tables.why(chosen))
     for each in content["candidates"]:
         assert f"{each['nested']:.4f} │ {each['fitted']:.4f}" in text
     for name, weight in content["weights"].items():
@@ -324,7 +319,7 @@ def test_a_warning_is_shown_and_names_in_it_are_no_markup(run: Path, tmp_path: P
     weights = {"poor": 1.0, "good": 1.0, "noise": 5.0}
     settings = settings_of(tmp_path, weights=weights)
     chosen = submit.choose_run_blend(run, settings)
-    assert "WORSE than its best member" in shown(tables.why(chosen))
+    assert "WORSE than its best member" in shown(*tables.why(chosen))
 
 
 @pytest.mark.slow  # four processes

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from types import FrameType
+import traceback
+from types import FrameType, TracebackType
 
 from twinrun.process import restart_process
 from twinrun.streams import let_no_print_fail
@@ -14,6 +15,7 @@ from twinrun.streams import let_no_print_fail
 def main() -> None:
     """Prepare the process, then run the command that its arguments name."""
     let_no_print_fail()
+    sys.excepthook = _show
     restart_process()
     # A scheduler's SIGTERM ends a run as Ctrl-C does. Where Ctrl-C is ignored, as in a background
     # job of a shell script, it stays so.
@@ -25,10 +27,18 @@ def main() -> None:
     # What a command itself does ends within it; here is what comes before and after.
     with one_message(debug="--debug" in sys.argv):
         from twinrun.cli.app import app
-        from twinrun.console import ignore_known_warnings
+        from twinrun.console import ignore_known_warnings, relay_warnings
 
         ignore_known_warnings()
+        relay_warnings()
         app()
+
+
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None, /) -> None:
+    """Print a traceback, as --debug asks for it: a name may stand in the error."""
+    from twinrun.console import relay
+
+    relay("".join(traceback.format_exception(kind, error, trace)).splitlines())
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -1,20 +1,33 @@
-"""Where Twinrun prints: one console, quiet when asked to be, without colour in a file."""
+"""Where Twinrun prints: one console, quiet when asked to be, without colour in a file.
+
+What is printed is foreign unless a literal of ours says otherwise: names, paths, cells of a CSV,
+messages of libraries. So a text here is a text. It has no markup, emoji are not called by name, and
+what a terminal would obey is spelled out (`foreign.printable`). Style is given beside a text, as
+(text, style), and never within one. tests/test_foreign_text.py forbids to print elsewhere.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.panel import Panel
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
+    ProgressColumn,
+    Task,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.prompt import Prompt
+from rich.segment import Segment
+from rich.text import Text
+
+from twinrun.foreign import printable
 
 # How the deprecations begin that fastai itself brings along.
 KNOWN_WARNINGS = (
@@ -22,22 +35,101 @@ KNOWN_WARNINGS = (
     "The 'mode.chained_assignment' option is deprecated",
 )
 
-console = Console(highlight=False, soft_wrap=False)
-error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+Part = str | tuple[str, str]
+"""A piece of a line: a text, or a text and its style ("bold red")."""
+Line = tuple[Part, ...]
 
 
-def say(text: str) -> None:
-    """Print one line of rich markup unless --quiet was given; paths in it need `escape`."""
-    console.print(text, soft_wrap=True)
+class Terminal(Console):
+    """A console that takes every text as a text, see this module."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text of a table or a panel: tamed before it is measured."""
+        return super().render_str(printable(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """All that is printed comes through here, also what rich made a `Text` of by itself."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(_tamed(segment.text), segment.style)
 
 
-def box(title: str, text: str) -> None:
-    """Print a text in a visible box, also when --quiet was given: it must not be overlooked."""
+def _tamed(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+console = Terminal()
+error_console = Terminal(stderr=True, soft_wrap=True)
+
+
+def say(*parts: Part) -> None:
+    """Print one line unless --quiet was given."""
+    console.print(styled(*parts), soft_wrap=True)
+
+
+def styled(*parts: Part) -> Text:
+    """One line as a cell of a table takes it."""
+    text = Text()
+    for part in parts:
+        words, style = (part, "") if isinstance(part, str) else part
+        text.append(printable(words), style or None)
+    return text
+
+
+def stacked(lines: Iterable[Line]) -> Text:
+    """Lines below each other, as a cell of a table takes them."""
+    return Text("\n").join(styled(*line) for line in lines)
+
+
+def box(title: str, *lines: str) -> None:
+    """Print lines in a visible box, also when --quiet was given: it must not be overlooked."""
     quiet, console.quiet = console.quiet, False
     console.print(
-        Panel(escape(text), title=title, border_style="yellow", title_align="left", padding=(1, 2))
+        Panel(
+            stacked((line,) for line in lines),
+            title=styled(title),
+            border_style="yellow",
+            title_align="left",
+            padding=(1, 2),
+        )
     )
     console.quiet = quiet
+
+
+def complain(*lines: str) -> None:
+    """Print lines on stderr: why a command ends."""
+    error_console.print(styled(("error:", "bold red")), end=" ")
+    relay(lines)
+
+
+def relay(lines: Iterable[str]) -> None:
+    """Print on stderr what a process, or a library, had to say."""
+    for line in lines:
+        error_console.print(styled(line.expandtabs()))
+
+
+class _Prompt(Prompt):
+    illegal_choice_message = "Please select one of the available options"
+
+
+def ask(question: str, choices: Sequence[str] | None, suggestion: str) -> str:
+    """Ask on the terminal; a mere Enter takes the suggestion.
+
+    Args:
+        question: What to ask.
+        choices: The answers that there are; None: any.
+        suggestion: Shown beside the question.
+    """
+    return _Prompt.ask(
+        styled(question),
+        console=console,
+        choices=None if choices is None else list(choices),
+        default=suggestion,
+    )
 
 
 class _Bars(Progress):
@@ -46,15 +138,25 @@ class _Bars(Progress):
             super().stop()
 
 
+class _Words(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return styled(task.description)
+
+
+class _Note(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return styled(task.fields["note"])
+
+
 def progress_bars() -> Progress:
     """Progress bars that appear only on a terminal, and vanish when the work is done."""
     return _Bars(
-        TextColumn("{task.description}"),
+        _Words(),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        _Note(),
         console=console,
         transient=True,
         disable=not console.is_terminal or console.quiet,
@@ -87,6 +189,26 @@ def ignore_known_warnings() -> None:
     """Keep quiet about deprecations inside fastai that a user can do nothing about."""
     for beginning in KNOWN_WARNINGS:
         warnings.filterwarnings("ignore", beginning)
+
+
+def relay_warnings() -> None:
+    """Print what libraries warn of on this console too: a name may stand in it."""
+    warnings.showwarning = _relay_warning
+
+
+def _relay_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if file is None:
+        relay(text.splitlines())
+    else:
+        file.write(text)
 
 
 def count_of(count: int, one: str, many: str = "") -> str:

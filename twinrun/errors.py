@@ -13,22 +13,31 @@ class TwinrunError(Exception):
     Args:
         what: What is wrong and where, in one sentence.
         details: One line per offending place, shown indented below `what`.
-        fix: What to do about it.
+        fix: What to do about it, a line or several.
     """
 
     exit_code: int
 
-    def __init__(self, what: str, *, details: Sequence[str] = (), fix: str = "") -> None:
+    def __init__(
+        self, what: str, *, details: Sequence[str] = (), fix: str | Sequence[str] = ""
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.details = tuple(details)
-        self.fix = fix
+        self.fixes = (fix,) if isinstance(fix, str) and fix else tuple(fix)
+
+    @property
+    def fix(self) -> str:
+        """What to do about it, as one text."""
+        return "\n".join(self.fixes)
+
+    @property
+    def lines(self) -> list[str]:
+        """The message line by line. A name or a path in one of them may hold a line's end too."""
+        return [self.what, *(f"  {detail}" for detail in self.details), *self.fixes]
 
     def __str__(self) -> str:
-        lines = [self.what, *(f"  {detail}" for detail in self.details)]
-        if self.fix:
-            lines.append(self.fix)
-        return "\n".join(lines)
+        return "\n".join(self.lines)
 
 
 class InputError(TwinrunError):

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import SoftFileLock, Timeout
-from rich.markup import escape
 
 from twinrun.console import say
 from twinrun.errors import InputError
@@ -86,7 +85,7 @@ def wait_for_lock(folder: Path, doing: str) -> Iterator[None]:
         if holder is not None and holder not in said:
             said.append(holder)
             text = f"for {holder}, which is {doing}: {folder}. If that process is gone for certain,"
-            say(f"[bold]waiting[/]   {escape(f'{text} remove {folder / LOCK}')}")
+            say(("waiting", "bold"), f"   {text} remove {folder / LOCK}")
         return False
 
     with _lock(folder, doing, seconds=-1, ended_by=told):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.markup import escape
 
 from twinrun.audit.audit import Audit, audit
 from twinrun.audit.validation_warnings import validation_warnings
@@ -109,8 +108,9 @@ def prepare(
     refuse_other_images(sample, test["id"].tolist(), sample_path)
     counts = index["part"].value_counts()
     say(
-        f"[bold]data[/]      {counts['train']} training and {counts['test']} test images, "
-        f"{len(settings.classes)} classes"
+        ("data", "bold"),
+        f"      {counts['train']} training and {counts['test']} test images, "
+        f"{len(settings.classes)} classes",
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
     with current_group().first_on_machine():
@@ -118,20 +118,21 @@ def prepare(
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()
     for line in audited.summary():
-        say(line)
+        say(*line)
     here = environment is None
     environment = environment or set_up(
         threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
     )
     for package in imported_packages() if here else ():
         if not package.is_installed:
-            say(f"[yellow]warning[/]   {escape(package.warning)}")
+            say(("warning", "yellow"), f"   {package.warning}")
     decides = environment["decides"]
     if here and decides["device"] == "cuda":
         refuse_precisions({name: each.precision for name, each in settings.members.items()})
     say(
-        f"[bold]device[/]    {decides.get('gpu', decides['device'])}, torch "
-        f"{decides['packages']['torch']}, threads {decides['threads']}, seed {settings.run.seed}"
+        ("device", "bold"),
+        f"    {decides.get('gpu', decides['device'])}, torch {decides['packages']['torch']}, "
+        f"threads {decides['threads']}, seed {settings.run.seed}",
     )
     return Prepared(
         settings,
@@ -152,7 +153,7 @@ def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:
         InputError: Images cannot be dealt out to the folds.
     """
     for warning in validation_warnings(run.settings, run.train, names):
-        say(f"[yellow]warning[/]   {escape(warning)}")
+        say(("warning", "yellow"), f"   {warning}")
 
 
 def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from twinrun.blend.out_of_fold import write_out_of_fold
 from twinrun.config.trainings import Training
-from twinrun.console import clock, say
+from twinrun.console import Line, clock, say
 from twinrun.data.folds import check_folds
 from twinrun.locks import LOCK, lock_record, lock_trainings
 from twinrun.metrics import METRICS
@@ -55,22 +55,22 @@ class Work:
             if each.member not in self.records and each.name not in self.records
         ]
 
-    def label(self, training: Training) -> str:
+    def label(self, training: Training) -> Line:
         """How it is named in print: its title, and its member's place among those asked for."""
-        return f"[bold]{training.title}[/] {self._place(training)}"
+        return (training.title, "bold"), f" {self._place(training)}"
 
     def print_complete(self) -> None:
         """Print of each member, or of its folds, that they are complete already."""
         for member in self.members:
             own = [each for each in self.trainings if each.member == member]
             if member in self.records:
-                title = f"[bold]{member}[/] {self._place(own[0])}"
-                say(f"{title} is complete already, {format_scores(self.records[member])}")
+                scores = format_scores(self.records[member])
+                say((member, "bold"), f" {self._place(own[0])} is complete already, {scores}")
                 continue
             for each in own:
                 if each.name in self.records:
                     scores = format_scores(self.records[each.name])
-                    say(f"{self.label(each)} is complete already, {scores}")
+                    say(*self.label(each), f" is complete already, {scores}")
 
     def keep(self, training: Training, record: dict[str, Any]) -> None:
         """Take a training as complete, print that, and put its member's folds together.
@@ -87,7 +87,7 @@ class Work:
         self.records[training.name] = record
         network = self.run.settings.members[training.member].network
         scores, took = format_scores(record), clock(record["seconds"])
-        say(f"{self.label(training)} {network}, {scores}, {took}")
+        say(*self.label(training), f" {network}, {scores}, {took}")
         self._join(training)
 
     def _join(self, training: Training) -> None:
@@ -103,7 +103,7 @@ class Work:
             return
         self.records[member] = record
         place, scores = self._place(training), format_scores(self.records[member])
-        say(f"[bold]{member}[/] {place} out of fold: {scores}")
+        say((member, "bold"), f" {place} out of fold: {scores}")
 
     def _join_folds(self, training: Training) -> dict[str, Any] | None:
         """The record of a training's member, whose folds are put together; None: one is missing."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
 from twinrun.cli.grid import Column, Grid
+from twinrun.console import Terminal, styled
 
 NAMES = ["densenet201", "tf_efficientnetv2_s.in21k_ft_in1k", "resnet18"]
 SENTENCE = (
@@ -15,11 +15,11 @@ SENTENCE = (
 )
 
 
-def terminal(width: int) -> Console:
-    return Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+def terminal(width: int) -> Terminal:
+    return Terminal(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
 
 
-def printed(grid: Grid, to: Console) -> str:
+def printed(grid: Grid, to: Terminal) -> str:
     grid.print(to)
     assert isinstance(to.file, io.StringIO)
     return to.file.getvalue()
@@ -43,7 +43,7 @@ def test_every_name_and_number_stands_in_one_line(
     width: int | None, numbers: int, sentences: bool
 ) -> None:
     grid = grid_of(numbers, sentences=sentences)
-    text = printed(grid, Console(file=io.StringIO()) if width is None else terminal(width))
+    text = printed(grid, Terminal(file=io.StringIO()) if width is None else terminal(width))
     assert "…" not in text
     for heading in grid.headings:
         assert all(word in text for word in heading.split())
@@ -79,7 +79,7 @@ def test_rows_that_fit_no_table_are_written_one_below_the_other() -> None:
     name, file = "a_member_with_a_name_of_many_letters_more", "weights.safetensors"
     columns = [*map(Column, ("member", "file", "it adds")), Column("verdict", wraps=True)]
     grid = Grid("Twins", columns, keys=2)
-    grid.add_row(name, file, "[green]+0.1 ± 0.2[/]", "same bits")
+    grid.add_row(name, file, styled(("+0.1 ± 0.2", "green")), "same bits")
     grid.add_row(name, file, "", SENTENCE)
     text = printed(grid, terminal(60))
     head = [name + ",", f"  {file}"]
@@ -90,15 +90,15 @@ def test_rows_that_fit_no_table_are_written_one_below_the_other() -> None:
 
 
 def test_in_a_pipe_each_row_is_one_line_however_long() -> None:
-    text = printed(grid_of(9), Console(file=io.StringIO()))
+    text = printed(grid_of(9), Terminal(file=io.StringIO()))
     (row,) = (line for line in text.splitlines() if NAMES[1] in line)
     assert len(row) > 200
     assert row.count("±") == 9
 
 
-def test_wide_characters_and_markup_take_the_room_that_they_are_shown_in() -> None:
+def test_wide_characters_and_styles_take_the_room_that_they_are_shown_in() -> None:
     grid = Grid("x", [Column("class"), Column("", wraps=True)])
-    grid.add_row("水稲の病気" * 3, "[bold red]differs[/]")
+    grid.add_row("水稲の病気" * 3, styled(("differs", "bold red")))
     text = printed(grid, terminal(60))
     assert "水稲の病気" * 3 in text
     assert "differs" in text

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from tests import terminal
 from twinrun.cluster import progress
 from twinrun.cluster.progress import Progress, ProgressBoard, RemoteBars, progress_table
 
@@ -26,12 +26,9 @@ class Called:
 def shown(titles: int, running: int, done: int, width: int = 100) -> str:
     keys = [("full", f"m{number}") for number in range(titles)]
     places = {key: Progress("node7", 4711, time.time() - 75, 30, 120, "loss 1.25") for key in keys}
-    console = Console(width=width)
-    with console.capture() as capture:
-        named = {key: f"member {key[1]}" for key in keys}
-        table = progress_table(named, dict(list(places.items())[:running]), done)
-        console.print(table)
-    return capture.get()
+    named = {key: f"member {key[1]}" for key in keys}
+    table = progress_table(named, dict(list(places.items())[:running]), done)
+    return terminal.shown(table, width=width)
 
 
 def test_trainings_under_way_have_a_row_and_all_others_a_number() -> None:

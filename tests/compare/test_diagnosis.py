@@ -21,6 +21,7 @@ from tests.compare.test_first_difference import (
     write_run,
 )
 from tests.run_folder.documents import whole_record
+from tests.terminal import plain
 from twinrun.compare.bits import Gap
 from twinrun.compare.diagnosis import advise, advise_training
 from twinrun.compare.first_difference import LedgerComparison, compare_ledgers
@@ -101,7 +102,7 @@ def test_a_step_that_was_made_again_is_not_to_be_made_again(stage: str, tmp_path
     advice = advise_training(report.members[0], report, again)
     assert advice.next
     assert "--replay" not in advice.next
-    assert not any("--replay" in line for line in format_replay(report.members[0], again, report))
+    assert "--replay" not in plain(*format_replay(report.members[0], again, report))
 
 
 def test_logits_that_no_module_gave_were_changed_after_the_network() -> None:
@@ -331,7 +332,7 @@ def test_last_bits_of_one_gradient_are_told_apart_from_all_of_them(tmp_path: Pat
 
     def said(keys: Sequence[Key], found: Gap) -> str:
         again = Replay(comparison_of(*keys, level="tensor"), found, "", (True, True))
-        return " ".join(" ".join(format_replay(report.members[0], again, report)).split())
+        return " ".join(plain(*format_replay(report.members[0], again, report)).split())
 
     one = said(names[:2], gap(1, 3e-9, 1e-8))
     assert "1 of 2" in one

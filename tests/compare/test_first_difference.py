@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from tests.conftest import ROOT, Command
 from tests.run_folder.documents import edited, whole_manifest, write_sealed
+from tests.terminal import plain
 from twinrun.compare.first_difference import Difference, LedgerEnd, compare_ledgers
 from twinrun.compare.format import format_comparison, summarize
 from twinrun.compare.runs import compare_runs
@@ -391,10 +392,7 @@ def write_index(run: Path, images: dict[str, tuple[str, str]], **more: str) -> N
 
 
 def text_of(run_a: Path, run_b: Path, *members: str) -> str:
-    from rich.text import Text
-
-    lines = format_comparison(compare_runs(run_a, run_b, members or None))
-    return "\n".join(Text.from_markup(line).plain for line in lines)
+    return plain(*format_comparison(compare_runs(run_a, run_b, members or None)))
 
 
 def sentences_of(run_a: Path, run_b: Path) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from tests.report.page import elements
+from tests.terminal import shown
 from tests.test_blends import by_id, settings_of, write_run
 from twinrun import submit
 from twinrun.blend_methods.methods import BLEND_METHODS, BlendMethod, FitInput, Mean
@@ -96,11 +96,8 @@ def test_auto_scores_it_too_and_the_table_shows_it(
     run: Path, tmp_path: Path, inverse: BlendMethod
 ) -> None:
     chosen = submit.choose_run_blend(run, settings_of(tmp_path, method="auto"))
-    console = Console(width=200)
-    with console.capture() as capture:
-        tables.blends(chosen).print(console)
     assert len(chosen.candidates) == 10
-    assert "inverse squared losses with a temperature" in capture.get()
+    assert "inverse squared losses with a temperature" in shown(tables.blends(chosen))
 
 
 def test_files_without_labels_cannot_take_it(

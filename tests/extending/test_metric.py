@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from tests.predictions import drawn_labels, held_of, seeing, settings_for
 from tests.report.made_run import make_run
 from tests.report.page import elements
+from tests.terminal import shown
 from twinrun.blend.select import choose_blend
 from twinrun.cli import tables
 from twinrun.config.reading import read_settings
@@ -102,12 +102,9 @@ def test_a_blend_is_chosen_and_told_by_it(tmp_path: Path, balanced: Metric) -> N
     assert found.score is not None
     assert found.score.value == pytest.approx(max(each.nested for each in found.candidates))
     assert found.score.simple_value == pytest.approx(1 / 3)
-    console = Console(width=200)
-    with console.capture() as capture:
-        tables.blends(found).print(console)
-        console.print(tables.blend_score(found.score))
-    assert "by balanced accuracy on 60 held-out images (higher is better)" in capture.get()
-    assert "(always the largest class: 0.3333)" in capture.get()
+    text = shown(tables.blends(found), tables.blend_score(found.score))
+    assert "by balanced accuracy on 60 held-out images (higher is better)" in text
+    assert "(always the largest class: 0.3333)" in text
 
 
 def test_the_report_shows_it(tmp_path: Path, balanced: Metric) -> None:

@@ -224,7 +224,7 @@ class Bench:
             patch.setattr(twins_module, "train_all", train_here)
             verdict = run_twins(settings, [MEMBER], options, self.folder, [])
         for line in words.format_comparison(verdict.report):
-            say(line)  # pytest shows it when the test fails
+            say(*line)  # pytest shows it when the test fails
         if both:
             coarse = verdict.report
         else:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutations.harness import FINEST, Bench, place
+from tests.terminal import plain
 from twinrun.compare.format import format_comparison
 from twinrun.compare.runs import compare_runs
 
@@ -59,5 +60,5 @@ def test_another_seed_is_reported(bench: Bench) -> None:
     assert member.comparison.environment is None
     assert member.comparison.result is not None
     assert place(member.comparison.result) == ("split", 0, 0)
-    text = " ".join(" ".join(format_comparison(report)).split())
+    text = " ".join(plain(*format_comparison(report)).split())
     assert "The two were trained with different settings (run.seed): reason enough." in text

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.markup import escape
 
 from twinrun.audit.check import AuditedData, Finding, Severity, blank_images, count_of
 from twinrun.audit.checks import CHECKS
@@ -17,6 +16,7 @@ from twinrun.audit.duplicate_policy import apply_policy
 from twinrun.audit.duplicates import Group, copies, duplicate_groups, look_alikes
 from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.config.settings import Settings
+from twinrun.console import Line
 from twinrun.data.cache import cache_readable_pixels, with_pixels
 from twinrun.data.index import build_index
 from twinrun.data.pixels import Pixels
@@ -50,28 +50,31 @@ class Audit:
         """What makes training wrong."""
         return [finding for finding in self.found if finding.severity == "error"]
 
-    def summary(self) -> list[str]:
-        """A few lines of rich markup for a run: nothing where there is nothing to report."""
+    def summary(self) -> list[Line]:
+        """A few lines for a run: nothing where there is nothing to report."""
         counts = Counter(finding.severity for finding in self.found)
         if not self.found:
             return []
         severities = ", ".join(
             count_of(counts[severity], severity) for severity in _SEVERITIES if counts[severity]
         )
-        lines = [
-            f"[bold]audit[/]     {severities}: `twinrun audit` shows them, audit.json keeps them"
+        lines: list[Line] = [
+            (
+                ("audit", "bold"),
+                f"     {severities}: `twinrun audit` shows them, audit.json keeps them",
+            )
         ]
         if self.groups:
             images = sum(len(group.rows) for group in self.groups)
             groups = count_of(len(self.groups), "group")
             dropped = f", {len(self.dropped)} training images dropped" if self.dropped else ""
-            lines.append(
-                f"          {images:,} images are copies, in {groups}, "
-                f'duplicates = "{self.policy["duplicates"]}"{dropped}'
-            )
+            policy = f'duplicates = "{self.policy["duplicates"]}"{dropped}'
+            lines.append((f"          {images:,} images are copies, in {groups}, {policy}",))
         warnings = [each for each in self.found if each.severity != "note"]
-        titles = [f"[yellow]{each.count:,}[/] {escape(each.title)}" for each in warnings]
-        return lines + [f"          {line}" for line in shorten(titles, 4)]
+        shown = warnings[:4]
+        lines += [("          ", (f"{each.count:,}", "yellow"), f" {each.title}") for each in shown]
+        more = len(warnings) - len(shown)
+        return [*lines, (f"          ... and {more} more",)] if more else lines
 
     def refuse(self) -> None:
         """Raise NegativeVerdict where training on the data would be wrong."""

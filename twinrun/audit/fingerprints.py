@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.markup import escape
 
 from twinrun.audit.image_fingerprint import HASH_BITS, fingerprint
 from twinrun.console import progress_bars, say
@@ -82,5 +81,5 @@ def _read(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         pass
     except UNREADABLE_ROWS:
-        say(f"[yellow]damaged[/]   {escape(str(path))}: looking at its images again")
+        say(("damaged", "yellow"), f"   {path}: looking at its images again")
     return pd.DataFrame(columns=_COLUMNS, index=pd.Index([], dtype=str))

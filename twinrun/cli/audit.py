@@ -6,7 +6,6 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperCommand
 
 from twinrun.cli.options import (
@@ -74,7 +73,7 @@ def audit(
     took = clock(time.perf_counter() - started)
     say(
         f"looked at {images['train']:,} training and {images['test']:,} test images in {took}: "
-        f"{escape(str(RunFolder(folder).audit))}"
+        f"{RunFolder(folder).audit}"
     )
     audited.refuse()
-    say(f"[bold green]fit to train on[/]{'' if audited.found else ': nothing found'}")
+    say(("fit to train on", "bold green"), "" if audited.found else ": nothing found")

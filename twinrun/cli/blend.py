@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, mean_of, names_without_fit
 from twinrun.cli.options import (
@@ -93,7 +92,7 @@ def blend(
             _say_how_to_keep(settings, written, options)
         many = "1 member" if len(chosen.weights) == 1 else f"{len(chosen.weights)} members"
         text = f"{many}, {chosen.words}"
-    say(f"blended {text}: [bold]{escape(str(output))}[/]")
+    say(f"blended {text}: ", (str(output), "bold"))
 
 
 def _say_how_to_keep(settings: Settings, written: Blend, options: RunOptions) -> None:
@@ -103,11 +102,11 @@ def _say_how_to_keep(settings: Settings, written: Blend, options: RunOptions) ->
 
     table = f"[profiles.{options.profile}.blend]" if options.profile else "[blend]"
     say(
-        "`twinrun run` keeps this blend while the members and \\[blend] are the same. To keep it "
-        f"for good, set in {escape(f'{settings.config}, {table}')}:"
+        "`twinrun run` keeps this blend while the members and [blend] are the same. To keep it "
+        f"for good, set in {settings.config}, {table}:"
     )
     for line in setting_lines(identity_settings(settings.blend), identity_settings(written)):
-        say(f"[bold]{escape(line)}[/]")
+        say((line, "bold"))
 
 
 def print_blend(chosen: ChosenBlend) -> None:
@@ -118,9 +117,10 @@ def print_blend(chosen: ChosenBlend) -> None:
         tables.blends(chosen).print()
     if chosen.taken is not None and len(chosen.weights) > 1:
         tables.member_contributions(chosen).print()
-    say(tables.why(chosen))
+    for line in tables.why(chosen):
+        say(*line)
     if chosen.score is not None:
-        say(tables.blend_score(chosen.score))
+        say(*tables.blend_score(chosen.score))
 
 
 def _file_and_weight(text: str) -> tuple[Path, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.options import (
     RUNS,
@@ -42,12 +41,12 @@ def cache(
     folder = read_settings_of(config, profile, None, changes).cache_folder(out)
     found = list_caches(folder)
     total = megabytes(sum(each.nbytes for each in found))
-    where = f"[bold]{escape(str(folder))}[/]"
+    where = str(folder), "bold"
     if not found:
-        say(f"no decoded images in {where}")
+        say("no decoded images in ", where)
     elif clear:
         clear_caches(folder)
-        say(f"removed {total} of decoded images from {where}")
+        say(f"removed {total} of decoded images from ", where)
     else:
         tables.caches(found).print()
-        say(f"{total} in {where}; `twinrun cache --clear` removes them")
+        say(f"{total} in ", where, "; `twinrun cache --clear` removes them")

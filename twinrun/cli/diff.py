@@ -71,10 +71,10 @@ def print_grade(verdict: GradedVerdict, accepted: Grade, *, quiet: bool = False)
     from twinrun.compare.grade_words import format_grade, format_grade_shortly
 
     if quiet:
-        say(format_grade_shortly(verdict))
+        say(*format_grade_shortly(verdict))
         return
     for line in format_grade(verdict, accepted):
-        say(line)
+        say(*line)
 
 
 def print_comparison(
@@ -86,7 +86,7 @@ def print_comparison(
     for line in (
         words.format_verdicts(report) if quiet else words.format_comparison(report, replay=replay)
     ):
-        say(line)
+        say(*line)
     if replay:
         from twinrun.compare.replay import replay_both
         from twinrun.repro.stages import STAGES
@@ -97,5 +97,5 @@ def print_comparison(
                 runs = (report.first, report.second)
                 replayed = replay_both(runs, member.name, difference, data)
                 for line in words.format_replay(member, replayed, report):
-                    say(line)
+                    say(*line)
                 return

@@ -16,7 +16,7 @@ from typing import NoReturn
 import typer
 
 from twinrun.cli.ranks import report_once
-from twinrun.console import error_console
+from twinrun.console import complain
 from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.source import ENGINE, describe_engine, read_engine
 
@@ -50,7 +50,7 @@ def one_message(*, debug: bool) -> Iterator[None]:
     except TwinrunError as error:
         if debug:
             raise
-        _end(error.exit_code, str(error))
+        _end(error.exit_code, *error.lines)
     except OSError as error:
         if debug:
             raise
@@ -68,14 +68,8 @@ def _command() -> str:
 def _end(code: int, *lines: str) -> NoReturn:
     with report_once() as reports:
         if reports:
-            _print(*lines)
+            complain(*lines)
     raise SystemExit(code)
-
-
-def _print(*lines: str) -> None:
-    error_console.print("[bold red]error:[/]", end=" ")
-    for line in lines:
-        error_console.print(line, markup=False)
 
 
 def _end_unforeseen(error: Exception) -> NoReturn:
@@ -87,9 +81,10 @@ def _end_unforeseen(error: Exception) -> NoReturn:
             try:
                 file = _write_details(details)
             except OSError as problem:
-                _print(f"{what} The details cannot be written to a file ({problem}):", details)
+                told = f"{what} The details cannot be written to a file ({problem}):"
+                complain(told, *details.splitlines())
             else:
-                _print(f"{what} The details are in {file}: please report it with that file.")
+                complain(f"{what} The details are in {file}: please report it with that file.")
     raise SystemExit(UNFORESEEN)
 
 

@@ -6,11 +6,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from twinrun.console import console
+from twinrun.console import Terminal, console, styled
 
 # The least width of a column of sentences.
 _SENTENCES = 24
@@ -36,13 +35,13 @@ class Column:
 
 @dataclass(frozen=True)
 class _Row:
-    cells: tuple[str, ...]
+    cells: tuple[Text, ...]
     style: str
 
 
 @dataclass
 class Grid:
-    """A table of cells in rich markup.
+    """A table of cells, each a text or a line with styles in it.
 
     A column that is empty in every row is left out. Where a terminal is too narrow, each word of a
     heading gets a line of its own; where that does not help, the columns are dealt out to several
@@ -63,32 +62,33 @@ class Grid:
     _rows: list[_Row] = field(default_factory=list)
     _sections: set[int] = field(default_factory=set)
 
-    def add_row(self, *cells: str, style: str = "") -> None:
-        """Add a row: a cell for each column."""
+    def add_row(self, *cells: str | Text, style: str = "") -> None:
+        """Add a row: a cell for each column; one with styles in it comes from `styled`."""
         if len(cells) != len(self.columns):
             raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
-        self._rows.append(_Row(cells, style))
+        texts = (styled(cell) if isinstance(cell, str) else cell for cell in cells)
+        self._rows.append(_Row(tuple(texts), style))
 
     def add_section(self) -> None:
         """Draw a line below the rows that there are by now."""
         self._sections.add(len(self._rows))
 
     def cells(self, heading: str) -> list[str]:
-        """The cells of a column."""
+        """The cells of a column, without their styles."""
         (place,) = (n for n, column in enumerate(self.columns) if column.heading == heading)
-        return [row.cells[place] for row in self._rows]
+        return [row.cells[place].plain for row in self._rows]
 
     @property
     def headings(self) -> list[str]:
         """Of the columns that are shown."""
         return [self.columns[place].heading for place in self._filled()]
 
-    def print(self, to: Console = console) -> None:
+    def print(self, to: Terminal = console) -> None:
         """Print it."""
         parts = self._parts(to)
         if not parts:
             for line in self._written(to.width):
-                to.print(line, markup=False, no_wrap=True, overflow="ignore", crop=False)
+                to.print(line, no_wrap=True, overflow="ignore", crop=False)
         for number, (places, stacked) in enumerate(parts):
             table = self._table(places, stacked=stacked, title="" if number else self.title)
             needed = self._needed(places, stacked=stacked)
@@ -101,10 +101,10 @@ class Grid:
         return [
             place
             for place in range(len(self.columns))
-            if any(_plain(row.cells[place]) for row in self._rows)
+            if any(row.cells[place].plain for row in self._rows)
         ]
 
-    def _parts(self, to: Console) -> list[tuple[list[int], bool]]:
+    def _parts(self, to: Terminal) -> list[tuple[list[int], bool]]:
         """Of each table that is printed its columns, and whether its headings are stacked.
 
         None at all where there is no table of these rows that is narrow enough.
@@ -130,7 +130,7 @@ class Grid:
         for row in self._rows:
             keys, told = list[str](), list[str]()
             for place in self._filled():
-                column, text = self.columns[place], " ".join(_plain(row.cells[place]).split())
+                column, text = self.columns[place], " ".join(row.cells[place].plain.split())
                 if not text:
                     continue
                 fixed = text if column.wraps else text.replace(" ", _FIXED)
@@ -178,14 +178,11 @@ class Grid:
         return table
 
 
-def _heading(column: Column, *, stacked: bool) -> str:
-    return "\n".join(column.heading.split()) if stacked else column.heading
+def _heading(column: Column, *, stacked: bool) -> Text:
+    words = column.heading.split() if stacked else [column.heading]
+    return Text("\n").join(map(styled, words))
 
 
-def _plain(text: str) -> str:
-    return Text.from_markup(text).plain
-
-
-def _lines(text: str) -> list[Text]:
-    """The lines of a text in markup; at least one."""
-    return list(Text.from_markup(text).split("\n", allow_blank=True))
+def _lines(text: Text) -> list[Text]:
+    """The lines of a text; at least one."""
+    return list(text.split("\n", allow_blank=True))

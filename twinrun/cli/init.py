@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.prompt import Prompt
 
 from twinrun.cli.options import (
     as_command,
 )
-from twinrun.console import console, say
+from twinrun.console import ask as ask_user
+from twinrun.console import say
 
 if TYPE_CHECKING:
     from twinrun.scaffold.inspect import Findings
@@ -77,7 +76,7 @@ def init(
     ask = _take_suggestion if yes else _ask
     known = project.answer_questions(found, folder.resolve(), given, ask)
     address = project.make(folder, known, found)
-    say(f"project   [bold]{escape(str(folder))}[/], settings in {SETTINGS}")
+    say("project   ", (str(folder), "bold"), f", settings in {SETTINGS}")
     local = SETTINGS.with_name(LOCAL)
     if (folder / local).is_file():
         say(f"          the data's folder in {local}, which git ignores")
@@ -85,7 +84,7 @@ def init(
         say("note      no address is known here from which updates come; to name one:")
         say("          cruft link ADDRESS --directory template")
     elif address.startswith("."):
-        say(f"note      updates come from {escape(address)}, as this clone has no address for")
+        say(f"note      updates come from {address}, as this clone has no address for")
         say("          others; to name one: cruft link ADDRESS --directory template")
     say("")
     say("Next:")
@@ -94,7 +93,7 @@ def init(
         "git init -b main && git add -A && git commit -m 'Begin'",
         "nox -s full_train",
     ):
-        say(f"  {escape(line)}")
+        say(f"  {line}")
 
 
 def _say_findings(found: Findings) -> None:
@@ -104,20 +103,20 @@ def _say_findings(found: Findings) -> None:
 
     labels = f", labels in {found.labels}" if found.labels else ""
     layout = LAYOUTS.get(found.layout).answer + labels
-    say(f"[bold]data[/]      {escape(str(found.folder))}: {escape(layout)}")
+    say(("data", "bold"), f"      {found.folder}: {layout}")
     say(
-        f"train     {escape(found.train)}, {found.train_images:,} images of "
+        f"train     {found.train}, {found.train_images:,} images of "
         f"{found.width} x {found.height} px (median)"
     )
     for name in found.classes:
-        say(f"          {escape(name)}: {found.counts[name]:,}")
-    say(f"test      {escape(found.test)}, {found.test_images:,} images")
+        say(f"          {name}: {found.counts[name]:,}")
+    say(f"test      {found.test}, {found.test_images:,} images")
     asks = FORMS.get(found.columns).asks_for(found.classes)
-    say(f"sample    {escape(found.sample_submission)}, asks for {escape(asks)}")
+    say(f"sample    {found.sample_submission}, asks for {asks}")
     for note in found.notes:
-        say(f"note      {escape(note)}")
+        say(f"note      {note}")
     for question in found.questions:
-        say(f"[yellow]open[/]      {escape(question)}")
+        say(("open", "yellow"), f"      {question}")
 
 
 def _take_suggestion(question: Question, suggestion: str) -> str:
@@ -125,6 +124,4 @@ def _take_suggestion(question: Question, suggestion: str) -> str:
 
 
 def _ask(question: Question, suggestion: str) -> str:
-    return Prompt.ask(
-        escape(question.prompt), console=console, choices=question.answers, default=suggestion
-    )
+    return ask_user(question.prompt, question.answers, suggestion)

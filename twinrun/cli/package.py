@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.options import (
     as_command,
@@ -50,17 +49,17 @@ def package(
     output = output or beside / f"{run.resolve().name}-{host.name}.zip"
     made = make_package(run, host, output, force=force, project=_project_of(run))
     if made.contents.forced:
-        box("forced", "packaged although these faults were found:\n" + "\n".join(made.contents.why))
+        box("forced", "packaged although these faults were found:", *made.contents.why)
     for verdict in made.left_out:
-        say(f"left out  {escape(verdict)}: it is of a different training")
+        say(f"left out  {verdict}: it is of a different training")
     console.quiet = False
     size, files = megabytes(made.bytes), f"{len(made.contents.files) + 1:,} files"
     took = clock(time.perf_counter() - started)
-    say(f"package   [bold]{escape(str(output))}[/], {files}, {size}, {took}")
+    say("package   ", (str(output), "bold"), f", {files}, {size}, {took}")
     say(f"SHA-256   {made.sha256}")
     if host.hours:
         say(f"deadline  {host.title} gives a winner {host.hours} hours to send it")
-    say("check     " + escape(f"twinrun verify {output} --data DIR"))
+    say(f"check     twinrun verify {output} --data DIR")
 
 
 def _project_of(run: Path) -> Path:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.options import (
     Data,
     as_command,
 )
-from twinrun.console import clock, say
+from twinrun.console import Line, clock, say
 
 if TYPE_CHECKING:
     from twinrun.report.member_contributions import Tables
@@ -36,11 +35,11 @@ def report(
     started = time.perf_counter()
     path = write_report(run, data)
     took = clock(time.perf_counter() - started)
-    say(f"report [bold]{escape(str(path))}[/], {path.stat().st_size / 1e6:.1f} MB, {took}")
+    say("report ", (str(path), "bold"), f", {path.stat().st_size / 1e6:.1f} MB, {took}")
 
 
-def write_and_describe(run: Path, tables: Tables | None = None) -> str:
-    """Write the report of a run that has just come to its end; what to say of it, as rich markup.
+def write_and_describe(run: Path, tables: Tables | None = None) -> Line:
+    """Write the report of a run that has just come to its end; the line to say of it.
 
     The run is complete by then: whatever keeps its page from being drawn is reported, and no error.
 
@@ -53,9 +52,9 @@ def write_and_describe(run: Path, tables: Tables | None = None) -> str:
     try:
         path = write_report(run, tables=tables)
     except Exception as error:
-        reason = escape(" ".join(str(error).split()) or type(error).__name__)
+        reason = " ".join(str(error).split()) or type(error).__name__
         return (
-            f"[yellow]report     not written[/]: {reason}. The run itself is complete; "
-            f"`twinrun report {escape(str(run))}` tries again"
+            ("report     not written", "yellow"),
+            f": {reason}. The run itself is complete; `twinrun report {run}` tries again",
         )
-    return f"report     {escape(str(path))}"
+    return (f"report     {path}",)

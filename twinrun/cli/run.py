@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.blend import print_blend
 from twinrun.cli.options import (
@@ -192,9 +191,9 @@ def _blend_and_report(run: Prepared, started: float, options: RunOptions) -> Non
     printed.members(settings, members, scores, chosen.weights, folds).print()
     print_blend(chosen)
     _say_choice(resolved, options.command("blend", run.folder.name))
-    say(f"submission [bold]{escape(str(submission))}[/], checked against the sample: valid")
-    say(f"record     {escape(str(RunFolder(run.folder).manifest))}")
-    say(write_and_describe(run.folder, tables))
+    say("submission ", (str(submission), "bold"), ", checked against the sample: valid")
+    say(f"record     {RunFolder(run.folder).manifest}")
+    say(*write_and_describe(run.folder, tables))
 
 
 def _say_choice(resolved: ResolvedBlend, back: str) -> None:
@@ -204,15 +203,11 @@ def _say_choice(resolved: ResolvedBlend, back: str) -> None:
         resolved: The blend.
         back: The command that blends as the settings say.
     """
-    choice = escape(", ".join(resolved.choice))
+    choice = f"the blend that a command chose ({', '.join(resolved.choice)})"
     if resolved.dropped:
-        reasons = escape("; ".join(resolved.dropped))
-        say(f"[yellow]dropped[/]    the blend that a command chose ({choice}): {reasons}")
+        say(("dropped", "yellow"), f"    {choice}: {'; '.join(resolved.dropped)}")
     elif resolved.choice:
-        say(
-            f"[bold]kept[/]       the blend that a command chose ({choice}); back to that of the "
-            f"settings: {escape(back)}"
-        )
+        say(("kept", "bold"), f"       {choice}; back to that of the settings: {back}")
 
 
 def _record_spread(folder: Path, runs: Sequence[Prepared]) -> None:
@@ -234,17 +229,18 @@ def _record_spread(folder: Path, runs: Sequence[Prepared]) -> None:
     for name, spread in found.items():
         score = "not defined" if spread["score"] is None else f"{spread['score']:.4f}"
         say(
-            f"spread     {escape(name)}: between seeds, {METRICS.get(metric).words} differs by up "
+            f"spread     {name}: between seeds, {METRICS.get(metric).words} differs by up "
             f"to {score}, a test image's probability by {spread['largest']:.3f}"
         )
 
 
 def _say_no_data(settings: Settings, profile: str) -> None:
     address = settings.competition.address
-    where = f"\nDownload the real data from\n{address}\n" if address else ""
+    where = ("", "Download the real data from", address) if address else ()
     box(
         "no data folder",
         f"There is no {settings.data_folder} ({settings.folder_origin.words}), so this run uses "
-        f"the profile '{profile}': small drawn images, so that you see every step.\n{where}"
+        f"the profile '{profile}': small drawn images, so that you see every step.",
+        *where,
         "Unpack it there, or name its folder with --data, and rerun the command.",
     )

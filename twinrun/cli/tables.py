@@ -7,12 +7,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from twinrun.blend.select import ChosenBlend
 from twinrun.cli.grid import Column, Grid
 from twinrun.config.settings import Settings
-from twinrun.console import clock, count_of, megabytes
+from twinrun.console import Line, clock, count_of, megabytes, stacked, styled
 from twinrun.errors import shorten
 from twinrun.metrics import METRICS, Score, additional_metric
 
@@ -123,21 +121,21 @@ def member_contributions(chosen: ChosenBlend) -> Grid:
     return table
 
 
-def why(chosen: ChosenBlend) -> str:
-    """Why this blend is taken and what must be said of it, in rich markup."""
-    warnings = (f"[bold yellow]{escape(text)}[/]" for text in chosen.warnings)
-    return "\n".join([escape(chosen.reason), *warnings])
+def why(chosen: ChosenBlend) -> list[Line]:
+    """Why this blend is taken and what must be said of it."""
+    return [(chosen.reason,), *(((text, "bold yellow"),) for text in chosen.warnings)]
 
 
-def blend_score(score: Score) -> str:
-    """The blend's score in one line of rich markup, beside that of a simple answer."""
+def blend_score(score: Score) -> Line:
+    """The blend's score in one line, beside that of a simple answer."""
     value = _number_or_words(score.value)
     if math.isnan(score.value):
-        value += f": no held-out image of class {escape(', '.join(shorten(score.absent, 5)))}"
+        value += f": no held-out image of class {', '.join(shorten(score.absent, 5))}"
     simple = f"{score.metric.simple.words}: {_number_or_words(score.simple_value)}"
     return (
-        f"blend's {score.metric.words} on the {score.images} images that every member held "
-        f"out: [bold]{value}[/] ({simple})"
+        f"blend's {score.metric.words} on the {score.images} images that every member held out: ",
+        (value, "bold"),
+        f" ({simple})",
     )
 
 
@@ -159,12 +157,13 @@ def twins(verdict: TwinsVerdict) -> Grid:
     table = _comparison_table("Twins", verdict.comparisons, "first", "second")
     for member in verdict.report.members:
         agreed = f"{member.comparison.agreed:,} agree"
-        answer = "[green]same bits[/]" if member.comparison.same else "[red]differ[/]: see below"
-        table.add_row(member.title, "ledger's digests", "", agreed, answer)
+        answer = _SAME if member.comparison.same else (("differ", "red"), ": see below")
+        table.add_row(member.title, "ledger's digests", "", agreed, styled(*answer))
     table.add_section()
     for row in verdict.control:
-        answer = "[red]same bits[/]" if row.same else "[green]differ[/]"
-        table.add_row(f"{row.member}, other seed", row.file, row.first[:8], row.second[:8], answer)
+        answer = (("same bits", "red") if row.same else ("differ", "green"),)
+        name = f"{row.member}, other seed"
+        table.add_row(name, row.file, row.first[:8], row.second[:8], styled(*answer))
     return table
 
 
@@ -174,8 +173,8 @@ def verification(found: Verification) -> Grid:
     table.add_section()
     for file, same in (("blend.json", found.blend), ("submission.csv", found.submission)):
         if same is not None:
-            answer = "[green]same bits[/]" if same else "[red]differs[/]"
-            table.add_row("blend", file, "", "", answer)
+            answer = _SAME if same else (("differs", "red"),)
+            table.add_row("blend", file, "", "", styled(*answer))
     return table
 
 
@@ -186,10 +185,11 @@ def environment(gaps: Sequence[tuple[str, Any, Any]]) -> Grid:
         [Column("what"), Column("recorded", wraps=True), Column("here", wraps=True)],
     )
     for what, then, now in gaps:
-        table.add_row(what, *(escape(_text(value)) for value in (then, now)))
+        table.add_row(what, *(_text(value) for value in (then, now)))
     return table
 
 
+_SAME: Line = (("same bits", "green"),)
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -202,11 +202,11 @@ def audit(found: Sequence[Finding], most: int) -> Grid:
     )
     for finding in found:
         lines = shorten(finding.details or finding.images, most)
-        below = "\n".join(f"  {escape(line)}" for line in lines)
+        below: list[Line] = [((f"  {line}", "dim"),) for line in lines]
         table.add_row(
-            f"[{_COLOURS[finding.severity]}]{finding.severity}[/]",
+            styled((finding.severity, _COLOURS[finding.severity])),
             f"{finding.count:,}",
-            f"{escape(finding.title)}\n[dim]{below}[/]" if below else escape(finding.title),
+            stacked([(finding.title,), *below]),
         )
     return table
 
@@ -215,7 +215,7 @@ def caches(found: Sequence[CacheFolder]) -> Grid:
     """One row per cache of decoded images: its folder, images, size on the disk."""
     table = Grid("Decoded images", [Column("cache"), *_numbers("images", "size")])
     for each in found:
-        table.add_row(escape(each.name), f"{each.images:,}", megabytes(each.nbytes))
+        table.add_row(each.name, f"{each.images:,}", megabytes(each.nbytes))
     return table
 
 
@@ -225,8 +225,8 @@ def _comparison_table(
     columns = ("member", "file", first, second)
     table = Grid(title, [*map(Column, columns), Column("verdict", wraps=True)], keys=2)
     for row in comparisons:
-        answer = "[green]same bits[/]" if row.same else f"[red]differ[/]: {row.difference}"
-        table.add_row(row.member, row.file, row.first[:8], row.second[:8], answer)
+        answer = _SAME if row.same else (("differ", "red"), f": {row.difference}")
+        table.add_row(row.member, row.file, row.first[:8], row.second[:8], styled(*answer))
     return table
 
 

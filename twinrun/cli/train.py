@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.options import (
     RunOptions,
@@ -49,4 +48,4 @@ def train(
     prepare.warn_of_validation(prepared, asked)
     train_run.train(prepared, names, started)
     took = clock(time.perf_counter() - started)
-    say(f"done in {took}: {escape(str(RunFolder(prepared.folder).members))}")
+    say(f"done in {took}: {RunFolder(prepared.folder).members}")

@@ -6,7 +6,6 @@ import time
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.diff import print_comparison
 from twinrun.cli.options import (
@@ -72,7 +71,7 @@ def twins(
     for name in verdict.perturbations:
         say(f"second run: {PERTURBATIONS.get(name).words}")
     took = clock(time.perf_counter() - started)
-    say(f"runs and verdict: {escape(str(folder))}, {took}")
+    say(f"runs and verdict: {folder}, {took}")
     if not verdict.same:
         print_comparison(verdict.report, replay=True, data=settings.data_folder)
         raise NegativeVerdict("the twins differ: the same training gave different bits")
@@ -81,4 +80,7 @@ def twins(
             "a different seed gave the same bits: this check cannot see a difference"
         )
     trained = "1 member" if len(chosen) == 1 else f"{len(chosen)} members"
-    say(f"[bold green]same bits[/]: {trained} trained twice; a different seed gives different bits")
+    say(
+        ("same bits", "bold green"),
+        f": {trained} trained twice; a different seed gives different bits",
+    )

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.options import (
     SettingsOptions,
@@ -41,5 +40,5 @@ def validate(
     sample = sample or settings.sample_path()
     rows = submit.validate_file(submission, settings, sample)
     console.quiet = False
-    texts = escape(f"{submission} has the ids and columns of {sample}, {rows} rows")
-    say(f"[bold green]valid[/]: {texts}")
+    text = f": {submission} has the ids and columns of {sample}, {rows} rows"
+    say(("valid", "bold green"), text)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from twinrun.cli.diff import print_comparison, print_grade
 from twinrun.cli.options import (
@@ -90,7 +89,7 @@ def verify(
         tables.environment(gaps).print()
         say("different bits are to be expected where one of these decides them")
     else:
-        say("[bold]environment[/] as recorded")
+        say(("environment", "bold"), " as recorded")
     same_inputs.refuse_other_data(run, settings)
     again = RunsFolder(out).verification(run.resolve().name)
     if predict_only:
@@ -110,7 +109,7 @@ def verify(
     what = "the predictions of" if predict_only else ""
     text = f"{what} {len(names)} {'member' if len(names) == 1 else 'members'} of {run}".strip()
     if grade != DIFFERENT:
-        say(f"[bold {grade.colour}]{grade.name}[/]: {escape(text)} made again")
+        say((grade.name, f"bold {grade.colour}"), f": {text} made again")
     end_with(grade, accepted, f"{run} was made again and came out with different bits")
 
 
@@ -141,15 +140,15 @@ def _verify_package(
                 fix="Name the folder of the competition's data: --data",
             )
         size = megabytes(package.stat().st_size)
-        say(f"[bold]package[/]   {escape(str(package))}, {size}, SHA-256 {sha256_file(package)}")
+        say(("package", "bold"), f"   {package}, {size}, SHA-256 {sha256_file(package)}")
         made = f"{contents.competition}, for {contents.host}, commit {contents.commit or 'unknown'}"
-        say(f"made      {escape(made)}")
+        say(f"made      {made}")
         if contents.forced:
-            box("forced", "made although these faults were found:\n" + "\n".join(contents.why))
+            box("forced", "made although these faults were found:", *contents.why)
         say(f"files     all {len(contents.files):,} as listed")
         engine = found.engine()
-        say(f"engine    {escape(engine.place)}, source {engine.code[:8]}")
-        say("[yellow]its code is run on this machine now[/]: Ctrl-C if you do not trust it")
+        say(f"engine    {engine.place}, source {engine.code[:8]}")
+        say(("its code is run on this machine now", "yellow"), ": Ctrl-C if you do not trust it")
         python = Path(sys.executable)
         if this_environment:
             packages.refuse_other_versions(found.lock)
@@ -169,6 +168,6 @@ def _verify_package(
     console.quiet = False
     what = "trained again" if retrain else "predicted again from its weights"
     took = clock(time.perf_counter() - started)
-    answer = f"[bold {grade.colour}]{grade.name}[/]"
-    say(f"verified: {escape(str(package))}, {what} by its own code, {took}: {answer}")
+    answer = grade.name, f"bold {grade.colour}"
+    say(f"verified: {package}, {what} by its own code, {took}: ", answer)
     end_with(grade, accepted, f"{package} does not come out the same")

@@ -47,7 +47,7 @@ def connect(address: str) -> Iterator[None]:
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if not address:
-        say("[bold]ray[/]       starting on this machine")
+        say(("ray", "bold"), "       starting on this machine")
         options["include_dashboard"] = False
     # Ray puts handlers of its own in the place of those that end a command in order.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

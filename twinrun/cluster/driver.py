@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.live import Live
-from rich.markup import escape
 
 from twinrun.cluster.nodes import Needs, nodes_for
 from twinrun.cluster.progress import Key, Progress, ProgressBoard, progress_table
 from twinrun.cluster.storage import Storage, fetch_files
 from twinrun.cluster.tasks import Outcome, train_on_node
 from twinrun.config.trainings import Training
-from twinrun.console import console, say
+from twinrun.console import Line, console, say
 from twinrun.errors import InputError, Stopped
 from twinrun.files import write_text
 from twinrun.prepare import Prepared
@@ -136,7 +135,7 @@ class _Driver:
         self.failures: list[Failure] = []
         self.progress: dict[Key, Progress] = {}
         self.done = 0
-        self._reported: set[tuple[float, str]] = set()
+        self._reported: set[tuple[float, Line]] = set()
         self._idle = time.monotonic()
         # On this node, which lives as long as the driver does.
         here = ray.get_runtime_context().get_node_id()
@@ -210,7 +209,7 @@ class _Driver:
                 job.lost = 0 if self._last_checkpoint(job) > job.reached else job.lost + 1
                 self.board.forget.remote(job.key)
                 if job.lost < _ATTEMPTS:
-                    say(f"[yellow]{title}[/] lost its process, and resumes: {_in_short(error)}")
+                    say((title, "yellow"), f" lost its process, and resumes: {_in_short(error)}")
                     self._start(job)
                     return
                 outcome = Outcome(
@@ -238,7 +237,7 @@ class _Driver:
         self.done += 1
         self.failures.append(Failure(run.folder.name, title, outcome.problem, path))
         first = outcome.problem.splitlines()[0]
-        say(f"[red]{title} has failed[/], the others continue: {escape(first)}")
+        say((f"{title} has failed", "red"), f", the others continue: {first}")
 
     def _poll(self) -> None:
         """Ask the board, and print what has begun."""
@@ -250,21 +249,21 @@ class _Driver:
             self.progress = {key: each for key, each in reports.items() if key in keys}
             for key, at in self.progress.items():
                 label = keys[key].work.label(keys[key].training)
-                self._report_once(at, f"{label} on {escape(at.node)}, process {at.process}")
+                self._report_once(at, (*label, f" on {at.node}, process {at.process}"))
                 if at.resumed:
                     batches = f"{at.resumed:,.0f} of {at.total:,.0f} batches"
-                    self._report_once(at, f"{label} resumes from its checkpoint, {batches}")
+                    self._report_once(at, (*label, f" resumes from its checkpoint, {batches}"))
         if self.progress or nodes_for(self.needs):
             self._idle = time.monotonic()
         elif time.monotonic() - self._idle > _LEAVE / 4:
             self._idle = time.monotonic()
-            say(f"[yellow]waiting[/]   for a node with {self.needs}: there is none any more")
+            say(("waiting", "yellow"), f"   for a node with {self.needs}: there is none any more")
 
-    def _report_once(self, progress: Progress, line: str) -> None:
+    def _report_once(self, progress: Progress, line: Line) -> None:
         report = (progress.since, line)
         if report not in self._reported:
             self._reported.add(report)
-            say(line)
+            say(*line)
 
     def _table(self) -> Any:
         titles = {job.key: job.training.title for job in self.jobs.values()}
@@ -323,4 +322,4 @@ def _tell_trackers(run: Prepared, training: Training) -> None:
 def _in_short(error: Exception) -> str:
     """The sentence of Ray's page that says what happened."""
     text = " ".join(str(error).split())
-    return escape(text if len(text) < 200 else f"{text[:200]}...")
+    return text if len(text) < 200 else f"{text[:200]}..."

@@ -13,8 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.markup import escape
-
 from twinrun.cluster.storage import SHARED, Storage
 from twinrun.cluster.tasks import describe
 from twinrun.config.settings import Settings
@@ -123,7 +121,7 @@ def survey(settings: Settings, needs: Needs, storage: Storage) -> list[Node]:
             fix="Change [cluster] num_cpus, num_gpus or memory, or run.threads.",
         )
     many = "1 node" if len(found) == 1 else f"{len(found)} nodes"
-    say(f"[bold]cluster[/]   asking {many} for what decides bits there")
+    say(("cluster", "bold"), f"   asking {many} for what decides bits there")
     token = f"{SHARED}/seen-{uuid.uuid4().hex}"
     with TemporaryDirectory() as folder:
         local = Path(folder) / "seen"
@@ -142,7 +140,7 @@ def survey(settings: Settings, needs: Needs, storage: Storage) -> list[Node]:
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
     for reference in late:
         name = asked[reference]["NodeManagerHostname"]
-        say(f"[yellow]warning[/]   {escape(name)} has not answered; it is checked when it trains")
+        say(("warning", "yellow"), f"   {name} has not answered; it is checked when it trains")
     storage.remove(token)
     nodes, problems = [], []
     for reference, node in asked.items():
@@ -154,7 +152,8 @@ def survey(settings: Settings, needs: Needs, storage: Storage) -> list[Node]:
             problems.append(f"{node['NodeManagerHostname']}: {_last_line(error)}")
             continue
         if answer.problem:
-            problems.append(f"{answer.node}: {answer.problem}")
+            first, *more = answer.problem
+            problems += [f"{answer.node}: {first}", *more]
         else:
             nodes.append(Node(node["NodeID"], answer.node, answer.environment))
     if problems:
@@ -200,7 +199,7 @@ def agreed_environment(nodes: Sequence[Node], *, mixed: bool) -> dict[str, Any]:
             "take them out, or use --allow-mixed: then other nodes give other bits.",
         )
     for line in lines:
-        say(f"[yellow]mixed[/]     {escape(line)}")
+        say(("mixed", "yellow"), f"     {line}")
     return agreed
 
 

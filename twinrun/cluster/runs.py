@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from twinrun.cluster.driver import Failure, fetch_complete, train_on_cluster
 from twinrun.cluster.nodes import Needs, agreed_environment, survey
 from twinrun.cluster.share import share_images, share_index
@@ -57,7 +55,7 @@ def open_site(settings: Settings, runs: Path, *, mixed: bool) -> Site:
     needs = Needs.of(settings)
     nodes = survey(settings, needs, storage)
     environment = agreed_environment(nodes, mixed=mixed)
-    say(f"[bold]cluster[/]   {needs} for each training; files in {escape(storage.address)}")
+    say(("cluster", "bold"), f"   {needs} for each training; files in {storage.address}")
     return Site(needs, storage, environment, mixed)
 
 

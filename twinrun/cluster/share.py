@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from twinrun.cluster.chunks import (
     Chunk,
     SharedSize,
@@ -180,12 +178,12 @@ def _send(storage: Storage, shared: SharedSize, table: pd.DataFrame, source: Pix
         left = [
             chunk for chunk in cut_chunks(table) if f"{shared.folder}/{chunk.name}" not in there
         ]
-        where = escape(storage.address)
         if left:
             images = f"{sum(chunk.images for chunk in left):,} images at {shared.size} px"
             nbytes = megabytes(sum(chunk.nbytes for chunk in left))
-            say(f"[bold]sharing[/]   {images}, {nbytes}, with {where}")
+            say(("sharing", "bold"), f"   {images}, {nbytes}, with {storage.address}")
             process_chunks(left, send, f"sharing {shared.size} px")
         else:
-            say(f"[bold]shared[/]    {len(table):,} images at {shared.size} px, with {where}")
+            images = f"{len(table):,} images at {shared.size} px"
+            say(("shared", "bold"), f"    {images}, with {storage.address}")
         _publish_table(storage, shared, table)

@@ -70,7 +70,7 @@ class Answer:
 
     node: str
     environment: dict[str, Any] = field(default_factory=dict)
-    problem: str = ""
+    problem: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def describe(threads: int, device: str, storage: Storage, token: str) -> Answer:
         with tempfile.TemporaryDirectory() as folder:
             storage.fetch(token, Path(folder) / "seen")
     except FileNotFoundError:
-        return Answer(name, problem=f"it sees a different folder as {storage.address}")
+        return Answer(name, problem=(f"it sees a different folder as {storage.address}",))
     except TwinrunError as error:
-        return Answer(name, problem=str(error))
+        return Answer(name, problem=tuple(error.lines))
     return Answer(name, environment)
 
 

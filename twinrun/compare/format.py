@@ -1,4 +1,4 @@
-"""A comparison of two runs in words: lines of rich markup, as wide as they need to be."""
+"""A comparison of two runs in words: lines for the console, as wide as they need to be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
-from rich.markup import escape
 
 from twinrun.compare.bits import Gap
 from twinrun.compare.diagnosis import advise_training
@@ -17,58 +16,60 @@ from twinrun.compare.first_difference import Difference, LedgerComparison
 from twinrun.compare.recorded_files import FileFault
 from twinrun.compare.replay import Replay
 from twinrun.compare.runs import RunComparison, TrainingComparison
+from twinrun.console import Line, Part
 from twinrun.errors import shorten
+from twinrun.foreign import printable
 from twinrun.repro.stages import ENVIRONMENT, STAGES
 
 # Values of more characters are left out of the line that says what differs beside.
 _SHORT = 24
 
 
-def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterator[str]:
+def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterator[Line]:
     """What differs besides the ledgers, then each member's verdict with its details.
 
     Args:
         report: Two runs, compared.
         replay: Whether the first difference is going to be replayed: that is no advice then.
     """
-    yield f"[bold]A[/] {escape(str(report.first))}"
-    yield f"[bold]B[/] {escape(str(report.second))}"
+    yield ("A", "bold"), f" {report.first}"
+    yield ("B", "bold"), f" {report.second}"
     yield from _format_values("settings differ", report.settings)
     yield from _format_values("environment differs", report.environment)
     if report.code:
-        yield "[bold]code differs[/]: the two were trained by different engines"
+        yield ("code differs", "bold"), ": the two were trained by different engines"
         yield from (
-            f"  {letter}  {escape(text)}" for letter, text in zip("AB", report.code, strict=True)
+            (f"  {letter}  {text}",) for letter, text in zip("AB", report.code, strict=True)
         )
     beside = _format_beside(report)
     if beside:
-        yield f"[bold]differs beside[/], deciding no bit: {escape(beside)}"
-    yield ""
-    details: dict[tuple[str, ...], list[str]] = {}
+        yield ("differs beside", "bold"), f", deciding no bit: {beside}"
+    yield ("",)
+    details: dict[tuple[Line, ...], list[str]] = {}
     for member in report.members:
         lines = (_format_verdict(member, report), *_format_details(member, report, replay=replay))
         details.setdefault(lines, []).append(member.title)
     for (first, *others), names in details.items():
-        yield f"[bold]{escape(', '.join(names))}[/]  {first}"
+        yield (", ".join(names), "bold"), "  ", *first
         yield from others
     yield from _format_missing(report)
 
 
-def format_verdicts(report: RunComparison) -> Iterator[str]:
+def format_verdicts(report: RunComparison) -> Iterator[Line]:
     """A line for each member, and for what else makes the two differ."""
     for member in report.members:
-        yield f"[bold]{escape(member.title)}[/]  {_format_verdict(member, report)}"
+        yield (member.title, "bold"), "  ", *_format_verdict(member, report)
     yield from _format_missing(report)
 
 
 def format_replay(
     member: TrainingComparison, again: Replay, report: RunComparison
-) -> Iterator[str]:
+) -> Iterator[Line]:
     """What making the step again showed: what differs, how much, and why; or that it did not."""
-    yield ""
+    yield ("",)
     difference = again.difference
     if difference is None:
-        yield f"[bold]{escape(member.title)}[/]  made again, the step gives the same bits for both"
+        yield (member.title, "bold"), "  made again, the step gives the same bits for both"
         same = [letter for letter, as_then in zip("AB", again.as_recorded, strict=True) if as_then]
         if len(same) == 1:
             other = "B" if same == ["A"] else "A"
@@ -84,23 +85,25 @@ def format_replay(
         yield from _prose("cause", cause)
         return
     place = _format_place(difference, again.comparison)
-    yield f"[bold]{escape(member.title)}[/]  [bold red]made again, differs first in[/] {place}"
-    yield _row("stage", escape(STAGES.get(difference.stage).words))
+    heading = "made again, differs first in", "bold red"
+    yield (member.title, "bold"), "  ", heading, f" {place}"
+    yield _row("stage", STAGES.get(difference.stage).words)
     yield from _format_names(difference)
     if again.gap:
-        yield _row("values", escape(_format_gap(difference, again.gap)))
+        yield _row("values", _format_gap(difference, again.gap))
     if again.shapes:
-        yield _row("values", escape(again.shapes))
+        yield _row("values", again.shapes)
     advice = advise_training(member, report, again)
     yield from _prose("cause", advice.cause)
     yield from _prose("next", advice.next)
 
 
-def format_verdict(comparison: LedgerComparison) -> str:
-    """One line of markup: the same bits, or the first difference, or where one run ends."""
+def format_verdict(comparison: LedgerComparison) -> Line:
+    """One line: the same bits, or the first difference, or where one run ends."""
     agreed = f"{comparison.agreed:,} digests agree"
     if comparison.first:
-        return f"[bold red]first difference[/]: {_format_place(comparison.first, comparison)}"
+        place = _format_place(comparison.first, comparison)
+        return ("first difference", "bold red"), f": {place}"
     if comparison.end:
         end = comparison.end
         place = (
@@ -108,19 +111,20 @@ def format_verdict(comparison: LedgerComparison) -> str:
             if end.epoch
             else ", before training"
         )
-        return f"[bold yellow]same bits as far as {'AB'[end.run]} goes{place}[/]: {agreed}"
-    return f"[bold green]same bits[/]: {agreed}"
+        far = f"same bits as far as {'AB'[end.run]} goes{place}"
+        return (far, "bold yellow"), f": {agreed}"
+    return ("same bits", "bold green"), f": {agreed}"
 
 
-def _format_verdict(member: TrainingComparison, report: RunComparison) -> str:
+def _format_verdict(member: TrainingComparison, report: RunComparison) -> Line:
     """As `format_verdict`; equal ledgers are not called the same bits where files are not."""
     if member.comparison.same and report.files:
-        return f"[bold]ledgers agree[/]: {member.comparison.agreed:,} digests"
+        return ("ledgers agree", "bold"), f": {member.comparison.agreed:,} digests"
     return format_verdict(member.comparison)
 
 
 def summarize(report: RunComparison) -> str:
-    """One sentence without markup for two runs that are not the same."""
+    """One sentence for two runs that are not the same."""
     differing = [member for member in report.members if member.comparison.first]
     if differing:
         comparison = differing[0].comparison
@@ -139,7 +143,7 @@ def summarize(report: RunComparison) -> str:
 
 def _format_details(
     member: TrainingComparison, report: RunComparison, *, replay: bool
-) -> Iterator[str]:
+) -> Iterator[Line]:
     comparison = member.comparison
     runs = (report.first, report.second)
     if comparison.first is None:
@@ -148,13 +152,13 @@ def _format_details(
         return
     difference = comparison.result
     if comparison.environment and difference:
-        yield _row("then", f"[bold red]{_format_place(difference, comparison)}[/]")
+        yield _row("then", (_format_place(difference, comparison), "bold red"))
     elif comparison.environment:
         yield _row("then", f"all else is the same: {comparison.agreed:,} digests agree")
     if difference:
-        yield _row("stage", escape(STAGES.get(difference.stage).words))
+        yield _row("stage", STAGES.get(difference.stage).words)
         yield from _format_names(difference)
-        yield from (_row("", escape(line)) for line in shorten(member.evidence))
+        yield from (_row("", line) for line in shorten(member.evidence))
     advice = advise_training(member, report)
     yield from _prose("cause", advice.cause)
     if not (replay and advice.next.endswith("--replay")):
@@ -182,7 +186,7 @@ def _format_beside(report: RunComparison) -> str:
     return "; ".join(found.values())
 
 
-def _format_names(difference: Difference) -> Iterator[str]:
+def _format_names(difference: Difference) -> Iterator[Line]:
     kinds = (
         ("what", difference.changed),
         ("only in A", difference.only_first),
@@ -191,7 +195,7 @@ def _format_names(difference: Difference) -> Iterator[str]:
     for kind, names in kinds:
         if names:
             yield _row(kind, f"{len(names):,} of {difference.total:,}")
-            yield from (_row("", f"  {escape(line)}") for line in shorten(_tell(names, difference)))
+            yield from (_row("", f"  {line}") for line in shorten(_tell(names, difference)))
     if difference.only is not None and not difference.names:
         yield _row(f"only in {'AB'[difference.only]}", "the whole stage at this step")
 
@@ -207,7 +211,7 @@ def _tell(names: Sequence[str], difference: Difference) -> list[str]:
 
 def _format_place(difference: Difference, comparison: LedgerComparison) -> str:
     if difference.stage == ENVIRONMENT.name:
-        return escape(f"environment: {', '.join(shorten(difference.names))}")
+        return f"environment: {', '.join(shorten(difference.names))}"
     if not difference.epoch:
         return f"{difference.stage}, before training"
     if comparison.level == "epoch" and STAGES.get(difference.stage).each_step:
@@ -222,38 +226,38 @@ def _format_moment(epoch: int, step: int, steps: int) -> str:
 
 
 def _advise_finishing(run: Path) -> str:
-    return f"finish {escape(str(run))}: the command that began it resumes where it was stopped"
+    return f"finish {run}: the command that began it resumes where it was stopped"
 
 
-def _format_missing(report: RunComparison) -> Iterator[str]:
+def _format_missing(report: RunComparison) -> Iterator[Line]:
     for letter, names in (("A", report.only_first), ("B", report.only_second)):
         if names:
-            yield f"[bold yellow]only in {letter}[/]: {escape(', '.join(names))}"
+            yield (f"only in {letter}", "bold yellow"), f": {', '.join(names)}"
             yield _row("next", "train them in the other run too, or choose with --member")
     for fault in report.files:
-        yield f"[bold red]file[/] {escape(tell_fault(fault))}"
-        yield from (_row("", escape(line)) for line in fault.details)
+        yield ("file", "bold red"), f" {tell_fault(fault)}"
+        yield from (_row("", line) for line in fault.details)
     if report.submission:
-        yield "[bold red]submission.csv differs[/]"
-        yield from (_row("", escape(line)) for line in report.submission)
+        yield (("submission.csv differs", "bold red"),)
+        yield from (_row("", line) for line in report.submission)
 
 
 def tell_fault(fault: FileFault) -> str:
-    """A file's fault in one sentence without markup: whose it is, and what is wrong with it."""
+    """A file's fault in one sentence: whose it is, and what is wrong with it."""
     whose = "" if fault.run is None else f" of {'AB'[fault.run]}"
     return f"{fault.place}{whose} {fault.text}"
 
 
-def _format_values(title: str, gaps: Sequence[ValueDifference]) -> Iterator[str]:
+def _format_values(title: str, gaps: Sequence[ValueDifference]) -> Iterator[Line]:
     """Three columns, each as wide as its widest text: nothing is cut or wrapped."""
     if not gaps:
         return
-    rows = [(gap.name, _text(gap.first), _text(gap.second)) for gap in gaps]
+    rows = [tuple(map(printable, (gap.name, _text(gap.first), _text(gap.second)))) for gap in gaps]
     widths = [max(cell_len(row[column]) for row in rows) for column in (0, 1)]
-    yield f"[bold]{title}[/]"
+    yield ((title, "bold"),)
     for name, *values in (("", "A", "B"), *rows):
         cells = [_pad(text, width) for text, width in zip((name, values[0]), widths, strict=True)]
-        yield escape("  ".join(["", *cells, values[1]]))
+        yield ("  ".join(["", *cells, values[1]]),)
 
 
 def _text(value: object) -> str:
@@ -266,18 +270,22 @@ def _pad(text: str, width: int) -> str:
     return text + " " * (width - cell_len(text))
 
 
-def _prose(label: str, text: str) -> Iterator[str]:
+def _prose(label: str, text: str) -> Iterator[Line]:
     """Sentences, in lines of 80 columns; a command is left whole, to be copied."""
     lines = (
         [text]
         if "twinrun " in text
         else textwrap.wrap(
-            text, 80 - len(_row("", "")), break_long_words=False, break_on_hyphens=False
+            text, 80 - len(_label("")), break_long_words=False, break_on_hyphens=False
         )
     )
     for number, line in enumerate(lines):
-        yield _row("" if number else label, escape(line))
+        yield _row("" if number else label, line)
 
 
-def _row(label: str, text: str) -> str:
-    return f"   {label:<9} {text}"
+def _row(label: str, text: Part) -> Line:
+    return _label(label), text
+
+
+def _label(label: str) -> str:
+    return f"   {label:<9} "

@@ -1,4 +1,4 @@
-"""A graded verdict in words, as lines of rich markup; and as it is recorded."""
+"""A graded verdict in words, as lines for the console; and as it is recorded."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
-
 from twinrun.compare.grade import GradedVerdict
 from twinrun.compare.prediction_gaps import PredictionGap
+from twinrun.console import Line
 from twinrun.errors import shorten
 from twinrun.grades import DIFFERENT, GRADES, SAME_BITS, Grade, exit_code
 
 _MOST = 6
 
 
-def format_grade(verdict: GradedVerdict, accepted: Grade = SAME_BITS) -> Iterator[str]:
+def format_grade(verdict: GradedVerdict, accepted: Grade = SAME_BITS) -> Iterator[Line]:
     """The grade, its numbers, what differs, why it is no better one, and a sentence for a host.
 
     Args:
@@ -25,7 +24,8 @@ def format_grade(verdict: GradedVerdict, accepted: Grade = SAME_BITS) -> Iterato
         accepted: The worst grade that ends with exit code 0.
     """
     grade, evidence = verdict.grade, verdict.evidence
-    yield f"[bold]grade[/]     [bold {grade.colour}]{grade.name}[/]{_exit_words(grade, accepted)}"
+    name = grade.name, f"bold {grade.colour}"
+    yield ("grade", "bold"), "     ", name, _exit_words(grade, accepted)
     yield from _format_numbers(verdict)
     for cause in evidence.causes:
         yield from _rows(cause.kind, cause.lines)
@@ -41,11 +41,11 @@ def format_grade(verdict: GradedVerdict, accepted: Grade = SAME_BITS) -> Iterato
     yield from _rows("for a host", (verdict.sentence,))
 
 
-def format_grade_shortly(verdict: GradedVerdict) -> str:
+def format_grade_shortly(verdict: GradedVerdict) -> Line:
     """The grade and its largest difference, in a line."""
     grade, largest = verdict.grade, verdict.largest
     by = f": probabilities differ by up to {largest.largest:.3g}" if largest else ""
-    return f"[bold {grade.colour}]{grade.name}[/]{by}"
+    return (grade.name, f"bold {grade.colour}"), by
 
 
 def describe_environment(verdict: GradedVerdict) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def _exit_words(grade: Grade, accepted: Grade) -> str:
     return f", exit code {code}; 0 with --accept {grade.accept}"
 
 
-def _format_numbers(verdict: GradedVerdict) -> Iterator[str]:
+def _format_numbers(verdict: GradedVerdict) -> Iterator[Line]:
     from twinrun.metrics import METRICS
 
     gaps = verdict.evidence.gaps
@@ -129,13 +129,13 @@ def _value(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _rows(label: str, lines: Sequence[str], most: int = _MOST) -> Iterator[str]:
+def _rows(label: str, lines: Sequence[str], most: int = _MOST) -> Iterator[Line]:
     for number, line in enumerate(shorten(lines, most)):
         yield _row("" if number else label, line)
 
 
-def _row(label: str, text: str) -> str:
-    return f"   {label:<18} {escape(text)}"
+def _row(label: str, text: str) -> Line:
+    return (f"   {label:<18} {text}",)
 
 
 def _gap_record(gap: PredictionGap) -> dict[str, Any]:

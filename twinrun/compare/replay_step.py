@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from twinrun.console import console, error_console, progress_bars
+from twinrun.console import console, progress_bars, relay
 from twinrun.data.cache import cache_pixels
 from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.environment import set_up
@@ -181,5 +181,5 @@ if __name__ == "__main__":
     try:
         main()
     except TwinrunError as error:
-        error_console.print(str(error), markup=False)
+        relay(error.lines)
         sys.exit(error.exit_code)

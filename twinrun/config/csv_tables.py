@@ -224,10 +224,12 @@ def _is_one_hot(where: Path, id_column: str, classes: Sequence[str]) -> InputErr
     return InputError(
         f"{where} has a column of 0 and 1 for each class ({', '.join(classes)}) "
         "and no column of labels",
-        fix="Write a table with one label per image beside it. In that folder, in Python:\n"
-        "  import pandas as pd\n"
-        f"  table = pd.read_csv({where.name!r}, dtype={{{id_column!r}: str}})\n"
-        f"  table['label'] = table[{list(classes)!r}].idxmax(axis=1)\n"
-        f"  table[[{id_column!r}, 'label']].to_csv('labels.csv', index=False)\n"
-        "An image of several classes at once would be given the first of them only.",
+        fix=(
+            "Write a table with one label per image beside it. In that folder, in Python:",
+            "  import pandas as pd",
+            f"  table = pd.read_csv({where.name!r}, dtype={{{id_column!r}: str}})",
+            f"  table['label'] = table[{list(classes)!r}].idxmax(axis=1)",
+            f"  table[[{id_column!r}, 'label']].to_csv('labels.csv', index=False)",
+            "An image of several classes at once would be given the first of them only.",
+        ),
     )

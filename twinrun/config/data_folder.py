@@ -76,6 +76,5 @@ def join_errors(folder: Path, problems: Sequence[InputError]) -> InputError:
     lines: list[str] = []
     for problem in problems:
         lines.append(problem.what)
-        lines += [f"  {line}" for detail in problem.details for line in detail.splitlines()]
-        lines += [f"  {line}" for line in problem.fix.splitlines()]
+        lines += [f"  {line}" for line in (*problem.details, *problem.fixes)]
     return InputError(f"{folder}: {len(problems)} things to fix:", details=lines)

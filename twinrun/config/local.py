@@ -23,11 +23,11 @@ class FolderOrigin:
 
     Attributes:
         words: The file and the key in it, or the option.
-        fix: What to do about a folder that is not there.
+        fixes: What to do about a folder that is not there, a line each.
     """
 
     words: str
-    fix: str
+    fixes: tuple[str, ...]
 
 
 def read_local(config: Path) -> dict[str, Any]:
@@ -96,15 +96,19 @@ def find_origin(config: Path, layer: str) -> FolderOrigin:
     """
     local = config.with_name(LOCAL)
     if layer == LOCAL:
-        return FolderOrigin(f"data.folder in {local}", _CORRECT)
+        return FolderOrigin(f"data.folder in {local}", (_CORRECT,))
     if layer == "--data":
-        return FolderOrigin("--data", "Name the folder that the data was unpacked into.")
+        return FolderOrigin("--data", ("Name the folder that the data was unpacked into.",))
     if layer.startswith("--"):
-        return FolderOrigin(f"{layer} data.folder", _CORRECT)
+        return FolderOrigin(f"{layer} data.folder", (_CORRECT,))
     if layer:
-        return FolderOrigin(f"{layer}.data.folder in {config}", _CORRECT)
+        return FolderOrigin(f"{layer}.data.folder in {config}", (_CORRECT,))
     return FolderOrigin(
         f"data.folder in {config}",
-        f"Put the data there, name its folder with --data, or write it into\n{local}, "
-        'which git ignores:\n  [data]\n  folder = "/where/the/data/is"',
+        (
+            "Put the data there, name its folder with --data, or write it into",
+            f"{local}, which git ignores:",
+            "  [data]",
+            '  folder = "/where/the/data/is"',
+        ),
     )

@@ -121,10 +121,10 @@ class Settings(Table):
     def no_data_folder(self) -> InputError:
         """The error for a data folder that is not there: it says what named it, and what to do."""
         address = self.competition.address
-        download = f"Download the data from {address}\n" if address else ""
+        download = (f"Download the data from {address}",) if address else ()
         return InputError(
             f"no data folder: {self.data_folder} ({self.folder_origin.words})",
-            fix=download + self.folder_origin.fix,
+            fix=download + self.folder_origin.fixes,
         )
 
     def weight(self, member: str) -> float:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from rich.markup import escape
 
 from twinrun.console import megabytes, progress_bars, say
 from twinrun.data.cache_files import ARRAY, find_damaged_rows, in_blocks, read_table, write_table
@@ -151,8 +150,8 @@ class _Cache:
         damaged = find_damaged_rows(self.folder, used)
         if len(damaged):
             say(
-                f"[yellow]damaged[/]   {len(damaged)} of {len(used)} images in "
-                f"{escape(str(self.folder))}: decoding them again"
+                ("damaged", "yellow"),
+                f"   {len(damaged)} of {len(used)} images in {self.folder}: decoding them again",
             )
         return table.drop(damaged)
 
@@ -216,8 +215,8 @@ class _Cache:
                 fix=_FIX,
             )
         say(
-            f"[bold]decoding[/]  {len(tasks):,} images to {self.size} px, {megabytes(needed)} in "
-            f"{escape(str(self.folder))}"
+            ("decoding", "bold"),
+            f"  {len(tasks):,} images to {self.size} px, {megabytes(needed)} in {self.folder}",
         )
         return tasks, unreadable
 

@@ -23,7 +23,6 @@ import pandas as pd
 import pyarrow as pa
 import xxhash
 from pyarrow import parquet
-from rich.markup import escape
 
 from twinrun.console import say
 from twinrun.data.decoding import bytes_digest
@@ -49,7 +48,7 @@ def read_table(folder: Path) -> pd.DataFrame:
     try:
         return read_rows(path, COLUMNS)
     except UNREADABLE_ROWS:
-        say(f"[yellow]damaged[/]   {escape(str(path))}: decoding its images again")
+        say(("damaged", "yellow"), f"   {path}: decoding its images again")
         return empty
 
 

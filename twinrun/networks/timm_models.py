@@ -199,7 +199,7 @@ def fetch_timm(name: str) -> Path:
             error.close()  # it holds the connection
         raise InputError(
             f"the pretrained weights of timm/{name} cannot be had: {error}",
-            fix=f"Put the file {source}\nat {file}\n{WITHOUT_WEIGHTS}",
+            fix=(f"Put the file {source}", f"at {file}", WITHOUT_WEIGHTS),
         ) from error
     return file
 
@@ -224,7 +224,7 @@ def pretrained_model(name: str, size: int) -> nn.Module:
     except (KeyError, RuntimeError) as error:
         raise InputError(
             f"{file} does not hold the weights of timm/{name}: {str(error).splitlines()[0]}",
-            fix=f"Remove it, to have it fetched again;\n{WITHOUT_WEIGHTS}",
+            fix=("Remove it, to have it fetched again;", WITHOUT_WEIGHTS),
         ) from error
 
 

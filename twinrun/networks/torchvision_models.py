@@ -81,7 +81,7 @@ def fetch_imagenet(network: str) -> Path:
             error.close()  # it holds the connection
         raise InputError(
             f"the ImageNet weights of {network} cannot be had: {error}",
-            fix=f"Put the file {source.url}\nat {file}\n{WITHOUT_WEIGHTS}",
+            fix=(f"Put the file {source.url}", f"at {file}", WITHOUT_WEIGHTS),
         ) from error
     return file
 

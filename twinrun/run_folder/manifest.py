@@ -251,7 +251,7 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
         folder, origin = data.absolute(), find_origin(config, "--data")
     else:
         folder = Path(beside["data_folder"])
-        origin = FolderOrigin(f"recorded in {manifest}", "Name it with --data.")
+        origin = FolderOrigin(f"recorded in {manifest}", ("Name it with --data.",))
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.

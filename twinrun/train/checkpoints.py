@@ -107,7 +107,7 @@ class Checkpoints:
             if checkpoint is not None:
                 return checkpoint
             instead = "taking the one before it" if number < len(paths) else "starting over"
-            say(f"[yellow]checkpoint {path.name} is damaged[/]: {instead}")
+            say((f"checkpoint {path.name} is damaged", "yellow"), f": {instead}")
         return None
 
     def clear(self) -> None:

@@ -93,7 +93,7 @@ def fit(
         progress = progress_of(checkpoint)
         recorder.ledger, recorder.resumed = progress.ledger, progress.resumed
         place = describe_place(progress.epoch, progress.step, epochs, steps)
-        say(f"[bold]{name}[/] resumes from its checkpoint: {place}")
+        say((name, "bold"), f" resumes from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps)
     files = TrainingFolder(folder) if folder else None
     ledger = files.ledger if files else None

@@ -19,8 +19,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.markup import escape
-
 from twinrun.config.extras import how_to_install_extra
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
@@ -38,7 +36,7 @@ def refuse_missing_trackers(names: Sequence[str]) -> None:
     if missing:
         raise InputError(
             f"run.tracking: not installed: {', '.join(missing)}",
-            fix=f"{how_to_install_extra('tracking')}\nor take the names out of run.tracking.",
+            fix=(how_to_install_extra("tracking"), "or take the names out of run.tracking."),
         )
 
 
@@ -265,5 +263,5 @@ def _empty_folder(folder: Path) -> Path:
 
 
 def _report_failure(name: str, error: Exception) -> None:
-    what = escape(f"{type(error).__name__}: {error}")
-    say(f"[yellow]{name} tracks nothing more of this training[/]: {what}")
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    say((f"{name} tracks nothing more of this training", "yellow"), f": {what}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
 
-from twinrun.console import say
+from twinrun.console import relay, say
 from twinrun.errors import InputError
 from twinrun.process import engine_environment
 from twinrun.run_folder.paths import RunFolder, checkpoint_place, checkpoints_in
@@ -56,8 +56,7 @@ class _Running:
         """Print what a process that was not killed had to say."""
         if self.errors is not None:
             self.errors.seek(0)
-            sys.stderr.write(self.errors.read().decode(errors="replace"))
-            sys.stderr.flush()
+            relay(self.errors.read().decode(errors="replace").splitlines())
 
     def end(self) -> None:
         """End the process, if it is still under way."""
@@ -112,12 +111,12 @@ def train_all(trainings: Sequence[TwinProcess], *, side_by_side: int) -> bool:
 def _start(
     training: TwinProcess, elsewhere: str, errors: IO[bytes] | None, *, again: bool
 ) -> subprocess.Popen[bytes]:
-    name = f"[bold]{training.run.name}[/]"
+    name = training.run.name, "bold"
     if again:
-        say(f"{name} killed mid-epoch (SIGKILL), resumes")
+        say(name, " killed mid-epoch (SIGKILL), resumes")
     else:
         variables = (f"{key}={value}" for key, value in training.environment.items())
-        say(f"{name} {', '.join(variables)}")
+        say(name, f" {', '.join(variables)}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "twinrun", "train", *training.arguments]
     command += ["--out", str(training.run.parent), "--run", training.run.name]
@@ -145,4 +144,4 @@ def _refuse_failed(training: TwinProcess, code: int) -> None:
             "anything to compare",
             fix="Fix what it reports above.",
         )
-    say(f"[bold]{training.run.name}[/] is done")
+    say((training.run.name, "bold"), " is done")

@@ -108,7 +108,7 @@ def run_twins(
             side_by_side=_side_by_side(settings),
         )
     if kills and not killed:
-        say("[yellow]second ended before it could be killed[/]: it was not resumed")
+        say(("second ended before it could be killed", "yellow"), ": it was not resumed")
     done = [each.name for each in perturbations if killed or each.name not in kills]
     verdict = TwinsVerdict(
         comparisons=compare_members(first, second, names),

@@ -265,7 +265,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         raise InputError(
             f"{path} holds the weights of a different network:",
-            details=str(error).splitlines()[1:6],
+            details=[line.strip() for line in str(error).splitlines()[1:6]],
         ) from None
 
 
