@@ -248,7 +248,7 @@ def test_an_unknown_member(refuses: Callable[..., None], small_toml: Path) -> No
 
 
 def test_a_run_name_with_a_slash(refuses: Callable[..., None], data: Path, tmp_path: Path) -> None:
-    refuses("--run ../escaped", "--out", options=("--data", data, "--run", "../escaped"))
+    refuses("--run '../escaped'", "--out", options=("--data", data, "--run", "../escaped"))
     assert not (tmp_path / "escaped").exists()
 
 

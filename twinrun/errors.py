@@ -64,6 +64,16 @@ def shorten(names: Iterable[object], most: int = 10) -> list[str]:
     return [*texts[:most], f"... and {len(texts) - most} more"]
 
 
+def show(value: object) -> str:
+    """A value as Python writes it, the middle left out where that is long."""
+    return shortened(repr(value))
+
+
+def shortened(text: str, most: int = 400) -> str:
+    """A text, the middle left out where it is long."""
+    return text if len(text) <= most else f"{text[: most - 20]} ... {text[-15:]}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Give `did you mean ...?` for the known name nearest to `word`, or an empty text."""
     lower = {name.lower(): name for name in known}

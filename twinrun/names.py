@@ -1,13 +1,18 @@
-"""What members and classes may be called."""
+"""What members, runs and classes may be called."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+FileName = Annotated[str, Field(pattern=f"^{_FILE_NAME}$")]
+
+# What else lies in the folder of all runs.
+_NO_RUNS = ("cache", "twins", "verify")
 
 # What no folder may hold in its name on Windows, macOS or Linux.
 _NOT_IN_A_NAME = set('/\\:*?"<>|')
@@ -17,9 +22,26 @@ _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 _TAKEN = ("id", "label")
 
 
+def run_name_problem(name: str) -> str:
+    """Why a run cannot be called so; an empty text where it can."""
+    if not re.fullmatch(_FILE_NAME, name):
+        return (
+            "a run has a name, not a path: letters, digits, dot, dash and underscore, starting "
+            "with a letter or digit"
+        )
+    if name.lower() in _NO_RUNS:
+        return "that folder is for other things than a run"
+    return ""
+
+
 def one_spelling(name: str) -> str:
     """A name in Unicode's form NFC: macOS may write "é" as "e" and an accent of its own."""
     return unicodedata.normalize("NFC", name)
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text holds no control characters, halves of characters or ends of lines."""
+    return not any(unicodedata.category(character) in _UNPRINTABLE for character in text)
 
 
 def _class_name(text: str) -> str:
@@ -29,7 +51,8 @@ def _class_name(text: str) -> str:
         or name in _TAKEN
         or name.startswith(".")
         or name != name.strip()
-        or any(c in _NOT_IN_A_NAME or unicodedata.category(c) in _UNPRINTABLE for c in name)
+        or not is_printable(name)
+        or any(c in _NOT_IN_A_NAME for c in name)
     ):
         raise ValueError(
             "1 to 100 characters that can be printed and name a folder on every system: none of "

@@ -65,7 +65,25 @@ def test_a_runs_folder_is_called_as_the_user_says(options: RunOptions, folder: s
     assert options.folder == Path(folder)
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "."])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "a\\b", "..", ".", "-x", ".x", "a b", "a\n", "ä", "/", "a\x1bb", "a:b"]
+)
 def test_a_run_has_a_name_and_no_path(name: str) -> None:
-    with pytest.raises(InputError, match="a name, not a path"):
+    with pytest.raises(InputError, match="a run has a name, not a path") as refused:
         _ = RunOptions(run=name).folder
+    assert refused.value.what.startswith(f"--run {name!r}: ")
+    with pytest.raises(InputError, match="a run has a name, not a path") as refused:
+        _ = RunOptions(profile=name).folder
+    assert refused.value.what.startswith(f"profile {name!r}: ")
+    assert "--run" in refused.value.fix
+
+
+@pytest.mark.parametrize("name", ["cache", "twins", "verify", "Cache"])
+def test_a_run_is_not_called_as_what_else_lies_beside_runs(name: str) -> None:
+    with pytest.raises(InputError, match="for other things than a run"):
+        _ = RunOptions(run=name).folder
+
+
+@pytest.mark.parametrize("name", ["a", "M27g", "full-2", "1_b.c"])
+def test_a_plain_name_is_taken(name: str) -> None:
+    assert RunOptions(run=name, profile="other").folder == Path("runs") / name

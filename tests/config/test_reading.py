@@ -296,7 +296,7 @@ def test_unknown_key_of_a_set_is_refused_and_traced_to_the_set(
         (
             "mixup = 0.0",
             "class_weights = { leaf_rust = 0.0 }",
-            ("members.b.class_weights.leaf_rust", "0.0", "greater than 0"),
+            ("members.b.class_weights.leaf_rust", "0.0", "equal to 0.000001"),
         ),
         ("mixup = 0.0", "label_smoothing = 1.0", ("label_smoothing", "1.0", "less than 1")),
         ("mixup = 0.0", "test_time = 8", ("members.b.test_time", "8 (int)", "a table")),

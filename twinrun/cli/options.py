@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 from twinrun.cli.endings import one_message
 from twinrun.cli.ranks import connect_ranks
 from twinrun.console import console
-from twinrun.errors import InputError, NegativeVerdict
+from twinrun.errors import InputError, NegativeVerdict, shortened
 from twinrun.grades import Grade, acceptable, exit_code
 
 if TYPE_CHECKING:
@@ -136,11 +136,19 @@ class RunOptions(SettingsOptions):
         """The run's folder.
 
         Raises:
-            InputError: The name is no plain one.
+            InputError: The name cannot be a run's.
         """
-        name = self.run or self.profile or "full"
-        if Path(name).name != name or name in (".", ".."):
-            raise InputError(f"--run {name}: a name, not a path; the folder is chosen with --out")
+        from twinrun.names import run_name_problem
+
+        given = self.run if self.run is not None else self.profile
+        name = "full" if given is None else given
+        problem = run_name_problem(name)
+        if problem:
+            named = f"--run {shortened(name)!r}" if self.run is not None else f"profile {name!r}"
+            raise InputError(
+                f"{named}: {problem}",
+                fix="Give a name with --run; the folder is chosen with --out.",
+            )
         return self.out / name
 
     def written_blend(self, settings: Settings) -> Blend:

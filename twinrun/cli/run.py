@@ -18,8 +18,9 @@ from twinrun.cli.options import (
     as_command,
 )
 from twinrun.cli.report import write_and_describe
+from twinrun.config.toml_file import LARGEST
 from twinrun.console import box, clock, say
-from twinrun.errors import InputError, NegativeVerdict
+from twinrun.errors import InputError, NegativeVerdict, shortened
 from twinrun.process import without_collector
 
 if TYPE_CHECKING:
@@ -137,11 +138,12 @@ def _seeds(seeds: str | None) -> list[int]:
         return []
     try:
         numbers = [int(text) for text in seeds.split(",")]
-        if len(set(numbers)) < len(numbers) or min(numbers) < 0:
+        if len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) > LARGEST:
             raise ValueError
     except ValueError:
         raise InputError(
-            f"--seeds {seeds}: not different whole numbers from 0", fix="Example: --seeds 1,2,3"
+            f"--seeds {shortened(seeds)}: not different whole numbers from 0 to 2^63 - 1",
+            fix="Example: --seeds 1,2,3",
         ) from None
     return numbers
 

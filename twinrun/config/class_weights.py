@@ -16,7 +16,11 @@ def _weights_or_how(value: Any) -> str | None:
 
 
 ClassWeights = Annotated[
-    Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Field(min_length=1), Tag("[weights]")]
+    Annotated[
+        dict[ClassName, Annotated[float, Field(ge=1e-6, le=1e6)]],
+        Field(min_length=1),
+        Tag("[weights]"),
+    ]
     | Annotated[Literal["none", "balanced"], Tag("[how]")],
     Discriminator(
         _weights_or_how,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -11,21 +10,21 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from twinrun.config.changes import parse_changes
 from twinrun.config.hooks import refuse_code
+from twinrun.config.layers import merge, over
 from twinrun.config.layouts import find_classes
 from twinrun.config.local import LOCAL, FolderOrigin, find_origin, read_local
 from twinrun.config.project import project_settings
-from twinrun.config.recipe import Member, Validation
+from twinrun.config.recipe import Member
 from twinrun.config.settings import Settings
 from twinrun.config.toml_file import read_toml
-from twinrun.errors import InputError, nearest
+from twinrun.errors import InputError, nearest, show
 
 Location = tuple[str | int, ...]
 
 # Where the values come from that were found in the data folder, as _place_of writes it.
 _AUTO = 'found by "auto":'
-# To hold images out; a table names one of them.
-_WAYS = frozenset(Validation.model_fields)
 # What stands in pydantic's places beside the file's keys: a key itself, the kinds of `Classes` and
 # `ClassWeights`, a member's transforms.
 _NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]", "[transforms]")
@@ -77,7 +76,7 @@ def read_settings(
         mistakes += _validate(config, raw, layers | {f"profiles.{name}": table})[1]
     if profile is not None:
         layers[f"profiles.{profile}"] = profiles[profile]
-    layers["--set"] = _parse_changes(changes)
+    layers["--set"] = parse_changes(changes)
     if data is not None:
         layers["--data"] = {"data": {"folder": str(data.absolute())}}
     settings = _refuse_mistakes(config, mistakes, *_validate(config, raw, layers))
@@ -107,41 +106,6 @@ def _read_config(config: Path) -> dict[str, Any]:
         ) from None
 
 
-def _parse_changes(changes: Sequence[str]) -> dict[str, Any]:
-    """`["run.seed=7"]` as `{"run": {"seed": 7}}`; a bare word is taken as text."""
-    result: dict[str, Any] = {}
-    for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals or not all(part.strip() for part in key.split(".")):
-            raise InputError(
-                f"--set {change}: not of the form key=value", fix="Example: --set run.seed=7"
-            )
-        try:
-            (value,) = tomllib.loads(f"value = {text}").values()
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
-        except ValueError:
-            raise InputError(f"--set {change!r}: more than one value") from None
-        for part in reversed(key.strip().split(".")):
-            value = {part: value}
-        result = _merge(result, value)
-    return result
-
-
-def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in change.items():
-        below = result.get(key)
-        if key == "validation" and isinstance(below, Mapping) and isinstance(value, Mapping):
-            # Of its two ways the one that is named above takes the other's place.
-            named = _WAYS & value.keys()
-            below = {way: of for way, of in below.items() if not named or way not in _WAYS - named}
-        # A table over a text or a number takes its place, for the check to refuse where it must.
-        tables = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = _over(below, value) if tables else value
-    return result
-
-
 def _validate(
     config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]
 ) -> tuple[Settings | None, list[str]]:
@@ -153,19 +117,19 @@ def _validate(
     document = {key: value for key, value in raw.items() if key != "recipe"}
     recipe = _table(config, "recipe", raw.get("recipe", {}))
     document["members"] = {
-        name: _over(recipe, own)
+        name: over(recipe, own)
         for name, own in _table(config, "members", raw.get("members", {})).items()
     }
     for name, layer in layers.items():
         rest = dict(_table(config, name, layer))
         wins = _table(config, f"{name}.recipe", rest.pop("recipe", {}))
         own = _table(config, f"{name}.members", rest.pop("members", {}))
-        recipe = _merge(recipe, wins)
-        members = {key: _over(table, wins) for key, table in document["members"].items()}
+        recipe = merge(recipe, wins)
+        members = {key: over(table, wins) for key, table in document["members"].items()}
         for key, table in own.items():
-            members[key] = _over(members.get(key, recipe), table)
-        over = {key: _over(document.get(key), value) for key, value in rest.items()}
-        document = document | over | {"members": members}
+            members[key] = over(members.get(key, recipe), table)
+        changed = {key: over(document.get(key), value) for key, value in rest.items()}
+        document = document | changed | {"members": members}
     origins = [*reversed(list(layers.items())), ("", raw)]
     # Under these names Settings keep where they were read.
     read_from = {"config": config.absolute(), "folder_origin": _origin_of_folder(config, layers)}
@@ -198,13 +162,6 @@ def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _over(below: Any, above: Any) -> Any:
-    """A table of the file under a layer's; what is no table stays, for the check to refuse."""
-    if below is None or not isinstance(above, Mapping):
-        return above
-    return _merge(below, above) if isinstance(below, Mapping) else below
-
-
 def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
     """One line for one mistake: where, what is there, what is allowed, the nearest known name."""
     location = tuple(part for part in detail["loc"] if part not in _NO_KEYS)
@@ -224,10 +181,10 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
         allowed = str(context["expected"])
         names = [name.strip("'") for name in allowed.replace(" or ", ", ").split(", ")]
         guess = nearest(value, names) if isinstance(value, str) else ""
-        return _sentence(f"{key}: {value!r} is not known", guess, "Allowed", names)
+        return _sentence(f"{key}: {show(value)} is not known", guess, "Allowed", names)
     if kind == "string_pattern_mismatch":
         return (
-            f"{key}: {value!r} cannot be a file name on every system. "
+            f"{key}: {show(value)} cannot be a file name on every system. "
             "Allowed: letters, digits, dot, dash and underscore, starting with a letter or digit."
         )
     if kind == "value_error":  # one of our own, whose text says what is allowed
@@ -238,7 +195,7 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
 
 def _unknown_key(key: str, value: Any, known: Sequence[str]) -> str:
     guess = nearest(re.split(r"[. ]", key)[-1], known)
-    return _sentence(f"{key}: unknown key (value {value!r})", guess, "Known keys", known)
+    return _sentence(f"{key}: unknown key (value {show(value)})", guess, "Known keys", known)
 
 
 def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
@@ -247,7 +204,7 @@ def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
 
 
 def _show(value: Any) -> str:
-    return "a table" if isinstance(value, Mapping) else f"{value!r} ({type(value).__name__})"
+    return "a table" if isinstance(value, Mapping) else f"{show(value)} ({type(value).__name__})"
 
 
 def _requirement(message: str) -> str:

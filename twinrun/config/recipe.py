@@ -29,7 +29,8 @@ from twinrun.transforms.table import TRANSFORMS
 from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+# The largest numbers are beyond all that is trained; libraries fail beyond these.
+_MOST = 1_000_000
 
 
 def _network(name: str) -> str:
@@ -42,7 +43,16 @@ def _network(name: str) -> str:
 
 
 NetworkName = Annotated[str, AfterValidator(_network)]
-Rates = Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(check_ascending)]
+Rates = Annotated[list[Annotated[float, Field(ge=1e-12, le=1000)]], AfterValidator(check_ascending)]
+
+
+def _mixup(value: float) -> float:
+    # From a smaller one torch draws 0.5 always, the strongest mix, or fails.
+    if 0 < value < 0.001:
+        raise ValueError("0, or from 0.001 to 1000")
+    return value
+
+
 # Under which a member holds the settings of its transforms; no key of the file can be meant by it.
 _TRANSFORMS = "[transforms]"
 
@@ -65,8 +75,8 @@ class Table(BaseModel):
 class Epochs(Table):
     """Lengths of the two one-cycle phases: the body frozen, then all layers trained."""
 
-    frozen: Annotated[int, Field(ge=0)]
-    unfrozen: Annotated[int, Field(ge=0)]
+    frozen: Annotated[int, Field(ge=0, le=_MOST)]
+    unfrozen: Annotated[int, Field(ge=0, le=_MOST)]
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
@@ -79,7 +89,7 @@ class Validation(Table):
     """What is held out of the training images: a share, or each of so many folds in turn."""
 
     share: Annotated[Share | None, Neutral(None)] = None
-    folds: Annotated[Annotated[int, Field(ge=2)] | None, Neutral(None)] = None
+    folds: Annotated[Annotated[int, Field(ge=2, le=1000)] | None, Neutral(None)] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -144,12 +154,12 @@ class Member(Table):
     """
 
     network: NetworkName
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=_MOST)]
     epochs: Epochs
     validation: Validation
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
     pretrained: bool = True
-    mixup: Annotated[float, Field(ge=0), Neutral(0.0)] = 0.4
+    mixup: Annotated[float, Field(ge=0, le=1000), AfterValidator(_mixup), Neutral(0.0)] = 0.4
     transforms: Annotated[dict[str, Any], PlainValidator(_check_transforms)] = Field(
         default_factory=dict, alias="[transforms]"
     )
@@ -159,7 +169,7 @@ class Member(Table):
     precision: Literal["fp32", "bf16"] = "fp32"
     frozen_rates: Rates = [1e-3, 1e-2]
     unfrozen_rates: Rates = [1e-6, 1e-5]
-    prediction_batch_size: Count = 64
+    prediction_batch_size: Annotated[int, Field(ge=1, le=_MOST)] = 64
     test_time: Annotated[TestTime, Neutral({"method": "none"})] = TestTime()
     public_score: Annotated[Annotated[float, Field(ge=0)] | None, Beside()] = None
 

@@ -10,6 +10,8 @@ from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.recipe import Table
+from twinrun.config.texts import PlainText
+from twinrun.config.toml_file import LARGEST
 from twinrun.intervals import check_ascending_or_off
 from twinrun.metrics import METRICS
 from twinrun.names import Classes
@@ -31,8 +33,8 @@ Probabilities = Annotated[
 class Competition(Table):
     """What the organiser decided."""
 
-    name: str
-    address: str = Field("", description="where the data is downloaded from")
+    name: PlainText
+    address: PlainText = Field("", description="where the data is downloaded from")
     classes: Classes = Field(description='names, or "auto": what the data folder holds')
     metric: Annotated[str, name_in(METRICS)] = "log_loss"
 
@@ -47,14 +49,14 @@ class Competition(Table):
 class Data(Table):
     """Where the images are and how they carry their labels."""
 
-    folder: Annotated[str, Beside()]
+    folder: Annotated[PlainText, Beside()]
     layout: Annotated[str, name_in(LAYOUTS)] = "folders"
-    train: str = "train"
-    test: str = "test"
-    sample_submission: str = "sample_submission.csv"
-    labels: str = Field("labels.csv", description="layout table: the CSV of labels")
-    id_column: str = Field("ID", description="layout table: its column of ids")
-    label_column: str = Field("label", description="layout table: its column of labels")
+    train: PlainText = "train"
+    test: PlainText = "test"
+    sample_submission: PlainText = "sample_submission.csv"
+    labels: PlainText = Field("labels.csv", description="layout table: the CSV of labels")
+    id_column: PlainText = Field("ID", description="layout table: its column of ids")
+    label_column: PlainText = Field("label", description="layout table: its column of labels")
     ids: Literal["stem", "name"] = Field(
         "stem", description="an image's id is its file name without (stem) or with (name) extension"
     )
@@ -69,14 +71,14 @@ class Data(Table):
 class Run(Table):
     """How a run is carried out. Seed and threads are part of the result."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, le=LARGEST)]
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     workers: Annotated[int, Field(ge=0, le=256), Beside()] = 0
     device: Annotated[Literal["auto", "cpu", "cuda"], Beside()] = "auto"
     ledger: Annotated[Literal["epoch", "step", "tensor"], Beside()] = Field(
         "step", description="how finely a training writes down its digests"
     )
-    cache: Annotated[str, Beside()] = Field(
+    cache: Annotated[PlainText, Beside()] = Field(
         "", description="folder of decoded images; cache/ beside the runs when empty"
     )
     checkpoint_seconds: Annotated[float, Field(gt=0), Beside()] = Field(
@@ -92,15 +94,19 @@ class Cluster(Table):
 
     num_cpus: Annotated[
         float | None,
-        Field(gt=0, description="cores of a node; run.threads when it is not given"),
+        Field(gt=0, le=1e6, description="cores of a node; run.threads when it is not given"),
     ] = None
     num_gpus: Annotated[
         float | None,
-        Field(ge=0, description="GPUs of a node; when it is not given, one where nodes have any"),
+        Field(
+            ge=0,
+            le=1e6,
+            description="GPUs of a node; when it is not given, one where nodes have any",
+        ),
     ] = None
-    memory: Annotated[float | None, Field(gt=0, description="gigabytes of a node")] = None
+    memory: Annotated[float | None, Field(gt=0, le=1e9, description="gigabytes of a node")] = None
     storage: Annotated[
-        str,
+        PlainText,
         Field(description="a folder that all nodes see, or an address such as s3://bucket/folder"),
     ] = ""
 
@@ -123,7 +129,7 @@ class Blend(Table):
     ] = False
     clamp: Annotated[Probabilities, Neutral([])] = Field(default_factory=list)
     renormalise: Annotated[bool, Neutral(False)] = True
-    weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], Neutral({})] = Field(
+    weights: Annotated[dict[str, Annotated[float, Field(ge=0, le=1e9)]], Neutral({})] = Field(
         default_factory=dict
     )
 

@@ -100,7 +100,7 @@ class Zoom(GeometryTransform):
     """Towards a random place; draws a gate, how far, and the place's x and y."""
 
     name = "zoom"
-    annotation = Annotated[float, Field(ge=1)]
+    annotation = Annotated[float, Field(ge=1, le=100)]
     default = 1.1
     neutral = 1.0
     help = "the most by which an image is enlarged, towards a random place in it"
@@ -120,7 +120,7 @@ class ZoomCrop(GeometryTransform):
 
     name = "zoom_crop"
     annotation = Annotated[
-        list[Annotated[float, Field(gt=0)]], AfterValidator(check_ascending_or_off)
+        list[Annotated[float, Field(ge=0.01, le=100)]], AfterValidator(check_ascending_or_off)
     ]
     default: Any = []  # noqa: RUF012 - pydantic copies it
     neutral: Any = []  # noqa: RUF012

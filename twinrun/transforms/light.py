@@ -36,4 +36,6 @@ class Lighting(LightTransform):
         inner = np.clip(levels, _EDGE, 1 - _EDGE)
         logits = np.log(inner / (1 - inner)) + np.log(middle / (1 - middle))[:, None]
         unchanged = (middle == 0.5) & (factor == 1)
-        return np.where(unchanged[:, None], levels, 1 / (1 + np.exp(-factor[:, None] * logits)))
+        with np.errstate(over="ignore"):  # infinite: the darkest value, which is right
+            changed = 1 / (1 + np.exp(-factor[:, None] * logits))
+        return np.where(unchanged[:, None], levels, changed)
