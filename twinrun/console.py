@@ -23,7 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.prompt import Prompt
+from rich.prompt import Confirm, Prompt
 from rich.segment import Segment
 from rich.text import Text
 
@@ -130,6 +130,11 @@ def ask(question: str, choices: Sequence[str] | None, suggestion: str) -> str:
         choices=None if choices is None else list(choices),
         default=suggestion,
     )
+
+
+def confirm(question: str) -> bool:
+    """Ask for a yes on the terminal, also when --quiet was given; a mere Enter is a no."""
+    return Confirm.ask(styled(question), console=error_console, default=False)
 
 
 class _Bars(Progress):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,14 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from tests.conftest import ROOT
-from tests.run_folder.documents import record_member, write_sealed
+from tests.conftest import FIXTURE, ROOT, SMALL
+from tests.run_folder.documents import edited, record_member, write_sealed
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index, data_digest
 from twinrun.files import sha256_file, write_csv
+from twinrun.package.hosts import HOSTS
+from twinrun.package.package import make_package
+from twinrun.package.worktree import read_work_tree
 from twinrun.run_folder.manifest import build_manifest, guard_digests
 
 HISTORY = {
@@ -95,6 +101,46 @@ def engine_that_tells(folder: Path) -> Path:
     main = "import json, sys\nprint(json.dumps([__file__, *sys.argv[1:]]))\n"
     (folder / "__main__.py").write_text(main)
     return folder
+
+
+def with_engine(package: Path, output: Path, remake: str, main: str = "") -> Path:
+    """A package with an engine of its own in code/twinrun/, of two modules: nobody has read it."""
+    modules = {"__init__": "", "__main__": main, "verify/__init__": "", "verify/remake": remake}
+    return repacked(
+        package,
+        output,
+        {f"code/twinrun/{name}.py": text.encode() for name, text in modules.items()},
+    )
+
+
+def repacked(
+    package: Path, output: Path, changes: Mapping[str, bytes], *, listed: bool = True
+) -> Path:
+    """The package with other files; `listed`: with their digests in package.json, too."""
+    with zipfile.ZipFile(package) as before, zipfile.ZipFile(output, "w") as after:
+        files = {name: before.read(name) for name in before.namelist()} | dict(changes)
+        contents = json.loads(files.pop("package.json"))
+        for name, data in changes.items():
+            if listed:
+                digest = hashlib.sha256(data).hexdigest()
+                contents["files"][name] = {"bytes": len(data), "sha256": digest}
+        for name, data in files.items():
+            after.writestr(name, data)
+        after.writestr("package.json", json.dumps(contents))
+    return output
+
+
+def thin_package(folder: Path, engine: Path = ROOT / "twinrun") -> Path:
+    """The package of a project whose engine is a wheel, and of a run that nobody trained."""
+    project = thin_project(folder / "thin", engine)
+    toml = folder / "small.toml"
+    toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
+    run = drawn_run(toml, folder / "thin" / "runs" / "full")
+    code = read_work_tree(project).engine().code
+    edited(run / "manifest.json", "content", "code", value=code)
+    package = folder / "thin.zip"
+    make_package(run, HOSTS.get("zindi"), package, force=False, project=project)
+    return package
 
 
 def engine_wheel(vendor: Path, engine: Path, version: str = "0.2.0") -> Path:

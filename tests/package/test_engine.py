@@ -11,11 +11,12 @@ import pytest
 from tests.conftest import ROOT
 from tests.package.packing import commit, engine_that_tells, engine_wheel, lock_wheels, thin_project
 from twinrun.errors import InputError
-from twinrun.package.engine import find_engine, locked_files
+from twinrun.package.engine import find_engine
 from twinrun.package.worktree import read_work_tree
 from twinrun.repro.source import code_digest
 
 WHEEL = "vendor/twinrun-0.2.0-py3-none-any.whl"
+HASH = f"--hash=sha256:{'0' * 64}"
 
 
 @pytest.fixture
@@ -72,18 +73,24 @@ def cut_short(project: Path) -> None:
         ),
         (replaced, f"{WHEEL}: its SHA-256 is not the one in requirements.lock"),
         (
-            lambda project: (project / "requirements.lock").write_text(f"./{WHEEL}\n"),
+            lambda project: (project / "requirements.lock").write_text(f"./{WHEEL} {HASH}\n"),
             f"{WHEEL}: its SHA-256 is not the one in requirements.lock",
+        ),
+        (
+            lambda project: (project / "requirements.lock").write_text(f"./{WHEEL}\n"),
+            "requirements.lock holds what no lock may hold",
         ),
         (two_engines, f"names several engines: {WHEEL}, vendor/twinrun-0.3.0-py3-none-any.whl"),
         (
-            lambda project: (project / "requirements.lock").write_text("torch==2.15.0\n"),
+            lambda project: (project / "requirements.lock").write_text(f"torch==2.15.0 {HASH}\n"),
             "no engine: there is no folder twinrun/, and requirements.lock names no wheel",
         ),
         (lambda project: (project / "requirements.lock").unlink(), "no engine: there is no folder"),
         (
-            lambda project: (project / "requirements.lock").write_text("../twinrun-1.whl\n"),
-            "../twinrun-1.whl: requirements.lock names it, and it is not there",
+            lambda project: (project / "requirements.lock").write_text(
+                f"./vendor/x-1-py3-none-any.whl {HASH}"
+            ),
+            "vendor/x-1-py3-none-any.whl: requirements.lock names it, and it is not there",
         ),
         (cut_short, f"{WHEEL} is not a whole wheel"),
     ],
@@ -109,20 +116,8 @@ def test_a_missing_wheel_is_told_beside_an_unpacked_engine_too(project: Path) ->
 def test_wheels_of_a_competitors_own_are_not_the_engine(project: Path) -> None:
     own = project / "vendor" / "mylib-1.0-py3-none-any.whl"
     own.write_bytes(b"own")
-    lock_wheels(project, project / WHEEL, own, more="torch==2.15.0 \\\n    --hash=sha256:00\n")
+    lock_wheels(project, project / WHEEL, own, more=f"torch==2.15.0 \\\n    {HASH}\n")
     assert find_engine(project, names_of(project)).place == WHEEL
     own.write_bytes(b"other")
     with pytest.raises(InputError, match=r"mylib-1\.0-py3-none-any\.whl: its SHA-256"):
         find_engine(project, names_of(project))
-
-
-def test_the_files_in_a_lock_are_found_with_all_their_hashes() -> None:
-    one, two = "1" * 64, "2" * 64
-    lock = (
-        "# ./comment.whl\n"
-        f"./vendor/a-1.whl \\\n    --hash=sha256:{one} \\\n    --hash=sha256:{two}\n"
-        f"torch==2.15.0 ; python_version < '4' \\\n    --hash=sha256:{one}\n"
-    )
-    (found,) = locked_files(lock)
-    assert (found.name, found.place) == ("./vendor/a-1.whl", "vendor/a-1.whl")
-    assert found.hashes == (one, two)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,9 +20,12 @@ from twinrun.cli.options import (
     as_command,
     end_with,
 )
-from twinrun.console import box, clock, console, megabytes, say
+from twinrun.console import box, clock, confirm, console, megabytes, say
 from twinrun.errors import InputError
 from twinrun.grades import DIFFERENT, SAME_BITS, Grade, read_accepted
+
+if TYPE_CHECKING:
+    from twinrun.verify.packages import UnpackedPackage
 
 app = typer.Typer()
 
@@ -54,8 +60,15 @@ def verify(
         bool,
         typer.Option(
             "--this-environment",
-            help="For a package: run its code in the present environment, whose versions must be "
+            help="For a package: make it again in the present environment, whose versions must be "
             "the lock's. Default: a fresh one.",
+        ),
+    ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Run code of a package that is not this verifier's, without a question.",
         ),
     ] = False,
     data: Data = None,
@@ -65,16 +78,19 @@ def verify(
     """Make a recorded run or a package again, compare, and give it a grade.
 
     Exit code 0 same bits, 3 same to rounding, 4 within the spread of seeds, 1 different.
-    The code of a package is run on this machine.
+    A package is made again by the engine that runs this command, if it is the package's own. Other
+    code of it runs only where you agree, shut off from your files and the network.
     """
     if predict_only and retrain:
         raise InputError("--predict-only and --retrain exclude each other")
     accepted = read_accepted(accept)
     if not run.is_dir():
-        _verify_package(run, members or [], data, out, accepted, retrain, this_environment)
+        asked = _Asked(members or [], data, out, accepted, retrain, this_environment, trust)
+        _verify_package(run, asked)
         return
-    if this_environment:
-        raise InputError("--this-environment is for a package; a run is always made again here")
+    for option, given in (("--this-environment", this_environment), ("--trust", trust)):
+        if given:
+            raise InputError(f"{option} is for a package; a run is always made again here")
     from twinrun.cli import tables
     from twinrun.run_folder.manifest import read_run_settings
     from twinrun.run_folder.paths import RunsFolder
@@ -113,28 +129,27 @@ def verify(
     end_with(grade, accepted, f"{run} was made again and came out with different bits")
 
 
-def _verify_package(
-    package: Path,
-    members: list[str],
-    data: Path | None,
-    out: Path,
-    accepted: Grade,
-    retrain: bool,
-    this_environment: bool,
-) -> None:
-    import sys
-    from contextlib import ExitStack
+@dataclass(frozen=True)
+class _Asked:
+    """The options of a verification of a package."""
 
+    members: list[str]
+    data: Path | None
+    out: Path
+    accepted: Grade
+    retrain: bool
+    this_environment: bool
+    trust: bool
+
+
+def _verify_package(package: Path, asked: _Asked) -> None:
     from twinrun.files import sha256_file
-    from twinrun.package.paths import LOCK
-    from twinrun.run_folder.paths import RunsFolder
-    from twinrun.verify import packages
+    from twinrun.verify import environments, packages
 
     started = time.perf_counter()
-    with ExitStack() as stack:
-        found = stack.enter_context(packages.unpack_package(package))
-        contents = found.contents
-        if data is None:
+    with packages.unpack_package(package) as found, ExitStack() as stack:
+        contents, engine = found.contents, found.engine
+        if asked.data is None:
             raise InputError(
                 "a package holds no images",
                 fix="Name the folder of the competition's data: --data",
@@ -146,28 +161,111 @@ def _verify_package(
         if contents.forced:
             box("forced", "made although these faults were found:", *contents.why)
         say(f"files     all {len(contents.files):,} as listed")
-        engine = found.engine()
         say(f"engine    {engine.place}, source {engine.code[:8]}")
-        say(("its code is run on this machine now", "yellow"), ": Ctrl-C if you do not trust it")
-        python = Path(sys.executable)
-        if this_environment:
-            packages.refuse_other_versions(found.lock)
-        else:
-            began = time.perf_counter()
-            python = stack.enter_context(packages.build_environment(found.lock))
-            say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
-        grade = packages.verify_package(
-            found,
-            python,
-            members,
-            data=data,
-            out=RunsFolder(out).verification(package.stem).path,
-            retrain=retrain,
-            quiet=console.quiet,
-        )
+        if asked.this_environment:
+            environments.refuse_other_versions(found.lock)
+        foreign = packages.foreign_code(found, installed=not asked.this_environment)
+        make = _make_by_its_code if foreign else _make_by_own_engine
+        grade = make(found, foreign, asked.data, asked, stack)
     console.quiet = False
-    what = "trained again" if retrain else "predicted again from its weights"
-    took = clock(time.perf_counter() - started)
     answer = grade.name, f"bold {grade.colour}"
-    say(f"verified: {package}, {what} by its own code, {took}: ", answer)
-    end_with(grade, accepted, f"{package} does not come out the same")
+    what = "trained again" if asked.retrain else "predicted again from its weights"
+    took = f"{package}, {what}, {clock(time.perf_counter() - started)}"
+    by = "made again by the package's own code, which this verifier did not read"
+    if foreign:
+        say(answer, f": {took}; {by}")
+    else:
+        say(f"verified: {took}: ", answer)
+    end_with(grade, asked.accepted, f"{package} does not come out the same")
+
+
+def _make_by_own_engine(
+    found: UnpackedPackage, foreign: list[str], data: Path, asked: _Asked, stack: ExitStack
+) -> Grade:
+    from twinrun.run_folder.paths import RunsFolder
+    from twinrun.verify.own_engine import verify_by_own_engine
+
+    say("          as this verifier's own, which makes the run again: no code of the package runs")
+    if found.has_hooks:
+        say("          its hooks.py holds code; this engine calls none of it")
+    return verify_by_own_engine(
+        found,
+        _python_for(found, asked, stack, engine=False),
+        asked.members,
+        data=data,
+        out=RunsFolder(asked.out).verification(found.package.stem).path,
+        retrain=asked.retrain,
+        quiet=console.quiet,
+    )
+
+
+def _make_by_its_code(
+    found: UnpackedPackage, foreign: list[str], data: Path, asked: _Asked, stack: ExitStack
+) -> Grade:
+    from twinrun.cli import tables
+    from twinrun.run_folder.paths import RunsFolder
+    from twinrun.verify import confine
+    from twinrun.verify import foreign as making
+
+    if asked.this_environment:
+        making.refuse_locked_engine(found)
+    recipe = making.make_recipe(found, asked.members, retrain=asked.retrain)
+    way = confine.require_way()
+    isolation = (
+        f"confined by {way.words}: no network, an empty HOME, none of your variables; of your "
+        "files only the data folder; nothing of the recorded predictions"
+    )
+    box(
+        "foreign code",
+        "To make this run again, code has to run that this verifier has not read:",
+        *(f"- {line}" for line in foreign),
+        f"It would run {isolation}.",
+    )
+    _agree(asked.trust)
+    made = making.make_again(
+        found,
+        recipe,
+        _python_for(found, asked, stack, engine=True),
+        way,
+        data=data,
+        out=RunsFolder(asked.out).verification(found.package.stem),
+        tell=lambda line: say(("its code:", "dim"), f" {line}"),
+    )
+    quiet, console.quiet = console.quiet, False
+    tables.verification(made).print()
+    if made.grade.grade != SAME_BITS:
+        print_grade(made.grade, asked.accepted, quiet=quiet)
+    say(f"its code was {isolation}")
+    return made.grade.grade
+
+
+def _python_for(found: UnpackedPackage, asked: _Asked, stack: ExitStack, *, engine: bool) -> Path:
+    """The Python to make a package's run again with; `engine`: with the engine of its lock."""
+    from twinrun.package.paths import LOCK
+    from twinrun.verify.environments import build_environment
+
+    if asked.this_environment:
+        return Path(sys.executable)
+    began = time.perf_counter()
+    lock = [each for each in found.lock if engine or not each.is_engine]
+    python = stack.enter_context(build_environment(lock, found.code))
+    say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
+    return python
+
+
+def _agree(trust: bool) -> None:
+    """Go on only where somebody agreed: beforehand, or now on a terminal."""
+    if trust:
+        return
+    if not is_terminal():
+        raise InputError(
+            "the package's own code was not run: nobody agreed to it",
+            fix="If you trust whoever made it: --trust.",
+        )
+    if not confirm("Run it?"):
+        raise InputError("the package's own code was not run: you did not agree to it")
+
+
+def is_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -112,9 +112,10 @@ def grade_predictions(
     submission: bool | None,
     blend: Mapping[str, Any] | None,
     environment: Iterable[tuple[str, Any, Any]],
+    retrained: bool = False,
     bound: float = ROUNDING_BOUND,
 ) -> GradedVerdict:
-    """Grade what was predicted again from the recorded weights.
+    """Grade what was predicted again from the recorded weights, or from weights trained again.
 
     Args:
         run: runs/<run>.
@@ -124,6 +125,7 @@ def grade_predictions(
         submission: As for `grade_runs`.
         blend: The blend that was taken now, as `shapes.TakenBlend`; None where none was.
         environment: From `verify.compare_environments`.
+        retrained: Whether the weights were trained again.
         bound: As for `grade_runs`.
 
     Raises:
@@ -143,6 +145,7 @@ def grade_predictions(
     content = manifest["content"]
     blends = (content["blend"], blend, content["settings"])
     fixed = tuple(other_fixed_blend(*blends))
+    spread, no_spread = _find_spread([run], [manifest]) if retrained else (None, _NO_SEEDS)
     metric, as_text = _asked([manifest])
     gaps, unlike = _measure(pairs, metric, bound)
     submitted, unlike_too = (
@@ -157,7 +160,8 @@ def grade_predictions(
         fitted_blend=tuple(other_fitted_blend(*blends, bound)),
         engine=Cause("engine", ("{} then, {} now".format(*(engine or code)),)) if code else None,
         environment=tuple((what, *values) for what, values in differences.items()),
-        no_spread=_NO_SEEDS,
+        spread=spread,
+        no_spread=no_spread,
         first="" if same else "the predictions differ",
     )
     return judge(evidence, bound)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from twinrun.files import read_text
 from twinrun.package.pages import read_template, render_page
 from twinrun.package.paths import CODE, CONTENTS, LOCK, README, RUN
 from twinrun.registry import Registry
@@ -92,12 +93,13 @@ def _directory_structure(parts: PackageParts) -> str:
 
 def _requirements(parts: PackageParts) -> str:
     """The lock; it names files by their path from code/, and this is installed from above it."""
-    from twinrun.package.engine import locked_files, read_lock
+    from twinrun.package.lock import FIX, parse_lock
 
-    lock = read_lock(parts.files[LOCK])
-    for each in locked_files(lock):
-        lock = lock.replace(each.name, f"./{CODE}/{each.place}")
-    return lock
+    text = read_text(parts.files[LOCK], fix=FIX)
+    for each in parse_lock(text, LOCK):
+        if each.place:
+            text = text.replace(f"./{each.place}", f"./{CODE}/{each.place}")
+    return text
 
 
 def _kaggle_script(name: str) -> Callable[[PackageParts], str]:

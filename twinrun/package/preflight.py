@@ -61,7 +61,8 @@ def _engine_faults(manifest: Mapping[str, Any], tree: WorkTree) -> Iterator[str]
     try:
         engine = tree.engine()
     except InputError as error:
-        yield f"{error.what}. {error.fix}".rstrip(".")
+        what = f"{error.what} {'; '.join(error.details)}" if error.details else error.what
+        yield f"{what}. {error.fix}".rstrip(".")
         return
     code = manifest["content"]["code"]
     if engine.code != code:

@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twinrun import prepare, submit, train_run
-from twinrun.blend.out_of_fold import join_folds
+from twinrun import prepare
 from twinrun.compare.grade import GradedVerdict
 from twinrun.compare.grade_words import grade_record
 from twinrun.compare.graded import grade_predictions, grade_runs
@@ -18,16 +17,13 @@ from twinrun.compare.member_files import FileComparison, compare_files, compare_
 from twinrun.compare.runs import RunComparison, compare_runs
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, gaps
-from twinrun.files import sha256_file, write_csv
+from twinrun.files import sha256_file
 from twinrun.grades import SAME_BITS
 from twinrun.run_folder import verdicts
 from twinrun.run_folder.manifest import read_manifest
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder, VerificationFolder
 from twinrun.run_folder.records import refuse_changed_member
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import nn
+from twinrun.verify.making import blend_again, predict_again, train_again
 
 
 @dataclass(frozen=True)
@@ -131,8 +127,7 @@ def verify_training(
     started = time.perf_counter()
     if VerificationFolder(again).verdict.is_file():
         shutil.rmtree(again)
-    prepared = prepare.prepare(settings, again)
-    train_run.train(prepared, names, started)
+    prepared = train_again(settings, names, again, started)
     comparisons = compare_members(run, again, names)
     blended = _blend_again(run, again, settings, names, prepared.sample_path, again)
     prepare.keep_record(prepared, started)
@@ -168,38 +163,14 @@ def verify_predictions(
     Raises:
         InputError: As `verify_training`, or the weights are foreign or do not fit.
     """
-    from twinrun.train.members import set_up_training
-
-    shutil.rmtree(again, ignore_errors=True)
-    prepared = prepare.prepare(settings, run)
+    prepared = predict_again(run, settings, names, again)
     comparisons = []
-
-    def compare(title: str, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
-        recorded, made = (RunFolder(folder).training(name).path for folder in (run, again))
-        for file, table in tables.items():
-            write_csv(made / file, table)
-        comparisons.extend(compare_files(title, recorded, made, PREDICTION_FILES))
-
     for name in names:
-        untrained = settings.model_copy(
-            update={
-                "members": {
-                    **settings.members,
-                    # The recorded weights replace them all: none is to be fetched.
-                    name: settings.members[name].model_copy(update={"pretrained": False}),
-                }
-            }
-        )
-        trainings, predicted = settings.trainings(name), []
-        for each in trainings:
-            setup = set_up_training(
-                each.name, untrained, prepared.index, prepared.pixels, prepared.environment
-            )
-            load_weights(setup.learner.model, RunFolder(run).training(each.name).weights)
-            predicted.append(setup.predictions())
-            compare(each.title, each.name, predicted[-1])
-        if trainings[0].fold:
-            compare(name, name, join_folds(predicted, name))
+        trainings = settings.trainings(name)
+        titles = {each.name: each.title for each in trainings} | {name: name}
+        for each, title in titles.items():
+            before, now = (RunFolder(folder).training(each).path for folder in (run, again))
+            comparisons += compare_files(title, before, now, PREDICTION_FILES)
     # `select_members` has checked that the recorded predictions are those of the manifest.
     blended = _blend_again(run, run, settings, names, prepared.sample_path, again)
     same = all(row.same for row in comparisons)
@@ -234,39 +205,10 @@ def _blend_again(
     part = (recorded.get("blend") or {}).get("weights", weighted)
     if not recorded["submission"] or not set(part) <= set(names):
         return _BlendedAgain()
-    weights = {name: settings.weight(name) for name in weighted if name in part}
-    settings = settings.model_copy(
-        update={"blend": settings.blend.model_copy(update={"weights": weights})}
-    )
-    chosen = submit.blend_run(source, settings, sample, RunFolder(again).submission)
+    chosen = blend_again(source, settings, part, sample, again)
     same = sha256_file(RunFolder(again).submission) == recorded["submission"]
     taken = chosen.record()
     return _BlendedAgain(same, taken == recorded["blend"] if recorded["blend"] else None, taken)
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Put recorded weights into a model; only the format safetensors is read.
-
-    Raises:
-        InputError: They are in a foreign format, which might run code, or of a different network.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise InputError(
-            f"{path} is not a file of the format safetensors, and is not read: {error}",
-            fix="A different format may run code when it is read. Put the recorded file back.",
-        ) from None
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"{path} holds the weights of a different network:",
-            details=[line.strip() for line in str(error).splitlines()[1:6]],
-        ) from None
 
 
 def write_verification(found: Verification, path: Path) -> None:

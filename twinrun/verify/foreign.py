@@ -1,0 +1,246 @@
+"""A package's run, made again by the package's own code, without the answers; and judged here.
+
+The code is a stranger's, and may bring its answers along: what it makes shows that they come out of
+the package, and not that they come out of the data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from twinrun.compare.grade import Evidence, judge
+from twinrun.compare.graded import grade_predictions
+from twinrun.compare.member_files import FileComparison, compare_files
+from twinrun.errors import InputError
+from twinrun.files import sha256_file
+from twinrun.package.engine import FOLDER
+from twinrun.package.paths import CODE
+from twinrun.repro.source import ENGINE, code_digest
+from twinrun.run_folder.manifest import read_manifest
+from twinrun.run_folder.paths import PREDICTION_FILES, RESULT_FILES, RunFolder, VerificationFolder
+from twinrun.run_folder.trainings import trainings_in
+from twinrun.verify.confine import View, Way, places_of, start
+from twinrun.verify.packages import UnpackedPackage
+from twinrun.verify.recipe import Recipe, write_recipe
+from twinrun.verify.verify import Verification, select_members
+
+_MODULE = "twinrun.verify.remake"
+# Of what is made, a file may be so many times as large as the recorded one, and this more.
+_TIMES, _MORE = 4, 1 << 20
+# Of what it prints so much is shown, in characters and lines; and this many where it fails.
+_LONGEST_LINE, _MOST_LINES, _LAST_LINES = 2000, 2000, 8
+
+
+def refuse_locked_engine(found: UnpackedPackage) -> None:
+    """Check that a package's engine needs no environment of its own: it is a folder of its code.
+
+    Raises:
+        InputError: It is a wheel, which the present environment does not hold.
+    """
+    engine = found.engine
+    if engine.place != FOLDER:
+        raise InputError(
+            "the engine of the environment is not the package's:",
+            details=(
+                f"package: {CODE}/{engine.place}, source {engine.code[:8]}",
+                f"environment: {ENGINE}, source {code_digest()[:8]}",
+            ),
+            fix="Leave --this-environment out: a fresh one is made from the lock.",
+        )
+
+
+def make_recipe(found: UnpackedPackage, names: Sequence[str], *, retrain: bool) -> Recipe:
+    """What is to be made again of a package's run.
+
+    Raises:
+        InputError: There are no such members, or a file is not the one that was recorded.
+    """
+    chosen = select_members(found.run, names)
+    content = read_manifest(found.run)["content"]
+    part = (content["blend"] or {}).get("weights", content["settings"]["members"])
+    blended = content["submission"] and set(part) <= set(chosen)
+    return Recipe(tuple(chosen), tuple(sorted(part)) if blended else None, retrain)
+
+
+def make_again(
+    found: UnpackedPackage,
+    recipe: Recipe,
+    python: Path,
+    way: Way,
+    *,
+    data: Path,
+    out: VerificationFolder,
+    tell: Callable[[str], None],
+) -> Verification:
+    """Let a package's own code make its run again, confined; and compare what it made.
+
+    Args:
+        found: The package.
+        recipe: From `make_recipe`.
+        python: Of an environment of the package's lock, or of the present one.
+        way: From `confine.require_way`.
+        data: The data folder.
+        out: What is made again is written below it. A training that was interrupted resumes.
+        tell: Called with each line that the code prints.
+
+    Raises:
+        InputError: The package lies where its code could read it; or the code has not made what
+            was asked for.
+    """
+    data, place = data.resolve(), out.path.resolve()
+    made = place / ("trained" if recipe.retrain else "predicted")
+    if not recipe.retrain:
+        shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="recipe-") as temporary:
+        folder = Path(temporary).resolve() / "recipe"
+        folder.mkdir()
+        write_recipe(found.run, recipe, folder, data=data, work=made)
+        pretrained = _pretrained_weights() if recipe.retrain else None
+        view = View(
+            (*places_of(python), found.code, folder, data, *filter(None, [pretrained])),
+            (made,),
+            {"TORCH_HOME": str(pretrained.parents[1])} if pretrained else {},
+        )
+        for answers in (found.package, found.run, place):
+            _refuse_in_reach(answers, view)
+        command = [str(python), "-m", _MODULE, str(folder), str(data), str(made / "run")]
+        with start(way, view, found.code, command) as process:
+            assert process.stdout is not None
+            last = deque[str](maxlen=_LAST_LINES)
+            for number, line in enumerate(
+                iter(partial(process.stdout.readline, _LONGEST_LINE), "")
+            ):
+                last.append(line.rstrip("\n"))
+                if number < _MOST_LINES:
+                    tell(last[-1])
+            code = process.wait()
+    if code:
+        raise InputError(
+            f"{found.package}: its code ended with exit code {code} before it had made the run:",
+            details=list(last),
+            fix=f"An engine of an older version has no module {_MODULE}: verify with that version.",
+        )
+    again = place / "again"
+    shutil.rmtree(again, ignore_errors=True)
+    _take(made / "run", again, found.run, _names(found.run, recipe))
+    shutil.rmtree(made, ignore_errors=True)
+    return _judge(found.run, again, recipe)
+
+
+def _pretrained_weights() -> Path | None:
+    """The folder of pretrained weights on this machine, as torch finds it, if there is one."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser().resolve()
+    weights = home / "hub" / "checkpoints"
+    return weights if weights.is_dir() else None
+
+
+def _refuse_in_reach(answers: Path, view: View) -> None:
+    if view.shows(answers):
+        raise InputError(
+            f"{answers} lies where the package's own code would see it, and what it is to make",
+            fix="Move it (temporary files: TMPDIR), or name a data folder (--data) without it.",
+        )
+
+
+def _asked_files(run: Path, recipe: Recipe) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Of each training, and of each member with folds: its title, its name, the files to make."""
+    for name in recipe.members:
+        trainings = trainings_in(RunFolder(run).training(name).path)
+        for each in trainings:
+            yield each.title, each.name, RESULT_FILES if recipe.retrain else PREDICTION_FILES
+        if trainings[0].fold:
+            yield name, name, PREDICTION_FILES
+
+
+def _names(run: Path, recipe: Recipe) -> list[str]:
+    """The files that are to be made, relative to a run's folder."""
+    paths = [
+        RunFolder(run).training(name).path / file
+        for _, name, files in _asked_files(run, recipe)
+        for file in files
+    ]
+    paths += [RunFolder(run).submission] if recipe.blended is not None else []
+    return [path.relative_to(run).as_posix() for path in paths]
+
+
+def _take(made: Path, again: Path, run: Path, names: Sequence[str]) -> None:
+    """Copy plain files out of a folder in which a stranger could write: no link is followed.
+
+    Raises:
+        InputError: Some are missing, are no plain files, or are far larger than the recorded ones.
+    """
+    lacking = []
+    for name in names:
+        most = _TIMES * (run / name).stat().st_size + _MORE
+        if not _copy_plain(made, name, again / name, most):
+            lacking.append(name)
+    if lacking:
+        raise InputError(
+            "the package's own code has not made these as plain files:", details=lacking[:10]
+        )
+
+
+def _copy_plain(folder: Path, name: str, target: Path, most: int) -> bool:
+    try:
+        *parents, last = Path(name).parts
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        for part in parents:
+            above = opened
+            try:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                opened = os.open(part, flags, dir_fd=above)
+            finally:
+                os.close(above)
+        try:
+            # Nothing is waited for: a pipe has nobody at its other end.
+            file = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened)
+        finally:
+            os.close(opened)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > most:
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as copy, os.fdopen(file, "rb", closefd=False) as source:
+            shutil.copyfileobj(source, copy)
+        return True
+    finally:
+        os.close(file)
+
+
+def _judge(run: Path, again: Path, recipe: Recipe) -> Verification:
+    """Compare what was made with what was recorded, and grade it."""
+    comparisons: list[FileComparison] = []
+    for title, name, files in _asked_files(run, recipe):
+        before, now = (RunFolder(each).training(name).path for each in (run, again))
+        comparisons += compare_files(title, before, now, files)
+    submission = None
+    if recipe.blended is not None:
+        submission = len({sha256_file(RunFolder(each).submission) for each in (run, again)}) == 1
+    same = all(row.same for row in comparisons) and submission is not False
+    if same:
+        return Verification(
+            comparisons, submission, None, None, judge(Evidence(same_bits=True, gaps=()))
+        )
+    grade = grade_predictions(
+        run,
+        again,
+        recipe.members,
+        same=False,
+        submission=submission,
+        blend=None,
+        environment=(),
+        retrained=recipe.retrain,
+    )
+    return Verification(comparisons, submission, None, None, grade)
