@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -18,7 +19,13 @@ from packaging.version import Version
 
 from twinrun.errors import InputError
 from twinrun.files import whole_file
-from twinrun.locks import LOCK, lock_record, lock_trainings, wait_for_lock
+from twinrun.locks import (
+    LOCK,
+    lock_next_training,
+    lock_record,
+    lock_trainings,
+    wait_for_lock,
+)
 
 HOLD = """
 import sys, time
@@ -374,38 +381,141 @@ def test_turns_wait_for_each_other_and_leave_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / LOCK).exists()
 
 
-def test_a_queue_says_whom_it_waits_for_and_how_to_go_on_without(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+Waiter = Callable[[Callable[[], AbstractContextManager[object]]], threading.Thread]
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiter]:
+    """Enter a lock in a thread of its own, after which it must be over within ten seconds."""
+    monkeypatch.setattr("twinrun.locks._SILENCE", 0.2)
+    threads = []
+
+    def start(lock: Callable[[], AbstractContextManager[object]]) -> threading.Thread:
+        def wait() -> None:
+            with lock():
+                pass
+
+        thread = threading.Thread(target=wait, daemon=True)
+        threads.append(thread)
+        thread.start()
+        return thread
+
+    yield start
+    for thread in threads:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def told_by(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What has been printed as soon as all of these words are."""
+    printed, end = "", time.monotonic() + 10
+    while not all(word in printed for word in words):
+        assert time.monotonic() < end, printed
+        printed += capsys.readouterr().out
+        time.sleep(0.02)
+    return printed
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [lambda folder: wait_for_lock(folder, "being added to"), lock_record],
+    ids=["cache", "record"],
+)
+def test_who_waits_says_for_whom_and_how_to_go_on_without(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    waiting: Waiter,
+    lock: Callable[[Path], AbstractContextManager[None]],
 ) -> None:
     folder = left_behind(tmp_path / "cache", 4711, "elsewhere?pidns-f000001b", 12)
-
-    def wait() -> None:
-        with wait_for_lock(folder, "adding images to it"):
-            pass
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.5)
-    assert thread.is_alive()
-    (folder / LOCK).unlink()
-    thread.join(timeout=30)
-    assert not thread.is_alive()
-    told = capsys.readouterr().out
-    assert told.count("waiting") == 1
-    assert "process 4711 on elsewhere" in told
+    thread = waiting(lambda: lock(folder))
+    told = told_by(capsys, "waiting")
+    assert re.search(f"for {folder}, being .* by process 4711 on elsewhere. If that is gone", told)
     assert f"remove {folder / LOCK}" in told
+    time.sleep(0.2)
+    assert thread.is_alive()
+    assert capsys.readouterr().out == ""  # once
+    (folder / LOCK).unlink()
 
 
-def test_a_turn_of_another_host_is_waited_for_and_its_file_is_named(
+def test_who_need_not_wait_long_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], waiting: Waiter
+) -> None:
+    folder = left_behind(tmp_path / "cache", 4711, "elsewhere", 12)
+    thread = waiting(lambda: lock_record(folder))
+    (folder / LOCK).unlink()
+    thread.join(timeout=10)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_lock_that_a_kill_leaves_empty_is_waited_for_aloud_and_taken_over(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    waiting: Waiter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("twinrun.locks._ABANDONED", 0.5)
+    # It was killed a moment ago: not yet to be told from one that is about to write its name.
+    (tmp_path / LOCK).touch()
+    waiting(lambda: wait_for_lock(tmp_path, "being added to"))
+    told = told_by(capsys, "waiting")
+    assert "being added to by a process that does not say who it is" in told
+
+
+def test_the_holder_may_be_killed_while_others_wait(
+    holder: Holder, tmp_path: Path, capsys: pytest.CaptureFixture[str], waiting: Waiter
+) -> None:
+    process = holder(tmp_path)
+    waiting(lambda: lock_next_training([tmp_path]))
+    told_by(capsys, f"being trained by process {process.pid} on ")
+    process.kill()
+    process.wait()
+
+
+def test_the_next_free_training_is_taken(holder: Holder, tmp_path: Path) -> None:
+    folders = [tmp_path / f"fold-{number}" for number in (1, 2, 3)]
+    holder(folders[0])
+    unfinished = folders[1] / ".weights.safetensors.4711.part"
+    unfinished.parent.mkdir()
+    unfinished.touch()
+    with lock_next_training(folders) as first:
+        assert first == folders[1]
+        assert not unfinished.exists()
+        assert not folders[2].exists()
+        with lock_next_training(folders[1:]) as second:
+            assert second == folders[2]
+    assert_free(*folders[1:])
+
+
+def test_whichever_training_is_free_first_is_taken(
+    holder: Holder, tmp_path: Path, capsys: pytest.CaptureFixture[str], waiting: Waiter
+) -> None:
+    folders = [tmp_path / "fold-1", tmp_path / "fold-2"]
+    processes = [holder(folder) for folder in folders]
+    taken: list[Path] = []
+
+    @contextmanager
+    def take() -> Iterator[None]:
+        with lock_next_training(folders) as folder:
+            taken.append(folder)
+            yield
+
+    thread = waiting(take)
+    told_by(capsys, *(f"{folder}, being trained by" for folder in folders))
+    processes[1].send_signal(signal.SIGINT)
+    thread.join(timeout=10)
+    assert taken == [folders[1]]
+
+
+def test_a_process_does_not_wait_for_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twinrun.locks._TURN", 0.3)
-    folder = left_behind(tmp_path / "full", 4711, "elsewhere", 12)
-    with pytest.raises(InputError) as refused, lock_record(folder):
-        pytest.fail("taken from another host")
-    assert refused.value.what == f"{folder} is held by process 4711 on elsewhere"
-    assert f"remove {folder / LOCK}." in refused.value.fix
-    assert (folder / LOCK).is_file()
+    monkeypatch.setattr("twinrun.locks._OWN", 0.2)
+    with lock_record(tmp_path):
+        for lock in (lock_record(tmp_path), lock_next_training([tmp_path])):
+            with pytest.raises(InputError, match=f"by process {os.getpid()} on"), lock:
+                pytest.fail("held twice")
+    assert_free(tmp_path)
 
 
 def test_the_lock_of_a_fold_is_named_as_that_of_the_fold(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -15,11 +15,18 @@ from twinrun.console import say
 from twinrun.errors import InputError
 
 LOCK = ".lock"
+# What is done with a folder of a training by who holds it.
+TRAINED = "being trained"
 
-# A lock file that cannot be read is taken over when it has not changed for two seconds.
+# A lock file that names nobody is looked at for so long before it is said to be held, in seconds:
+# one that cannot be read is taken over when it has not changed for two.
 _PATIENCE = 3.0
-# Writing a run's record takes a moment; seconds.
-_TURN = 60.0
+# So long, in seconds, nobody is told what is waited for.
+_SILENCE = 2.0
+# This process would wait for itself for ever; seconds. One of its threads may be writing.
+_OWN = 60.0
+# Between two looks at a lock, in seconds: at first, and after a minute.
+_SOON, _LATER = 0.05, 1.0
 # Nobody takes this long, in seconds, from creating a lock file to writing who holds it.
 _ABANDONED = 10.0
 
@@ -44,24 +51,43 @@ def lock_trainings(folders: Sequence[Path]) -> Iterator[None]:
     ordered = sorted({folder.resolve(): folder for folder in folders}.items())
     with ExitStack() as locks:
         for _, folder in ordered:
-            locks.enter_context(try_lock(folder, "being trained"))
+            locks.enter_context(try_lock(folder, TRAINED))
         for _, folder in ordered:
             _remove_unfinished(folder)
         yield
 
 
 @contextmanager
+def lock_next_training(folders: Sequence[Path]) -> Iterator[Path]:
+    """Hold the first of these folders that is free while the block runs, as `lock_trainings` does.
+
+    Where none is free, wait until one is, however long that takes.
+
+    Args:
+        folders: Of trainings; one that is tried is created where it is missing.
+
+    Yields:
+        The one that is held.
+
+    Raises:
+        InputError: This process itself holds all of them, or one cannot be written.
+    """
+    with _wait(folders, TRAINED, own=0) as folder:
+        _remove_unfinished(folder)
+        yield folder
+
+
+@contextmanager
 def lock_record(folder: Path) -> Iterator[None]:
-    """Let this process alone run the block, for a moment, among those that share a run's folder.
+    """Let this process alone run the block among those that share a run's folder.
 
     Members of one run may be trained by several processes at once; its record is one file. What
     killed writers left unfinished in the folder is removed: who writes there has taken a turn.
 
     Raises:
-        InputError: Somebody has held the folder for a minute, or it cannot be written.
+        InputError: The folder cannot be written.
     """
-    with _lock(folder, "held", seconds=_TURN):
-        _remove_unfinished(folder)
+    with wait_for_lock(folder, "being written to"):
         yield
 
 
@@ -73,22 +99,12 @@ def wait_for_lock(folder: Path, doing: str) -> Iterator[None]:
 
     Args:
         folder: Created where it is missing.
-        doing: What its holder does with it, for the line that says what is waited for.
+        doing: What is done with it by who holds it, for the line that says what is waited for.
 
     Raises:
         InputError: The folder cannot be written.
     """
-    said: list[str] = []
-
-    def told(_: int | None) -> bool:
-        holder = _holder(folder / LOCK)
-        if holder is not None and holder not in said:
-            said.append(holder)
-            text = f"for {holder}, which is {doing}: {folder}. If that process is gone for certain,"
-            say(("waiting", "bold"), f"   {text} remove {folder / LOCK}")
-        return False
-
-    with _lock(folder, doing, seconds=-1, ended_by=told):
+    with _wait([folder], doing, own=_OWN):
         _remove_unfinished(folder)
         yield
 
@@ -104,44 +120,96 @@ def try_lock(folder: Path, doing: str) -> Iterator[None]:
     Raises:
         InputError: Another process holds it, or it cannot be written.
     """
-    # Waits only while the lock file names nobody.
-    with _lock(folder, doing, seconds=_PATIENCE, ended_by=lambda holder: holder is not None):
+    candidate, started = _Candidate(folder), time.monotonic()
+    while not candidate.acquire():
+        # Waits only while the lock file names nobody.
+        if candidate.lock.pid is not None or time.monotonic() - started > _PATIENCE:
+            raise candidate.refusal(doing)
+        time.sleep(_SOON)
+    with candidate.held():
         yield
+
+
+class _Candidate:
+    """A folder that this process would hold."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder, folder / LOCK
+        self.lock = SoftFileLock(self.file, thread_local=False)
+
+    def acquire(self) -> bool:
+        """Whether it could be had now; what somebody who is gone has left is taken over.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _name_abandoned(self.file)
+            self.lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise _unlockable(self.folder, error) from error
+        return True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            # What cannot be removed any more is recognised as left behind at the next start.
+            with suppress(OSError):
+                self.lock.release()
+
+    def refusal(self, doing: str) -> InputError:
+        """The error that says who holds it."""
+        holder = _holder(self.file)
+        if holder is None:
+            return InputError(
+                f"{self.folder} is locked, but {self.file} does not say by which process",
+                fix="When nothing uses it any more, remove that file.",
+            )
+        return InputError(
+            f"{self.folder} is {doing} by {holder}",
+            fix="Wait for that process or end it, or choose a different --run. "
+            f"If it is gone for certain, remove {self.file}.",
+        )
 
 
 @contextmanager
-def _lock(
-    folder: Path,
-    doing: str,
-    *,
-    seconds: float,
-    ended_by: Callable[[int | None], bool] = lambda _: False,
-) -> Iterator[None]:
-    """Hold one folder.
+def _wait(folders: Sequence[Path], doing: str, *, own: float) -> Iterator[Path]:
+    """Hold the first of some folders that is free, as soon as one is.
 
     Args:
-        folder: Created where it is missing.
-        doing: What its holder does with it, for the refusal.
-        seconds: How long to wait; -1 for ever.
-        ended_by: Asked while waiting, with the process that holds it, None where that is not
-            known: whether to give up.
+        folders: One or more.
+        doing: What their holders do with them.
+        own: So long to wait where this process itself holds all of them, in seconds.
     """
-    file = folder / LOCK
-    lock = SoftFileLock(file, thread_local=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _name_abandoned(file)
-        lock.acquire(seconds, 0.05, cancel_check=lambda: ended_by(lock.pid))
-    except Timeout:
-        raise _refusal(folder, file, doing) from None
-    except OSError as error:
-        raise _unlockable(folder, error) from error
-    try:
-        yield
-    finally:
-        # What cannot be removed any more is recognised as left behind at the next start.
-        with suppress(OSError):
-            lock.release()
+    candidates, told = [_Candidate(folder) for folder in folders], set[str]()
+    started = time.monotonic()
+    while True:
+        for candidate in candidates:
+            if candidate.acquire():
+                with candidate.held():
+                    yield candidate.folder
+                return
+        waited = time.monotonic() - started
+        if waited >= own and all(each.lock.is_lock_held_by_us for each in candidates):
+            raise candidates[0].refusal(doing)
+        if waited >= _SILENCE:
+            _tell(candidates, doing, told)
+        time.sleep(min(max(_SOON, waited / 60), _LATER))
+
+
+def _tell(candidates: Sequence[_Candidate], doing: str, told: set[str]) -> None:
+    """Say once of each folder what is waited for, and again where somebody else holds it."""
+    for each in candidates:
+        holder = _holder(each.file) or "a process that does not say who it is"
+        line = f"   for {each.folder}, {doing} by {holder}. If that is gone for certain, remove "
+        if each.file.exists() and line not in told:
+            told.add(line)
+            say(("waiting", "bold"), f"{line}{each.file}")
 
 
 def _unlockable(folder: Path, error: OSError) -> InputError:
@@ -150,20 +218,6 @@ def _unlockable(folder: Path, error: OSError) -> InputError:
         fix="Free some space, or choose a different place with --out."
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
         else "Choose a different place with --out.",
-    )
-
-
-def _refusal(folder: Path, file: Path, doing: str) -> InputError:
-    holder = _holder(file)
-    if holder is None:
-        return InputError(
-            f"{folder} is locked, but {file} does not say by which process",
-            fix="When nothing is training it any more, remove that file.",
-        )
-    return InputError(
-        f"{folder} is {doing} by {holder}",
-        fix="Wait for that process or end it, or choose a different --run. "
-        f"If it is gone for certain, remove {file}.",
     )
 
 

@@ -135,7 +135,7 @@ class _Cache:
         """
         table, unreadable = self._drop_damaged(wanted), dict[str, str]()
         if not wanted.index.isin(table.index).all():
-            with wait_for_lock(self.folder, "adding images to it"):
+            with wait_for_lock(self.folder, "being added to"):
                 # While this one waited, another process may have decoded them.
                 table = self._drop_damaged(wanted)
                 missing = wanted[~wanted.index.isin(table.index)]
