@@ -282,7 +282,8 @@ def _complete_run(given: Given, count: int) -> Prepared:
     from twinrun import prepare
     from twinrun.config.reading import read_settings
     from twinrun.data.index import data_digest
-    from twinrun.files import sha256_file, write_csv, write_json
+    from twinrun.files import sha256_file, write_csv
+    from twinrun.run_folder.records import write_record
 
     folder = given.folder / f"members-{count}"
     with suppress(FileNotFoundError):
@@ -346,9 +347,10 @@ def _complete_run(given: Given, count: int) -> Prepared:
             "images": {"train": len(run.train), "valid": len(lock_trainings), "test": len(test)},
             "scores": {"valid_loss": 0.7, "accuracy": 0.75, "error_rate": 0.25},
             "files": {file: sha256_file(member / file) for file in ("valid.csv", "test.csv")},
+            "guards": {"history.csv": sha256_file(member / "history.csv")},
             "seconds": 1.0,
         }
-        write_json(member / "member.json", record)
+        write_record(member, record)
     return run
 
 

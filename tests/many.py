@@ -16,13 +16,31 @@ import numpy as np
 import pandas as pd
 
 from twinrun.audit.audit import audit
-from twinrun.config.settings import Settings
+from twinrun.config.reading import read_settings
 from twinrun.data.cache_files import in_blocks
 from twinrun.data.pixels import Pixels
 
 SIZE = 32
 _BYTES = SIZE * SIZE * 3
 EVERY = 100
+SETTINGS = """
+[competition]
+name = "many"
+classes = ["a", "b"]
+
+[data]
+folder = {folder!r}
+
+[run]
+seed = 0
+
+[members.m]
+network = "resnet18"
+batch_size = 8
+epochs = {{ frozen = 1, unfrozen = 0 }}
+validation = {{ share = 0.1 }}
+image_size = {size}
+"""
 
 
 def cached(count: int, folder: Path) -> tuple[pd.DataFrame, Pixels]:
@@ -63,23 +81,9 @@ def main() -> None:
     """Draw, audit, print."""
     count, folder = int(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True)
-    settings = Settings.model_validate(
-        {
-            "competition": {"name": "many", "classes": ["a", "b"]},
-            "data": {"folder": str(folder)},
-            "run": {"seed": 0},
-            "members": {
-                "m": {
-                    "network": "resnet18",
-                    "batch_size": 8,
-                    "epochs": {"frozen": 1, "unfrozen": 0},
-                    "validation": {"share": 0.1},
-                    "image_size": SIZE,
-                }
-            },
-            "config": folder / "many.toml",
-        }
-    )
+    config = folder / "many.toml"
+    config.write_text(SETTINGS.format(folder=str(folder), size=SIZE), encoding="utf-8")
+    settings = read_settings(config)
     index, pixels = cached(count, folder)
     seconds = []
     groups = 0
