@@ -26,11 +26,12 @@ from tests.run_folder.documents import (
 from twinrun import submit
 from twinrun.blend.choice import with_seed_of
 from twinrun.blend.held_out import read_held_out_tables
-from twinrun.blend.temperature import apply_temperature
+from twinrun.blend_methods.temperature import apply_temperature, fit_temperature
 from twinrun.cli import tables
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_file, write_csv
+from twinrun.metrics import score_values
 from twinrun.run_folder.manifest import guard_digests, read_manifest
 
 CLASSES = ["a", "b", "c"]
@@ -104,6 +105,25 @@ def test_the_submission_is_the_fitted_blend_and_blend_json_says_how(
         expected = apply_temperature(expected, content["temperature"])
     submission = by_id(run / "submission.csv")
     np.testing.assert_allclose(submission.to_numpy(), expected, atol=1e-12)
+
+
+def test_the_pages_example(tmp_path: Path) -> None:
+    """What docs/blending.md says of four made-up members and 300 images."""
+    run = tmp_path / "runs" / "full"
+    write_run(run, 300)
+    chosen = submit.choose_run_blend(run, settings_of(tmp_path, method="auto"))
+    page = (Path(__file__).parents[1] / "docs" / "blending.md").read_text(encoding="utf-8")
+    text = terminal.shown(tables.blends(chosen), tables.member_contributions(chosen), width=100)
+    assert all(line.rstrip() in page for line in text.splitlines())
+    plain = next(each for each in chosen.candidates if each.candidate.words == "optimised weights")
+    held = read_held_out_tables(run, MEMBERS, CLASSES)
+    labels = [CLASSES.index(label) for label in held["good"]["label"]]
+    members = [plain.weights[n] * held[n][CLASSES].to_numpy(np.float64) for n in MEMBERS]
+    mean = np.stack(members).sum(axis=0)
+    temperature = fit_temperature(mean, np.array(labels))
+    after = score_values(apply_temperature(mean, temperature), np.array(labels), "log_loss")
+    assert chosen.taken is not None
+    assert f"would give {after:.4f} on these images in place of {chosen.taken.fitted:.4f}" in page
 
 
 def test_a_fitted_temperature_reaches_the_submission(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from twinrun.blend.submission import (
     read_submission,
     submission_problems,
 )
-from twinrun.blend.temperature import apply_temperature
 from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
+from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.identity import identity_settings
 from twinrun.config.sections import Blend
 from twinrun.config.settings import Settings

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.predictions import drawn_labels, held_of, seeing, settings_for
 from twinrun.blend.held_out import HeldOut
 from twinrun.blend.nested import Candidate, NestedValidation, nested_parts
-from twinrun.blend.temperature import apply_temperature, fit_temperature
-from twinrun.blend_methods.fitted_weights import optimise_weights
+from twinrun.blend_methods.joint_fit import optimise_with_temperature
 from twinrun.blend_methods.methods import BLEND_METHODS
+from twinrun.blend_methods.temperature import apply_temperature, fit_temperature
 from twinrun.metrics import METRICS, score_values
 
 
@@ -92,8 +92,7 @@ def test_the_nested_score_is_that_of_a_loop_written_down(tmp_path: Path) -> None
     predicted = np.zeros((100, 3))
     for part in parts:
         rest = np.setdiff1d(np.arange(100), part)
-        truth = held.values[:, rest, labels[rest]]
-        weights = optimise_weights(truth)
+        weights = optimise_with_temperature(held.values[:, rest], labels[rest])
         mean = sum(w * held.values[n] for n, w in enumerate(weights))
         temperature = fit_temperature(mean[rest], labels[rest])
         predicted[part] = apply_temperature(mean[part], temperature)
@@ -108,6 +107,30 @@ def test_the_nested_score_is_that_of_a_loop_written_down(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("method", ["optimised", "selection"])
+def test_weights_below_a_temperature_are_fitted_with_it(tmp_path: Path, method: str) -> None:
+    """Members that are unsure of themselves: their best mean without a temperature is another."""
+    labels = drawn_labels(200, 3)
+    values = {
+        name: seeing(labels, 3, skill=1, noise=1, seed=number, sure=sure)
+        for number, (name, sure) in enumerate({"p": 0.4, "q": 0.4, "r": 1.5}.items())
+    }
+    held = held_of(values, labels.tolist())
+    validation = NestedValidation(held, settings_for(tmp_path, list("pqr")), nested_parts(held, 0))
+    plain, calibrated = (
+        validation.score(Candidate(BLEND_METHODS.get(method), each)) for each in (False, True)
+    )
+    assert plain.weights != calibrated.weights
+    mean = sum(w * v for w, v in zip(plain.weights.values(), held.values, strict=True))
+    after = apply_temperature(mean, fit_temperature(mean, held.labels))
+    assert calibrated.fitted < score_values(after, held.labels, "log_loss") - 0.02
+    assert calibrated.nested < score_values(after, held.labels, "log_loss")
+    # What is shared is the candidate's own, whichever was scored first.
+    other = NestedValidation(held, settings_for(tmp_path, list("pqr")), nested_parts(held, 0))
+    again = other.score(Candidate(BLEND_METHODS.get(method), calibrated=True))
+    assert (again.weights, again.nested) == (calibrated.weights, calibrated.nested)
+
+
 def test_of_fixed_weights_both_scores_are_the_same_number(tmp_path: Path) -> None:
     labels = drawn_labels(50, 3)
     values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("pq")}
@@ -120,9 +143,10 @@ def test_of_fixed_weights_both_scores_are_the_same_number(tmp_path: Path) -> Non
     assert found.weights == {"p": 3.0, "q": 1.0}
 
 
+@pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize("method", ["optimised", "selection"])
 def test_the_trap_members_of_pure_noise_look_better_fitted_and_are_not(
-    tmp_path: Path, method: str
+    tmp_path: Path, method: str, calibrated: bool
 ) -> None:
     losses = []
     for seed in range(4):
@@ -135,9 +159,11 @@ def test_the_trap_members_of_pure_noise_look_better_fitted_and_are_not(
         held = held_of(values, labels.tolist())
         made = settings_for(tmp_path, names)
         found = NestedValidation(held, made, nested_parts(held, seed)).score(
-            Candidate(BLEND_METHODS.get(method))
+            Candidate(BLEND_METHODS.get(method), calibrated)
         )
-        mean = NestedValidation(held, made, []).score(Candidate(BLEND_METHODS.get("arithmetic")))
+        mean = NestedValidation(held, made, nested_parts(held, seed)).score(
+            Candidate(BLEND_METHODS.get("arithmetic"), calibrated)
+        )
         assert found.fitted < mean.nested - 0.005, "without it there would be no trap"
         losses.append(found.nested - mean.nested)
     assert np.mean(losses) > 0.02

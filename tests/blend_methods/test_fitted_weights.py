@@ -8,12 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.predictions import Values, drawn_labels, seeing
-from twinrun.blend_methods import fitted_weights
-from twinrun.blend_methods.fitted_weights import (
-    GAP,
-    optimise_weights,
-    select_weights,
-)
+from twinrun.blend_methods import greedy_selection
+from twinrun.blend_methods.fitted_weights import GAP, optimise_weights
+from twinrun.blend_methods.greedy_selection import select_weights
 from twinrun.metrics import METRICS, SMALLEST, losses_of_truth, score_values
 from twinrun.repro.keys import Key
 
@@ -205,13 +202,13 @@ def test_bags_are_drawn_by_name_and_another_key_draws_others() -> None:
     first = select(KEY)
     assert first.tobytes() == select(KEY).tobytes()
     assert first.tobytes() != select(Key((1, "test"))).tobytes()
-    bags = fitted_weights._bags(names, KEY)
-    assert len(bags) == fitted_weights.BAGS
+    bags = greedy_selection._bags(names, KEY)
+    assert len(bags) == greedy_selection.BAGS
     assert {len(bag) for bag in bags} == {6}
     assert len({tuple(bag) for bag in bags}) > 5
     # A bag of five holds all of five members: one is enough.
-    assert fitted_weights._bags(names[:5], KEY) == [[0, 1, 2, 3, 4]]
-    assert {len(bag) for bag in fitted_weights._bags(names[:6], KEY)} == {5}
+    assert greedy_selection._bags(names[:5], KEY) == [[0, 1, 2, 3, 4]]
+    assert {len(bag) for bag in greedy_selection._bags(names[:6], KEY)} == {5}
 
 
 def test_selection_where_the_metric_is_not_defined_takes_what_there_is() -> None:

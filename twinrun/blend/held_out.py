@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from twinrun.blend.average import clamp, weighted_mean
-from twinrun.blend.temperature import apply_temperature
 from twinrun.blend_methods.methods import Mean
+from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, shorten
 from twinrun.metrics import Numbers, Values, score

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from twinrun.blend.held_out import HeldOut
-from twinrun.blend.temperature import apply_temperature, fit_temperature
 from twinrun.blend_methods.methods import BlendMethod, FitInput
+from twinrun.blend_methods.temperature import apply_temperature, fit_temperature
 from twinrun.config.settings import Settings
 from twinrun.data.folds import name_by_first, stratified_parts
 from twinrun.metrics import Numbers, Values, score_values
@@ -101,7 +101,7 @@ class NestedValidation:
         # All images, then all but each part: what is fitted to.
         self._fitted_to = [everything, *(np.setdiff1d(everything, part) for part in parts)]
         self._parts = parts
-        self._means: dict[tuple[str, int], tuple[dict[str, float], Values]] = {}
+        self._means: dict[tuple[Candidate, int], tuple[dict[str, float], Values]] = {}
 
     def without(self, member: str) -> NestedValidation:
         """That of the same images and parts without one of at least two members."""
@@ -128,26 +128,28 @@ class NestedValidation:
 
     def _predict(self, candidate: Candidate, number: int) -> tuple[dict[str, float], float, Values]:
         """Weights and temperature as fitted without a part, and what they predict of all images."""
-        weights, mean = self._mean(candidate.method, number)
+        weights, mean = self._mean(candidate, number)
         if not candidate.calibrated:
             return weights, 1.0, mean
         rows = self._fitted_to[number]
         temperature = fit_temperature(mean[rows], self._held.labels[rows])
         return weights, temperature, apply_temperature(mean, temperature)
 
-    def _mean(self, method: BlendMethod, number: int) -> tuple[dict[str, float], Values]:
+    def _mean(self, candidate: Candidate, number: int) -> tuple[dict[str, float], Values]:
         """Weights as fitted without a part, and the mean of all images that they give."""
+        method = candidate.method
         if not method.fitted:
-            number = 0
-        if (method.name, number) not in self._means:
-            weights = self._weights(method, self._fitted_to[number])
+            # Weights of the settings are the same without any part, and before a temperature.
+            candidate, number = Candidate(method), 0
+        if (candidate, number) not in self._means:
+            weights = self._weights(candidate, self._fitted_to[number])
             renormalise = self._settings.blend.renormalise
             mean = self._held.blend(weights, method.mean, renormalise=renormalise)
-            self._means[method.name, number] = weights, mean
-        return self._means[method.name, number]
+            self._means[candidate, number] = weights, mean
+        return self._means[candidate, number]
 
-    def _weights(self, method: BlendMethod, rows: Numbers) -> dict[str, float]:
-        held, settings = self._held, self._settings
+    def _weights(self, candidate: Candidate, rows: Numbers) -> dict[str, float]:
+        held, settings, method = self._held, self._settings, candidate.method
         if method.fit is None:
             return {name: settings.weight(name) for name in held.members}
         found = method.fit(
@@ -157,6 +159,7 @@ class NestedValidation:
                 labels=held.labels[rows],
                 metric=settings.competition.metric,
                 renormalise=settings.blend.renormalise,
+                calibrated=candidate.calibrated,
                 key=Key((settings.run.seed, "blend", method.name)),
             )
         )

@@ -48,6 +48,8 @@ class FitInput:
         labels: int64; of each image the number of its class.
         metric: The competition's, a name in METRICS.
         renormalise: Whether the rows of a mean are divided by their sum before it is scored.
+        calibrated: Whether the mean gets a temperature afterwards, which is fitted to the same
+            images: then the weights are to be those with which that comes out best.
         key: For draws.
     """
 
@@ -56,6 +58,7 @@ class FitInput:
     labels: npt.NDArray[np.int64]
     metric: str
     renormalise: bool
+    calibrated: bool
     key: Key
 
     @property
@@ -106,13 +109,17 @@ def _exponential(values: Values) -> Values:
 
 
 def _optimise(found: FitInput) -> Values:
+    if found.calibrated:
+        from twinrun.blend_methods.joint_fit import optimise_with_temperature
+
+        return optimise_with_temperature(found.values, found.labels)
     from twinrun.blend_methods.fitted_weights import optimise_weights
 
     return optimise_weights(found.truth)
 
 
 def _select(found: FitInput) -> Values:
-    from twinrun.blend_methods.fitted_weights import select_weights
+    from twinrun.blend_methods.greedy_selection import select_weights
 
     return select_weights(
         found.values,
@@ -121,6 +128,7 @@ def _select(found: FitInput) -> Values:
         found.members,
         found.key,
         renormalise=found.renormalise,
+        calibrated=found.calibrated,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.predictions import drawn_labels, seeing
-from twinrun.blend.temperature import COLDEST, HOTTEST, apply_temperature, fit_temperature
+from twinrun.blend_methods.temperature import COLDEST, HOTTEST, apply_temperature, fit_temperature
 from twinrun.metrics import score_values
 
 
