@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +16,9 @@ from pathlib import Path
 # machine or the limit itself would decide bits, and oneDNN's convolutions wait for the missing
 # thread for ever. They are read when libgomp is loaded, before anything here could overrule them.
 _FEWER_THREADS = ("OMP_DYNAMIC", "OMP_MAX_ACTIVE_LEVELS", "OMP_THREAD_LIMIT")
+
+# From Linux's sys/prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 # Read at a start, by OpenMP and by glibc; no bit depends on them.
 _QUICKER = {
@@ -66,6 +72,23 @@ def prepare_worker() -> None:
     for name in _FEWER_THREADS:
         os.environ.pop(name, None)
     _lighten_imports()
+
+
+def end_with_parent(parent: int) -> None:
+    """See to it that this process, a child, ends with its parent, also where that ended already.
+
+    torch's loader processes look every few seconds whether they have another parent than when they
+    began to work. One that began only after its parent was killed never sees a change, and waits
+    for ever. Linux ends it here together with the thread that started it.
+
+    Args:
+        parent: Its process id, asked for there.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    # With a fork server the parent is the server, which ends by itself.
+    if multiprocessing.get_start_method() != "forkserver" and os.getppid() != parent:
+        os._exit(1)
 
 
 def _lighten_imports() -> None:

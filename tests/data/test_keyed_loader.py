@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -280,3 +282,15 @@ def test_a_users_item_transform_sees_the_ranks_own_images(make_loaders: MakeLoad
             same(epoch_of(getattr(each, part)), before)
             for each, before in zip(loaders, plain, strict=True)
         )
+
+
+def test_a_loaders_process_is_told_to_end_with_the_one_that_started_it(
+    make_loaders: MakeLoaders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(parent: int) -> None:
+        (tmp_path / str(os.getpid())).write_text(str(parent))
+
+    monkeypatch.setattr("twinrun.data.keyed_loader.end_with_parent", told)
+    assert len(list(make_loaders(workers=2).valid)) > 0
+    assert [path.read_text() for path in tmp_path.iterdir()] == [str(os.getpid())] * 2
+    assert not (tmp_path / str(os.getpid())).exists()

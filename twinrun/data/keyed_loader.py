@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Self
@@ -20,6 +21,7 @@ from twinrun.data.augment import Augmentation
 from twinrun.data.device_cache import PositionedBatch, ResidentRows, send_ahead
 from twinrun.data.pixels import PixelRows
 from twinrun.data.tta import View
+from twinrun.process import end_with_parent
 from twinrun.repro.keys import Key
 from twinrun.repro.ranks import ALONE, Ranks
 
@@ -94,7 +96,13 @@ class KeyedLoader(TfmdDL):
 
     def before_iter(self) -> None:
         self.step = self.first_step
+        self._process = os.getpid()
         super().before_iter()
+
+    def wif(self) -> None:
+        """fastai calls it first in a loader's process."""
+        end_with_parent(self._process)
+        super().wif()
 
     def get_idxs(self) -> list[int]:
         positions: list[int] = super().get_idxs()
