@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from rich.cells import chop_cells
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.panel import Panel
 from rich.progress import (
@@ -69,6 +70,20 @@ error_console = Terminal(stderr=True, soft_wrap=True)
 def say(*parts: Part) -> None:
     """Print one line unless --quiet was given."""
     console.print(styled(*parts), soft_wrap=True)
+
+
+def quote(whose: str, text: str) -> None:
+    """Print a line of foreign text unless --quiet was given, each row of it marked as such.
+
+    Else a terminal would break a long line, and the words after the break would look like ours.
+    """
+    for row in rows_of(text, console.width - len(whose) - 1):
+        say((whose, "dim"), f" {row}")
+
+
+def rows_of(text: str, width: int) -> list[str]:
+    """A text as rows of at most so many cells of a terminal, at least one row."""
+    return chop_cells(printable(text.expandtabs()), max(width, 20)) or [""]
 
 
 def styled(*parts: Part) -> Text:

@@ -51,10 +51,17 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return thin_package(tmp_path_factory.mktemp("honest"))
 
 
-def verify(package: Path, tmp_path: Path, *options: str, trust: bool = True, **more: Any) -> Result:
+def verify(
+    package: Path,
+    tmp_path: Path,
+    *options: str,
+    trust: bool = True,
+    columns: int = 300,
+    **more: Any,
+) -> Result:
     arguments = ["verify", str(package), "--data", str(FIXTURE), "--out", str(tmp_path / "out")]
     arguments += ["--this-environment", *options, *(["--trust"] if trust else [])]
-    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"}, **more)
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": str(columns)}, **more)
     console.quiet = False
     assert isinstance(done.exception, SystemExit | None), done.exception
     return done
@@ -185,7 +192,9 @@ print("found:", sorted(set(found)))
 processes = [name for name in os.listdir("/proc") if name.isdigit()]
 print("commands:", [open(f"/proc/{{name}}/cmdline").read() for name in processes])
 """
-    done = verify(with_engine(honest, tmp_path / "spy.zip", search + ANSWERS), tmp_path)
+    done = verify(
+        with_engine(honest, tmp_path / "spy.zip", search + ANSWERS), tmp_path, columns=9000
+    )
     assert done.exit_code == 0, done.output
     lines = dict(
         line.removeprefix("its code: ").split(": ", 1) for line in begins(done, "its code: ")
@@ -236,7 +245,7 @@ def test_what_it_prints_is_marked_short_and_harmless(honest: Path, tmp_path: Pat
         assert "\x1b" not in text
         assert "\u202e" not in text
     lines = begins(done, "its code: ")
-    assert len(lines) == 4
+    assert len(lines) == 19, "of 300 cells each, in pieces of 2,000 characters"
     assert "[bold]x[/]" in lines[0]
     quiet = verify(tmp_path / "talk.zip", tmp_path, "--quiet")
     assert begins(quiet, "its code: ") == []
@@ -302,3 +311,27 @@ def test_a_foreign_wheel_is_run_from_a_fresh_environment(tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     assert "/site-packages/twinrun/verify/remake.py" in begins(done, "its code: ")[0]
     assert done.stdout.splitlines()[-1].endswith(NOT_READ)
+
+
+def test_nothing_that_it_wrote_is_left_where_it_fails(honest: Path, tmp_path: Path) -> None:
+    fills = """
+import os, pathlib, sys
+out = pathlib.Path(sys.argv[3]).parent
+(out / "large").write_bytes(bytes(1000))
+os.chdir(out)
+for _ in range(2500):
+    os.mkdir("d")
+    os.chdir("d")
+"""
+    done = verify(with_engine(honest, tmp_path / "deep.zip", fills), tmp_path)
+    assert done.exit_code == 2
+    assert list((tmp_path / "out" / "verify" / "deep").iterdir()) == []
+
+
+def test_the_verdict_of_some_members_is_not_of_the_submission(honest: Path, tmp_path: Path) -> None:
+    package = with_engine(honest, tmp_path / "one.zip", ANSWERS)
+    arguments = ["verify", str(package), "a", "--data", str(FIXTURE), "--this-environment"]
+    arguments += ["--trust", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+    assert done.exit_code == 0, done.output
+    assert "predicted again from its weights, not its submission" in done.stdout.splitlines()[-1]

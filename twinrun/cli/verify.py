@@ -20,7 +20,7 @@ from twinrun.cli.options import (
     as_command,
     end_with,
 )
-from twinrun.console import box, clock, confirm, console, megabytes, say
+from twinrun.console import box, clock, confirm, console, megabytes, quote, say
 from twinrun.errors import InputError
 from twinrun.grades import DIFFERENT, SAME_BITS, Grade, read_accepted
 
@@ -167,9 +167,11 @@ def _verify_package(package: Path, asked: _Asked) -> None:
         foreign = packages.foreign_code(found, installed=not asked.this_environment)
         make = _make_by_its_code if foreign else _make_by_own_engine
         grade = make(found, foreign, asked.data, asked, stack)
+        remade = found.remakes_submission(asked.members)
     console.quiet = False
     answer = grade.name, f"bold {grade.colour}"
     what = "trained again" if asked.retrain else "predicted again from its weights"
+    what += "" if remade else ", not its submission"
     took = f"{package}, {what}, {clock(time.perf_counter() - started)}"
     by = "made again by the package's own code, which this verifier did not read"
     if foreign:
@@ -193,7 +195,7 @@ def _make_by_own_engine(
         _python_for(found, asked, stack, engine=False),
         asked.members,
         data=data,
-        out=RunsFolder(asked.out).verification(found.package.stem).path,
+        out=RunsFolder(asked.out).verification(_name_of(found.package)).path,
         retrain=asked.retrain,
         quiet=console.quiet,
     )
@@ -228,8 +230,8 @@ def _make_by_its_code(
         _python_for(found, asked, stack, engine=True),
         way,
         data=data,
-        out=RunsFolder(asked.out).verification(found.package.stem),
-        tell=lambda line: say(("its code:", "dim"), f" {line}"),
+        out=RunsFolder(asked.out).verification(_name_of(found.package)),
+        tell=lambda line: quote("its code:", line),
     )
     quiet, console.quiet = console.quiet, False
     tables.verification(made).print()
@@ -237,6 +239,11 @@ def _make_by_its_code(
         print_grade(made.grade, asked.accepted, quiet=quiet)
     say(f"its code was {isolation}")
     return made.grade.grade
+
+
+def _name_of(package: Path) -> str:
+    """What its verification is called: of a file `...zip` it must not be the folder above."""
+    return package.stem.strip(".") or "package"
 
 
 def _python_for(found: UnpackedPackage, asked: _Asked, stack: ExitStack, *, engine: bool) -> Path:

@@ -45,7 +45,8 @@ def with_neutral(model: type[Table], recorded: Mapping[str, Any]) -> dict[str, A
 
     Args:
         model: The table of settings that was recorded.
-        recorded: JSON values. A setting that decides nothing may be there or not.
+        recorded: JSON values. A setting that decides nothing is left out, if it is there: whoever
+            makes a stranger's run again is not to send anything where the stranger says.
 
     Raises:
         ValueError: It lacks settings that have no neutral value; the message names them.
@@ -67,6 +68,9 @@ def _fill(
 ) -> dict[str, Any]:
     found = dict(recorded)
     for name, field in model.known_keys().items():
+        if _find_declared(field, Beside):
+            found.pop(name, None)
+            continue
         neutral, below = _find_declared(field, Neutral), _model_in(field.annotation)
         if name in recorded:
             value = recorded[name]
@@ -83,7 +87,7 @@ def _fill(
                 )
         elif neutral is not None:
             found[name] = neutral.value
-        elif not _find_declared(field, Beside) and not field.exclude:
+        elif not field.exclude:
             missing.append(f"{where}{name}")
     return found
 

@@ -17,6 +17,8 @@ ENGINE = Path(__file__).parents[1]
 
 # Where a wheel holds the engine, as in a clone.
 IN_WHEEL = "twinrun/"
+# All of its files, unpacked; an engine has a hundredth.
+_MOST_BYTES = 200 << 20
 
 # In an installed wheel: {"commit": of the clone that it was written from, "repository": its
 # address}, each null where it is not known.
@@ -45,7 +47,12 @@ def wheel_code_digest(wheel: Path) -> str:
     """
     digests = {}
     with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
+        entries = archive.infolist()
+        names = {entry.filename for entry in entries}
+        # A small file can be packed so that it takes days to read.
+        if len(names) != len(entries) or sum(entry.file_size for entry in entries) > _MOST_BYTES:
+            raise zipfile.BadZipFile("names that stand twice, or far more than an engine has")
+        for name in names:
             if name.startswith(IN_WHEEL) and name.endswith(".py"):
                 with archive.open(name) as file:
                     digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]

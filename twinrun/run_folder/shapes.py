@@ -16,6 +16,12 @@ def _check_moment(text: str) -> str:
     return text
 
 
+def _check_name(text: str) -> str:
+    if text in ("", ".", "..") or any(character in text for character in "/\\\0"):
+        raise ValueError("not the name of a file in its folder")
+    return text
+
+
 def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(settings.get("member", {}), dict):
         raise ValueError("member: must be a table")
@@ -23,6 +29,8 @@ def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A file or folder in the folder of the record: a stranger's record must lead to no other place.
+Name = Annotated[str, AfterValidator(_check_name)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Moment = Annotated[str, AfterValidator(_check_moment)]
@@ -108,8 +116,8 @@ class MemberRecord(Shape):
     identity: Identity
     images: ImageCounts
     scores: Scores
-    files: dict[str, Digest]
-    guards: dict[str, Digest]
+    files: dict[Name, Digest]
+    guards: dict[Name, Digest]
     seconds: Seconds
     beside: TrainedOn | None = None
     pretrained: PretrainedFile | None = None
@@ -122,7 +130,7 @@ class TakenBlend(Shape):
     """What decides a submission besides its members' predictions."""
 
     method: str
-    weights: dict[str, float]
+    weights: dict[Name, float]
     temperature: float
     images: Count
 
@@ -133,7 +141,7 @@ class BlendCandidate(Shape):
     method: str
     nested: float | None
     fitted: float | None
-    weights: dict[str, float]
+    weights: dict[Name, float]
     temperature: float
 
 
@@ -176,7 +184,7 @@ class BlendRecord(TakenBlend):
 class ManifestMember(Shape):
     """A complete member in a manifest; the environments where they are not the run's."""
 
-    files: dict[str, Digest]
+    files: dict[Name, Digest]
     scores: Scores
     environment: dict[str, Any] | None = None
     environments: dict[str, dict[str, Any]] | None = None
@@ -202,7 +210,7 @@ class ManifestContent(Shape):
     data: Digest
     code: Digest
     environment: Environment
-    members: dict[str, ManifestMember]
+    members: dict[Name, ManifestMember]
     submission: Digest | None
     blend: TakenBlend | None
 
@@ -249,7 +257,7 @@ class Manifest(Shape):
 
     content: ManifestContent
     beside: ManifestBeside
-    guards: dict[str, Digest]
+    guards: dict[Name, Digest]
 
     @model_validator(mode="after")
     def _seconds_of_each_member(self) -> Self:

@@ -237,7 +237,20 @@ def places_of(python: Path) -> tuple[Path, ...]:
 
     Args:
         python: bin/python of an environment that this process's Python made, or is in.
+
+    Raises:
+        InputError: With it the user's home would be seen.
     """
-    base = Path(sys.base_prefix)
-    found = [python.absolute().parents[1], base, base.resolve(), python.resolve().parents[1]]
-    return tuple(dict.fromkeys(each for each in found if not each.is_relative_to("/usr")))
+    base, own = Path(sys.base_prefix), python.absolute().parents[1]
+    # A link to Python in ~/bin makes no environment of the home.
+    found = [own] if (own / "pyvenv.cfg").is_file() else [python.absolute(), Path(sys.prefix)]
+    found += [base, base.resolve(), python.resolve().parents[1]]
+    found = [each for each in dict.fromkeys(found) if not each.is_relative_to("/usr")]
+    home = Path.home().resolve()
+    for each in found:
+        if home.is_relative_to(each.resolve()):
+            raise InputError(
+                f"{python} is a Python of {each}, and code that sees it sees your home",
+                fix="Use an environment in a folder of its own.",
+            )
+    return tuple(found)

@@ -56,10 +56,17 @@ def build_environment(lock: Iterable[Locked], project: Path) -> Iterator[Path]:
         locked = ["--require-hashes", "--only-binary", ":all:", "-r", written.name]
         if uv:
             make = [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)]
-            install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+            # To compile what is installed, uv would start the new Python, and with it foreign code.
+            install = [uv, "pip", "install", "--quiet", "--no-compile-bytecode"]
+            install += ["--python", str(python)]
         else:
-            make = [sys.executable, "-P", "-m", "venv", str(folder)]
-            install = [str(python), "-P", "-m", "pip", "install", "--quiet"]
+            # Not with a pip in the environment: a package of the lock could overwrite its modules,
+            # of which it takes some only when all is installed.
+            tools = Path(temporary).resolve() / "tools"
+            _call([sys.executable, "-P", "-m", "venv", str(tools)], written.parent)
+            make = [sys.executable, "-P", "-m", "venv", "--without-pip", str(folder)]
+            install = [str(tools / "bin" / "python"), "-P", "-m", "pip", "--python", str(python)]
+            install += ["install", "--quiet"]
         _call(make, written.parent)
         _call([*install, *locked], written.parent)
         yield python

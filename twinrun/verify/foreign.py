@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 from twinrun.compare.grade import Evidence, judge
 from twinrun.compare.graded import grade_predictions
 from twinrun.compare.member_files import FileComparison, compare_files
+from twinrun.console import rows_of
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 from twinrun.package.engine import FOLDER
@@ -36,6 +38,8 @@ _MODULE = "twinrun.verify.remake"
 _TIMES, _MORE = 4, 1 << 20
 # Of what it prints so much is shown, in characters and lines; and this many where it fails.
 _LONGEST_LINE, _MOST_LINES, _LAST_LINES = 2000, 2000, 8
+# Of a row of it among the details of an error, in cells.
+_ROW = 66
 
 
 def refuse_locked_engine(found: UnpackedPackage) -> None:
@@ -97,8 +101,32 @@ def make_again(
     data, place = data.resolve(), out.path.resolve()
     made = place / ("trained" if recipe.retrain else "predicted")
     if not recipe.retrain:
-        shutil.rmtree(made, ignore_errors=True)
+        _remove(made)
     made.mkdir(parents=True, exist_ok=True)
+    again = place / "again"
+    try:
+        _let_make(found, recipe, python, way, data=data, made=made, place=place, tell=tell)
+        shutil.rmtree(again, ignore_errors=True)
+        _take(made / "run", again, found.run, _names(found.run, recipe))
+    except BaseException:
+        if not recipe.retrain:  # what failed may have filled the disk
+            _remove(made)
+        raise
+    _remove(made)
+    return _judge(found.run, again, recipe)
+
+
+def _let_make(
+    found: UnpackedPackage,
+    recipe: Recipe,
+    python: Path,
+    way: Way,
+    *,
+    data: Path,
+    made: Path,
+    place: Path,
+    tell: Callable[[str], None],
+) -> None:
     with TemporaryDirectory(prefix="recipe-") as temporary:
         folder = Path(temporary).resolve() / "recipe"
         folder.mkdir()
@@ -125,14 +153,14 @@ def make_again(
     if code:
         raise InputError(
             f"{found.package}: its code ended with exit code {code} before it had made the run:",
-            details=list(last),
+            details=[f"its code: {row}" for line in last for row in rows_of(line, _ROW)],
             fix=f"An engine of an older version has no module {_MODULE}: verify with that version.",
         )
-    again = place / "again"
-    shutil.rmtree(again, ignore_errors=True)
-    _take(made / "run", again, found.run, _names(found.run, recipe))
-    shutil.rmtree(made, ignore_errors=True)
-    return _judge(found.run, again, recipe)
+
+
+def _remove(made: Path) -> None:
+    """Remove a folder in which a stranger could write; shutil fails at folders nested far."""
+    subprocess.run(["rm", "-rf", "--", str(made)], check=False, capture_output=True)
 
 
 def _pretrained_weights() -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,12 @@ class UnpackedPackage:
         """The engine in code/."""
         return _find_engine(self.contents, self.folder)
 
+    def remakes_submission(self, names: Sequence[str]) -> bool:
+        """Whether its submission is made again with these members; none are named: all."""
+        content = read_manifest(self.run)["content"]
+        part = (content["blend"] or {}).get("weights", content["settings"]["members"])
+        return bool(content["submission"]) and (not names or set(part) <= set(names))
+
     @property
     def has_hooks(self) -> bool:
         """Whether its hooks.py holds code, or what cannot be read."""
@@ -90,6 +96,9 @@ def foreign_code(found: UnpackedPackage, *, installed: bool) -> list[str]:
     if others:
         names = ", ".join(shorten(map(str, others), most=5))
         lines.append(f"lock: {len(others)} of it are not in this verifier's lock: {names}")
+    if lines and installed:
+        beside = [each for each in found.lock if each.is_engine and each.place != engine.place]
+        lines += [f"lock: {each.place}, beside the engine {engine.place}" for each in beside]
     if lines and found.has_hooks:
         lines.append(f"{SETTINGS.with_name(HOOKS)}")
     return lines
@@ -138,6 +147,7 @@ def _refuse_unfit(contents: Contents, package: Path, folder: Path) -> None:
         {name: folder / name for name in recorded if name.endswith(".safetensors")}
     )
     _refuse_other_files(folder / RUN, package)
+    _refuse_contradictions(folder / RUN, package)
 
 
 def _refuse_other_files(run: Path, package: Path) -> None:
@@ -152,3 +162,32 @@ def _refuse_other_files(run: Path, package: Path) -> None:
     ]
     if faults:
         raise NegativeVerdict(f"{package} is not as its run was recorded:", details=shorten(faults))
+
+
+def _refuse_contradictions(run: Path, package: Path) -> None:
+    """Check that the submission can be made again of what the package holds.
+
+    Otherwise nothing would be compared with it, and it could hold any answers.
+    """
+    content = read_manifest(run)["content"]
+    asked = content["settings"].get("members")
+    known = asked if isinstance(asked, dict) else {}
+    blended = content["blend"]["weights"] if content["blend"] else known
+    problems = [
+        f"members/{name}: the settings have no such member"
+        for name in content["members"]
+        if name not in known
+    ]
+    submission = RunFolder(run).submission
+    if content["submission"]:
+        problems += [
+            f"{submission.name}: blended of {name}, which the run has not completed"
+            for name in blended
+            if name not in content["members"]
+        ]
+    elif submission.exists():
+        problems.append(f"{submission.name}: the manifest records none")
+    if problems:
+        raise InputError(
+            f"{package} cannot be verified: its run contradicts itself:", details=shorten(problems)
+        )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twinrun.console import megabytes, progress_bars
 from twinrun.errors import InputError, NegativeVerdict, shorten
-from twinrun.files import unwritable
+from twinrun.files import is_there, unwritable
 from twinrun.package.contents import (
     BROKEN_ZIP,
     Contents,
@@ -41,10 +41,10 @@ def open_package(package: Path) -> Iterator[zipfile.ZipFile]:
             stands twice, is a link, is encrypted, or is larger than such a zip can honestly hold;
             all that is wrong is listed.
     """
+    if not is_there(package):  # a pipe would be waited for
+        raise InputError(f"no such run or package: {package}")
     try:
         archive = zipfile.ZipFile(package)
-    except FileNotFoundError:
-        raise InputError(f"no such run or package: {package}") from None
     except OSError as error:
         raise InputError(f"cannot read {package}: {error.strerror or error}") from None
     except (*BROKEN_ZIP, ValueError) as error:
