@@ -293,7 +293,10 @@ def test_the_manifest_records_the_weights_and_the_temperature(run: Path, tmp_pat
     settings = settings_of(tmp_path, method="optimised")
     chosen = submit.blend_run(run, settings, None, run / "submission.csv")
     submit.record_blend(run, settings, read_manifest(run))
-    content = json.loads((run / "manifest.json").read_text())["content"]
+    written = json.loads((run / "manifest.json").read_text())
+    # A run is as old as its last change.
+    assert written["beside"]["written"] > old["beside"]["written"]
+    content = written["content"]
     assert content["blend"] == chosen.record()
     assert content["settings"]["blend"]["method"] == "optimised"
     assert content["submission"] == sha256_file(run / "submission.csv")

@@ -11,7 +11,7 @@ import pandas as pd
 from twinrun.blend.average import blend
 from twinrun.blend.choice import describe_origin
 from twinrun.blend.copies import average_copies, find_copies
-from twinrun.blend.held_out import align_held_out, read_held_out
+from twinrun.blend.held_out import align_held_out, read_groups, read_held_out
 from twinrun.blend.select import ChosenBlend, choose_blend, fixed_blend
 from twinrun.blend.submission import (
     answers,
@@ -25,7 +25,6 @@ from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.identity import identity_settings
 from twinrun.config.sections import Blend
 from twinrun.config.settings import Settings
-from twinrun.data.index import GROUP
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import sha256_file, write_csv
 from twinrun.probabilities import check_probabilities, read_probabilities, row_sum_problems
@@ -37,7 +36,7 @@ from twinrun.run_folder.manifest import (
 )
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.records import checked_file, read_record
-from twinrun.run_folder.tables import read_index_if_there, read_predictions
+from twinrun.run_folder.tables import read_predictions
 from twinrun.submission_forms import FORMS
 
 
@@ -90,20 +89,11 @@ def choose_run_blend(
             else read_held_out(RunFolder(folder).training(name).path, settings.classes)
             for name in names
         },
-        _groups(folder),
+        read_groups(folder),
         settings,
     )
     chosen = choose_blend(held, settings, names) if held.ids else fixed_blend(settings, names)
     return chosen.with_missing(missing)
-
-
-def _groups(folder: Path) -> dict[str, str]:
-    """By id the group of a training image; empty where there is no index."""
-    index = read_index_if_there(folder)
-    if index is None:
-        return {}
-    train = index[index["part"] == "train"]
-    return dict(zip(train["id"], train[GROUP], strict=True))
 
 
 def blend_run(

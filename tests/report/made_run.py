@@ -12,12 +12,14 @@ import pandas as pd
 from PIL import Image
 
 from tests.run_folder.documents import record_member, record_run, whole_grade, write_sealed
+from twinrun.blend.choice import describe_origin
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import data_digest
 from twinrun.files import sha256_file, write_csv
 from twinrun.repro.keys import Key
 from twinrun.run_folder.manifest import build_manifest, guard_digests
+from twinrun.submit import choose_run_blend
 
 ENVIRONMENT = {
     "decides": {
@@ -264,6 +266,18 @@ def write_blend(run: Path, weights: Mapping[str, float], why: str = "the lowest 
     }
     write_sealed(run / "blend.json", content)
     record_run(run)
+
+
+def write_chosen_blend(run: Path, folder: Path, method: str, *, calibrate: bool) -> dict[str, Any]:
+    """blend.json of the blend that the settings of folder/ ask for; its content."""
+    changes = [f"blend.method={method}", f"blend.calibrate={str(calibrate).lower()}"]
+    settings = read_settings(folder / "competition.toml", changes=changes)
+    chosen = choose_run_blend(run, settings)
+    origin = describe_origin(run, settings, list(chosen.weights), None)
+    content = {**chosen.content(), "origin": origin}
+    write_sealed(run / "blend.json", content)
+    record_run(run)
+    return content
 
 
 def write_twins(run: Path, **changes: Any) -> None:

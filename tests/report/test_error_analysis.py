@@ -29,7 +29,7 @@ def held_out(
 def test_a_wrong_label_among_sure_predictions_is_the_suspect() -> None:
     rows = [[0.9, 0.1, 0.0]] * 5 + [[0.1, 0.8, 0.1]] * 5
     right = held_out(rows, ["x"] * 5 + ["y"] * 5)
-    assert suspects(right) == {"found": 0, "images": []}
+    assert (suspects(right)["found"], suspects(right)["images"]) == (0, [])
     wrong = held_out(rows, ["x"] * 4 + ["y"] * 6)
     # The mean of y over its labels falls to (0.1 + 5 * 0.8) / 6; x's stays 0.9, and 04 reaches it.
     found = suspects(wrong)
@@ -43,6 +43,31 @@ def test_a_wrong_label_among_sure_predictions_is_the_suspect() -> None:
             "likely_probability": 0.9,
         }
     ]
+
+
+def test_what_chance_would_give_is_said_beside_the_suspects() -> None:
+    """Labels that are drawn as the predictions say are doubted as often as chance gives."""
+    random = np.random.default_rng(0)
+    rows = random.dirichlet(np.ones(3), size=4000)
+    numbers = (rows.cumsum(axis=1) < random.random((4000, 1))).sum(axis=1)
+    drawn = [NAMES[number] for number in numbers]
+    found = suspects(held_out(rows.tolist(), drawn))
+    assert found["found"] > 500, "half of what a model that is so unsure predicts is wrong"
+    assert abs(found["found"] - found["by_chance"]) < 3 * found["spread"]
+    # Of ten labels one is exchanged: more than chance.
+    wrong = [NAMES[NAMES.index(n) - (i % 10 == 0)] for i, n in enumerate(drawn)]
+    found = suspects(held_out(rows.tolist(), wrong))
+    assert found["found"] > found["by_chance"] + 3 * found["spread"]
+
+
+def test_the_chance_of_a_suspect_is_as_computed_by_hand() -> None:
+    # Thresholds: 1.2 of x, 0.7 of y. 01 is confidently of x, 02 of y, the others of none; a row is
+    # divided by its sum.
+    rows = [[0.8, 0.2, 0], [1.6, 0.4, 0], [0.1, 0.9, 0], [0.0, 0.5, 0.5]]
+    found = suspects(held_out(rows, ["x", "x", "y", "y"]))
+    doubts = [0.2, 0.1]
+    assert found["by_chance"] == pytest.approx(sum(doubts))
+    assert found["spread"] == pytest.approx(sum(d * (1 - d) for d in doubts) ** 0.5)
 
 
 def test_a_class_that_no_image_carries_makes_no_suspect() -> None:

@@ -10,17 +10,21 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import Command
+from tests.predictions import held_of
 from tests.report.made_run import (
     make_run,
     write_audit,
     write_blend,
+    write_chosen_blend,
     write_twins,
     write_verify,
 )
@@ -34,6 +38,9 @@ from tests.run_folder.documents import (
     whole_grade,
 )
 from tests.terminal import plain
+from twinrun.blend.nested import nested_parts
+from twinrun.blend_methods.joint_fit import optimise_with_temperature
+from twinrun.blend_methods.temperature import fit_temperature
 from twinrun.cli.report import write_and_describe
 from twinrun.errors import InputError
 from twinrun.report.report import render, write_report
@@ -62,6 +69,28 @@ def section(html: str, name: str) -> str:
     return found.text
 
 
+def fits_without(
+    run: Path,
+    rows: dict[str, dict[str, list[float]]],
+    labels: dict[str, str],
+    classes: list[str],
+) -> dict[str, tuple[dict[str, float], float]]:
+    """Of each image the weights and the temperature that are fitted without its part."""
+    names, ids = sorted(rows), sorted(labels)
+    values = np.array([[rows[name][image] for image in ids] for name in names])
+    numbers = [classes.index(labels[image]) for image in ids]
+    held = held_of(dict(zip(names, values, strict=True)), numbers)
+    fits: dict[str, tuple[dict[str, float], float]] = {}
+    for part in nested_parts(replace(held, ids=ids, groups=ids), 0):
+        rest = np.setdiff1d(np.arange(len(ids)), part)
+        own = optimise_with_temperature(values[:, rest], held.labels[rest])
+        mean = (own[:, None, None] * values[:, rest]).sum(axis=0)
+        temperature = fit_temperature(mean, held.labels[rest])
+        fit = dict(zip(names, own.tolist(), strict=True)), temperature
+        fits |= dict.fromkeys((ids[row] for row in part.tolist()), fit)
+    return fits
+
+
 def expected(run: Path, weights: dict[str, float], *, blend: bool = False) -> dict[str, Any]:
     """What the page computes from valid.csv, by loops and without the code under test."""
     classes: list[str] = []
@@ -76,17 +105,19 @@ def expected(run: Path, weights: dict[str, float], *, blend: bool = False) -> di
                 labels[row["id"]] = row["label"]
                 rows[name][row["id"]] = [float(row[each]) for each in classes]
 
+    fits = (
+        fits_without(run, rows, labels, classes) if blend else dict.fromkeys(labels, (weights, 1))
+    )
+
     def mixed(names: list[str]) -> dict[str, list[float]]:
-        total = sum(weights[name] for name in names)
-        means = {
-            image: [
-                sum(weights[name] * rows[name][image][c] for name in names) / total
+        means = {}
+        for image, (own, temperature) in fits.items():
+            total = sum(own[name] for name in names)
+            row = [
+                sum(own[name] * rows[name][image][c] for name in names) / total
                 for c in range(len(classes))
             ]
-            for image in labels
-        }
-        if blend:  # a temperature of 1.25
-            means = {image: [p**0.8 for p in row] for image, row in means.items()}
+            means[image] = [p ** (1 / temperature) for p in row]
         return {image: [p / sum(row) for p in row] for image, row in means.items()}
 
     def loss(table: dict[str, list[float]], image: str) -> float:
@@ -126,10 +157,11 @@ def expected(run: Path, weights: dict[str, float], *, blend: bool = False) -> di
     thresholds = [
         mean([table[i][c] for i in ids if labels[i] == name]) for c, name in enumerate(classes)
     ]
-    suspects = []
+    suspects, doubts = [], []
     for image in ids:
         likely = table[image]
         reached = [(p, c) for c, p in enumerate(likely) if p >= thresholds[c]]
+        doubts += [1 - max(reached)[0]] if reached else []
         if reached and classes[max(reached)[1]] != labels[image]:
             own_probability = likely[classes.index(labels[image])]
             suspects.append(
@@ -177,6 +209,8 @@ def expected(run: Path, weights: dict[str, float], *, blend: bool = False) -> di
             ],
             "suspects": {
                 "found": len(suspects),
+                "by_chance": sum(doubts),
+                "spread": sum(d * (1 - d) for d in doubts) ** 0.5,
                 "images": sorted(
                     suspects, key=lambda s: s["label_probability"] - s["likely_probability"]
                 ),
@@ -552,6 +586,59 @@ def test_an_index_cannot_reach_out_of_the_data_folder(tmp_path: Path) -> None:
     index.to_parquet(run / "index.parquet")
     record_run(run)
     assert "1 image without a thumbnail: not in" in section(render(run), "worst")
+
+
+@pytest.mark.parametrize("method", ["auto", "optimised", "arithmetic"])
+def test_the_headline_is_the_score_that_nothing_was_fitted_on_and_says_so(
+    tmp_path: Path, method: str
+) -> None:
+    run = make_run(tmp_path, members=["a", "b"], count=60, doubt=4.0, pictures=False)
+    content = write_chosen_blend(run, tmp_path, method, calibrate=True)
+    (taken,) = (
+        each
+        for each in content["candidates"]
+        if (each["method"], each["temperature"]) == (content["method"], content["temperature"])
+    )
+    assert taken["nested"] > taken["fitted"], "without it there would be nothing to choose from"
+    html = render(run)
+    computed = read_run_data(run).computed
+    assert computed.at("score", "value") == taken["nested"] == computed.at("errors", "loss")
+    assert f"Held-out log loss {taken['nested']:.4f} nested; uniform guessing" in section(
+        html, "main"
+    )
+    assert "weights and temperature were fitted without it" in section(html, "confusion")
+
+
+def test_a_headline_that_cannot_be_nested_says_that_too(tmp_path: Path) -> None:
+    fixed = make_run(tmp_path / "fixed", count=60, pictures=False)
+    write_chosen_blend(fixed, tmp_path / "fixed", "arithmetic", calibrate=False)
+    text = section(render(fixed), "main")
+    assert "nothing fitted; uniform guessing" in text
+    assert "Nothing of the blend was fitted to these images." in text
+    # Three images of three classes cannot be split.
+    few = make_run(tmp_path / "few", count=3, pictures=False)
+    write_blend(few, {"a": 0.5, "b": 0.5})
+    text = section(render(few), "main")
+    assert "fitted to these images; uniform guessing" in text
+    assert "too good to be true" in text
+
+
+def test_suspects_that_chance_would_give_are_no_claim(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "unsure", count=60, doubt=4.0, pictures=False)
+    text = section(render(run), "labels")
+    assert "mislabelled" not in text
+    assert "Chance would give" in text
+    assert "That is no more than chance gives" in text
+    sure = make_run(tmp_path / "sure", count=60, doubt=0.01, pictures=False)
+    for name in "ab":
+        path = sure / "members" / name / "valid.csv"
+        header, *rest = path.read_text().splitlines()
+        wrong = [line.replace("leaf_rust", "stem_rust") for line in rest[:36]]
+        path.write_text("\n".join([header, *wrong, *rest[36:]]) + "\n")
+        record_member(path.parent)
+    record_run(sure)
+    text = section(render(sure), "labels")
+    assert "That is more than chance gives: some of these labels are likely wrong." in text
 
 
 def test_another_metric_is_shown_and_decides_what_a_member_adds(tmp_path: Path) -> None:

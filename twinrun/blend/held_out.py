@@ -13,12 +13,13 @@ from twinrun.blend.average import clamp, weighted_mean
 from twinrun.blend_methods.methods import Mean
 from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.settings import Settings
+from twinrun.data.index import GROUP
 from twinrun.errors import InputError, shorten
 from twinrun.metrics import Numbers, Values, score
 from twinrun.probabilities import probability_problems
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.records import read_record
-from twinrun.run_folder.tables import read_predictions
+from twinrun.run_folder.tables import read_index_if_there, read_predictions
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,22 @@ def read_held_out_tables(
         if read_record(folder) is not None
     }
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def read_groups(run: Path) -> dict[str, str]:
+    """By id the group of copies of a training image; empty where the run has no index.
+
+    Args:
+        run: runs/<run>.
+
+    Raises:
+        InputError: The index is damaged.
+    """
+    index = read_index_if_there(run)
+    if index is None:
+        return {}
+    train = index[index["part"] == "train"]
+    return dict(zip(train["id"], train[GROUP], strict=True))
 
 
 def own_scores(tables: Mapping[str, pd.DataFrame], metric: str) -> dict[str, float]:

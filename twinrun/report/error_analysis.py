@@ -186,7 +186,7 @@ def worst(held_out: LabelledPredictions, losses: Values) -> list[dict[str, Any]]
 
 
 def suspects(held_out: LabelledPredictions) -> dict[str, Any]:
-    """Images whose label is likely wrong, by the rule of confident learning.
+    """Images whose label the predictions doubt, by the rule of confident learning.
 
     A class's threshold is the mean of its probability over the images that carry its label. An
     image is confidently of a class whose probability reaches the threshold; where several do, of
@@ -194,9 +194,14 @@ def suspects(held_out: LabelledPredictions) -> dict[str, Any]:
     confident joint (Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in
     dataset labels", JAIR 70, 2021). The widest gap between the two probabilities comes first.
 
+    A model that is often wrong doubts many right labels. So beside the count stands that of chance:
+    were no label wrong, and each class as likely as the prediction says, an image that is
+    confidently of a class with probability p would be a suspect with probability 1 - p.
+
     Returns:
         images (at most MOST_IMAGES): id, label, likely, label_probability, likely_probability;
-        found: how many there are.
+        found: how many there are; by_chance: how many chance would give, and spread: the standard
+        deviation of that.
     """
     probabilities, truth, names = held_out.probabilities, held_out.truth, held_out.classes
     rows = np.arange(len(truth))
@@ -209,10 +214,14 @@ def suspects(held_out: LabelledPredictions) -> dict[str, Any]:
     likely = reached.argmax(axis=1)
     sure = reached[rows, likely]
     found = np.flatnonzero((sure >= 0) & (likely != truth))
+    sums = probabilities.sum(axis=1)
+    doubt = 1 - np.divide(sure, sums, out=np.zeros_like(sure), where=sums > 0)[sure >= 0]
     ids = held_out.ids
     order = sorted(found.tolist(), key=lambda row: (own[row] - sure[row], ids[row]))
     return {
         "found": len(order),
+        "by_chance": float(doubt.sum()),
+        "spread": float(np.sqrt((doubt * (1 - doubt)).sum())),
         "images": [
             {
                 "id": ids[row],

@@ -66,6 +66,7 @@ def render(run: Path, data: Path | None = None, tables: Tables | None = None) ->
         metric=found.metric.words,
         members=found.members,
         errors=found.errors,
+        looked_into=found.looked_into,
         computed=found.computed,
         sections=[
             (section, Markup(environment.from_string(section.template).render(values)))  # noqa: S704

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twinrun.blend.held_out import HeldOut, align_held_out, own_scores, read_held_out_tables
+from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.config.settings import Settings
 from twinrun.metrics import METRICS, Metric, compare_score
 from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
-from twinrun.report.member_contributions import (
-    Tables,
-    align_members,
-    blend_held_out,
-    gains,
-    scores_without,
-)
+from twinrun.report.looked_into import LookedInto, look_into
+from twinrun.report.member_contributions import Tables, align_members, gains, scores_without
 from twinrun.report.members import ReportedMember, read_member
 from twinrun.report.sourced_value import Shown, Source, source_name
 from twinrun.report.thumbnails import Thumbnails
@@ -43,7 +38,7 @@ class RunData:
         weights: By member, in that order, for the page.
         computed: Of the held-out predictions: errors (see `analyse_errors`), members, weights,
             score, without, adds; and seconds, of all trainings.
-        errors_of: In words, whose predictions `errors` are of; or why there are none.
+        looked_into: The predictions that `errors` and `score` are of.
         thumbnails: Of the data's images.
     """
 
@@ -56,7 +51,7 @@ class RunData:
     members: list[ReportedMember]
     weights: dict[str, Shown]
     computed: Source
-    errors_of: str
+    looked_into: LookedInto
     thumbnails: Thumbnails
 
     @property
@@ -94,7 +89,8 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
     found = read_held_out_tables(run, names, settings.classes) if tables is None else tables
     tables = {name: found[name] for name in names if name in found}
     weights = {name: _weight(name, settings, blend) for name in names}
-    content, errors_of = _compute(tables, weights, settings, blend)
+    looked_into = look_into(run, tables, weights, settings, blend)
+    content = _compute(looked_into.predictions, tables, weights, settings, blend)
     content["seconds"] = sum(
         each.record.at("seconds") or 0.0 for each in members if each.record is not None
     )
@@ -109,21 +105,20 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
         members=members,
         weights={name: _shown_weight(name, settings, manifest, computed, blend) for name in names},
         computed=computed,
-        errors_of=errors_of,
+        looked_into=looked_into,
         thumbnails=Thumbnails(settings.data_folder, read_index_if_there(run)),
     )
 
 
 def _compute(
+    found: LabelledPredictions | None,
     tables: Tables,
     weights: Mapping[str, float],
     settings: Settings,
     blend: Source | None,
-) -> tuple[dict[str, Any], str]:
-    """What is computed from the held-out predictions, and in words whose they are."""
+) -> dict[str, Any]:
+    """What is computed from the held-out predictions."""
     metric = settings.competition.metric
-    held = align_members(tables, weights, settings)
-    found, what = _predictions(held, tables, weights, settings, blend)
     scores = own_scores(tables, metric)
     computed: dict[str, Any] = {
         "errors": analyse_errors(found) if found is not None else None,
@@ -140,45 +135,20 @@ def _compute(
             "simple": compared.metric.simple.words,
             "simple_value": compared.simple_value,
         }
-        if blend is None and held is not None:
+        held = align_members(tables, weights, settings) if blend is None else None
+        if held is not None:
             computed["without"] = scores_without(held, weights, settings)
             computed["adds"] = gains(compared.value, computed["without"], metric)
     if blend is not None:
         taken = [each["nested"] for each in blend.content["candidates"] if is_taken(each, blend)]
         if taken:
             computed["adds"] = gains(taken[0], blend.content["without"], metric)
-    return computed, what
+    return computed
 
 
 def is_taken(candidate: dict[str, Any], blend: Source) -> bool:
     """Whether it is the blend: one method may stand there with a temperature and without."""
     return all(candidate[key] == blend.at(key) for key in ("method", "temperature"))
-
-
-def _predictions(
-    held: HeldOut | None,
-    tables: Tables,
-    weights: Mapping[str, float],
-    settings: Settings,
-    blend: Source | None,
-) -> tuple[LabelledPredictions | None, str]:
-    """The predictions that the page looks into, and in words whose they are."""
-    taking_part = [name for name, weight in weights.items() if weight]
-    if held is not None:
-        values = blend_held_out(held, weights, settings, blend)
-        found = LabelledPredictions(held.ids, held.classes, values, held.labels)
-        if len(held.members) == 1 and len(taking_part) == 1:
-            return found, f"of {held.members[0]}"
-        missing = len(taking_part) - len(held.members)
-        some = f", of which {len(held.members)} are here by now" if missing else ""
-        return found, f"of the blend of {len(taking_part)} members{some}"
-    if not tables:
-        return None, "No member has held-out predictions yet (valid.csv)."
-    # No image that all held out: the member with the most images speaks for itself.
-    name = max(tables, key=lambda each: (len(tables[each]), each))
-    alone = align_held_out({name: tables[name]}, {}, settings)
-    found = LabelledPredictions(alone.ids, alone.classes, alone.values[0], alone.labels)
-    return found, f"of {name} alone: the members have no held-out image in common"
 
 
 def _by_weight(settings: Settings, blend: Source | None) -> list[str]:

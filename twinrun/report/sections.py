@@ -97,7 +97,7 @@ def _blend(data: RunData) -> Mapping[str, Any]:
 
 
 def _errors(data: RunData) -> Mapping[str, Any]:
-    return {"errors": data.errors, "errors_of": data.errors_of, "computed": data.computed}
+    return {"errors": data.errors, "looked_into": data.looked_into, "computed": data.computed}
 
 
 def _calibration(data: RunData) -> Mapping[str, Any]:
@@ -158,6 +158,6 @@ _add("confusion", "Confusion", _errors, "Confusion")
 _add("calibration", "Calibration", _calibration, "Calibration")
 _add("classes", "Classes", _errors, "Classes")
 _add("worst", "Highest loss", _worst, "Highest loss")
-_add("labels", "Likely label errors", _labels, "Labels")
+_add("labels", "Doubted labels", _labels, "Labels")
 _add("audit", "Audit", _audit, "Audit")
 _add("provenance", "Provenance and times", _provenance, "Provenance")

@@ -73,7 +73,7 @@ def build_manifest(
             "blend": blend,
         },
         "beside": {
-            "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "written": _now(),
             "seconds": {
                 "command": round(seconds, 3),
                 "members": {name: record["seconds"] for name, record in members.items()},
@@ -132,11 +132,21 @@ def is_as_recorded(run: Path, path: Path, *, fix: str) -> bool:
 def renew_guard(manifest: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The content of a manifest, with the digest of one file that was just written anew.
 
+    It is then the manifest of this moment: a run is as old as its last change.
+
     Args:
         manifest: The content of manifest.json. Its other guards stay: they were not written now.
         path: The file.
     """
-    return {**manifest, "guards": {**manifest["guards"], path.name: sha256_file(path)}}
+    return {
+        **manifest,
+        "beside": {**manifest["beside"], "written": _now()},
+        "guards": {**manifest["guards"], path.name: sha256_file(path)},
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def read_manifest_if_there(run: Path) -> dict[str, Any] | None:
