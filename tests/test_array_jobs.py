@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,15 @@ from tests.conftest import FIXTURE, ROOT, SMALL
 from tests.kills.sameness import differing_runs, left_over, manifest
 from tests.kills.test_folds import differing_folds
 from tests.run_folder.documents import read_plain
-from twinrun import prepare, submit, train_run
+from twinrun import prepare, submit, train_run, work
 from twinrun.blend import held_out, out_of_fold
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
+from twinrun.config.trainings import Training
 from twinrun.errors import InputError
 from twinrun.files import whole_file
-from twinrun.locks import lock_record
+from twinrun.locks import LOCK
 from twinrun.run_folder import documents
 
 # The serial run is shared by the tests of this file.
@@ -38,16 +40,29 @@ pytestmark = pytest.mark.xdist_group("array jobs")
 CHANGES = ("members.a.validation.folds=2", "recipe.epochs.unfrozen=0")
 
 
+# Options of commands for three folds that take a while.
+MORE = ("--set", "members.a.validation.folds=3", "--set", "recipe.epochs.frozen=3")
+HOLD = """
+import sys, time
+from pathlib import Path
+from twinrun.locks import lock_trainings
+
+with lock_trainings([Path(sys.argv[1])]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
 def settings_in(folder: Path) -> Settings:
     toml = folder / "small.toml"
     toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
     return read_settings(toml, changes=CHANGES)
 
 
-def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def command(folder: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
     changes = [part for change in CHANGES for part in ("--set", change)]
     return subprocess.Popen(
-        [sys.executable, "-m", "twinrun", *arguments, "--config", "small.toml", *changes],
+        [sys.executable, "-m", "twinrun", name, "--config", "small.toml", *changes, *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -90,9 +105,9 @@ def record(run: prepare.Prepared, name: str) -> dict[str, Any]:
     return read_plain(run.member_folder(name) / "member.json")
 
 
-def begun(run: prepare.Prepared, *names: str) -> train_run.Work:
+def begun(run: prepare.Prepared, *names: str) -> work.Work:
     """As a process has it that has just come to the end of these trainings."""
-    return train_run.Work(run, run.settings.select_trainings(names), {})
+    return work.Work(run, run.settings.select_trainings(names), {})
 
 
 def members_of_manifest(run: prepare.Prepared) -> list[str]:
@@ -159,8 +174,8 @@ def test_two_that_end_at_the_same_moment_put_it_together_once(
         together.append(arguments[0])
         return out_of_fold.write_out_of_fold(*arguments)
 
-    monkeypatch.setattr(train_run, "write_out_of_fold", put_together)
-    finished: list[train_run.Work] = []
+    monkeypatch.setattr(work, "write_out_of_fold", put_together)
+    finished: list[work.Work] = []
 
     def end(name: str) -> None:
         own = begun(run, name)
@@ -303,15 +318,117 @@ def test_trainings_that_are_not_there_are_named_with_those_that_are(
     assert fix in refused.value.fix
 
 
-@pytest.mark.cluster
-def test_a_fold_that_another_process_trains_is_refused_and_its_other_fold_is_not(
-    run: prepare.Prepared,
+def hold(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that holds the folder of a training until it is ended."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline() == b"held\n"
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+
+
+def again(run: prepare.Prepared, serial: prepare.Prepared, name: str) -> dict[str, Any]:
+    """Train one in no time: it has been before."""
+    shutil.copytree(serial.member_folder(name), run.member_folder(name), dirs_exist_ok=True)
+    return record(run, name)
+
+
+@pytest.fixture
+def untrained(serial: prepare.Prepared, run: prepare.Prepared) -> prepare.Prepared:
+    """The run with nothing left of member a."""
+    shutil.rmtree(run.member_folder("a"))
+    return run
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_the_next_free_fold_is_trained_and_what_others_leave_is_waited_for(
+    serial: prepare.Prepared,
+    untrained: prepare.Prepared,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    completed: bool,
 ) -> None:
-    with lock_record(run.member_folder("a/fold-1")):
-        with pytest.raises(InputError, match="a/fold-1 is being trained by process"):
-            train_run.train(run, ["a"], time.perf_counter())
-        train_run.train(run, ["a/fold-2"], time.perf_counter())
-    assert (run.member_folder("a") / "member.json").is_file()
+    monkeypatch.setattr("twinrun.locks._SILENCE", 0.1)
+    first = hold(untrained.member_folder("a/fold-1"))
+    trained: list[str] = []
+
+    def train(training: Training) -> dict[str, Any]:
+        trained.append(training.name)
+        assert (untrained.member_folder(training.name) / LOCK).is_file()
+        return again(untrained, serial, training.name)
+
+    def leave() -> None:
+        if completed:
+            again(untrained, serial, "a/fold-1")
+        end(first)
+
+    timer = threading.Timer(1.0, leave)
+    timer.start()
+    try:
+        begun(untrained, "a").train_left(train)
+    finally:
+        timer.join()
+        end(first)
+    assert trained == (["a/fold-2"] if completed else ["a/fold-2", "a/fold-1"])
+    assert differing_folds(serial.folder, untrained.folder) == []
+    assert left_over(untrained.folder) == []
+    printed = capsys.readouterr().out
+    assert f"a/fold-1, being trained by process {first.pid} on" in " ".join(printed.split())
+    assert ("a fold 1/2 (1/1) is complete already" in printed) is completed
+    assert "out of fold" in printed
+
+
+def test_who_would_make_something_else_of_what_others_train_is_refused_before_anything_is_written(
+    serial: prepare.Prepared, untrained: prepare.Prepared
+) -> None:
+    changes = [*CHANGES, "run.seed=4"]
+    other = replace(
+        untrained,
+        settings=read_settings(serial.settings.config, changes=changes),
+    )
+    before = {path: path.read_bytes() for path in untrained.folder.rglob("*.*")}
+    holder = hold(untrained.member_folder("a/fold-1"))
+    try:
+        with pytest.raises(InputError, match="a/fold-1 is being trained from something else") as no:
+            train_run.train(other, ["a/fold-2", "a/fold-1"], time.perf_counter())
+    finally:
+        end(holder)
+    assert no.value.details == ("settings.seed: 0 then, 4 now",)
+    lock = untrained.member_folder("a/fold-1") / LOCK
+    after = {path: path.read_bytes() for path in untrained.folder.rglob("*.*") if path != lock}
+    assert after == before
+
+
+def test_what_a_kill_left_beside_a_complete_fold_goes(run: prepare.Prepared) -> None:
+    fold = run.member_folder("a/fold-1")
+    (fold / LOCK).write_text("4711\n", encoding="utf-8")
+    (fold / ".weights.safetensors.4711.part").touch()
+    (fold / "checkpoint").mkdir()
+    train_run.train(run, ["a"], time.perf_counter())
+    assert left_over(run.folder) == []
+
+
+@pytest.mark.cluster
+def test_three_processes_that_are_asked_for_a_member_take_a_fold_each(
+    serial: prepare.Prepared, tmp_path: Path
+) -> None:
+    settings_in(tmp_path)
+    processes = [command(tmp_path, "train", "a", *MORE) for _ in range(3)]
+    printed = [ended(process) for process in processes]
+    shared = tmp_path / "runs" / "full"
+    alone = command(tmp_path, "train", "a", "--run", "alone", *MORE)
+    ended(alone)
+    assert differing_folds(tmp_path / "runs" / "alone", shared) == []
+    assert left_over(shared) == []
+    trained = [text.count("resnet18, valid loss") for text in printed]
+    assert sum(trained) == 3
+    assert max(trained) == 1 or min(trained) == 0  # unless one had come to its end before
 
 
 def array_script(folder: Path) -> Path:
@@ -383,18 +500,27 @@ def test_a_task_at_its_time_limit_writes_a_checkpoint_and_is_queued_again(tmp_pa
 
 
 @pytest.mark.cluster
-def test_a_task_that_cannot_begin_fails_and_is_not_queued_again(tmp_path: Path) -> None:
+def test_a_task_beyond_the_list_fails_and_one_whose_fold_is_held_elsewhere_waits(
+    tmp_path: Path,
+) -> None:
     settings_in(tmp_path)
     fold = tmp_path / "runs" / "full" / "members" / "a" / "fold-1"
     fold.mkdir(parents=True)
     (fold / ".lock").write_text("12\nelsewhere\n34\n")
     held = task(tmp_path, 0)
     beyond = task(tmp_path, 2)
-    printed, _ = held.communicate(timeout=120)
-    assert held.returncode == 2
-    assert "a/fold-1 is being trained by process 12 on elsewhere" in printed
-    assert f"remove {Path('runs/full/members/a/fold-1/.lock')}." in printed
-    assert "scontrol" not in printed
     printed, _ = beyond.communicate(timeout=60)
     assert beyond.returncode != 0
     assert "no training of this number" in printed
+    assert held.stdout
+    printed = ""
+    while "waiting" not in printed:
+        printed = held.stdout.readline()
+        assert printed, "it has ended"
+    assert "a/fold-1, being trained by process 12 on elsewhere" in printed
+    assert f"remove {Path('runs/full/members/a/fold-1/.lock')}" in printed
+    (fold / ".lock").unlink()
+    printed, _ = held.communicate(timeout=120)
+    assert held.returncode == 0, printed
+    assert (fold / "member.json").is_file()
+    assert "scontrol" not in printed

@@ -130,6 +130,21 @@ def try_lock(folder: Path, doing: str) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Whether somebody who runs holds a folder, as far as that can be known.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    candidate = _Candidate(folder)
+    if not candidate.file.exists():
+        return False
+    if candidate.acquire():  # it was left behind
+        with candidate.held():
+            return False
+    return True
+
+
 class _Candidate:
     """A folder that this process would hold."""
 

@@ -36,7 +36,12 @@ from twinrun.run_folder.manifest import (
     write_manifest,
 )
 from twinrun.run_folder.paths import RunFolder
-from twinrun.run_folder.records import member_identity, read_record, same_origin
+from twinrun.run_folder.records import (
+    find_complete_member,
+    member_identity,
+    read_record,
+    same_origin,
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,14 @@ class Prepared:
     def member_folder(self, name: str) -> Path:
         """The folder of a member or of one of its trainings."""
         return RunFolder(self.folder).training(name).path
+
+    def complete(self, name: str) -> dict[str, Any] | None:
+        """The record of a member or of one of its trainings; None where it is not complete.
+
+        Raises:
+            InputError: It was made from something else than this run, or its files were changed.
+        """
+        return find_complete_member(self.member_folder(name), self.identity(name), mixed=self.mixed)
 
 
 def prepare(

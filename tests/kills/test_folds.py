@@ -30,7 +30,7 @@ CASES = {
         Moment(TEXT, when="half", match="fold-2/.*member.json"),
         "a fold 2/2 resumes",
     ),
-    "before the folds are put together": (Moment("twinrun.train_run:write_out_of_fold"), ""),
+    "before the folds are put together": (Moment("twinrun.work:write_out_of_fold"), ""),
     "out-of-fold predictions half written": (
         Moment(TEXT, when="half", match="members/a/.valid.csv"),
         "",

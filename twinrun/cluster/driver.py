@@ -28,7 +28,7 @@ from twinrun.prepare import Prepared
 from twinrun.run_folder.documents import refuse_changed_files
 from twinrun.run_folder.paths import TRAINING_FILES, RunFolder, TrainingFolder
 from twinrun.run_folder.records import read_record, recorded_files
-from twinrun.train_run import Work
+from twinrun.work import Work
 
 # A training whose process is lost so often, without a new checkpoint in between, has failed.
 _ATTEMPTS = 3

@@ -79,7 +79,9 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
         for run in runs:
             trainings = run.settings.select_trainings([])
             fetch_complete(run, trainings, site.storage)
-            works.append(stack.enter_context(begin_trainings(run, trainings, started)))
+            work = stack.enter_context(begin_trainings(run, trainings, started))
+            stack.enter_context(work.hold_left())
+            works.append(work)
         for work in works:
             work.print_complete()
         if not any(work.left for work in works):
