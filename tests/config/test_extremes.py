@@ -92,14 +92,12 @@ def test_a_set_with_a_number_or_a_depth_beyond_all_use_is_refused_in_a_short_mes
     [
         "competition.name",
         "competition.address",
-        "data.folder",
         "data.train",
         "data.test",
         "data.sample_submission",
         "data.labels",
         "data.id_column",
         "data.label_column",
-        "run.cache",
         "cluster.storage",
     ],
 )
@@ -110,6 +108,15 @@ def test_a_text_with_a_control_character_is_refused(
     error = refusal(small_toml, changes=[f'{key}="a{escaped}b"'])
     assert_names(error, f"--set {key}: got 'a", "allowed: text without control characters")
     assert "\x1b" not in str(error)
+
+
+@pytest.mark.parametrize("key", ["data.folder", "run.cache"])
+def test_a_folder_may_have_any_name_but_one_with_a_nul(small_toml: Path, key: str) -> None:
+    error = refusal(small_toml, changes=[f'{key}="a\\u0000b"'])
+    assert_names(error, f"--set {key}: got 'a", "allowed: a path without NUL")
+    table, _, name = key.partition(".")
+    settings = read_settings(small_toml, changes=[f'{key}="a\\tb"'])
+    assert getattr(getattr(settings, table), name) == "a\tb"
 
 
 def texts_of(model: type[BaseModel], *path: str) -> Iterator[str]:

@@ -42,6 +42,9 @@ ALLOWED = {
     "package/hosts.py": "SETTINGS.json of a package",
     "scaffold/render.py": "the answers of a project, .cruft.json",
     "scaffold/questions.py": "the questions of the template",
+    "verify/confine.py": "what is allowed, as an argument of mounts.py",
+    "verify/mounts.py": "likewise",
+    "verify/recipe.py": "what is asked of the code that makes a run again",
     "wheel/engine_wheel.py": "origin.json of a wheel",
 }
 # Who reads a CSV file as it lies there, and which: valid.csv and test.csv of a member are read by
@@ -56,6 +59,7 @@ READS_CSV = {
     "compare/prediction_gaps.py": "how far apart, after digests were compared",
     "compare/recorded_files.py": "whose file is wrong, after digests were compared",
     "compare/predictions.py": "likewise, and with the digests",
+    "verify/remake.py": "what it has just predicted, to record its digest",
 }
 
 

@@ -10,7 +10,7 @@ from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.recipe import Table
-from twinrun.config.texts import PlainText
+from twinrun.config.texts import FolderText, PlainText
 from twinrun.config.toml_file import LARGEST
 from twinrun.intervals import check_ascending_or_off
 from twinrun.metrics import METRICS
@@ -49,7 +49,7 @@ class Competition(Table):
 class Data(Table):
     """Where the images are and how they carry their labels."""
 
-    folder: Annotated[PlainText, Beside()]
+    folder: Annotated[FolderText, Beside()]
     layout: Annotated[str, name_in(LAYOUTS)] = "folders"
     train: PlainText = "train"
     test: PlainText = "test"
@@ -78,7 +78,7 @@ class Run(Table):
     ledger: Annotated[Literal["epoch", "step", "tensor"], Beside()] = Field(
         "step", description="how finely a training writes down its digests"
     )
-    cache: Annotated[PlainText, Beside()] = Field(
+    cache: Annotated[FolderText, Beside()] = Field(
         "", description="folder of decoded images; cache/ beside the runs when empty"
     )
     checkpoint_seconds: Annotated[float, Field(gt=0), Beside()] = Field(

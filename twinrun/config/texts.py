@@ -15,6 +15,14 @@ def _plain(text: str) -> str:
     return text
 
 
-# Names, addresses, columns, and paths: no path may hold a NUL, and no page or file would be as it
-# is meant to be with other control characters.
+def _path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a path without NUL")
+    return text
+
+
+# Names, addresses, columns: no page or file would be as it is meant to be with control characters.
 PlainText = Annotated[str, AfterValidator(_plain)]
+
+# A folder that is there has the name that it has; what prints it spells out what is not printable.
+FolderText = Annotated[str, AfterValidator(_path)]
