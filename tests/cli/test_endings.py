@@ -121,6 +121,21 @@ def test_what_the_system_refuses_is_a_message(
     assert details(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(MemoryError("Unable to allocate 8. EiB for an array"), "Unable"), (MemoryError(), "no more")],
+)
+def test_want_of_memory_names_what_to_lower_and_what_that_does_to_bits(
+    faulty: Callable[..., Result], tmp_path: Path, error: Exception, reason: str
+) -> None:
+    done = faulty(error)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: out of memory: {reason}")
+    assert "run.workers: the same bits" in done.stderr
+    assert "image_size of members, and so the decoded images: a different recipe" in done.stderr
+    assert details(tmp_path) == []
+
+
 def test_a_fault_outside_of_every_command_is_one_line_too(twinrun: Command, tmp_path: Path) -> None:
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(BROKEN_APP, encoding="utf-8")

@@ -7,10 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from twinrun.cluster import driver as module
-from twinrun.cluster import tasks
 from twinrun.cluster.nodes import Needs
 from twinrun.cluster.storage import Storage
 from twinrun.cluster.tasks import Outcome
@@ -108,20 +106,6 @@ def test_what_fails_for_good_is_not_tried_again(played: Played) -> None:
     assert failure.log.read_text() == "epoch 1\n\nit diverged\nat once\n"
     assert failure.lines()[0] == "full, a: it diverged"
     assert failure.lines()[-1].endswith("log.txt")
-
-
-@pytest.mark.parametrize(
-    ("error", "short"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-        (ValueError("can't allocate memory"), False),
-    ],
-)
-def test_want_of_memory_is_told_from_other_errors(error: Exception, short: bool) -> None:
-    assert tasks._short_of_memory(error) is short
 
 
 def test_the_end_of_ray_on_this_machine_is_told(played: Played) -> None:

@@ -18,8 +18,15 @@ import typer
 from twinrun.cli.ranks import report_once
 from twinrun.console import complain
 from twinrun.errors import InputError, TwinrunError
+from twinrun.memory import is_short_of_memory, reason
 from twinrun.repro.source import ENGINE, describe_engine, read_engine
 
+# A training says itself what it does not fit into; this is for all other work.
+_LOWER = (
+    "End what else uses it, or take a machine with more. Settings that need less:",
+    "  run.workers: the same bits, slower",
+    "  image_size of members, and so the decoded images: a different recipe, other bits",
+)
 # As sysexits.h has it: an internal fault of the program.
 UNFORESEEN = 70
 
@@ -51,13 +58,16 @@ def one_message(*, debug: bool) -> Iterator[None]:
         if debug:
             raise
         _end(error.exit_code, *error.lines)
-    except OSError as error:
-        if debug:
-            raise
-        _end(InputError.exit_code, f"{error.filename or 'the system'}: {error.strerror or error}")
     except Exception as error:
         if debug:
             raise
+        if is_short_of_memory(error):
+            _end(
+                InputError.exit_code, f"out of memory: {reason(error) or 'no more of it'}", *_LOWER
+            )
+        if isinstance(error, OSError):
+            named = error.filename or "the system"
+            _end(InputError.exit_code, f"{named}: {error.strerror or error}")
         _end_unforeseen(error)
 
 

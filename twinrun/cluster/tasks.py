@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, TwinrunError
+from twinrun.memory import is_short_of_memory
 from twinrun.process import prepare_worker
 from twinrun.repro.environment import set_up
 from twinrun.run_folder.paths import RunFolder
@@ -131,7 +132,7 @@ def train_on_node(order_bytes: bytes, training: str, board: Any) -> Outcome:
         except Exception as error:
             traceback.print_exc(file=sys.stdout)
             problem = f"{type(error).__name__}: {error}"
-            if _short_of_memory(error):
+            if is_short_of_memory(error):
                 problem = f"out of memory: {error}"
         return Outcome(None, problem, log())
 
@@ -228,11 +229,3 @@ def _redirect_output(path: Path) -> Iterator[Any]:
             yield read
         finally:
             console.file, sys.stdout = before, out
-
-
-def _short_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from twinrun.train.learner import build_learner
 from twinrun.train.predict import predict
 from twinrun.train.record_start import record_start
 from twinrun.train.recorder import Recorder
+from twinrun.train.too_large import name_what_to_lower
 from twinrun.train.tracking import tracking_of
 
 
@@ -261,26 +263,29 @@ def train_member(
     checkpoints = Checkpoints(place.checkpoint, setup.identity, saved)
     recorder = Recorder(setup.ledger, settings.run.ledger)
     first = not setup.loaders.train.ranks.rank
-    scores = fit(
-        setup.learner,
-        setup.member,
-        name=setup.training.title,
-        folder=folder if first else None,
-        recorder=recorder,
-        checkpoints=checkpoints,
-        seconds=settings.run.checkpoint_seconds,
-        metric=settings.competition.metric,
-        tracking=tracking_of(settings, name, tracking if first else None),
-        bars=None if remote is None else remote.bars,
-        unchanged=setup.refuse_changed,
-    )
+    mindful = partial(name_what_to_lower, setup.training, setup.member, settings.run.workers)
+    with mindful(setup.learner.model):
+        scores = fit(
+            setup.learner,
+            setup.member,
+            name=setup.training.title,
+            folder=folder if first else None,
+            recorder=recorder,
+            checkpoints=checkpoints,
+            seconds=settings.run.checkpoint_seconds,
+            metric=settings.competition.metric,
+            tracking=tracking_of(settings, name, tracking if first else None),
+            bars=None if remote is None else remote.bars,
+            unchanged=setup.refuse_changed,
+        )
     ledger = recorder.ledger
     last = (setup.ledger.about["epochs"], setup.ledger.about["steps"])
     ranks = setup.loaders.train.ranks
     if ranks.count > 1:
         weights = digest_tensors(list(setup.learner.model.state_dict().values()))
         group.refuse_different("result", {"weights": fetch_digests([weights])[0]})
-    predictions = setup.predictions()
+    with mindful(setup.learner.model):
+        predictions = setup.predictions()
     if ranks.rank:
         return group.broadcast(dict[str, Any]())
     if tta_views(setup.member):
