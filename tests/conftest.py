@@ -15,7 +15,8 @@ import pytest
 from twinrun.repro.machine_facts import KERNEL_VARIABLES
 
 # Tests begin as on a machine that chooses no kernels by itself; the processes they start do too.
-for _name in KERNEL_VARIABLES:
+# And as on no terminal of a certain width: pytest's processes have one, which a console would keep.
+for _name in (*KERNEL_VARIABLES, "COLUMNS"):
     os.environ.pop(_name, None)
 
 ROOT = Path(__file__).parents[1]
