@@ -1,4 +1,8 @@
-"""Whole files only: everything is written beside its place and moved there, and has a digest."""
+"""Whole files only: written beside their place and moved there, read where they are plain ones.
+
+Everything that reads a file of a user opens it here: a pipe would be waited for without end, a
+device such as /dev/zero has no end at all.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twinrun.errors import InputError
+from twinrun.plain_files import open_plain, plain, read_bytes, refuse_special, special_kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +41,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        _refuse_replacing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb+") as file:
@@ -92,13 +98,20 @@ def is_there(path: Path, *, fix: str = "") -> bool:
         ) from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", fix=fix) from None
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no plain file"
+    if kind := special_kind(mode):
         raise InputError(
             f"{path} is {kind}, and a file should be there",
             fix=fix or "Move it out of the way.",
         )
     return True
+
+
+def _refuse_replacing(path: Path) -> None:
+    """Raise OSError where a pipe, a socket or a device would be replaced by a file."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        mode = path.stat().st_mode
+        if not stat.S_ISDIR(mode):  # the system itself says that
+            refuse_special(path, mode)
 
 
 def read_text(path: Path, *, fix: str = "Save it as text in UTF-8.") -> str:
@@ -109,7 +122,7 @@ def read_text(path: Path, *, fix: str = "Save it as text in UTF-8.") -> str:
         InputError: It cannot be read, or is no such text.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -136,8 +149,12 @@ def _exact(column: pd.Series) -> pd.Series:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of the bytes of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    """SHA-256 of the bytes of a file, in hexadecimal.
+
+    Raises:
+        OSError: As `open_plain`.
+    """
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -170,13 +187,13 @@ def read_csv(path: Path, *, text: tuple[str, ...] = (), all_text: bool = False) 
     if not is_there(path):
         raise InputError(f"no such file: {path}")
     try:
-        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig", index_col=False)
+        header = pd.read_csv(plain(path), nrows=0, encoding="utf-8-sig", index_col=False)
         names = tuple(header.columns) if all_text else text or tuple(header.columns[:1])
         with warnings.catch_warnings():
             # Rows longer than the header: pandas would drop what is too much and only warn.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table: pd.DataFrame = pd.read_csv(
-                path,
+                plain(path),
                 encoding="utf-8-sig",
                 index_col=False,
                 dtype=dict.fromkeys(names, str),

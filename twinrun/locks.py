@@ -13,6 +13,7 @@ from filelock import SoftFileLock, Timeout
 
 from twinrun.console import say
 from twinrun.errors import InputError
+from twinrun.plain_files import plain, read_bytes
 
 LOCK = ".lock"
 # What is done with a folder of a training by who holds it.
@@ -160,6 +161,8 @@ class _Candidate:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                plain(self.file)  # a pipe would be waited for
             _name_abandoned(self.file)
             self.lock.acquire(blocking=False)
         except Timeout:
@@ -229,7 +232,7 @@ def _tell(candidates: Sequence[_Candidate], doing: str, told: set[str]) -> None:
 
 def _unlockable(folder: Path, error: OSError) -> InputError:
     return InputError(
-        f"cannot lock {folder}: {error.strerror or error}",
+        f"cannot lock {folder} by {folder / LOCK}: {error.strerror or error}",
         fix="Free some space, or choose a different place with --out."
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
         else "Choose a different place with --out.",
@@ -239,7 +242,7 @@ def _unlockable(folder: Path, error: OSError) -> InputError:
 def _holder(file: Path) -> str | None:
     """`process 4711 on node7`, as a lock file names it; None where it names nobody."""
     try:
-        process, host, *_ = file.read_text(encoding="utf-8").splitlines()
+        process, host, *_ = read_bytes(file).decode().splitlines()
     except (OSError, ValueError):
         return None
     # In a container the host's name is followed by the number of the process-id namespace.

@@ -5,23 +5,20 @@ a command in an unforeseen way.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import random
 import shutil
 import zipfile
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
+from tests.cli.carrying import COMMAND, carry_out
 from tests.conftest import FIXTURE
 from tests.report.made_run import CLASSES
 from tests.run_folder.documents import record_member
-from twinrun.cli.app import app
 from twinrun.foreign import printable
 from twinrun.package.contents import FORMAT
 from twinrun.repro.ledger import Ledger
@@ -62,7 +59,6 @@ FRAGMENTS = (
         "-",
     ),
 )
-COMMAND = typer.main.get_command(app)
 
 
 def drawn(seed: int) -> str:
@@ -87,21 +83,6 @@ def in_utf8(text: str) -> str:
 def in_toml(text: str) -> str:
     """A basic string of TOML, every character of it escaped."""
     return '"' + "".join(f"\\U{ord(c):08x}" for c in in_utf8(text)) + '"'
-
-
-def carry_out(arguments: list[str]) -> tuple[int, str]:
-    """The exit code of a command and all that it prints, on a terminal of strict UTF-8."""
-    written = [io.BytesIO(), io.BytesIO()]
-    streams = [io.TextIOWrapper(each, "utf-8", newline="\n") for each in written]
-    code: Any = 0
-    with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
-        try:
-            COMMAND.main(args=arguments, prog_name="twinrun")
-        except SystemExit as end:
-            code = end.code or 0
-    for stream in streams:
-        stream.flush()
-    return code, "\n".join(each.getvalue().decode() for each in written)
 
 
 # How a text of others comes to a command: what is prepared in the project, and the arguments.
@@ -130,7 +111,7 @@ def with_words(name: str, *words: str) -> None:
 for name in ("run", "audit", "cache", "report a", "diff a b", "validate a", "init a --data b"):
     with_words(f"{name}: more than it takes", *name.split(), "{}")
 SETTINGS = ("--config", "competition.toml")
-for name in COMMAND.commands:  # type: ignore[attr-defined]
+for name in COMMAND.commands:
     with_words(f"{name}: an option that is not there", name, "--{}")
 for name in ("run", "train", "audit", "blend", "twins", "validate s.csv"):
     words = name.split()
@@ -319,19 +300,10 @@ def check(place: Path, asked: Channel, text: str) -> str:
     return told
 
 
-@pytest.fixture
-def quiet_again() -> Any:
-    yield
-    from twinrun.console import console
-
-    console.quiet = False
-
-
 @pytest.mark.parametrize("name", CHANNELS)
 def test_no_command_lets_foreign_text_through(
     project: Path,
     name: str,
-    quiet_again: None,
 ) -> None:
     # All of it at once, and the bytes that are no UTF-8 in front, where nothing cuts them off.
     told = check(project, CHANNELS[name], "\udcff" + "".join(FRAGMENTS[:26]))
@@ -340,7 +312,6 @@ def test_no_command_lets_foreign_text_through(
 
 def test_a_terminal_that_lets_it_through_is_found_out(
     project: Path,
-    quiet_again: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("twinrun.console.printable", lambda text: text)
@@ -349,7 +320,7 @@ def test_a_terminal_that_lets_it_through_is_found_out(
 
 
 def test_every_command_is_tried() -> None:
-    assert {name.partition(":")[0].split()[0] for name in CHANNELS} >= set(COMMAND.commands)  # type: ignore[attr-defined]
+    assert {name.partition(":")[0].split()[0] for name in CHANNELS} >= set(COMMAND.commands)
 
 
 @pytest.mark.slow
@@ -358,7 +329,6 @@ def test_no_command_lets_any_foreign_text_through(
     whole: Path,
     tmp_path: Path,
     name: str,
-    quiet_again: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for seed in range(50):

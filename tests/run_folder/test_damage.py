@@ -6,6 +6,7 @@ without a traceback, and nothing is written.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +109,16 @@ def a_link_to_nothing(path: Path) -> None:
     path.symlink_to("elsewhere")
 
 
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
 def of_nothing(path: Path) -> None:
     path.write_text("{}")
 
@@ -152,6 +163,8 @@ DAMAGES: tuple[Callable[[Path], None], ...] = (
     missing,
     a_folder,
     a_link_to_nothing,
+    a_pipe,
+    a_device,
     of_nothing,
     truncated,
     empty,
@@ -176,7 +189,8 @@ def cases() -> Iterator[tuple[Path, Callable[[Path], None], str]]:
 
 def is_like_another(path: Path, damage: Callable[[Path], None], command: str) -> bool:
     """Whether a case is met by a reader that all of the file's commands share."""
-    return damage in (a_folder, a_link_to_nothing, of_nothing) and command != READERS[path][0]
+    alike = (a_folder, a_link_to_nothing, a_pipe, a_device, of_nothing)
+    return damage in alike and command != READERS[path][0]
 
 
 @pytest.mark.parametrize("command", ["report", "blend", "package", "diff"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
+from tests.in_time import in_time
 from twinrun.cli.app import app
 from twinrun.run_folder.paths import RunFolder, RunsFolder
 
@@ -35,4 +36,5 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def invoke(command: str) -> Result:
-    return CliRunner().invoke(app, COMMANDS[command])
+    with in_time():
+        return CliRunner().invoke(app, COMMANDS[command])

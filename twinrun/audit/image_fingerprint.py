@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from twinrun.data.decoding import UNREADABLE
+from twinrun.plain_files import open_plain
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE * HASH_SIDE
@@ -41,7 +42,7 @@ def fingerprint(pixels: np.ndarray, path: Path) -> tuple[int, int, int, bytes]:
 
 def _orientation(path: Path) -> int:
     try:
-        with Image.open(path) as file:
+        with open_plain(path) as source, Image.open(source) as file:
             return int(file.getexif().get(ExifTags.Base.Orientation, 1))
     except (*UNREADABLE, TypeError):
         # The pixels were decoded without it.

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from twinrun.config.extras import how_to_install, how_to_install_extra
 from twinrun.errors import InputError
+from twinrun.plain_files import open_plain
 
 # The object stores of fsspec, and what each needs. What is put there is seen whole or not at all;
 # the others write a file bit by bit under its own name.
@@ -84,7 +85,7 @@ class FolderBackend:
         _remove_abandoned(place, now)
 
     def get(self, name: str, local: Path) -> None:
-        with self._found(name).open("rb") as source, local.open("wb") as target:
+        with open_plain(self._found(name)) as source, local.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
 
     def list_names(self, folder: str) -> list[str]:
@@ -242,7 +243,7 @@ def _move_in(local: Path, place: Path, *, final: bool) -> float:
     temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
     try:
         if not (final and _link(local, temporary)):
-            with local.open("rb") as source, temporary.open("xb") as target:
+            with open_plain(local) as source, temporary.open("xb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
                 target.flush()
                 os.fsync(target.fileno())

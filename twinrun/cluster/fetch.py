@@ -18,6 +18,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError, shorten
 from twinrun.files import unwritable, write_json
 from twinrun.locks import wait_for_lock
+from twinrun.plain_files import open_plain, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,7 @@ def _state(path: Path) -> list[int]:
 
 def _read_mark(mark: Path) -> object:
     try:
-        return json.loads(mark.read_bytes())
+        return json.loads(read_bytes(mark))
     except (OSError, ValueError):
         return None
 
@@ -188,7 +189,7 @@ def _fetch_chunks(
             _fetch(storage, f"{shared.folder}/{chunk.name}", path)
             # One of a different length is damaged, and would spoil its neighbours.
             if path.stat().st_size == chunk.nbytes:
-                with path.open("rb") as source, array.open("rb+") as target:
+                with open_plain(path) as source, array.open("rb+") as target:
                     target.seek(chunk.start)
                     shutil.copyfileobj(source, target, 1 << 20)
         except OSError as error:

@@ -33,6 +33,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
 from twinrun.files import sha256_file, unwritable
 from twinrun.locks import wait_for_lock
+from twinrun.plain_files import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +138,7 @@ def index_here(storage: Storage, name: str, folder: Path) -> pd.DataFrame:
 
         if not path.is_file() or sha256_file(path)[:_DIGITS] != path.stem:
             return None
-        return pd.read_parquet(path)
+        return pd.read_parquet(plain(path))
 
     return fetch_sound(storage, name, folder / Path(name).name, read)
 

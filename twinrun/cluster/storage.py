@@ -19,7 +19,8 @@ from twinrun.cluster.backends import (
 )
 from twinrun.cluster.storage_errors import refusal
 from twinrun.errors import InputError
-from twinrun.files import FULL, unwritable, whole_file
+from twinrun.files import FULL, read_text, unwritable, whole_file
+from twinrun.plain_files import open_plain
 
 # The folder of a storage for what is no run: images, index, weights.
 SHARED = "cache/shared"
@@ -135,7 +136,7 @@ class Storage:
             if self.local:
                 with suppress(OSError):
                     (self.local / folder).rmdir()
-            if found != [name] or not back.is_file() or back.read_text("ascii") != content:
+            if found != [name] or not back.is_file() or read_text(back) != content:
                 raise InputError(
                     f"{self.address}: a file that was just written there is not found again",
                     fix="Choose a place where what is written can be read at once.",
@@ -145,7 +146,7 @@ class Storage:
         if self._is_own(name, local):
             return
         # A source that is missing is no fault of the storage.
-        local.open("rb").close()
+        open_plain(local).close()
         with self._operation("written to"):
             self._place.put(local, name, final=final)
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, TwinrunError
+from twinrun.files import read_text
 from twinrun.memory import is_short_of_memory
 from twinrun.process import prepare_worker
 from twinrun.repro.environment import set_up
@@ -223,7 +224,7 @@ def _redirect_output(path: Path) -> Iterator[Any]:
 
         def read() -> str:
             file.flush()
-            return path.read_text(encoding="utf-8")
+            return read_text(path)
 
         try:
             yield read

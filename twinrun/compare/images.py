@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.errors import InputError
+from twinrun.plain_files import plain
 from twinrun.run_folder.manifest import is_as_recorded
 from twinrun.run_folder.paths import RunFolder
 
@@ -52,7 +53,7 @@ def _read_index(path: Path) -> dict[_Key, dict[str, Any]]:
 
     is_as_recorded(path.parent, path, fix="")
     # Not read_table: it imports pandas, which takes longer than all the rest.
-    file = parquet.ParquetFile(path)
+    file = parquet.ParquetFile(plain(path))
     pixels = [name for name in file.schema_arrow.names if name.startswith("pixels_")]
     columns = ["part", "id", "path", "sha256", *pixels]
     table = file.read(columns=columns, use_threads=False)

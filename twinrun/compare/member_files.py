@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from twinrun.compare.bits import largest_gap, unequal_bits
 from twinrun.files import read_csv, sha256_file
+from twinrun.plain_files import plain
 from twinrun.run_folder.paths import PREDICTION_FILES, RESULT_FILES, RunFolder
 from twinrun.run_folder.trainings import trainings_in
 
@@ -89,7 +90,7 @@ def _describe_difference(first: Path, second: Path) -> str:
 
 def _read_numbers(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
-        tensors: dict[str, np.ndarray] = load_file(path)
+        tensors: dict[str, np.ndarray] = load_file(plain(path))
         return tensors
     table: pd.DataFrame = read_csv(path)
     numbers = table.drop(columns="label", errors="ignore").set_index("id")

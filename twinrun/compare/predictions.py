@@ -11,6 +11,7 @@ import numpy as np
 from twinrun.compare.bits import Gap, measure_gap, unequal_bits
 from twinrun.errors import shorten
 from twinrun.files import sha256_file
+from twinrun.plain_files import plain
 from twinrun.repro.stage import Advice
 
 _PREDICT = "twinrun verify {first} --predict-only"
@@ -134,7 +135,7 @@ def _read(path: Path) -> _Predictions:
 
     # Not pandas, which takes longer to import than `twinrun diff` may take.
     text = csv.ConvertOptions(column_types={"id": pa.string(), "label": pa.string()})
-    table = csv.read_csv(path, convert_options=text)
+    table = csv.read_csv(plain(path), convert_options=text)
     classes = [name for name in table.column_names if name not in ("id", "label")]
     numbers = [np.array(table[name].to_pylist(), np.float64) for name in classes]
     return _Predictions(table["id"].to_pylist(), classes, np.stack(numbers, axis=1))

@@ -15,6 +15,7 @@ from twinrun.compare.bits import Gap, measure_gap
 from twinrun.compare.first_difference import Difference, LedgerComparison, compare_ledgers
 from twinrun.console import KNOWN_WARNINGS, say
 from twinrun.errors import InputError
+from twinrun.plain_files import plain
 from twinrun.process import engine_environment
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
@@ -171,7 +172,7 @@ def _read_values(path: Path) -> tuple[dict[_Part, np.ndarray], dict[_Part, str]]
     from safetensors.numpy import load_file
 
     values, kinds = dict[_Part, np.ndarray](), dict[_Part, str]()
-    for key, tensor in load_file(path).items():
+    for key, tensor in load_file(plain(path)).items():
         head, _, name = key.partition("/")
         number, dtype = head.split()
         values[name, number] = tensor

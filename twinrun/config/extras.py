@@ -7,6 +7,7 @@ import shlex
 
 from twinrun.config.project import find_project
 from twinrun.errors import InputError
+from twinrun.plain_files import read_bytes
 from twinrun.wheel.engine_wheel import CLONED_TEMPLATE, HOME, read_description
 
 _LOCKING = "nox -s lock"
@@ -27,7 +28,7 @@ def how_to_install_extra(name: str) -> str:
     requirements = read_description()["optional-dependencies"][name]
     lock = HOME / "requirements-dev.lock"
     if CLONED_TEMPLATE.is_dir() and lock.is_file():
-        text = lock.read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(lock).decode(errors="replace")
         locked = set(re.findall(r"^[\w.-]+", text, re.MULTILINE))
         if {re.split(r"[^\w.-]", each)[0] for each in requirements} <= locked:
             return f"pip install --require-hashes -r {shlex.quote(str(lock))}"
@@ -55,7 +56,7 @@ def _project_lock() -> str | None:
     if not any((project / "vendor").glob("twinrun-*.whl")):
         return None
     try:
-        text = (project / "requirements.lock").read_text(encoding="utf-8")
+        text = read_bytes(project / "requirements.lock").decode()
     except (OSError, UnicodeDecodeError):
         return _LOCKING
     found = re.search(rf"^#\s+({_LOCKING}.*)$", text, re.MULTILINE)

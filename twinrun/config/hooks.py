@@ -6,6 +6,8 @@ import ast
 from pathlib import Path
 
 from twinrun.errors import InputError
+from twinrun.files import is_there
+from twinrun.plain_files import read_bytes
 
 HOOKS = "hooks.py"
 
@@ -20,10 +22,10 @@ def refuse_code(config: Path) -> None:
         InputError: hooks.py holds more than comments and a docstring, or cannot be read.
     """
     path = config.with_name(HOOKS)
-    if not path.is_file():
+    if not is_there(path):
         return
     try:
-        body = ast.parse(path.read_bytes(), str(path)).body
+        body = ast.parse(read_bytes(path), str(path)).body
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     for statement in body:

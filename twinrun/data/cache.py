@@ -34,6 +34,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
 from twinrun.files import unwritable
 from twinrun.locks import wait_for_lock
+from twinrun.plain_files import plain, read_bytes
 
 # Between two writings of the table.
 _SECONDS = 5.0
@@ -223,7 +224,7 @@ class _Cache:
     def _decode(self, task: _Task, file: int) -> dict[str, Any] | str:
         """Put one image into the array; its row of the table, or why it cannot be read."""
         try:
-            content = task.path.read_bytes()
+            content = read_bytes(task.path)
             found = decode_to(BytesIO(content), self.size)
         except UNREADABLE as error:
             return why_unreadable(error)
@@ -256,6 +257,8 @@ class _Cache:
 def _open(path: Path) -> Iterator[int]:
     """The array, for writing at any place."""
     try:
+        if path.exists():
+            plain(path)
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise unwritable(path, error, fix=_FIX) from error

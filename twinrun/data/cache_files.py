@@ -28,6 +28,7 @@ from twinrun.console import say
 from twinrun.data.decoding import bytes_digest
 from twinrun.files import whole_file
 from twinrun.locks import LOCK, try_lock
+from twinrun.plain_files import plain, read_bytes
 
 ARRAY, TABLE = "pixels.u8", "rows.parquet"
 COLUMNS = ["offset", "rows", "columns", "digest", "format", "mode", "width", "height"]
@@ -71,7 +72,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     Raises one of UNREADABLE_ROWS: nothing is parsed that has not the right digest.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     rows, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if xxhash.xxh3_128_digest(rows) != digest:
         raise ValueError(f"{path} was changed since it was written")
@@ -99,7 +100,9 @@ def write_rows(path: Path, table: pd.DataFrame) -> None:
 def find_damaged_rows(folder: Path, used: pd.DataFrame) -> pd.Index:
     """Which of some rows of a table have pixels that do not agree with their digest."""
     try:
-        array = np.memmap(folder / ARRAY, np.uint8, "r") if len(used) else np.empty(0, np.uint8)
+        array = (
+            np.memmap(plain(folder / ARRAY), np.uint8, "r") if len(used) else np.empty(0, np.uint8)
+        )
     except (OSError, ValueError):
         return used.index
 

@@ -7,7 +7,9 @@ from PIL import features
 from twinrun.files import sha256_json
 from twinrun.repro.maker import Maker
 
-DECODER = Maker(modules=("data/decoding.py",), libraries=("PIL", "numpy", "xxhash"))
+DECODER = Maker(
+    modules=("data/decoding.py", "plain_files.py"), libraries=("PIL", "numpy", "xxhash")
+)
 # What of Pillow's build decodes.
 _LIBRARIES = ("avif", "jpg", "jpg_2000", "libjpeg_turbo", "libtiff", "webp", "zlib", "zlib_ng")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import BinaryIO
 import numpy as np
 import xxhash
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from twinrun.plain_files import open_plain
 
 # What Pillow raises for files that are empty, cut short, damaged, or no images at all.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -64,7 +67,7 @@ def decode(path: Path) -> Image.Image:
     Raises:
         Exception: One of UNREADABLE.
     """
-    with Image.open(path) as file:
+    with open_plain(path) as source, Image.open(source) as file:
         return _upright_rgb(file)
 
 
@@ -76,13 +79,14 @@ def decode_to(source: Path | BinaryIO, size: int) -> DecodedImage:
     where that leaves twice the pixels that are wanted, which takes a fraction of the time.
 
     Args:
-        source: The file.
+        source: The file, or one that is open.
         size: Pixels of the shorter side.
 
     Raises:
         Exception: One of UNREADABLE.
     """
-    with Image.open(source) as file:
+    opened = open_plain(source) if isinstance(source, Path) else nullcontext(source)
+    with opened as content, Image.open(content) as file:
         kind, mode, stored = file.format, file.mode, file.size
         file.draft(None, (_GAP * size, _GAP * size))
         file.load()
@@ -102,7 +106,7 @@ def header_size(path: Path) -> tuple[int, int]:
     Raises:
         Exception: One of UNREADABLE.
     """
-    with Image.open(path) as file:
+    with open_plain(path) as source, Image.open(source) as file:
         return file.size
 
 
@@ -117,7 +121,8 @@ def why_unreadable(error: Exception) -> str:
     """One of UNREADABLE in words, for a list of files."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image, whatever its name says"
-    return f"damaged or cut short ({error})"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return f"damaged or cut short ({reason})"
 
 
 def bytes_digest(pixels: bytes | memoryview, width: int, height: int) -> str:

@@ -19,6 +19,7 @@ from twinrun.console import progress_bars
 from twinrun.data.cache_files import in_blocks
 from twinrun.errors import InputError, shorten
 from twinrun.files import sha256_file, sha256_json
+from twinrun.plain_files import open_descriptor
 from twinrun.process import without_collector
 
 # (part, id, label, path relative to the data folder, with slashes); a test image has label "".
@@ -164,7 +165,7 @@ def _read(path: str) -> tuple[int, str | None]:
 
     Python's file objects take as long as the digest itself.
     """
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name has no end
+    file = open_descriptor(path)
     try:
         size = os.fstat(file).st_size
         if size > _SMALL:

@@ -11,6 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from twinrun.plain_files import plain
+
 
 class PixelRows:
     """Some images of a cache, in an order of their own.
@@ -69,7 +71,7 @@ class PixelRows:
 
     @cached_property
     def _array(self) -> np.ndarray:
-        return np.memmap(self.path, np.uint8, "r")
+        return np.memmap(plain(self.path), np.uint8, "r")
 
     def __getstate__(self) -> dict[str, object]:
         # A process that gets this opens the file itself, instead of being sent the whole array.

@@ -18,6 +18,7 @@ from twinrun.console import console
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.networks.family import PixelStatistics
 from twinrun.networks.weights import WITHOUT_WEIGHTS, weights_folder
+from twinrun.plain_files import plain
 
 _HUB = "https://huggingface.co"
 # ImageNet's, by which pixels are normalised where a network asks for nothing else.
@@ -237,7 +238,7 @@ def fill(backbone: nn.Module, model: nn.Module) -> None:
 def _refuse_foreign(file: Path, *, remove: bool) -> None:
     """Raise SafetensorError when a file is cut off or of no such format; remove it if asked to."""
     try:
-        with safe_open(file, framework="pt"):
+        with safe_open(plain(file), framework="pt"):
             pass
     except SafetensorError:
         if remove:

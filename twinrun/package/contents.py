@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from twinrun.errors import InputError, shorten
 from twinrun.package.paths import CONTENTS
+from twinrun.plain_files import plain
 
 # A different number is a different layout, which only the version that wrote it knows.
 FORMAT = 1
@@ -104,7 +105,7 @@ def read_contents(text: bytes, package: Path) -> Contents:
 def is_safetensors(path: Path) -> bool:
     """Whether a file is in the format safetensors, by its header; no code is run."""
     try:
-        with safe_open(path, "numpy"):
+        with safe_open(plain(path), "numpy"):
             return True
     except SafetensorError:
         return False

@@ -26,6 +26,7 @@ from twinrun.package.page_facts import collect_page_facts
 from twinrun.package.paths import CODE, CONTENTS, LOCK, RUN
 from twinrun.package.preflight import find_faults, refuse_foreign_weights
 from twinrun.package.worktree import WorkTree, read_work_tree
+from twinrun.plain_files import open_plain
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
 from twinrun.run_folder.paths import RUN_FILES, TRAINING_FILES, RunFolder
 from twinrun.run_folder.verdicts import is_of_run, read_twins, read_verification
@@ -213,6 +214,6 @@ def _read_blocks(part: Path | bytes) -> Iterator[bytes]:
     if isinstance(part, bytes):
         yield part
         return
-    with part.open("rb") as source:
+    with open_plain(part) as source:
         while block := source.read(_BLOCK):
             yield block

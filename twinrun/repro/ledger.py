@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from twinrun.errors import InputError
 from twinrun.files import is_there, whole_file
+from twinrun.plain_files import read_bytes
 from twinrun.repro.digests import digest_text, fetch_digests
 from twinrun.repro.stages import STAGES
 
@@ -160,7 +161,7 @@ class Ledger:
         try:
             if not is_there(path):
                 raise InputError(f"no such file: {path}", fix=_TRAIN_AGAIN)
-            ledger = cls.from_bytes(path.read_bytes())
+            ledger = cls.from_bytes(read_bytes(path))
             _refuse_other_heading(ledger.about)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from None

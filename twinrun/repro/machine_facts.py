@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from twinrun.plain_files import read_bytes
 from twinrun.repro.fact import SAME_CODE, Fact, Wanted, loaded
 from twinrun.repro.ranks import NEUTRAL_RANKS, rank_facts
 
@@ -260,7 +261,7 @@ def processor() -> str:
 
 def _from_cpuinfo(path: Path) -> str | None:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(path).decode(errors="replace").splitlines()
     except OSError:
         return None
     values = (line.partition(":") for line in lines)

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from twinrun.plain_files import read_bytes
 from twinrun.repro.source import ENGINE
 
 
@@ -36,7 +37,7 @@ class Maker:
         """
         digest = hashlib.sha256()
         for name in self.modules:
-            text = (engine / name).read_text(encoding="utf-8")
+            text = read_bytes(engine / name).decode()
             digest.update(ast.dump(_without_docstrings(ast.parse(text))).encode())
         return {
             "code": digest.hexdigest(),

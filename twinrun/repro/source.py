@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from twinrun.files import sha256_file, sha256_json
+from twinrun.plain_files import open_plain, read_bytes
 
 ENGINE = Path(__file__).parents[1]
 
@@ -46,7 +47,7 @@ def wheel_code_digest(wheel: Path) -> str:
         zipfile.BadZipFile: It is no zip; or, as `twinrun.package.contents.BROKEN_ZIP`, damaged.
     """
     digests = {}
-    with zipfile.ZipFile(wheel) as archive:
+    with open_plain(wheel) as content, zipfile.ZipFile(content) as archive:
         entries = archive.infolist()
         names = {entry.filename for entry in entries}
         # A small file can be packed so that it takes days to read.
@@ -120,7 +121,7 @@ def describe_engine(engine: Mapping[str, str | None]) -> str:
 
 def _origin_commit(path: Path) -> str | None:
     try:
-        commit = json.loads(path.read_text(encoding="utf-8"))["commit"]
+        commit = json.loads(read_bytes(path))["commit"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return commit if isinstance(commit, str) else None
@@ -130,7 +131,7 @@ def _version(engine: Path) -> str | None:
     """As pyproject.toml says: within the engine, where a wheel has it, or beside it in a clone."""
     for folder in (engine, engine.parent):
         try:
-            text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+            text = read_bytes(folder / "pyproject.toml").decode()
             project = tomllib.loads(text)["project"]
             if project["name"] == "twinrun":
                 return str(project["version"])

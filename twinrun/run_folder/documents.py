@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinrun.errors import InputError, shorten
 from twinrun.files import is_there, json_text, sha256_file, write_json
+from twinrun.plain_files import read_bytes
 
 if TYPE_CHECKING:
     from twinrun.run_folder.shapes import Shape
@@ -51,7 +52,7 @@ def read_document(path: Path, shape: type[Shape], *, fix: str) -> dict[str, Any]
     if not is_there(path):
         raise InputError(f"no such file: {path}", fix=fix)
     try:
-        text = path.read_bytes()
+        text = read_bytes(path)
         content = json.loads(text)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", fix=fix) from None
@@ -97,7 +98,7 @@ def seal_page(text: str) -> str:
 
 def is_sealed_page(path: Path) -> bool:
     """Whether a page that is there is as `seal_page` wrote it."""
-    content = path.read_bytes()
+    content = read_bytes(path)
     text, found, _ = content.rpartition(_PAGE_SEAL.encode())
     return bool(found) and content == seal_page(text.decode(errors="replace")).encode()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from twinrun.errors import InputError
 from twinrun.files import is_there, read_csv, whole_file
+from twinrun.plain_files import plain
 from twinrun.run_folder.manifest import is_as_recorded
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.records import checked_file, read_record
@@ -132,7 +133,7 @@ def _read_parquet(path: Path, kinds: dict[str, str]) -> pa.Table:
     if not is_there(path):
         raise InputError(f"no such file: {path}", fix=fix)
     try:
-        table = parquet.ParquetFile(path).read(use_threads=False)
+        table = parquet.ParquetFile(plain(path)).read(use_threads=False)
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())

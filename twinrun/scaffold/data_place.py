@@ -13,7 +13,7 @@ from twinrun.config.layout import refuse_unspeakable_names
 from twinrun.config.local import LOCAL
 from twinrun.config.project import SETTINGS
 from twinrun.errors import InputError
-from twinrun.files import write_text
+from twinrun.files import read_text, write_text
 
 # The folder of a project that git ignores, and that the template's settings name.
 DATA = "data"
@@ -66,7 +66,7 @@ def name_data(made: Path, folder: Path, data: Path) -> None:
     if inside is None:
         _write_local(settings.with_name(LOCAL), data.resolve())
     elif inside != Path(DATA):
-        document = tomlkit.parse(settings.read_text(encoding="utf-8"))
+        document = tomlkit.parse(read_text(settings))
         table: Any = document["data"]
         table["folder"] = (Path("..") / inside).as_posix()
         write_text(settings, tomlkit.dumps(document))

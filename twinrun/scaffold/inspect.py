@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from twinrun.config.csv_tables import Ids
 from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.label_layout import TrainingImages
-from twinrun.data.decoding import UNREADABLE
+from twinrun.data.decoding import UNREADABLE, header_size
 from twinrun.errors import InputError, shorten
 from twinrun.names import one_spelling
 from twinrun.scaffold.checks import (
@@ -212,8 +210,7 @@ def _sizes(root: Path, images: Sequence[str]) -> tuple[list[tuple[int, int]], li
     broken: list[str] = []
     for path in (images[number * len(images) // some] for number in range(some)):
         try:
-            with Image.open(root / path) as file:
-                sizes.append(file.size)
+            sizes.append(header_size(root / path))
         except UNREADABLE:
             broken.append(path)
     if not sizes:

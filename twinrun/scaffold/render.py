@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from twinrun.config.project import find_project
 from twinrun.errors import InputError
+from twinrun.plain_files import read_bytes
 from twinrun.wheel.engine_wheel import CLONED_TEMPLATE, HOME, NAME, read_origin, template_folder
 
 # Where cruft keeps from which template, in which version, a project was made.
@@ -71,7 +72,7 @@ def _render_clone(parent: Path, project: Path, answers: Mapping[str, str]) -> Pa
         ) from None
     # No path of this machine belongs into a file that is committed, but for the way from here.
     address = _published_address() or os.path.relpath(HOME, project)
-    content = json.loads((made / CRUFT).read_text(encoding="utf-8"))
+    content = json.loads(read_bytes(made / CRUFT))
     _write_origin(made, address, content["commit"], content["context"]["cookiecutter"])
     return made
 
@@ -97,7 +98,7 @@ def _render_installed(parent: Path, project: Path, answers: Mapping[str, str]) -
 def read_address(project: Path) -> str | None:
     """The address that a project takes its updates from; None where it names none."""
     try:
-        return str(json.loads((project / CRUFT).read_text(encoding="utf-8"))["template"])
+        return str(json.loads(read_bytes(project / CRUFT))["template"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

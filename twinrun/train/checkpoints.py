@@ -19,6 +19,7 @@ from torch import Tensor
 from twinrun.console import say
 from twinrun.errors import InputError, differences
 from twinrun.files import whole_file
+from twinrun.plain_files import open_plain, plain
 from twinrun.run_folder.paths import checkpoint_name, checkpoint_place, checkpoints_in
 
 _KEPT = 2
@@ -126,7 +127,7 @@ class Checkpoints:
         if _digest(path) != path.stem.rpartition("-")[2]:
             return None
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(plain(path), framework="pt") as file:
                 content = json.loads(file.metadata()["facts"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             checkpoint = Checkpoint(content["epoch"], content["step"], tensors, content["facts"])
@@ -144,5 +145,5 @@ class Checkpoints:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from twinrun.console import say
 from twinrun.errors import InputError
+from twinrun.plain_files import plain
 from twinrun.registry import Registry
 from twinrun.run_folder.paths import RunFolder
 from twinrun.twins.processes import TwinProcess
@@ -251,5 +252,5 @@ def copy_data(folder: Path, copy: Path) -> None:
     for number, path in enumerate(reversed(files)):
         target = copy / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        shutil.copyfile(plain(path), target)
         os.utime(target, (10**9 + number, 10**9 + number))

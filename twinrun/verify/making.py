@@ -13,6 +13,7 @@ from twinrun.blend.select import ChosenBlend
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import write_csv
+from twinrun.plain_files import plain
 from twinrun.run_folder.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        weights = load_file(path)
+        weights = load_file(plain(path))
     except SafetensorError as error:
         raise InputError(
             f"{path} is not a file of the format safetensors, and is not read: {error}",

@@ -25,6 +25,7 @@ from typing import Any
 
 from twinrun.errors import InputError
 from twinrun.files import is_there, write_json
+from twinrun.plain_files import plain, read_bytes
 from twinrun.run_folder.manifest import read_manifest, write_manifest
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.records import read_record, write_record
@@ -70,7 +71,7 @@ def write_recipe(run: Path, recipe: Recipe, folder: Path, *, data: Path, work: P
     guarded = (RunFolder(run).index, RunFolder(run).audit)
     for path in guarded:
         if is_there(path):
-            shutil.copyfile(path, target / path.name)
+            shutil.copyfile(plain(path), target / path.name)
     guards = {path.name for path in guarded}
     write_manifest(
         target,
@@ -128,7 +129,7 @@ def _write_training(training: TrainingFolder, target: Path, recipe: Recipe) -> N
         with suppress(OSError):  # on another disk there is no second name for a file
             os.link(training.weights, weights)
             return
-        shutil.copyfile(training.weights, weights)
+        shutil.copyfile(plain(training.weights), weights)
 
 
 def read_recipe(folder: Path) -> tuple[Recipe, Path]:
@@ -138,7 +139,7 @@ def read_recipe(folder: Path) -> tuple[Recipe, Path]:
         InputError: It is none that this version knows.
     """
     try:
-        content: dict[str, Any] = json.loads((folder / _RECIPE).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(read_bytes(folder / _RECIPE))
         if content.pop("format") != FORMAT:
             raise ValueError("it is of a different format")
         blended = content.pop("blended")

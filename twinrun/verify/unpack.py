@@ -7,12 +7,12 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from twinrun.console import megabytes, progress_bars
 from twinrun.errors import InputError, NegativeVerdict, shorten
-from twinrun.files import is_there, unwritable
+from twinrun.files import unwritable
 from twinrun.package.contents import (
     BROKEN_ZIP,
     Contents,
@@ -21,6 +21,7 @@ from twinrun.package.contents import (
     shared_places,
 )
 from twinrun.package.paths import CONTENTS
+from twinrun.plain_files import open_plain
 
 _BLOCK = 1 << 20
 # A package is not compressed. Of one that somebody packed again, text becomes a fifth.
@@ -41,18 +42,19 @@ def open_package(package: Path) -> Iterator[zipfile.ZipFile]:
             stands twice, is a link, is encrypted, or is larger than such a zip can honestly hold;
             all that is wrong is listed.
     """
-    if not is_there(package):  # a pipe would be waited for
-        raise InputError(f"no such run or package: {package}")
-    try:
-        archive = zipfile.ZipFile(package)
-    except OSError as error:
-        raise InputError(f"cannot read {package}: {error.strerror or error}") from None
-    except (*BROKEN_ZIP, ValueError) as error:
-        raise InputError(
-            f"{package} is not a whole zip file: {error}",
-            fix="Fetch the package again; it may have been cut short.",
-        ) from None
-    with archive:
+    with ExitStack() as stack:
+        try:
+            content = stack.enter_context(open_plain(package))
+            archive = stack.enter_context(zipfile.ZipFile(content))
+        except FileNotFoundError:
+            raise InputError(f"no such run or package: {package}") from None
+        except OSError as error:
+            raise InputError(f"cannot read {package}: {error.strerror or error}") from None
+        except (*BROKEN_ZIP, ValueError) as error:
+            raise InputError(
+                f"{package} is not a whole zip file: {error}",
+                fix="Fetch the package again; it may have been cut short.",
+            ) from None
         _refuse(archive, package)
         yield archive
 
