@@ -115,7 +115,7 @@ def test_a_label_does_not_ask_for_rows_that_sum_to_one_and_a_probability_does(
 ) -> None:
     path, output = tmp_path / "one.csv", tmp_path / "out.csv"
     path.write_text("id,no,yes\n7,0.5,0.75\n", encoding="utf-8")
-    as_it_is = ("blend.renormalise=false", "blend.weights={}")
+    as_it_is = ("blend.renormalise=false",)
     plain = in_process(small_toml, "label", "no", "yes", changes=as_it_is)
     submit.blend_files([(path, 1.0)], plain, None, output)
     assert output.read_text(encoding="utf-8") == "id,label\n7,yes\n"

@@ -24,7 +24,7 @@ for stream in (sys.stdout, sys.stderr):
     print("more" * 100_000, file=stream)
     stream.buffer.write(b"bytes")
     stream.flush()
-    print(sys.argv[1:], file=stream)
+    print(sys.argv[1:], file=stream, flush=True)
 Path("done").write_text("whole")
 """
 FULL = Path("/dev/full")

@@ -43,7 +43,7 @@ def _network(name: str) -> str:
 
 
 NetworkName = Annotated[str, AfterValidator(_network)]
-Rates = Annotated[list[Annotated[float, Field(ge=1e-12, le=1000)]], AfterValidator(check_ascending)]
+Rates = Annotated[list[Annotated[float, Field(ge=1e-12, le=1e30)]], AfterValidator(check_ascending)]
 
 
 def _mixup(value: float) -> float:
