@@ -84,7 +84,7 @@ def test_a_submission_that_would_not_be_made_again_is_refused(
         pass
 
 
-@pytest.mark.parametrize("name", ["../../code/x", "/dev/zero", "..", "a\\b"])
+@pytest.mark.parametrize("name", ["../../code/x", "/dev/zero", "..", "a\\b", "fold-1/../../../x"])
 @pytest.mark.parametrize("place", ["guards", "members", "blend", "files"])
 def test_names_in_a_manifest_lead_nowhere(
     thin: Path, tmp_path: Path, place: str, name: str

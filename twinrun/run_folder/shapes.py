@@ -22,6 +22,12 @@ def _check_name(text: str) -> str:
     return text
 
 
+def _check_place(text: str) -> str:
+    for part in text.split("/"):
+        _check_name(part)
+    return text
+
+
 def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(settings.get("member", {}), dict):
         raise ValueError("member: must be a table")
@@ -31,6 +37,8 @@ def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A file or folder in the folder of the record: a stranger's record must lead to no other place.
 Name = Annotated[str, AfterValidator(_check_name)]
+# The same for a record of folders: of a member with folds, fold-1/valid.csv.
+Place = Annotated[str, AfterValidator(_check_place)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Moment = Annotated[str, AfterValidator(_check_moment)]
@@ -116,8 +124,8 @@ class MemberRecord(Shape):
     identity: Identity
     images: ImageCounts
     scores: Scores
-    files: dict[Name, Digest]
-    guards: dict[Name, Digest]
+    files: dict[Place, Digest]
+    guards: dict[Place, Digest]
     seconds: Seconds
     beside: TrainedOn | None = None
     pretrained: PretrainedFile | None = None
@@ -184,7 +192,7 @@ class BlendRecord(TakenBlend):
 class ManifestMember(Shape):
     """A complete member in a manifest; the environments where they are not the run's."""
 
-    files: dict[Name, Digest]
+    files: dict[Place, Digest]
     scores: Scores
     environment: dict[str, Any] | None = None
     environments: dict[str, dict[str, Any]] | None = None
