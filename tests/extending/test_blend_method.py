@@ -34,7 +34,9 @@ INVERSE = BlendMethod(
     name="inverse",
     words="inverse squared losses",
     description="root mean square, weights by each member's own log loss",
-    mean=Mean(name="root mean square", there=np.square, back=np.sqrt),
+    mean=Mean(
+        name="root mean square", formula="root of the mean of w p p", there=np.square, back=np.sqrt
+    ),
     fit=inverse_losses,
 )
 PARTS = ("name", "words", "description", "mean", "fit")

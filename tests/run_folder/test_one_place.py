@@ -40,6 +40,7 @@ ALLOWED = {
     "blend/choice.py": "lines of competition.toml",
     "package/contents.py": "package.json",
     "package/hosts.py": "SETTINGS.json of a package",
+    "package/page_settings.py": "values on a page",
     "scaffold/render.py": "the answers of a project, .cruft.json",
     "scaffold/questions.py": "the questions of the template",
     "verify/confine.py": "what is allowed, as an argument of mounts.py",

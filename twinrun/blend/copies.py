@@ -36,10 +36,18 @@ def find_copies(folder: Path, settings: Settings) -> list[list[str]]:
             fix="Train the run's members first, or set submission.copies to 'keep'.",
         )
     test = index[index["part"] == "test"]
+    groups = test.groupby(copies_column(index), sort=False)["id"]
+    return [ids.tolist() for _, ids in groups if len(ids) > 1]
+
+
+def copies_column(index: pd.DataFrame) -> str:
+    """The column of an index by which copies are told: the digests of the largest pixels.
+
+    Where no image was decoded it is that of the files, of which equal ones have equal pixels.
+    """
     names = [str(name) for name in index.columns]
     sizes = [int(name.removeprefix("pixels_")) for name in names if name.startswith("pixels_")]
-    groups = test.groupby(f"pixels_{max(sizes)}", sort=False)["id"]
-    return [ids.tolist() for _, ids in groups if len(ids) > 1]
+    return f"pixels_{max(sizes)}" if sizes else "sha256"
 
 
 def average_copies(table: pd.DataFrame, copies: Sequence[Sequence[str]]) -> pd.DataFrame:

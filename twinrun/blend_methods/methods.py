@@ -29,11 +29,13 @@ class Mean:
 
     Attributes:
         name: In submission and report.
+        formula: For a reader, of weights w and probabilities p.
         there: Of probabilities, float64 of any shape, 0 among them.
         back: Its inverse.
     """
 
     name: str
+    formula: str
     there: Callable[[Values], Values]
     back: Callable[[Values], Values]
 
@@ -132,8 +134,18 @@ def _select(found: FitInput) -> Values:
     )
 
 
-ARITHMETIC = Mean(name="arithmetic", there=lambda values: values, back=lambda values: values)
-GEOMETRIC = Mean(name="geometric", there=_logarithm, back=_exponential)
+ARITHMETIC = Mean(
+    name="arithmetic",
+    formula="the sum of w p, divided by the sum of w",
+    there=lambda values: values,
+    back=lambda values: values,
+)
+GEOMETRIC = Mean(
+    name="geometric",
+    formula="exp of the sum of w log p, divided by the sum of w",
+    there=_logarithm,
+    back=_exponential,
+)
 """exp(sum of w log p / sum of w): Genest and Zidek, "Combining probability distributions",
 Statistical Science 1986."""
 

@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from twinrun.blend.copies import copies_column
 from twinrun.config.identity import write_out_settings
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.errors import InputError
 from twinrun.package.engine import FOLDER
+from twinrun.package.page_settings import page_settings
+from twinrun.package.page_steps import describe_fit, submission_steps
 from twinrun.package.paths import DEVELOPMENT_LOCK_NAME
 from twinrun.package.worktree import WorkTree
 from twinrun.repro.source import describe_engine
@@ -54,8 +59,9 @@ def collect_page_facts(
         "dropped": len(_dropped(run)),
         "data_digest": content["data"],
         "submission": content["submission"],
-        "blend": settings["blend"],
-        "blended": _blend(run),
+        "steps": submission_steps(settings, _blend(run), _copies_column(run)),
+        "fit": describe_fit(_blend(run)),
+        "recipes": page_settings(content["settings"]),
         "environment": content["environment"],
         "hardware": beside["environment"],
         "members": list(_members(run, manifest)),
@@ -98,15 +104,31 @@ def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]
             "network": recipe["network"],
             "image_size": recipe["image_size"],
             "pretrained": recipe["pretrained"],
-            "epochs": len(epochs),
+            "validation": _validation(recipe["validation"]),
+            "epochs": _epochs(recipe),
             "valid_loss": f"{scores['valid_loss']:.4f}",
             "accuracy": f"{scores['accuracy']:.3f}",
-            "weight": f"{fitted.get(name, 0.0) if fitted else 1.0:g}",
+            # All digits: the submission is to be made again with them.
+            "weight": repr(float(fitted.get(name, 0.0) if fitted else 1.0)).removesuffix(".0"),
             "seconds": clock(seconds),
             "epoch_seconds": clock(sum(epochs)),
             # Of a training that was resumed, only what its last process took is known.
             "rest": clock(rest) if epochs and rest >= 0 else "",
         }
+
+
+def _validation(validation: Mapping[str, Any]) -> str:
+    if validation.get("folds"):
+        return f"each of {validation['folds']} folds"
+    return f"{100 * validation['share']:g} %"
+
+
+def _epochs(recipe: Mapping[str, Any]) -> str:
+    """Of one training: first the head alone, then all layers."""
+    frozen, unfrozen = recipe["epochs"]["frozen"], recipe["epochs"]["unfrozen"]
+    once = f"{frozen} + {unfrozen}"
+    folds = recipe["validation"].get("folds")
+    return f"{folds} x ({once})" if folds else once
 
 
 def _epoch_seconds(member: TrainingFolder) -> list[float]:
@@ -119,11 +141,23 @@ def _epoch_seconds(member: TrainingFolder) -> list[float]:
     ]
 
 
-def _count_images(run: Path) -> dict[str, int]:
-    """The images by part; empty when the index cannot be read, which is a fault of its own."""
+def _copies_column(run: Path) -> str:
+    index = _index(run)
+    return "of pixels" if index is None else copies_column(index)
+
+
+def _index(run: Path) -> pd.DataFrame | None:
+    """The index; None when it cannot be read, which is a fault of its own."""
     try:
-        index = read_index(run)
+        return read_index(run)
     except InputError:
+        return None
+
+
+def _count_images(run: Path) -> dict[str, int]:
+    """The images by part; empty without an index."""
+    index = _index(run)
+    if index is None:
         return {}
     return {str(part): int(count) for part, count in index["part"].value_counts().items()}
 
