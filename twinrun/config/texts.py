@@ -16,8 +16,9 @@ def _plain(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("a path without NUL")
+    # Half a character stands for a byte of a name that is not UTF-8: no record could hold it.
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        raise ValueError("a path in UTF-8 without NUL")
     return text
 
 

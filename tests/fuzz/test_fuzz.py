@@ -1,0 +1,27 @@
+"""A share of the cases of `python -m tests.fuzz`; and that it finds a fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.cases import KINDS, carry_out
+from tests.fuzz.settings import SettingsCase
+
+
+def test_some_cases_are_accepted_and_the_others_refused_with_a_message(tmp_path: Path) -> None:
+    gave = carry_out(range(60), seed=1, folder=tmp_path, kinds=KINDS)
+    assert gave.unexpected == {}
+    assert all(gave.counts[kind, end] > 0 for kind in KINDS for end in ("accepted", "refused"))
+    assert len(gave.messages) > 10
+
+
+def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(case: SettingsCase) -> None:
+        raise KeyError(case.config)
+
+    monkeypatch.setattr(SettingsCase, "carry_out", fails)
+    gave = carry_out(range(2), seed=1, folder=tmp_path, kinds=("settings",))
+    assert list(gave.unexpected) == [("settings", 0), ("settings", 1)]
+    assert "KeyError" in gave.unexpected["settings", 0]
