@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+# Letters of a detail that are shown.
+_LONGEST = 2000
+
 
 class TwinrunError(Exception):
     """A command ends before its time with one message and no traceback.
@@ -33,8 +36,12 @@ class TwinrunError(Exception):
 
     @property
     def lines(self) -> list[str]:
-        """The message line by line. A name or a path in one of them may hold a line's end too."""
-        return [self.what, *(f"  {detail}" for detail in self.details), *self.fixes]
+        """The message line by line. A name or a path in one of them may hold a line's end too.
+
+        Of a detail that quotes something very long, as a cell of ten thousand letters, the middle
+        is left out.
+        """
+        return [self.what, *(f"  {_cut(detail)}" for detail in self.details), *self.fixes]
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -44,6 +51,14 @@ class InputError(TwinrunError):
     """Wrong use, configuration or input: exit code 2."""
 
     exit_code = 2
+
+
+def _cut(text: str) -> str:
+    left_out = len(text) - _LONGEST
+    if left_out <= 0:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]} ... ({left_out:,} letters left out) ... {text[-half:]}"
 
 
 class Stopped(KeyboardInterrupt):

@@ -168,7 +168,7 @@ def _empty(wheel: Path) -> None:
 
 def _flip(wheel: Path) -> None:
     content = wheel.read_bytes()
-    place = content.index(b"How a command ends")
+    place = content.index(b"How a command ends before its time")
     wheel.write_bytes(content[:place] + b"h" + content[place + 1 :])
 
 
