@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import multiprocessing
 import os
 import signal
 import sys
@@ -84,6 +82,10 @@ def end_with_parent(parent: int) -> None:
     Args:
         parent: Its process id, asked for there.
     """
+    # Not above: each command begins with this module, and none but a loader's process needs them.
+    import ctypes
+    import multiprocessing
+
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     # With a fork server the parent is the server, which ends by itself.

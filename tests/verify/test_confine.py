@@ -74,7 +74,7 @@ def test_it_sees_the_files_that_it_was_given_and_no_other(
     tried = [tmp_path / "hidden" / "file", Path("/etc/passwd"), Path(__file__), Path.home()]
     tried += [
         ROOT / "pyproject.toml",
-        Path(f"/proc/1/root/{tmp_path}/hidden/file"),
+        Path("/proc", "1", "root", *tmp_path.parts[1:], "hidden", "file"),
         Path("/var"),
         Path("/home"),
     ]
