@@ -223,6 +223,7 @@ class _WeightsAndBiases:
         os.environ["WANDB_ERROR_REPORTING"] = "false"
         import wandb
 
+        self.wandb = wandb
         folder = _empty_folder(tracking.folder / "wandb" / tracking.training)
         self.run = wandb.init(
             project=tracking.folder.parent.name,
@@ -247,6 +248,9 @@ class _WeightsAndBiases:
 
     def close(self) -> None:
         self.run.finish()
+        # A process of wandb's own writes the file, and finish() does not wait for it.
+        if self.wandb.run is None:
+            self.wandb.teardown()
 
 
 _OPENERS: dict[str, Callable[[Tracking], Tracker]] = {
