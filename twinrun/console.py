@@ -2,8 +2,9 @@
 
 What is printed is foreign unless a literal of ours says otherwise: names, paths, cells of a CSV,
 messages of libraries. So a text here is a text. It has no markup, emoji are not called by name, and
-what a terminal would obey is spelled out (`foreign.printable`). Style is given beside a text, as
-(text, style), and never within one. tests/test_foreign_text.py forbids to print elsewhere.
+what a terminal would obey is spelled out, and secrets are masked (`foreign.shown`). Style is given
+beside a text, as (text, style), and never within one. tests/test_foreign_text.py forbids to print
+elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rich.prompt import Confirm, Prompt
 from rich.segment import Segment
 from rich.text import Text
 
-from twinrun.foreign import printable
+from twinrun.foreign import shown
 
 # How the deprecations begin that fastai itself brings along.
 KNOWN_WARNINGS = (
@@ -49,7 +50,7 @@ class Terminal(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A text of a table or a panel: tamed before it is measured."""
-        return super().render_str(printable(text), **options)
+        return super().render_str(shown(text), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -60,7 +61,7 @@ class Terminal(Console):
 
 
 def _tamed(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
+    return "\n".join(map(shown, text.split("\n")))
 
 
 console = Terminal()
@@ -83,7 +84,7 @@ def quote(whose: str, text: str) -> None:
 
 def rows_of(text: str, width: int) -> list[str]:
     """A text as rows of at most so many cells of a terminal, at least one row."""
-    return chop_cells(printable(text.expandtabs()), max(width, 20)) or [""]
+    return chop_cells(shown(text.expandtabs()), max(width, 20)) or [""]
 
 
 def styled(*parts: Part) -> Text:
@@ -91,7 +92,7 @@ def styled(*parts: Part) -> Text:
     text = Text()
     for part in parts:
         words, style = (part, "") if isinstance(part, str) else part
-        text.append(printable(words), style or None)
+        text.append(shown(words), style or None)
     return text
 
 

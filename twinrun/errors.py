@@ -6,12 +6,16 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from twinrun.masks import mask
+
 # Letters of a detail that are shown.
 _LONGEST = 2000
 
 
 class TwinrunError(Exception):
     """A command ends before its time with one message and no traceback.
+
+    Secrets in its texts are masked, wherever these go: to a terminal, into a log or a record.
 
     Args:
         what: What is wrong and where, in one sentence.
@@ -24,10 +28,10 @@ class TwinrunError(Exception):
     def __init__(
         self, what: str, *, details: Sequence[str] = (), fix: str | Sequence[str] = ""
     ) -> None:
-        super().__init__(what)
-        self.what = what
-        self.details = tuple(details)
-        self.fixes = (fix,) if isinstance(fix, str) and fix else tuple(fix)
+        self.what = mask(what)
+        super().__init__(self.what)
+        self.details = tuple(map(mask, details))
+        self.fixes = tuple(map(mask, (fix,) if isinstance(fix, str) and fix else fix))
 
     @property
     def fix(self) -> str:
@@ -85,7 +89,8 @@ def show(value: object) -> str:
 
 
 def shortened(text: str, most: int = 400) -> str:
-    """A text, the middle left out where it is long."""
+    """A text with its secrets masked, the middle left out where it is long."""
+    text = mask(text)  # cut first, it may lose what says that something is a secret
     return text if len(text) <= most else f"{text[: most - 20]} ... {text[-15:]}"
 
 

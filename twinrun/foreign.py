@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from twinrun.masks import mask
+
 # Control characters, marks that turn the direction of writing or cannot be seen, halves of
 # characters, ends of lines and paragraphs, and what Unicode has no meaning for.
 _NEVER_SHOWN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -20,10 +22,15 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(map(_spelled, text))
 
 
-def _shown(character: str) -> str:
+def shown(text: str) -> str:
+    """A text as anybody may read it: its secrets masked, then as `printable`."""
+    return printable(mask(text))
+
+
+def _spelled(character: str) -> str:
     if character in _JOINERS or unicodedata.category(character) not in _NEVER_SHOWN:
         return character
     if "\udc80" <= character <= "\udcff":  # how Python holds such a byte

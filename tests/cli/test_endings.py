@@ -146,3 +146,20 @@ def test_a_fault_outside_of_every_command_is_one_line_too(twinrun: Command, tmp_
     assert line.startswith("error: a fault in Twinrun itself, ValueError: planted")
     (file,) = tmp_path.glob("twinrun-fault-*.txt")
     assert str(file) in line
+
+
+def test_no_secret_is_printed_or_kept_for_a_report(
+    faulty: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hunter2Zq9"
+    monkeypatch.setattr("sys.argv", ["twinrun", "run", "--ray", f"user:{secret}@host:6379"])
+    # Cut after three hundred letters, it would have lost the host that says what it is.
+    done = faulty(RuntimeError(f"{'x ' * 120}s3://KEY:{secret}{'y' * 300}@bucket"))
+    (file,) = details(tmp_path)
+    text = file.read_text(encoding="utf-8")
+    assert secret not in done.stderr
+    assert secret not in text
+    assert "$ twinrun run --ray user:***@host:6379" in text
+    stopped = faulty(KeyboardInterrupt())
+    assert "twinrun run --ray user:***@host:6379" in stopped.stderr
+    assert secret not in stopped.stderr

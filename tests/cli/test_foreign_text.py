@@ -314,7 +314,7 @@ def test_a_terminal_that_lets_it_through_is_found_out(
     project: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("twinrun.console.printable", lambda text: text)
+    monkeypatch.setattr("twinrun.console.shown", lambda text: text)
     with pytest.raises(AssertionError):
         check(project, CHANNELS["report: run"], "\x1b[2J")
 

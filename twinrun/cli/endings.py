@@ -18,6 +18,7 @@ import typer
 from twinrun.cli.ranks import report_once
 from twinrun.console import complain
 from twinrun.errors import InputError, TwinrunError
+from twinrun.masks import mask
 from twinrun.memory import is_short_of_memory, reason
 from twinrun.repro.source import ENGINE, describe_engine, read_engine
 
@@ -85,7 +86,8 @@ def _end(code: int, *lines: str) -> NoReturn:
 def _end_unforeseen(error: Exception) -> NoReturn:
     with report_once() as reports:
         if reports:
-            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            # Cut first, it may lose what says that something is a secret.
+            told = mask(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
             what = f"a fault in Twinrun itself, {told}{_place(error)}."
             details = _details(error)
             try:
@@ -120,8 +122,8 @@ def _details(error: Exception) -> str:
 
 
 def _write_details(text: str) -> Path:
-    """Write the details into a new file that only its owner may read."""
+    """Write the details into a new file that only its owner may read: it is there to be sent."""
     number, name = tempfile.mkstemp(prefix="twinrun-fault-", suffix=".txt")
     with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+        file.write(mask(text))
     return Path(name)

@@ -72,11 +72,13 @@ def _refuse_unreachable(address: str) -> None:
     if address in ("", "auto"):
         return
     host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdecimal():
+    # With a login in front of it a host would be looked up by a name that holds the password.
+    if "://" in address or "@" in address or not host or not port.isdecimal():
         raise InputError(
             f"--ray {address}: not the address of a Ray cluster",
             fix="Run the command on one of its nodes, with --ray auto or --ray HOST:PORT, as "
-            "`ray start --head` has printed it.",
+            "`ray start --head` has printed it. Ray takes no login in an address; a token "
+            "stands in RAY_AUTH_TOKEN.",
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()

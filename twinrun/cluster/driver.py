@@ -24,6 +24,7 @@ from twinrun.config.trainings import Training
 from twinrun.console import Line, console, say
 from twinrun.errors import InputError, Stopped
 from twinrun.files import write_text
+from twinrun.masks import mask
 from twinrun.prepare import Prepared
 from twinrun.run_folder.documents import refuse_changed_files
 from twinrun.run_folder.paths import TRAINING_FILES, RunFolder, TrainingFolder
@@ -233,7 +234,7 @@ class _Driver:
     def _fail(self, job: _Job, outcome: Outcome) -> None:
         run, title = job.work.run, job.training.title
         path = TrainingFolder(run.member_folder(job.training.name)).log
-        write_text(path, f"{outcome.log}\n{outcome.problem}\n".lstrip())
+        write_text(path, mask(f"{outcome.log}\n{outcome.problem}\n".lstrip()))
         self.done += 1
         self.failures.append(Failure(run.folder.name, title, outcome.problem, path))
         first = outcome.problem.splitlines()[0]

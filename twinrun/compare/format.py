@@ -18,7 +18,7 @@ from twinrun.compare.replay import Replay
 from twinrun.compare.runs import RunComparison, TrainingComparison
 from twinrun.console import Line, Part
 from twinrun.errors import shorten
-from twinrun.foreign import printable
+from twinrun.foreign import shown
 from twinrun.repro.stages import ENVIRONMENT, STAGES
 
 # Values of more characters are left out of the line that says what differs beside.
@@ -252,7 +252,7 @@ def _format_values(title: str, gaps: Sequence[ValueDifference]) -> Iterator[Line
     """Three columns, each as wide as its widest text: nothing is cut or wrapped."""
     if not gaps:
         return
-    rows = [tuple(map(printable, (gap.name, _text(gap.first), _text(gap.second)))) for gap in gaps]
+    rows = [tuple(map(shown, (gap.name, _text(gap.first), _text(gap.second)))) for gap in gaps]
     widths = [max(cell_len(row[column]) for row in rows) for column in (0, 1)]
     yield ((title, "bold"),)
     for name, *values in (("", "A", "B"), *rows):

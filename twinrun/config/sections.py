@@ -10,7 +10,7 @@ from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.recipe import Table
-from twinrun.config.texts import FolderText, PlainText
+from twinrun.config.texts import AddressText, FolderText, PlaceText, PlainText
 from twinrun.config.toml_file import LARGEST
 from twinrun.intervals import check_ascending_or_off
 from twinrun.metrics import METRICS
@@ -34,7 +34,7 @@ class Competition(Table):
     """What the organiser decided."""
 
     name: PlainText
-    address: PlainText = Field("", description="where the data is downloaded from")
+    address: AddressText = Field("", description="where the data is downloaded from")
     classes: Classes = Field(description='names, or "auto": what the data folder holds')
     metric: Annotated[str, name_in(METRICS)] = "log_loss"
 
@@ -51,10 +51,10 @@ class Data(Table):
 
     folder: Annotated[FolderText, Beside()]
     layout: Annotated[str, name_in(LAYOUTS)] = "folders"
-    train: PlainText = "train"
-    test: PlainText = "test"
-    sample_submission: PlainText = "sample_submission.csv"
-    labels: PlainText = Field("labels.csv", description="layout table: the CSV of labels")
+    train: PlaceText = "train"
+    test: PlaceText = "test"
+    sample_submission: PlaceText = "sample_submission.csv"
+    labels: PlaceText = Field("labels.csv", description="layout table: the CSV of labels")
     id_column: PlainText = Field("ID", description="layout table: its column of ids")
     label_column: PlainText = Field("label", description="layout table: its column of labels")
     ids: Literal["stem", "name"] = Field(
@@ -106,7 +106,7 @@ class Cluster(Table):
     ] = None
     memory: Annotated[float | None, Field(gt=0, le=1e9, description="gigabytes of a node")] = None
     storage: Annotated[
-        PlainText,
+        AddressText,
         Field(description="a folder that all nodes see, or an address such as s3://bucket/folder"),
     ] = ""
 
