@@ -13,7 +13,7 @@ import runpy
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ Answers = Mapping[str, str]
 _CLASS = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|]{1,100}')
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ADDRESS = re.compile(r"https?://\S+")
+_SIZE = re.compile(r"[0-9]{1,5}")
+LONGEST_SLUG = 60
 
 
 def mistakes(answers: Answers) -> list[str]:
@@ -55,55 +57,90 @@ def mistakes(answers: Answers) -> list[str]:
     Args:
         answers: By the names of cookiecutter.json.
     """
-    found = []
-    for key in ("project_name", "competition_name", "id_column", "label_column", *DATA):
-        if not answers[key].strip() or not answers[key].isprintable():
-            found.append(f"{key}: got {answers[key]!r}, allowed: printable text")
-    slug = answers["project_slug"]
-    if not _SLUG.fullmatch(slug) or len(slug) > 60:
-        found.append(
-            f"project_slug: got {slug!r}, allowed: small letters and digits, single dashes between "
-            "them, at most 60"
+    return [f"{name}: {line}" for name in _CHECKS for line in mistakes_in(name, answers)]
+
+
+def mistakes_in(question: str, answers: Answers) -> list[str]:
+    """Why one answer cannot be used, a line each; empty when it can.
+
+    Args:
+        question: Its name in cookiecutter.json.
+        answers: To it, and to what was asked before; an answer is judged without those that are
+            not there yet.
+    """
+    check = _CHECKS.get(question)
+    return list(check(answers[question], answers)) if check else []
+
+
+def _mistakes_in_text(text: str, answers: Answers) -> Iterator[str]:  # noqa: ARG001
+    if not text.strip() or not text.isprintable():
+        yield f"got {text!r}, allowed: printable text"
+
+
+def _mistakes_in_slug(slug: str, answers: Answers) -> Iterator[str]:  # noqa: ARG001
+    if not _SLUG.fullmatch(slug) or len(slug) > LONGEST_SLUG:
+        yield (
+            f"got {slug!r}, allowed: small letters and digits, single dashes between them, at most "
+            f"{LONGEST_SLUG}"
         )
-    address = answers["competition_address"]
-    if address and not _ADDRESS.fullmatch(address):
-        found.append(f"competition_address: got {address!r}, allowed: https://... or nothing")
-    size = answers["image_size"]
-    if not (size.isascii() and size.isdecimal() and 32 <= int(size) <= 4096):
-        found.append(f"image_size: got {size!r}, allowed: a whole number from 32 to 4096")
+
+
+def _mistakes_in_address(address: str, answers: Answers) -> Iterator[str]:  # noqa: ARG001
+    if address and not (_ADDRESS.fullmatch(address) and address.isprintable()):
+        yield f"got {address!r}, allowed: https://... or nothing"
+
+
+def _mistakes_in_size(size: str, answers: Answers) -> Iterator[str]:  # noqa: ARG001
+    if not (_SIZE.fullmatch(size) and 32 <= int(size) <= 4096):
+        yield f"got {size!r}, allowed: a whole number from 32 to 4096"
+
+
+def _mistakes_in_form(answer: str, answers: Answers) -> Iterator[str]:
+    if "classes" not in answers or setting_of("submission_columns", answer) != "probability":
+        return
     classes = classes_of(answers)
-    if answers["classes"] != READ_FROM_DATA:
-        found += _mistakes_in_classes(classes)
-    form = setting_of("submission_columns", answers["submission_columns"])
-    if form == "probability" and len(classes) != 2:
-        found.append(
-            "submission_columns: one column of probabilities needs exactly two classes, named in "
-            f"'classes'; there are {len(classes) or 'none named'}"
+    if len(classes) != 2:
+        yield (
+            "one column of probabilities needs exactly two classes, named in 'classes'; there are "
+            f"{len(classes) or 'none named'}"
         )
-    return found
 
 
-def _mistakes_in_classes(names: list[str]) -> list[str]:
-    found = []
+def _mistakes_in_classes(text: str, answers: Answers) -> Iterator[str]:
+    if text == READ_FROM_DATA:
+        return
+    names = classes_of(answers)
     if len({name.casefold() for name in names}) < max(2, len(names)):
-        found.append(
-            f"classes: got {', '.join(names)!r}, allowed: two or more different names, separated "
-            f"by commas, or {READ_FROM_DATA!r}"
+        yield (
+            f"got {', '.join(names)!r}, allowed: two or more different names, separated by commas, "
+            f"or {READ_FROM_DATA!r}"
         )
     for name in names:
         if name.casefold() in ("id", "label"):
-            found.append(f"classes: {name!r} is the name of a column in the files of a run")
+            yield f"{name!r} is the name of a column in the files of a run"
         if (
             not _CLASS.fullmatch(name)
             or not name.isprintable()
             or name[0] == "."
             or name[-1] == "."
         ):
-            found.append(
-                f"classes: {name!r} cannot be a folder's name on every system. Allowed: 1 to 100 "
-                'printable characters, none of / \\ : * ? " < > |, no dot at either end'
+            yield (
+                f"{name!r} cannot be a folder's name on every system. Allowed: 1 to 100 printable "
+                'characters, none of / \\ : * ? " < > |, no dot at either end'
             )
-    return found
+
+
+# What an answer must be, by its question. Of a question with choices it is one of them.
+_CHECKS: dict[str, Callable[[str, Answers], Iterator[str]]] = {
+    **dict.fromkeys(
+        ("project_name", "competition_name", "id_column", "label_column", *DATA), _mistakes_in_text
+    ),
+    "project_slug": _mistakes_in_slug,
+    "competition_address": _mistakes_in_address,
+    "image_size": _mistakes_in_size,
+    "classes": _mistakes_in_classes,
+    "submission_columns": _mistakes_in_form,
+}
 
 
 def classes_of(answers: Answers) -> list[str]:

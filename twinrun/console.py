@@ -9,8 +9,9 @@ elsewhere.
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 from rich.cells import chop_cells
@@ -25,7 +26,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.prompt import Confirm, Prompt
+from rich.prompt import Confirm
 from rich.segment import Segment
 from rich.text import Text
 
@@ -128,24 +129,23 @@ def relay(lines: Iterable[str]) -> None:
         error_console.print(styled(line.expandtabs()))
 
 
-class _Prompt(Prompt):
-    illegal_choice_message = "Please select one of the available options"
+def tell(*parts: Part) -> None:
+    """Print one line where questions are asked, also when --quiet was given."""
+    error_console.print(styled(*parts))
 
 
-def ask(question: str, choices: Sequence[str] | None, suggestion: str) -> str:
-    """Ask on the terminal; a mere Enter takes the suggestion.
+def is_anyone_there() -> bool:
+    """Whether somebody can be asked: there is a terminal to ask on, and to answer on."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
-    Args:
-        question: What to ask.
-        choices: The answers that there are; None: any.
-        suggestion: Shown beside the question.
+
+def ask(prompt: str) -> str:
+    """Ask on the terminal, also when --quiet was given; what was typed, without blanks around it.
+
+    Raises:
+        EOFError: The terminal is closed, as by Ctrl-D.
     """
-    return _Prompt.ask(
-        styled(question),
-        console=console,
-        choices=None if choices is None else list(choices),
-        default=suggestion,
-    )
+    return error_console.input(styled(prompt)).strip()
 
 
 def confirm(question: str) -> bool:

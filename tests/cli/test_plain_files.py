@@ -5,6 +5,7 @@ For the files of a run see tests/run_folder/test_damage.py.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +23,14 @@ TOML = "competition/competition.toml"
 TRAININGS = ("audit", "run", "train")
 OTHERS = (tied_socket, endless)
 TWINS = "twins --perturb none-such"
+ONE_PROBABILITY = "submission_columns=the last class's probability"
 # Each file that a command may read by its name, with the commands; {} is it.
 NAMED = {
     TOML: [*TRAININGS, "blend", "validate x.csv", "cache", TWINS],
     "competition/local.toml": [*TRAININGS, "blend", "cache", TWINS],
     "competition/hooks.py": [*TRAININGS, TWINS],
-    IMAGE: [*TRAININGS, "init new --data data --yes --answer none=such"],
+    # A single probability is none of three classes, which is found after the look at the images.
+    IMAGE: [*TRAININGS, f'init new --data data --yes --answer "{ONE_PROBABILITY}"'],
     SAMPLE: ["run", "train", "validate x.csv", "init new --data data --yes"],
     "data/labels.csv": [f"{each} --set data.layout=table" for each in TRAININGS],
     "given": [
@@ -87,7 +90,7 @@ def test_it_is_refused_at_once(
     make(path)
     before = sorted(project.rglob("*"))
     with in_time():
-        code, told = carry_out(command.replace("{}", file).split())
+        code, told = carry_out(shlex.split(command.replace("{}", file)))
     assert code == 2, told
     assert Path(file).name in told or "/dev/zero" in told
     assert "Traceback" not in told

@@ -23,8 +23,8 @@ from twinrun.config.sections import Data
 from twinrun.data.index import build_index
 from twinrun.errors import InputError
 from twinrun.registry import IncompleteEntry
+from twinrun.scaffold.answers import answers_of
 from twinrun.scaffold.inspect import inspect
-from twinrun.scaffold.project import answers_of
 
 PARTS = ("words", "answer", "settings")
 METHODS = ("find_classes", "read_images", "recognise")
@@ -107,7 +107,7 @@ def test_too_few_classes_are_refused_in_its_words(
 def test_a_data_folder_shows_it(layout: LabelLayout, data: Path) -> None:
     found = inspect(data)
     assert (found.layout, found.counts) == (layout.name, {"healthy": 1, "rust": 2})
-    assert answers_of(found, data)["layout"] == layout.answer
+    assert answers_of(found, data, {})["layout"] == layout.answer
 
 
 def test_without_it_the_data_folder_is_of_no_layout(data: Path, small_toml: Path) -> None:

@@ -14,8 +14,8 @@ from twinrun.errors import InputError, NegativeVerdict
 from twinrun.metrics import METRICS
 from twinrun.probabilities import column_problems, doubled_ids
 from twinrun.registry import IncompleteEntry
+from twinrun.scaffold.answers import answers_of
 from twinrun.scaffold.inspect import inspect
-from twinrun.scaffold.project import answers_of
 from twinrun.submission_form import Recognised, SampleColumns, SubmissionForm
 from twinrun.submission_forms import FORMS
 
@@ -118,7 +118,7 @@ def test_it_is_blended_written_and_validated(
 def test_a_data_folder_shows_it(form: SubmissionForm, data: Path) -> None:
     found = inspect(data)
     assert found.columns == form.name
-    assert answers_of(found, data)["submission_columns"] == form.answer
+    assert answers_of(found, data, {})["submission_columns"] == form.answer
     assert form.usual_metric in METRICS
 
 

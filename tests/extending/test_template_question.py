@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import FIXTURE
+from tests.scaffold.test_answers import Typist
 from twinrun.errors import InputError
 from twinrun.registry import IncompleteEntry
+from twinrun.scaffold.answers import answer_questions, read_answers
 from twinrun.scaffold.inspect import inspect
-from twinrun.scaffold.project import answer_questions, check_answers
 from twinrun.scaffold.questions import QUESTIONS, Choice, Question, cookiecutter_json
 
 PARTS: dict[str, Any] = {
@@ -42,13 +43,9 @@ def test_it_is_written_into_the_template() -> None:
 
 
 def asked_for(**given: str) -> tuple[list[str], dict[str, str]]:
-    asked: list[str] = []
-
-    def ask(question: Question, suggestion: str) -> str:
-        asked.append(question.name)
-        return suggestion
-
-    return asked, answer_questions(inspect(FIXTURE), Path("somewhere/x"), given, ask)
+    typist = Typist()
+    known = answer_questions(inspect(FIXTURE), Path("somewhere/x"), given, typist)
+    return typist.asked, known
 
 
 @pytest.mark.usefixtures("question")
@@ -59,15 +56,15 @@ def test_init_asks_the_user_and_takes_an_answer() -> None:
     asked, known = asked_for(team="team")
     assert "team" not in asked
     assert known["team"] == "team"
-    assert check_answers(["team=alone"]) == {"team": "alone"}
+    assert read_answers(["team=alone"]) == {"team": "alone"}
     with pytest.raises(InputError, match="'tem' is not known"):
-        check_answers(["team=tem"])
+        read_answers(["team=tem"])
 
 
 @pytest.mark.parametrize(
     ("answered_by", "more", "answer"),
     [
-        ("data", {"read": lambda found, _: f"{found.train_images} images"}, "96 images"),
+        ("data", {"read": lambda found, _: "team" if found.train_images > 90 else "alone"}, "team"),
         ("default", {}, None),
     ],
 )
@@ -83,7 +80,7 @@ def test_it_may_be_answered_by_somebody_else(
 def test_nobody_is_asked_when_it_is_not_there() -> None:
     assert "team" not in json.loads(cookiecutter_json())
     with pytest.raises(InputError, match="no question 'team'"):
-        check_answers(["team=alone"])
+        read_answers(["team=alone"])
 
 
 @pytest.mark.parametrize("part", ["name", "prompt"])

@@ -69,7 +69,7 @@ def test_a_refused_init_leaves_nothing_behind(published: Path, run: Run, tmp_pat
         (["--data", tmp_path / "nowhere"], "no data folder"),
         (["--data", data, "--answer", "membrs=quick"], "did you mean 'members'?"),
         (["--data", data, "--answer", "metric=acuracy"], "did you mean 'accuracy'?"),
-        (["--data", data, "--answer", "image_size=1"], "image_size: got '1'"),
+        (["--data", data, "--answer", "image_size=1"], "image_size=1: got '1'"),
     ):
         refused = run(
             *(*twinrun, "init", tmp_path / "new", *options, "--yes"), cwd=published, code=2

@@ -128,7 +128,7 @@ def test_nothing_of_it_runs_before_somebody_agreed(
     assert "engine twinrun/, source " in done.stdout
     assert "no network" in done.stdout
 
-    monkeypatch.setattr(command, "is_terminal", lambda: True)
+    monkeypatch.setattr(command, "is_anyone_there", lambda: True)
     done = verify(package, tmp_path, trust=False, input="n\n")
     assert done.exit_code == 2
     assert "you did not agree" in done.stderr

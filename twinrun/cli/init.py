@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +13,11 @@ import typer
 from twinrun.cli.options import (
     as_command,
 )
-from twinrun.console import ask as ask_user
-from twinrun.console import say
+from twinrun.console import ask, is_anyone_there, say, tell
+from twinrun.errors import InputError
 
 if TYPE_CHECKING:
+    from twinrun.scaffold.answers import Asked
     from twinrun.scaffold.inspect import Findings
     from twinrun.scaffold.questions import Question
 
@@ -63,19 +66,27 @@ def init(
     from twinrun.config.local import LOCAL
     from twinrun.config.project import SETTINGS
     from twinrun.scaffold import project
+    from twinrun.scaffold.answers import answer_questions, open_questions, read_answers
     from twinrun.scaffold.data_place import refuse_folder_in_use
     from twinrun.scaffold.inspect import inspect
+    from twinrun.scaffold.render import refuse_without_git, what_a_commit_lacks
 
+    # All that can go wrong without an answer, before the first question.
     project.refuse_without_template()
+    refuse_without_git()
+    given = read_answers(answers or [])
+    if not yes:
+        _refuse_without_terminal(open_questions(given))
     refuse_folder_in_use(folder, data)
     found = inspect(
         data, train=train, test=test, labels=labels, sample=sample, label_column=label_column
     )
     _say_findings(found)
-    given = project.check_answers(answers or [])
-    ask = _take_suggestion if yes else _ask
-    known = project.answer_questions(found, folder.resolve(), given, ask)
-    address = project.make(folder, known, found)
+    user = _Terminal()
+    asked: Asked = _Suggested() if yes else user
+    with _kept(user.answers):
+        known = answer_questions(found, folder.resolve(), given, asked)
+        address = project.make(folder, known, found)
     say("project   ", (str(folder), "bold"), f", settings in {SETTINGS}")
     local = SETTINGS.with_name(LOCAL)
     if (folder / local).is_file():
@@ -86,6 +97,8 @@ def init(
     elif address.startswith("."):
         say(f"note      updates come from {address}, as this clone has no address for")
         say("          others; to name one: cruft link ADDRESS --directory template")
+    if lacking := what_a_commit_lacks():
+        say(f"note      {lacking}")
     say("")
     say("Next:")
     for line in (
@@ -119,9 +132,68 @@ def _say_findings(found: Findings) -> None:
         say(("open", "yellow"), f"      {question}")
 
 
-def _take_suggestion(question: Question, suggestion: str) -> str:
-    return suggestion
+class _Suggested:
+    """--yes: what is suggested is taken."""
+
+    def answer(self, question: Question, suggestion: str) -> str:  # noqa: ARG002
+        return suggestion
+
+    def refuse(self, question: Question, problem: str) -> None:
+        raise InputError(
+            f"what is suggested for {question.name} cannot be used: {problem}",
+            fix=f"Answer it yourself: --answer {question.name}=TEXT",
+        )
 
 
-def _ask(question: Question, suggestion: str) -> str:
-    return ask_user(question.prompt, question.answers, suggestion)
+class _Terminal:
+    """Asks the user.
+
+    Attributes:
+        answers: What was answered so far, by question.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, str] = {}
+
+    def answer(self, question: Question, suggestion: str) -> str:
+        allowed = f", one of: {', '.join(question.answers)}" if question.answers else ""
+        answer = ask(f"{question.prompt}{allowed} [{suggestion}]: ") or suggestion
+        self.answers[question.name] = answer
+        return answer
+
+    def refuse(self, question: Question, problem: str) -> None:
+        del self.answers[question.name]
+        tell(("not possible:", "yellow"), f" {problem}")
+
+
+def _refuse_without_terminal(questions: list[str]) -> None:
+    if questions and not is_anyone_there():
+        raise InputError(
+            f"there is no terminal to ask on: {', '.join(questions)}",
+            fix=f"Take what is suggested with --yes, or answer each: --answer {questions[0]}=TEXT.",
+        )
+
+
+@contextmanager
+def _kept(answers: Mapping[str, str]) -> Iterator[None]:
+    """Whatever ends the command, what was answered is told: as options for the next time."""
+    try:
+        yield
+    except (KeyboardInterrupt, EOFError):
+        raise InputError(
+            "stopped before the end: no project was made", fix=_again(answers)
+        ) from None
+    except InputError as error:
+        raise InputError(
+            error.what, details=error.details, fix=[*error.fixes, *_again(answers)]
+        ) from error
+    except OSError as error:
+        where = error.filename or "the system"
+        raise InputError(f"{where}: {error.strerror or error}", fix=_again(answers)) from error
+
+
+def _again(answers: Mapping[str, str]) -> list[str]:
+    if not answers:
+        return []
+    words = [word for name, text in answers.items() for word in ("--answer", f"{name}={text}")]
+    return ["Your answers, as options for the next time:", f"  {shlex.join(words)}"]

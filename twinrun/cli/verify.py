@@ -20,7 +20,7 @@ from twinrun.cli.options import (
     as_command,
     end_with,
 )
-from twinrun.console import box, clock, confirm, console, megabytes, quote, say
+from twinrun.console import box, clock, confirm, console, is_anyone_there, megabytes, quote, say
 from twinrun.errors import InputError
 from twinrun.grades import DIFFERENT, SAME_BITS, Grade, read_accepted
 
@@ -264,15 +264,10 @@ def _agree(trust: bool) -> None:
     """Go on only where somebody agreed: beforehand, or now on a terminal."""
     if trust:
         return
-    if not is_terminal():
+    if not is_anyone_there():
         raise InputError(
             "the package's own code was not run: nobody agreed to it",
             fix="If you trust whoever made it: --trust.",
         )
     if not confirm("Run it?"):
         raise InputError("the package's own code was not run: you did not agree to it")
-
-
-def is_terminal() -> bool:
-    """Whether somebody can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -29,13 +29,10 @@ def refuse_folder_in_use(folder: Path, data: Path) -> None:
         data: The folder of its data, which may lie in it already, in data/.
 
     Raises:
-        InputError: There is anything else in it.
+        InputError: There is anything else in it, or nothing can be written there.
     """
     if not folder.is_dir():
-        if os.path.lexists(folder):
-            raise InputError(
-                f"{folder} is not a folder", fix="Name a folder that does not exist yet."
-            )
+        _refuse_place(folder)
         return
     inside = _path_inside(folder, data) is not None
     names = os.listdir(folder)  # noqa: PTH208
@@ -45,6 +42,30 @@ def refuse_folder_in_use(folder: Path, data: Path) -> None:
     if inside:
         fix = f"It may hold the data, in {folder / DATA}, which git ignores, and nothing else."
     raise InputError(f"{folder} is not empty", fix=fix)
+
+
+def _refuse_place(folder: Path) -> None:
+    """Raise InputError when a folder that is not there cannot be made."""
+    there = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not there.is_dir():
+        link = f" but a link to {there.readlink()}, where none is" if there.is_symlink() else ""
+        raise InputError(
+            f"{there} is not a folder{link}", fix="Name a folder that does not exist yet."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"nothing can be written into {there}", fix="Name a different folder.")
+
+
+def place_to_make(folder: Path) -> Path:
+    """Where a project's files are made before they are moved: on the disk of its folder.
+
+    That is beside it, so that nothing in it is in the way after a kill; in it where it is the root
+    of a disk, or the folder above is somebody else's.
+    """
+    real = folder.resolve()
+    if real.is_dir() and (real.is_mount() or not os.access(real.parent, os.W_OK | os.X_OK)):
+        return real
+    return real.parent
 
 
 def name_data(made: Path, folder: Path, data: Path) -> None:
@@ -94,14 +115,13 @@ def move_project(made: Path, folder: Path) -> None:
 
     Args:
         made: Its files, in a folder of the same file system.
-        folder: It does not exist, is empty, or holds data/, which is not touched.
+        folder: It does not exist, is empty, or holds data/, which is not touched. One that exists
+            stays the folder that it is: a link to it, or a shell in it, still finds it.
 
     Raises:
         OSError: They cannot be moved; what was moved is gone from the folder.
     """
-    if not folder.is_dir() or not any(folder.iterdir()):
-        if folder.is_dir():
-            folder.rmdir()
+    if not folder.is_dir():
         shutil.move(made, folder)
         return
     moved: list[tuple[Path, Path]] = []

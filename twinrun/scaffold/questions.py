@@ -26,6 +26,9 @@ from twinrun.wheel.engine_wheel import CLONED_TEMPLATE, template_folder
 TEMPLATE = template_folder() or CLONED_TEMPLATE
 FILE = TEMPLATE / "cookiecutter.json"
 
+# The longest that the template takes.
+_LONGEST_SLUG = 60
+
 _EXTENSION = "twinrun_extension.Twinrun"
 
 Known = Mapping[str, str]
@@ -100,7 +103,8 @@ class Question:
 def slug(name: str) -> str:
     """A folder's name in the letters that a package may have."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "competition"
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    return words[:_LONGEST_SLUG].rstrip("-") or "competition"
 
 
 def _join_classes(found: Findings, folder: Path) -> str:  # noqa: ARG001

@@ -7,11 +7,12 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from twinrun.config.project import find_project
@@ -25,6 +26,48 @@ CRUFT = ".cruft.json"
 _DIRECTORY = "template"
 
 
+def refuse_without_git() -> None:
+    """Raise InputError where the template is to be taken from a clone, and git cannot do so."""
+    if template_folder() != CLONED_TEMPLATE:
+        return
+    try:
+        # As `git clone` begins: it asks the folder itself, and none around it.
+        done = subprocess.run(
+            ["git", "ls-remote", "--exit-code", str(HOME), "HEAD"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "is not installed" if missing else f"cannot be started: {error.strerror}"
+        raise InputError(
+            f"`init` takes the template of a clone with git, which {why}",
+            fix="Install git, or put its folder on PATH.",
+        ) from None
+    if done.returncode:
+        raise InputError(
+            f"git cannot take the template from {HOME}:",
+            details=done.stderr.splitlines() or ["there is no commit"],
+            fix="`init` works in a git clone of Twinrun, or from its wheel. From a zip: "
+            "cookiecutter --directory template ZIP.",
+        )
+
+
+def what_a_commit_lacks() -> str:
+    """What a user has to do before git makes a first commit; empty where nothing is missing."""
+    try:
+        done = subprocess.run(
+            ["git", "var", "GIT_AUTHOR_IDENT"], cwd="/", capture_output=True, check=False
+        )
+    except OSError:
+        return "git is not installed; the commands below need it"
+    if done.returncode:
+        return "git knows no name of yours to commit under: see git config user.name, user.email"
+    return ""
+
+
 def render(parent: Path, project: Path, answers: Mapping[str, str]) -> Path:
     """Make a project from the template; its folder.
 
@@ -34,18 +77,24 @@ def render(parent: Path, project: Path, answers: Mapping[str, str]) -> Path:
         answers: To the template's questions.
 
     Raises:
-        InputError: The template refuses an answer, or the clone has no commit.
+        InputError: The template refuses an answer, or cannot be taken from the clone.
     """
     from cookiecutter.exceptions import CookiecutterException
 
-    # The template itself prints why it refuses an answer; what cookiecutter adds is a traceback.
+    # The template itself prints why it makes no project; what cookiecutter adds is a traceback.
     logging.getLogger("cookiecutter").setLevel(logging.CRITICAL)
-    try:
-        if template_folder() == CLONED_TEMPLATE:
-            return _render_clone(parent, project, answers)
-        return _render_installed(parent, project, answers)
-    except CookiecutterException as error:
-        raise InputError(f"the template refused the answers: {error}") from None
+    with tempfile.TemporaryFile() as printed:
+        try:
+            with _stderr_into(printed):
+                if template_folder() == CLONED_TEMPLATE:
+                    return _render_clone(parent, project, answers)
+                return _render_installed(parent, project, answers)
+        except CookiecutterException as error:
+            printed.seek(0)
+            told = printed.read().decode("utf-8", "replace").splitlines()
+            raise InputError(
+                "the template makes no project of these answers:", details=told or [str(error)]
+            ) from None
 
 
 def _render_clone(parent: Path, project: Path, answers: Mapping[str, str]) -> Path:
@@ -101,6 +150,20 @@ def read_address(project: Path) -> str | None:
         return str(json.loads(read_bytes(project / CRUFT))["template"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+@contextmanager
+def _stderr_into(file: IO[bytes]) -> Iterator[None]:
+    """What this process and those that it starts print on stderr goes into a file."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        os.dup2(file.fileno(), 2)
+        yield
+        sys.stderr.flush()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager
