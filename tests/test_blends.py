@@ -207,12 +207,12 @@ def test_members_without_a_common_image_cannot_be_fitted(run: Path, tmp_path: Pa
     with pytest.raises(InputError, match="no image was held out by every member"):
         submit.choose_run_blend(run, settings_of(tmp_path, method="auto"))
     chosen = submit.blend_run(run, settings_of(tmp_path), None, run / "submission.csv")
-    assert chosen.images == 0
+    assert chosen.images.all == 0
     # A member without a weight takes no part, and its images do not count.
     weights = {"fair": 1.0, "poor": 1.0}
     few = submit.choose_run_blend(run, settings_of(tmp_path, method="auto", weights=weights))
     assert set(few.weights) == {"fair", "poor"}
-    assert few.images == 120
+    assert few.images.all == 120
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_the_tables_show_the_numbers_of_blend_json(run: Path, tmp_path: Path) ->
     taken = chosen.taken
     assert taken is not None
     assert f"{content['without']['good'] - taken.nested:+.4f}" in text
-    assert "on 120 held-out images (lower is better)" in text
+    assert "on 120 held-out images (60 without copies; lower is better)" in text
     assert text.count("taken") == 1
 
 

@@ -141,8 +141,8 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
     alone = settings.model_copy(
         update={"blend": settings.blend.model_copy(update={"weights": {"a": 1.0}})}
     )
-    assert submit.choose_run_blend(trained.folder, alone).images == 96
-    assert submit.choose_run_blend(trained.folder, settings).images == 24
+    assert submit.choose_run_blend(trained.folder, alone).images.all == 96
+    assert submit.choose_run_blend(trained.folder, settings).images.all == 24
 
 
 def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(

@@ -225,7 +225,6 @@ def test_a_score_is_compared_with_a_simple_answer(metric: str, simple: str, valu
     assert found.metric.simple.words == simple
     assert found.simple_value == pytest.approx(value)
     assert found.absent == ("healthy",)
-    assert found.images == 4
     assert math.isnan(found.value) == (metric == "auc")
 
 

@@ -96,14 +96,12 @@ class Score:
     Attributes:
         metric: Which.
         value: nan where the metric is not defined.
-        images: How many were scored.
         simple_value: The score of the metric's simple answer on the same images.
         absent: The classes of which there is no image.
     """
 
     metric: Metric
     value: float
-    images: int
     simple_value: float
     absent: tuple[str, ...]
 
@@ -152,7 +150,6 @@ def compare_score(
     return Score(
         metric=found,
         value=found.score(probabilities, truth),
-        images=len(truth),
         simple_value=found.simple.score(found.score, truth, len(classes)),
         absent=tuple(name for name, count in zip(classes, counts, strict=True) if not count),
     )

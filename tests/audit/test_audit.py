@@ -255,6 +255,22 @@ def test_a_class_with_one_image_is_said(data: Path, audited: Callable[..., Audit
     assert (found.severity, found.details, found.images) == ("warning", ("leaf_rust",), (A,))
 
 
+@pytest.mark.parametrize("duplicates", ["group", "keep"])
+def test_a_class_with_copies_of_one_image_has_one_image(
+    data: Path, settings_of: Callable[..., Settings], tmp_path: Path, duplicates: str
+) -> None:
+    """They are held out together, unless the settings leave copies alone."""
+    for number in range(1, 4):
+        shutil.copyfile(data / A, data / f"train/leaf_rust/I{number:02d}.png")
+    settings = settings_of(f"data.duplicates={duplicates}")
+    found = [e for e in audit_folder(settings, tmp_path / "cache").found if e.check == "single"]
+    if duplicates == "keep":
+        assert found == []
+    else:
+        assert (found[0].count, found[0].details) == (1, ("leaf_rust: 4 copies of one image",))
+        assert len(found[0].images) == 4
+
+
 def test_the_same_whatever_the_order_and_the_cache(
     data: Path, audited: Callable[..., Audit], tmp_path: Path
 ) -> None:

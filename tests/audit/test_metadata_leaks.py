@@ -9,8 +9,11 @@ import pytest
 from twinrun.audit.metadata_leaks import MetadataLeak, metadata_leaks
 
 
-def told(values: list[str], labels: list[str]) -> list[MetadataLeak]:
-    return metadata_leaks({"format": pd.Series(values)}, pd.Series(labels))
+def told(
+    values: list[str], labels: list[str], photos: list[int] | None = None
+) -> list[MetadataLeak]:
+    found = np.array(photos or range(len(labels)))
+    return metadata_leaks({"format": pd.Series(values)}, pd.Series(labels), found)
 
 
 def test_a_format_of_one_class_gives_it_away() -> None:
@@ -27,6 +30,18 @@ def test_a_format_of_one_class_gives_it_away() -> None:
 def test_a_few_images_of_one_class_are_chance(images: int) -> None:
     labels = ["a"] * 30 + ["b"] * 30 + ["c"] * 30
     assert told(["PNG"] * images + ["JPEG"] * (90 - images), labels) == []
+
+
+def test_twelve_copies_of_one_photo_are_one_image() -> None:
+    labels = ["a"] * 30 + ["b"] * 30 + ["c"] * 30
+    values = ["PNG"] * 12 + ["JPEG"] * 78
+    assert told(values, labels)
+    assert told(values, labels, [0] * 12 + list(range(1, 79))) == []
+    # Of six photos twice each, half of the images are counted.
+    labels = ["a"] * 60 + ["b"] * 60
+    values = ["PNG"] * 24 + ["JPEG"] * 96
+    (found,) = told(values, labels, [*range(12), *range(12), *range(12, 108)])
+    assert (found.hits, found.images) == (12, 12)
 
 
 def test_a_size_of_its_own_for_every_image_gives_nothing_away() -> None:

@@ -39,6 +39,33 @@ def test_few_images_are_warned_of_once_with_what_one_of_them_weighs(small_toml: 
     assert "(a, b on 29)" in warning
 
 
+def copied(images: pd.DataFrame, times: int) -> pd.DataFrame:
+    """Each image so many times, as the audit groups copies."""
+    parts = [images.assign(id=images["id"] + f"-{number}") for number in range(times)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "validation", ["recipe.validation.share=0.25", "recipe.validation.folds=5"]
+)
+def test_copies_of_one_image_are_one_image(small_toml: Path, validation: str) -> None:
+    """Ten times the images, of which none tells anything new."""
+    few = table(x=10, y=10)
+    (plain,) = warnings(small_toml, few, validation)
+    (warning,) = warnings(small_toml, copied(few, 10), validation)
+    held, photos = (50, 5) if "share" in validation else (200, 20)
+    assert f"(a, b on {photos})" in plain
+    assert "fewer than 30 images, copies counted once " in warning
+    assert f"(a, b on {held}, {photos} without copies)" in warning
+    percent = f"{100 / photos:.1f} percent of accuracy"
+    assert f"on {photos}, one more that is right is {percent}" in plain
+    assert f"on {photos}, one more that is right with its copies is about {percent}" in warning
+
+
+def test_enough_images_stay_enough_with_copies(small_toml: Path) -> None:
+    assert warnings(small_toml, copied(table(x=60, y=60), 3)) == []
+
+
 def test_a_class_that_folds_lack_is_warned_of_and_one_that_a_training_lacks_is_refused(
     small_toml: Path,
 ) -> None:

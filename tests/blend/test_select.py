@@ -199,7 +199,7 @@ def test_blend_json_holds_what_the_tables_show(tmp_path: Path) -> None:
     content = found.content()
     assert set(content) == {
         *("version", "asked", "method", "why", "metric", "images", "weights", "temperature"),
-        *("candidates", "members", "without", "missing"),
+        *("candidates", "members", "without", "missing", "without_copies"),
     }
     assert (content["version"], content["asked"], content["images"]) == (1, "auto", 100)
     taken = next(
@@ -212,6 +212,24 @@ def test_blend_json_holds_what_the_tables_show(tmp_path: Path) -> None:
     assert taken["nested"] == found.score.value
     assert set(content["members"]) == set(content["without"]) == {"p", "q", "r"}
     assert {name: content[name] for name in found.record()} == found.record()
+
+
+@pytest.mark.parametrize("images", [40, 200])
+def test_copies_of_few_images_are_few_images(tmp_path: Path, images: int) -> None:
+    """A member that is right about one photo is as right about each of its copies."""
+    labels = drawn_labels(images, 3)
+    groups = [f"group {number % 20}" for number in range(images)]
+    values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("pq")}
+    held = held_of(values, labels.tolist(), groups)
+    few = f"nly {images} images (20 without copies) were held out by every member, fewer than 30: "
+    found = choose_blend(held, settings_for(tmp_path, "pq", method="auto"), "pq")
+    assert found.method == "arithmetic"
+    assert len(found.candidates) == 1
+    assert f"{few}nothing is fitted to so few." in found.reason
+    found = choose_blend(held, settings_for(tmp_path, "pq", method="optimised"), "pq")
+    assert any(f"{few}what is fitted follows chance." in each for each in found.warnings)
+    content = found.content()
+    assert (content["images"], content["without_copies"]) == (images, 20)
 
 
 def test_the_weights_of_fixed_means_keep_the_settings_order(tmp_path: Path) -> None:

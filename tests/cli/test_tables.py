@@ -22,6 +22,7 @@ from twinrun.compare.member_files import FileComparison
 from twinrun.config.reading import read_settings
 from twinrun.console import Terminal
 from twinrun.data.cache_files import CacheFolder
+from twinrun.data.image_count import ImageCount
 from twinrun.metrics import METRICS, Score, score_values
 
 NOTHING = float("nan")
@@ -32,26 +33,48 @@ RECORD = {
 }
 
 
-def told(score: Score) -> str:
-    return shown(tables.blend_score(score)).strip()
+def told(score: Score, images: int, distinct: int | None = None) -> str:
+    count = ImageCount(images, images if distinct is None else distinct)
+    return shown(tables.blend_score(score, count)).strip()
 
 
 def test_the_log_loss_of_a_blend_is_told_beside_uniform_guessing() -> None:
-    assert told(Score(METRICS.get("log_loss"), 0.74019, 24, 1.098612, ())) == (
+    assert told(Score(METRICS.get("log_loss"), 0.74019, 1.098612, ()), 24) == (
         "blend's log loss on the 24 images that every member held out: 0.7402 "
         "(uniform guessing: 1.0986)"
     )
 
 
 def test_another_metric_is_told_by_its_name_beside_its_simple_answer() -> None:
-    assert told(Score(METRICS.get("macro_f1"), 0.5, 7, 0.2, ())) == (
+    assert told(Score(METRICS.get("macro_f1"), 0.5, 0.2, ()), 7) == (
         "blend's macro F1 on the 7 images that every member held out: 0.5000 "
         "(always the largest class: 0.2000)"
     )
 
 
+def test_images_that_are_copies_are_told_beside_those_that_are_not() -> None:
+    assert told(Score(METRICS.get("macro_f1"), 0.5, 0.2, ()), 14, 9) == (
+        "blend's macro F1 on the 14 images (9 without copies) that every member held out: 0.5000 "
+        "(always the largest class: 0.2000)"
+    )
+
+
+def test_the_tables_of_a_blend_tell_copies(tmp_path: Path) -> None:
+    labels = drawn_labels(60, 3)
+    values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("ab")}
+    groups = [str(number // 2) for number in range(60)]
+    settings = settings_for(tmp_path, "ab", method="auto")
+    chosen = choose_blend(held_of(values, labels.tolist(), groups), settings, ["a", "b"])
+    assert tables.blends(chosen).title == (
+        "Blends, by log loss on 60 held-out images (30 without copies; lower is better)"
+    )
+    assert tables.member_contributions(chosen).title.startswith(
+        "What each member adds, by log loss on the 60 images (30 without copies) that all held out"
+    )
+
+
 def test_a_score_that_is_not_defined_says_which_class_is_missing() -> None:
-    assert told(Score(METRICS.get("auc"), NOTHING, 7, 0.5, ("rust [early]", "b"))) == (
+    assert told(Score(METRICS.get("auc"), NOTHING, 0.5, ("rust [early]", "b")), 7) == (
         "blend's AUC on the 7 images that every member held out: not defined: "
         "no held-out image of class rust [early], b (uniform guessing: 0.5000)"
     )
@@ -104,10 +127,11 @@ def test_members_and_blend_are_scored_by_the_metric_and_labels_of_digits_are_tex
     scores = own_scores(
         read_held_out_tables(tmp_path, ["a", "b"], settings.classes), settings.competition.metric
     )
-    blend = submit.choose_run_blend(tmp_path, settings).score
+    chosen = submit.choose_run_blend(tmp_path, settings)
+    blend = chosen.score
     assert blend is not None
     assert blend.metric.name == "quadratic_kappa"
-    assert blend.images == 3
+    assert chosen.images == ImageCount(3, 3)
     assert scores["a"] == pytest.approx(1 - 1 / 3)
     assert blend.value == pytest.approx(scores["a"])
     assert scores["b"] < scores["a"]

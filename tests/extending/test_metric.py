@@ -102,7 +102,7 @@ def test_a_blend_is_chosen_and_told_by_it(tmp_path: Path, balanced: Metric) -> N
     assert found.score is not None
     assert found.score.value == pytest.approx(max(each.nested for each in found.candidates))
     assert found.score.simple_value == pytest.approx(1 / 3)
-    text = shown(tables.blends(found), tables.blend_score(found.score))
+    text = shown(tables.blends(found), tables.blend_score(found.score, found.images))
     assert "by balanced accuracy on 60 held-out images (higher is better)" in text
     assert "(always the largest class: 0.3333)" in text
 

@@ -71,6 +71,7 @@ def make_run(
     folds: int = 0,
     pictures: bool = True,
     doubt: float = 1.0,
+    copies: int = 1,
 ) -> Path:
     """Write runs/full with `count` held-out images, all of them of every member.
 
@@ -100,7 +101,7 @@ def make_run(
             "path": [f"train/{name}.png" for name in names],
             "bytes": 1,
             "sha256": digests,
-            "group": names,
+            "group": [names[number - number % copies] for number in range(count)],
         }
     )
     run.mkdir(parents=True)
@@ -230,6 +231,7 @@ def write_blend(run: Path, weights: Mapping[str, float], why: str = "the lowest 
         "missing": [],
         "metric": "log_loss",
         "images": 12,
+        "without_copies": 12,
         "weights": dict(weights),
         "temperature": 1.25,
         "candidates": [

@@ -16,10 +16,15 @@ NAMES = ["x", "y", "z"]
 
 
 def held_out(
-    rows: list[list[float]], labels: list[str], names: list[str] = NAMES
+    rows: list[list[float]],
+    labels: list[str],
+    names: list[str] = NAMES,
+    groups: list[str] | None = None,
 ) -> LabelledPredictions:
+    ids = [f"{number:02d}" for number in range(len(rows))]
     return LabelledPredictions(
-        ids=[f"{number:02d}" for number in range(len(rows))],
+        ids=ids,
+        groups=groups or ids,
         classes=names,
         probabilities=np.array(rows),
         truth=np.array([names.index(label) for label in labels]),
@@ -68,6 +73,25 @@ def test_the_chance_of_a_suspect_is_as_computed_by_hand() -> None:
     doubts = [0.2, 0.1]
     assert found["by_chance"] == pytest.approx(sum(doubts))
     assert found["spread"] == pytest.approx(sum(d * (1 - d) for d in doubts) ** 0.5)
+
+
+def test_copies_are_doubted_together() -> None:
+    """Ten copies of each image: ten times the suspects, and ten times the spread of them."""
+    rows, labels = [[0.75, 0.25, 0], [0.25, 0.75, 0], [0.125, 0.875, 0]], ["x", "y", "x"]
+    once = suspects(held_out(rows, labels))
+    groups = [str(number) for number in range(3)] * 10
+    often = suspects(held_out(rows * 10, labels * 10, groups=groups))
+    assert once["found"] == 1
+    for name in ("found", "by_chance", "spread"):
+        assert often[name] == pytest.approx(10 * once[name])
+
+
+def test_images_are_counted_with_copies_and_without() -> None:
+    rows, labels = [[0.9, 0.1, 0.0]] * 40, ["x", "y"] * 20
+    alone = analyse_errors(held_out(rows, labels))
+    assert (alone["images"], alone["without_copies"], alone["enough"]) == (40, 40, True)
+    copies = analyse_errors(held_out(rows, labels, groups=["a", "b", "c", "d"] * 10))
+    assert (copies["images"], copies["without_copies"], copies["enough"]) == (40, 4, False)
 
 
 def test_a_class_that_no_image_carries_makes_no_suspect() -> None:

@@ -623,6 +623,39 @@ def test_a_headline_that_cannot_be_nested_says_that_too(tmp_path: Path) -> None:
     assert "too good to be true" in text
 
 
+def test_too_few_images_are_too_few_with_their_copies_too(tmp_path: Path) -> None:
+    enough = make_run(tmp_path / "enough", count=40, pictures=False)
+    write_chosen_blend(enough, tmp_path / "enough", "optimised", calibrate=False)
+    text = section(render(enough), "main")
+    assert "say little" not in text
+    assert "without copies" not in text
+    few = make_run(tmp_path / "few", count=40, copies=2, pictures=False)
+    write_chosen_blend(few, tmp_path / "few", "optimised", calibrate=False)
+    text = section(render(few), "main")
+    assert "nested; of 40 images (20 without copies)" in text
+    assert "on 40 held-out images (20 without copies)." in text
+    assert "for the 40 images (20 without copies) that no training saw" in text
+    assert (
+        "Fewer than 30 images that are no copies of each other say little: one more mistake, with "
+        "its copies, would move the accuracy by about 5.0 percentage points."
+    ) in text
+
+
+@pytest.mark.parametrize("members", ["in common", "alone"])
+def test_copies_are_counted_once_whoever_the_predictions_are_of(
+    tmp_path: Path, members: str
+) -> None:
+    run = make_run(tmp_path, count=12, copies=3, pictures=False)
+    if members == "alone":
+        for name, kept in (("a", slice(0, 3)), ("b", slice(3, 12))):
+            path = run / "members" / name / "valid.csv"
+            header, *rows = path.read_text().splitlines()
+            path.write_text("\n".join([header, *rows[kept]]) + "\n")
+            record_member(path.parent)
+    count = {"in common": "12 images (4 without copies)", "alone": "9 images (3 without copies)"}
+    assert f"for the {count[members]} that no training saw" in section(render(run), "confusion")
+
+
 def test_suspects_that_chance_would_give_are_no_claim(tmp_path: Path) -> None:
     run = make_run(tmp_path / "unsure", count=60, doubt=4.0, pictures=False)
     text = section(render(run), "labels")

@@ -89,6 +89,7 @@ def whole_blend(**changes: Any) -> dict[str, Any]:
         "missing": [],
         "metric": "log_loss",
         "images": 1,
+        "without_copies": 1,
         "weights": {},
         "temperature": 1.0,
         "candidates": [],

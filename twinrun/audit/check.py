@@ -78,6 +78,15 @@ class AuditedData:
         """bool: the images without a picture in them."""
         return blank_images(self.fingerprints)
 
+    @cached_property
+    def photos(self) -> np.ndarray:
+        """int64: the same number for images that the settings take for copies of one photo."""
+        numbers = np.arange(len(self.index), dtype=np.int64)
+        if self.settings.data.duplicates != "keep":
+            for group in self.groups:
+                numbers[list(group.rows)] = group.rows[0]
+        return numbers
+
     def sides(self) -> tuple[np.ndarray, np.ndarray]:
         """Shorter and longer side of each image, in pixels; int64."""
         width, height = (self.index[side].to_numpy(np.int64) for side in ("width", "height"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from twinrun.audit.check import AuditedData, Check, Finding
 from twinrun.audit.metadata_leaks import file_properties, metadata_leaks
+from twinrun.data.image_count import ImageCount
 from twinrun.errors import shorten
 
 
@@ -13,15 +16,23 @@ class Single(Check):
     name = "single"
     severity = "warning"
     title = "classes with one image: it is trained on or held out, never both"
-    meaning = "a class has one training image"
+    meaning = "a class has one training image, or copies of one that are held out together"
 
     def find(self, data: AuditedData) -> list[Finding]:
         train = data.index[data.train]
-        counts = train["label"].value_counts()
-        alone = train[train["label"].map(counts) == 1]
-        if alone.empty:
+        photos: dict[str, list[int]] = defaultdict(list)
+        for name, photo in zip(train["label"], data.photos[data.train].tolist(), strict=True):
+            photos[name].append(photo)
+        counts = {name: ImageCount.of(listed) for name, listed in photos.items()}
+        alone = {name: count.all for name, count in counts.items() if count.distinct == 1}
+        if not alone:
             return []
-        return [self.finding(len(alone), tuple(alone["path"]), sorted(alone["label"]))]
+        paths = train.loc[train["label"].isin(list(alone)), "path"]
+        lines = [
+            name if images == 1 else f"{name}: {images} copies of one image"
+            for name, images in sorted(alone.items())
+        ]
+        return [self.finding(len(alone), tuple(paths), lines)]
 
 
 class MetadataLeaks(Check):
@@ -39,7 +50,7 @@ class MetadataLeaks(Check):
         train = data.index[data.train]
         orientations = data.fingerprints["orientation"].to_numpy()[data.train]
         properties = file_properties(train, orientations, data.settings.data_folder)
-        leaks = metadata_leaks(properties, train["label"])
+        leaks = metadata_leaks(properties, train["label"], data.photos[data.train])
         findings = []
         for name in dict.fromkeys(leak.name for leak in leaks):
             own = [leak for leak in leaks if leak.name == name]

@@ -4,7 +4,7 @@ For each value of a property ("PNG") and each class: is the class so much more f
 images with this value that guessing it there halves the errors? And would chance give that, were
 the property of no meaning: the tail of a binomial distribution with the class's share of all
 images, times the number of values and classes that were looked at (Bonferroni)? Three images of
-three are chance, twelve of twelve are not.
+three are chance, twelve of twelve are not; and twelve copies of one photo are one image.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class MetadataLeak:
         name: Of the property.
         value: Of it.
         label: The class.
-        hits: Training images with the value that are of the class.
+        hits: Training images with the value that are of the class; copies of one photo
+            count once, here and below.
         images: Training images with the value.
         share: The class's share of all training images.
         chance: That so many hits come about when the property means nothing, corrected for the
@@ -75,20 +76,24 @@ def file_properties(
     }
 
 
-def metadata_leaks(properties: Mapping[str, pd.Series], labels: pd.Series) -> list[MetadataLeak]:
+def metadata_leaks(
+    properties: Mapping[str, pd.Series], labels: pd.Series, photos: np.ndarray
+) -> list[MetadataLeak]:
     """The values that give a class away, the most frequent first, by property.
 
     Args:
         properties: Values as text, by name; a row per training image.
         labels: Their classes.
+        photos: Of each image a number, the same for copies of one photo; int64.
     """
     from scipy.special import bdtrc
 
-    total = len(labels)
-    shares = labels.value_counts() / total
+    classes = pd.DataFrame({"photo": photos, "label": labels.to_numpy()})
+    shares = classes.drop_duplicates()["label"].value_counts(normalize=True)
     tables = []
     for name, values in properties.items():
-        pairs = pd.DataFrame({"value": values.to_numpy(), "label": labels.to_numpy()})
+        # Copies of one photo may differ in the property: the photo then has both values.
+        pairs = classes.assign(value=values.to_numpy()).drop_duplicates()
         counts = pairs.groupby(["value", "label"]).size().rename("hits").reset_index()
         counts["images"] = counts["value"].map(pairs["value"].value_counts())
         tables.append(counts.assign(name=name))

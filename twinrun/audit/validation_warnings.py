@@ -3,54 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from twinrun.config.settings import Settings
 from twinrun.data.folds import absent_classes, fold_ids
-from twinrun.data.splits import held_out_count
+from twinrun.data.image_count import ENOUGH, ImageCount
+from twinrun.data.index import GROUP
+from twinrun.data.splits import validation_ids
 from twinrun.errors import shorten
-
-# With fewer, one image more or less on the right side moves accuracy by more than 3 percent, and
-# what is fitted follows chance.
-ENOUGH = 30
 
 
 def validation_warnings(settings: Settings, table: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """A sentence or two for each thing that a user should know before relying on the scores.
 
     What ranks a member is all that it held out: a share of the images, or with folds every one.
+    Images of one group of copies tell what one of them tells.
 
     Args:
         settings: Of the run.
-        table: The training rows of the index.
+        table: The training rows of the index: id, label and group.
         names: The members that are to be trained.
 
     Raises:
-        InputError: Images cannot be dealt out to the folds.
+        InputError: Images cannot be dealt out to the folds, or a share leaves too few to train on.
     """
-    few: dict[int, list[str]] = defaultdict(list)
-    counts = set()
+    counts = {share: _held_out(settings, table, share) for share in _shares(settings, names)}
+    few: dict[ImageCount, list[str]] = defaultdict(list)
     for name in names:
-        validation = settings.members[name].validation
-        if validation.folds:
-            counts.add(validation.folds)
-        held_out = len(table)
-        if validation.share is not None:
-            held_out = held_out_count(len(table), validation.share)
-        if held_out < ENOUGH:
-            few[held_out].append(name)
-    warnings = []
-    if few:
-        small = [f"{', '.join(shorten(few[count], 5))} on {count}" for count in sorted(few)]
-        warnings.append(
-            f"members are validated on fewer than {ENOUGH} images ({'; '.join(small)}): too few to "
-            f"tell which member is the better one: on {min(few)}, one more that is right is "
-            f"{100 / min(few):.1f} percent of accuracy. Set a larger validation.share, or "
-            "validation = { folds = 5 }."
-        )
-    for folds in sorted(counts):
+        count = counts[settings.members[name].validation.share]
+        if not count.enough:
+            few[count].append(name)
+    warnings = [_too_few(few)] if few else []
+    for folds in sorted({settings.members[name].validation.folds or 0 for name in names} - {0}):
         parts = fold_ids(table, folds=folds, seed=settings.run.seed)
         lines = absent_classes(table, parts)
         if lines:
@@ -59,3 +45,36 @@ def validation_warnings(settings: Settings, table: pd.DataFrame, names: Sequence
                 f"says nothing. {'; '.join(shorten(lines, 5))}"
             )
     return warnings
+
+
+def _shares(settings: Settings, names: Sequence[str]) -> set[float | None]:
+    """The members' shares, each once; None where a member has folds."""
+    return {settings.members[name].validation.share for name in names}
+
+
+def _held_out(settings: Settings, table: pd.DataFrame, share: float | None) -> ImageCount:
+    """How many images a share holds out, or all folds together."""
+    groups = dict(zip(table["id"].tolist(), table[GROUP].tolist(), strict=True))
+    if share is None:
+        return ImageCount.of(groups.values())
+    held_out = validation_ids(
+        list(groups), share=share, seed=settings.run.seed, groups=list(groups.values())
+    )
+    return ImageCount.of(groups[image] for image in held_out)
+
+
+def _too_few(few: Mapping[ImageCount, Sequence[str]]) -> str:
+    """The warning of members that are validated on few images, by how many."""
+    ordered = sorted(few, key=lambda count: (count.distinct, count.all))
+    small, copies = [], any(count.without_copies for count in few)
+    for count in ordered:
+        beside = f", {count.without_copies}" if count.without_copies else ""
+        small.append(f"{', '.join(shorten(few[count], 5))} on {count.all}{beside}")
+    fewest = ordered[0].distinct
+    return (
+        f"members are validated on fewer than {ENOUGH} images"
+        f"{', copies counted once' if copies else ''} ({'; '.join(small)}): too few to tell which "
+        f"member is the better one: on {fewest}, one more that is right"
+        f"{' with its copies is about' if copies else ' is'} {100 / fewest:.1f} percent of "
+        "accuracy. Set a larger validation.share, or validation = { folds = 5 }."
+    )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from twinrun.audit.validation_warnings import ENOUGH
 from twinrun.blend.held_out import HeldOut
 from twinrun.blend.nested import (
     NOTHING,
@@ -18,6 +17,7 @@ from twinrun.blend.nested import (
 )
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.settings import Settings
+from twinrun.data.image_count import ENOUGH, ImageCount
 from twinrun.errors import InputError, shorten
 from twinrun.metrics import METRICS, Score, Values, compare_score, score_values
 
@@ -49,7 +49,7 @@ class ChosenBlend:
     reason: str
     warnings: tuple[str, ...]
     metric: str
-    images: int
+    images: ImageCount
     clamp: tuple[float, ...]
     method: str
     weights: dict[str, float]
@@ -80,7 +80,7 @@ class ChosenBlend:
             "method": self.method,
             "weights": self.weights,
             "temperature": self.temperature,
-            "images": self.images,
+            "images": self.images.all,
         }
 
     def content(self) -> dict[str, Any]:
@@ -91,6 +91,7 @@ class ChosenBlend:
             "why": " ".join([self.reason, *self.warnings]),
             "missing": list(self.missing),
             "metric": self.metric,
+            "without_copies": self.images.distinct,
             **self.record(),
             "candidates": [
                 {
@@ -127,7 +128,7 @@ def fixed_blend(settings: Settings, members: Sequence[str]) -> ChosenBlend:
         "is known of how good it is.",
         warnings=(),
         metric=settings.competition.metric,
-        images=0,
+        images=ImageCount(0, 0),
         clamp=tuple(settings.blend.clamp),
         method=settings.blend.method,
         weights={name: settings.weight(name) for name in members},
@@ -150,8 +151,11 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
     """
     parts = nested_parts(held, settings.run.seed) if settings.blend.fitted else []
     validation = NestedValidation(held, settings, parts)
-    candidates = [validation.score(each) for each in _candidates(settings, held)]
-    taken, reason, warnings = _take(candidates, settings, len(held.ids))
+    images = ImageCount.of(held.groups)
+    candidates = [
+        validation.score(each) for each in _candidates(settings, held, enough=images.enough)
+    ]
+    taken, reason, warnings = _take(candidates, settings, images)
     alone = {
         name: score_values(_alone(held, name, settings), held.labels, settings.competition.metric)
         for name in held.members
@@ -167,7 +171,7 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
         reason=reason,
         warnings=tuple(warnings),
         metric=settings.competition.metric,
-        images=len(held.ids),
+        images=images,
         clamp=tuple(settings.blend.clamp),
         method=taken.candidate.method.name,
         weights={name: taken.weights[name] for name in order},
@@ -185,7 +189,7 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
     )
 
 
-def _candidates(settings: Settings, held: HeldOut) -> list[Candidate]:
+def _candidates(settings: Settings, held: HeldOut, *, enough: bool) -> list[Candidate]:
     """What is scored: all of AUTO; of a fitted method also the simplest one, for comparison.
 
     Of a single member all methods make the same blend: only one of them is a candidate.
@@ -193,7 +197,7 @@ def _candidates(settings: Settings, held: HeldOut) -> list[Candidate]:
     asked, calibrate = settings.blend.method, settings.blend.calibrate
     alone = len(held.members) == 1
     if asked == AUTO:
-        if len(held.ids) < ENOUGH:
+        if not enough:
             return [Candidate(SIMPLEST)]
         methods = [SIMPLEST] if alone else BLEND_METHODS
         return [Candidate(each, calibrated) for each in methods for calibrated in (False, True)]
@@ -204,15 +208,16 @@ def _candidates(settings: Settings, held: HeldOut) -> list[Candidate]:
 
 
 def _take(
-    candidates: Sequence[CandidateScores], settings: Settings, images: int
+    candidates: Sequence[CandidateScores], settings: Settings, images: ImageCount
 ) -> tuple[CandidateScores, str, list[str]]:
     """The candidate that is taken, why, and warnings."""
     asked = settings.blend.method
     metric = METRICS.get(settings.competition.metric)
-    few = f"only {images} {'image was' if images == 1 else 'images were'} held out by every member"
+    were = "was" if images.all == 1 else "were"
+    few = f"only {images.words()} {were} held out by every member"
     if asked == AUTO:
         best = _best(candidates, settings)
-        if images < ENOUGH:
+        if not images.enough:
             return (
                 best,
                 f"{few.capitalize()}, fewer than {ENOUGH}: nothing is fitted to so few.",
@@ -235,7 +240,7 @@ def _take(
         helps = "helps" if best.candidate.calibrated else "does not help"
         reason += f" A temperature {helps} on the nested score."
     warnings = []
-    if best.candidate.fitted and images < ENOUGH:
+    if best.candidate.fitted and not images.enough:
         warnings.append(f"{few.capitalize()}, fewer than {ENOUGH}: what is fitted follows chance.")
     return best, reason, warnings
 

@@ -120,7 +120,7 @@ def print_blend(chosen: ChosenBlend) -> None:
     for line in tables.why(chosen):
         say(*line)
     if chosen.score is not None:
-        say(*tables.blend_score(chosen.score))
+        say(*tables.blend_score(chosen.score, chosen.images))
 
 
 def _file_and_weight(text: str) -> tuple[Path, float]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from twinrun.audit.check import Finding
     from twinrun.compare.member_files import FileComparison
     from twinrun.data.cache_files import CacheFolder
+    from twinrun.data.image_count import ImageCount
     from twinrun.twins.twins import TwinsVerdict
     from twinrun.verify.verify import Verification
 
@@ -77,8 +78,10 @@ def blends(chosen: ChosenBlend) -> Grid:
     """One row per candidate: its nested and its fitted score; the one that is taken is bold."""
     metric = METRICS.get(chosen.metric)
     best = "higher" if metric.higher_is_better else "lower"
+    images = count_of(chosen.images.all, "held-out image")
+    note = "; ".join(filter(None, (chosen.images.without_copies, f"{best} is better")))
     table = Grid(
-        f"Blends, by {metric.words} on {chosen.images} held-out images ({best} is better)",
+        f"Blends, by {metric.words} on {images} ({note})",
         [Column("blend"), *_numbers("nested", "fitted", "temperature"), Column("")],
     )
     for each in chosen.candidates:
@@ -102,7 +105,7 @@ def member_contributions(chosen: ChosenBlend) -> Grid:
         low, high = chosen.clamp
         clamp, alone = f", clamped to {low:g} to {high:g}", "alone, clamped"
     table = Grid(
-        f"What each member adds, by {metric.words} on the {count_of(chosen.images, 'image')} that "
+        f"What each member adds, by {metric.words} on the {chosen.images.words()} that "
         f"all held out{clamp}",
         [Column("member"), *_numbers("weight", alone, "blend without it", "it adds")],
     )
@@ -126,14 +129,19 @@ def why(chosen: ChosenBlend) -> list[Line]:
     return [(chosen.reason,), *(((text, "bold yellow"),) for text in chosen.warnings)]
 
 
-def blend_score(score: Score) -> Line:
-    """The blend's score in one line, beside that of a simple answer."""
+def blend_score(score: Score, images: ImageCount) -> Line:
+    """The blend's score in one line, beside that of a simple answer.
+
+    Args:
+        score: Of the blend.
+        images: That were scored.
+    """
     value = _number_or_words(score.value)
     if math.isnan(score.value):
         value += f": no held-out image of class {', '.join(shorten(score.absent, 5))}"
     simple = f"{score.metric.simple.words}: {_number_or_words(score.simple_value)}"
     return (
-        f"blend's {score.metric.words} on the {score.images} images that every member held out: ",
+        f"blend's {score.metric.words} on the {images.words()} that every member held out: ",
         (value, "bold"),
         f" ({simple})",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from twinrun.blend_methods.methods import BLEND_METHODS, mean_of
+from twinrun.data.image_count import ImageCount
 from twinrun.metrics import SMALLEST
 from twinrun.submission_forms import FORMS
 
@@ -44,8 +45,9 @@ def describe_fit(blended: Mapping[str, Any]) -> str:
         parts += ["weights"] if method.fitted else []
         parts += ["temperature"] if blended["temperature"] != 1.0 else []
         if parts:
+            images = ImageCount(blended["images"], blended["without_copies"])
             return (
-                f"Fitted to what the members predicted of {blended['images']:,} held-out images: "
+                f"Fitted to what the members predicted of {images.words('held-out image')}: "
                 f"{' and '.join(parts)} ({method.words}); run/blend.json has all that was tried, "
                 "with nested scores."
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from twinrun.data.image_count import ImageCount
 from twinrun.metrics import Numbers, Values, losses_of_truth
 
 # What a page can hold and a reader can take in; what is left out is counted.
@@ -24,12 +25,14 @@ class LabelledPredictions:
 
     Attributes:
         ids: Of the images.
+        groups: Of each image the name of its group of copies.
         classes: Their names.
         probabilities: Images x classes.
         truth: Of each image the number of its class.
     """
 
     ids: list[str]
+    groups: list[str]
     classes: list[str]
     probabilities: Values
     truth: Numbers
@@ -42,14 +45,17 @@ def analyse_errors(held_out: LabelledPredictions) -> dict[str, Any]:
     prediction is the likeliest class, the first of equals.
 
     Returns:
-        images, loss, accuracy; confusion, calibration, classes, worst, suspects: see the functions
-        of these names.
+        images, without_copies and enough: see `ImageCount`; loss, accuracy; confusion,
+        calibration, classes, worst, suspects: see the functions of these names.
     """
     own = held_out.probabilities[np.arange(len(held_out.truth)), held_out.truth]
     losses = losses_of_truth(own) + 0.0  # no image loses -0
     guesses = held_out.probabilities.argmax(axis=1)
+    count = ImageCount.of(held_out.groups)
     return {
-        "images": len(losses),
+        "images": count.all,
+        "without_copies": count.distinct,
+        "enough": count.enough,
         "loss": float(losses.mean()),
         "accuracy": float((guesses == held_out.truth).mean()),
         "confusion": confusion(held_out, guesses),
@@ -196,7 +202,8 @@ def suspects(held_out: LabelledPredictions) -> dict[str, Any]:
 
     A model that is often wrong doubts many right labels. So beside the count stands that of chance:
     were no label wrong, and each class as likely as the prediction says, an image that is
-    confidently of a class with probability p would be a suspect with probability 1 - p.
+    confidently of a class with probability p would be a suspect with probability 1 - p. Copies of
+    one photo are doubted together: their deviations add up, those of different photos do not.
 
     Returns:
         images (at most MOST_IMAGES): id, label, likely, label_probability, likely_probability;
@@ -216,12 +223,14 @@ def suspects(held_out: LabelledPredictions) -> dict[str, Any]:
     found = np.flatnonzero((sure >= 0) & (likely != truth))
     sums = probabilities.sum(axis=1)
     doubt = 1 - np.divide(sure, sums, out=np.zeros_like(sure), where=sums > 0)[sure >= 0]
+    photos = np.unique(np.array(held_out.groups)[sure >= 0], return_inverse=True)[1]
+    deviations = np.bincount(photos, weights=np.sqrt(doubt * (1 - doubt)))
     ids = held_out.ids
     order = sorted(found.tolist(), key=lambda row: (own[row] - sure[row], ids[row]))
     return {
         "found": len(order),
         "by_chance": float(doubt.sum()),
-        "spread": float(np.sqrt((doubt * (1 - doubt)).sum())),
+        "spread": float(np.sqrt((deviations**2).sum())),
         "images": [
             {
                 "id": ids[row],

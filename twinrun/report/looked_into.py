@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from twinrun.blend.held_out import align_held_out, read_groups
+from twinrun.blend.held_out import HeldOut, align_held_out
 from twinrun.blend.nested import Candidate, NestedValidation, nested_parts
 from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.config.settings import Settings
+from twinrun.metrics import Values
 from twinrun.report.error_analysis import LabelledPredictions
 from twinrun.report.member_contributions import Tables, align_members, blend_held_out
 from twinrun.report.sourced_value import Source
@@ -46,35 +46,33 @@ _ALONE = ("one member", "The blend itself cannot be judged.")
 
 
 def look_into(
-    run: Path,
     tables: Tables,
     weights: Mapping[str, float],
+    groups: Mapping[str, str],
     settings: Settings,
     blend: Source | None,
 ) -> LookedInto:
     """The blend's predictions of what its members held out, as honest as they can be had.
 
     Args:
-        run: runs/<run>.
         tables: From `read_held_out_tables`.
         weights: By member.
+        groups: From `read_groups`.
         settings: Of the run.
         blend: blend.json; None where there is none.
 
     Raises:
-        InputError: The predictions do not fit together, or the index is damaged.
+        InputError: The predictions do not fit together.
     """
     candidate, nested = None, None
     if blend is not None:
         method = BLEND_METHODS.get(blend.at("method"))
         candidate = Candidate(method, calibrated=blend.at("temperature") != 1.0)
-        nested = _nested(run, tables, settings, candidate, blend.at("weights"))
+        nested = _nested(tables, groups, settings, candidate, blend.at("weights"))
     taking_part = [name for name, weight in weights.items() if weight]
-    held = align_members(tables, weights, settings)
+    held = align_members(tables, weights, groups, settings)
     if held is not None:
-        values = nested or LabelledPredictions(
-            held.ids, held.classes, blend_held_out(held, weights, settings, blend), held.labels
-        )
+        values = nested or _labelled(held, blend_held_out(held, weights, settings, blend))
         kind = _FIXED
         if candidate is not None and candidate.fitted:
             kind = _NESTED if nested else _FITTED
@@ -87,17 +85,17 @@ def look_into(
         return LookedInto(None, "No member has held-out predictions yet (valid.csv).")
     # No image that all held out: the member with the most images speaks for itself.
     name = max(tables, key=lambda each: (len(tables[each]), each))
-    alone = align_held_out({name: tables[name]}, {}, settings)
+    alone = align_held_out({name: tables[name]}, groups, settings)
     return LookedInto(
-        LabelledPredictions(alone.ids, alone.classes, alone.values[0], alone.labels),
+        _labelled(alone, alone.values[0]),
         f"of {name} alone: the members have no held-out image in common",
         *_ALONE,
     )
 
 
 def _nested(
-    run: Path,
     tables: Tables,
+    groups: Mapping[str, str],
     settings: Settings,
     candidate: Candidate,
     members: Mapping[str, float],
@@ -108,11 +106,15 @@ def _nested(
     """
     if any(name not in tables for name in members):
         return None
-    held = align_held_out({name: tables[name] for name in members}, read_groups(run), settings)
+    held = align_held_out({name: tables[name] for name in members}, groups, settings)
     if not held.ids:
         return None
     parts = nested_parts(held, settings.run.seed) if candidate.fitted else []
     scores = NestedValidation(held, settings, parts).score(candidate)
     if not len(scores.predictions):
         return None
-    return LabelledPredictions(held.ids, held.classes, scores.predictions, held.labels)
+    return _labelled(held, scores.predictions)
+
+
+def _labelled(held: HeldOut, probabilities: Values) -> LabelledPredictions:
+    return LabelledPredictions(held.ids, held.groups, held.classes, probabilities, held.labels)

@@ -16,13 +16,17 @@ Tables = Mapping[str, pd.DataFrame]
 
 
 def align_members(
-    tables: Tables, weights: Mapping[str, float], settings: Settings
+    tables: Tables,
+    weights: Mapping[str, float],
+    groups: Mapping[str, str],
+    settings: Settings,
 ) -> HeldOut | None:
     """What the members of the blend predicted of the images that each of them held out.
 
     Args:
         tables: From `read_held_out_tables`.
         weights: By member; those without one, or with 0, take no part.
+        groups: From `read_groups`.
         settings: Of the run.
 
     Returns:
@@ -32,7 +36,7 @@ def align_members(
         InputError: The predictions do not fit together.
     """
     blended = {name: table for name, table in tables.items() if weights.get(name)}
-    held = align_held_out(blended, {}, settings) if blended else None
+    held = align_held_out(blended, groups, settings) if blended else None
     return held if held is not None and held.ids else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twinrun.blend.held_out import own_scores, read_held_out_tables
+from twinrun.blend.held_out import own_scores, read_groups, read_held_out_tables
 from twinrun.config.settings import Settings
 from twinrun.metrics import METRICS, Metric, compare_score
 from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
@@ -89,8 +89,9 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
     found = read_held_out_tables(run, names, settings.classes) if tables is None else tables
     tables = {name: found[name] for name in names if name in found}
     weights = {name: _weight(name, settings, blend) for name in names}
-    looked_into = look_into(run, tables, weights, settings, blend)
-    content = _compute(looked_into.predictions, tables, weights, settings, blend)
+    groups = read_groups(run)
+    looked_into = look_into(tables, weights, groups, settings, blend)
+    content = _compute(looked_into.predictions, tables, weights, groups, settings, blend)
     content["seconds"] = sum(
         each.record.at("seconds") or 0.0 for each in members if each.record is not None
     )
@@ -114,6 +115,7 @@ def _compute(
     found: LabelledPredictions | None,
     tables: Tables,
     weights: Mapping[str, float],
+    groups: Mapping[str, str],
     settings: Settings,
     blend: Source | None,
 ) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def _compute(
             "simple": compared.metric.simple.words,
             "simple_value": compared.simple_value,
         }
-        held = align_members(tables, weights, settings) if blend is None else None
+        held = align_members(tables, weights, groups, settings) if blend is None else None
         if held is not None:
             computed["without"] = scores_without(held, weights, settings)
             computed["adds"] = gains(compared.value, computed["without"], metric)

@@ -10,6 +10,7 @@ from typing import Any
 from twinrun.blend.choice import setting_lines
 from twinrun.blend_methods.methods import mean_of
 from twinrun.console import count_of
+from twinrun.data.image_count import ENOUGH
 from twinrun.metrics import additional_metric
 from twinrun.registry import Registry
 from twinrun.report.figures import calibration_curve
@@ -97,7 +98,12 @@ def _blend(data: RunData) -> Mapping[str, Any]:
 
 
 def _errors(data: RunData) -> Mapping[str, Any]:
-    return {"errors": data.errors, "looked_into": data.looked_into, "computed": data.computed}
+    return {
+        "errors": data.errors,
+        "looked_into": data.looked_into,
+        "computed": data.computed,
+        "enough": ENOUGH,
+    }
 
 
 def _calibration(data: RunData) -> Mapping[str, Any]:

@@ -173,6 +173,7 @@ class BlendRecord(TakenBlend):
     """blend.json: the blend that the submission is, and what it was chosen from.
 
     Attributes:
+        without_copies: How many of `images` there are with copies of one photo counted once.
         members: By member its own score.
         without: By member the score of the blend without it.
         origin: What it was asked for with.
@@ -183,6 +184,7 @@ class BlendRecord(TakenBlend):
     why: str
     missing: list[str]
     metric: str
+    without_copies: Count
     candidates: list[BlendCandidate]
     members: dict[str, float | None]
     without: dict[str, float | None]
