@@ -98,7 +98,7 @@ def _mistakes_in_size(size: str, answers: Answers) -> Iterator[str]:  # noqa: AR
 def _mistakes_in_form(answer: str, answers: Answers) -> Iterator[str]:
     if "classes" not in answers or setting_of("submission_columns", answer) != "probability":
         return
-    classes = classes_of(answers)
+    classes = [*classes_of(answers), *unseen_of(answers)]
     if len(classes) != 2:
         yield (
             "one column of probabilities needs exactly two classes, named in 'classes'; there are "
@@ -115,6 +115,17 @@ def _mistakes_in_classes(text: str, answers: Answers) -> Iterator[str]:
             f"got {', '.join(names)!r}, allowed: two or more different names, separated by commas, "
             f"or {READ_FROM_DATA!r}"
         )
+    yield from _mistakes_in_names(names)
+
+
+def _mistakes_in_unseen(text: str, answers: Answers) -> Iterator[str]:
+    names, classes = unseen_of(answers), classes_of(answers) if "classes" in answers else []
+    if names and len({each.casefold() for each in [*classes, *names]}) < len(classes + names):
+        yield f"got {text!r}, allowed: different names, none of them in 'classes'"
+    yield from _mistakes_in_names(names)
+
+
+def _mistakes_in_names(names: list[str]) -> Iterator[str]:
     for name in names:
         if name.casefold() in ("id", "label"):
             yield f"{name!r} is the name of a column in the files of a run"
@@ -139,6 +150,7 @@ _CHECKS: dict[str, Callable[[str, Answers], Iterator[str]]] = {
     "competition_address": _mistakes_in_address,
     "image_size": _mistakes_in_size,
     "classes": _mistakes_in_classes,
+    "unseen": _mistakes_in_unseen,
     "submission_columns": _mistakes_in_form,
 }
 
@@ -148,6 +160,13 @@ def classes_of(answers: Answers) -> list[str]:
     if answers["classes"] == READ_FROM_DATA:
         return []
     return [unicodedata.normalize("NFC", name.strip()) for name in answers["classes"].split(",")]
+
+
+def unseen_of(answers: Answers) -> list[str]:
+    """The classes that a submission is of and no training image is."""
+    text = answers.get("unseen", "")
+    names = text.split(",") if text.strip() else []
+    return [unicodedata.normalize("NFC", name.strip()) for name in names]
 
 
 def setting_of(question: str, answer: str) -> str:
@@ -173,6 +192,7 @@ def fixture_of(answers: Answers) -> dict[str, Any]:
         "layout": setting_of("layout", answers["layout"]),
         "form": setting_of("submission_columns", answers["submission_columns"]),
         "classes": classes_of(answers),
+        "unseen": unseen_of(answers),
         "columns": (answers["id_column"], answers["label_column"]),
     }
 
@@ -248,6 +268,7 @@ TEMPLATE_NAMES = {
     function.__name__: function
     for function in (
         classes_of,
+        unseen_of,
         setting_of,
         choices_of,
         data_settings,

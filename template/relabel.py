@@ -18,10 +18,19 @@ Photos = list[tuple[str, Path, str]]
 # The names of the columns of ids and of labels.
 Columns = tuple[str, str]
 Row = tuple[str, ...]
+# The header of a sample submission, and its rows.
+Sample = tuple[Row, list[Row]]
 
 
 def relabel(
-    fixture: Path, target: Path, *, layout: str, form: str, classes: list[str], columns: Columns
+    fixture: Path,
+    target: Path,
+    *,
+    layout: str,
+    form: str,
+    classes: list[str],
+    unseen: list[str],
+    columns: Columns,
 ) -> None:
     """Copy the drawn photos under other class names, layout and columns.
 
@@ -36,6 +45,7 @@ def relabel(
         form: As submission.columns.
         classes: Of the project; class_1 and so on when there are none, in the order of the drawn
             ones.
+        unseen: Classes that the sample asks for and no photo is of.
         columns: Of the tables.
     """
     drawn = sorted(path for path in (fixture / "train").iterdir() if path.is_dir())
@@ -45,9 +55,8 @@ def relabel(
     shutil.copytree(fixture / "test", target / "test", dirs_exist_ok=True)
     with (fixture / "sample_submission.csv").open(newline="", encoding="utf-8") as lines:
         ids = [row[0] for row in csv.reader(lines)][1:]
-    header, values = SAMPLES[form](classes, columns)
-    rows = [(image_id, *values) for image_id in ids]
-    _write_csv(target / "sample_submission.csv", (columns[0], *header), rows)
+    header, rows = SAMPLES[form](ids, [*classes, *unseen], columns)
+    _write_csv(target / "sample_submission.csv", header, rows)
 
 
 def lacking(layouts: Iterable[str], forms: Iterable[str]) -> list[str]:
@@ -78,25 +87,42 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _sample_of_classes(classes: list[str], columns: Columns) -> tuple[Row, Row]:  # noqa: ARG001
-    return tuple(classes), ("0",) * len(classes)
+def _sample_of_classes(ids: list[str], classes: list[str], columns: Columns) -> Sample:
+    return (columns[0], *classes), [(image_id, *("0",) * len(classes)) for image_id in ids]
 
 
-def _sample_of_labels(classes: list[str], columns: Columns) -> tuple[Row, Row]:
-    return (columns[1],), (classes[0],)
+def _sample_of_rows(ids: list[str], classes: list[str], columns: Columns) -> Sample:
+    rows: list[Row] = [(image_id, name, "0") for image_id in ids for name in classes]
+    return (columns[0], _other("class", columns), _other("probability", columns)), rows
 
 
-def _sample_of_probabilities(classes: list[str], columns: Columns) -> tuple[Row, Row]:  # noqa: ARG001
-    return (columns[1],), ("0.5",)
+def _sample_of_joined_ids(ids: list[str], classes: list[str], columns: Columns) -> Sample:
+    rows: list[Row] = [(f"{image_id}_{name}", "0") for image_id in ids for name in classes]
+    return (columns[0], _other("probability", columns)), rows
 
 
-# How the fixture is laid out, and what a row of its sample holds, by their names in the settings.
+def _sample_of_labels(ids: list[str], classes: list[str], columns: Columns) -> Sample:
+    return columns, [(image_id, classes[0]) for image_id in ids]
+
+
+def _sample_of_probabilities(ids: list[str], classes: list[str], columns: Columns) -> Sample:  # noqa: ARG001
+    return columns, [(image_id, "0.5") for image_id in ids]
+
+
+def _other(name: str, columns: Columns) -> str:
+    """A column's name that is not that of the ids."""
+    return name if name != columns[0] else f"{name} of it"
+
+
+# How the fixture is laid out, and what its sample holds, by their names in the settings.
 LABELLED: dict[str, Callable[[Path, Photos, Columns], None]] = {
     "folders": _in_class_folders,
     "table": _beside_a_table,
 }
-SAMPLES: dict[str, Callable[[list[str], Columns], tuple[Row, Row]]] = {
+SAMPLES: dict[str, Callable[[list[str], list[str], Columns], Sample]] = {
     "classes": _sample_of_classes,
+    "long": _sample_of_rows,
+    "joined": _sample_of_joined_ids,
     "label": _sample_of_labels,
     "probability": _sample_of_probabilities,
 }

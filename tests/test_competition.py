@@ -35,8 +35,9 @@ def check_data(settings: Settings) -> None:
     assert set(index["label"]) - {""} == set(settings.classes)
     sample = settings.data_folder / settings.data.sample_submission
     test_ids = index.loc[index["part"] == "test", "id"].tolist()
-    asked = read_sample(sample, settings.classes, settings.submission.columns)
-    refuse_other_images(asked, test_ids, sample)
+    classes, columns = settings.asked_classes, settings.submission.columns
+    asked = read_sample(sample, classes, columns, known=test_ids)
+    refuse_other_images(asked, test_ids, sample, classes, columns)
 
 
 def test_the_settings_are_valid() -> None:

@@ -170,13 +170,16 @@ def _exact_floats(version: str) -> dict[str, Any]:
     return {"float_precision": "round_trip"} if before else {}
 
 
-def read_csv(path: Path, *, text: tuple[str, ...] = (), all_text: bool = False) -> pd.DataFrame:
+def read_csv(
+    path: Path, *, text: tuple[str, ...] = (), leading: int = 1, all_text: bool = False
+) -> pd.DataFrame:
     """Read a CSV file, with or without a byte-order mark, with Unix or Windows line ends.
 
     Args:
         path: The file.
         text: The columns that are text whatever they look like (ids such as `004217`). When the
-            tuple is empty, the first column is.
+            tuple is empty, the first columns are.
+        leading: How many these are.
         all_text: All columns are text.
 
     Raises:
@@ -188,7 +191,7 @@ def read_csv(path: Path, *, text: tuple[str, ...] = (), all_text: bool = False) 
         raise InputError(f"no such file: {path}")
     try:
         header = pd.read_csv(plain(path), nrows=0, encoding="utf-8-sig", index_col=False)
-        names = tuple(header.columns) if all_text else text or tuple(header.columns[:1])
+        names = tuple(header.columns) if all_text else text or tuple(header.columns[:leading])
         with warnings.catch_warnings():
             # Rows longer than the header: pandas would drop what is too much and only warn.
             warnings.simplefilter("error", pd.errors.ParserWarning)

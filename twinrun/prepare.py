@@ -116,9 +116,10 @@ def prepare(
     )
     index = build_index(settings)
     sample_path = settings.sample_path()
-    sample = read_sample(sample_path, settings.classes, settings.submission.columns)
-    test = index[index["part"] == "test"]
-    refuse_other_images(sample, test["id"].tolist(), sample_path)
+    test_ids = index.loc[index["part"] == "test", "id"].tolist()
+    asked = (settings.asked_classes, settings.submission.columns)
+    sample = read_sample(sample_path, *asked, known=test_ids)
+    refuse_other_images(sample, test_ids, sample_path, *asked)
     counts = index["part"].value_counts()
     say(
         ("data", "bold"),

@@ -9,13 +9,15 @@ from twinrun.errors import nearest, shorten
 from twinrun.names import one_spelling
 from twinrun.probabilities import column_problems, doubled_ids, probability_problems
 from twinrun.registry import Registry
+from twinrun.submission_cells import ClassBesideId, IdAndClassJoined
 from twinrun.submission_form import Recognised, SampleColumns, SubmissionForm
+from twinrun.submission_rows import RowPerImage
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class ProbabilityPerClass(SubmissionForm):
+class ProbabilityPerClass(RowPerImage):
     """A column of probabilities per class, in the sample's order."""
 
     name = "classes"
@@ -46,7 +48,7 @@ class ProbabilityPerClass(SubmissionForm):
         """The predictions themselves."""
         return predictions
 
-    def problems(
+    def value_problems(
         self,
         submission: pd.DataFrame,
         header: Sequence[str],
@@ -70,7 +72,7 @@ class ProbabilityPerClass(SubmissionForm):
         )
 
 
-class _OneColumn(SubmissionForm):
+class _OneColumn(RowPerImage):
     """One column beside the ids, whatever its name is."""
 
     def sample_problem(self, columns: Sequence[str], classes: Sequence[str]) -> tuple[str, str]:  # noqa: ARG002
@@ -107,7 +109,7 @@ class LikeliestClass(_OneColumn):
         id_column = predictions.columns[0]
         return predictions[[id_column]].assign(label=[classes[number] for number in likeliest])
 
-    def problems(
+    def value_problems(
         self,
         submission: pd.DataFrame,
         header: Sequence[str],
@@ -177,7 +179,7 @@ class LastProbability(_OneColumn):
         id_column = predictions.columns[0]
         return predictions[[id_column, classes[-1]]].set_axis([id_column, self.name], axis=1)
 
-    def problems(
+    def value_problems(
         self,
         submission: pd.DataFrame,
         header: Sequence[str],
@@ -225,5 +227,7 @@ FORMS: Registry[SubmissionForm] = Registry(
     "form of submission", SubmissionForm, setting="submission.columns"
 )
 FORMS.add(ProbabilityPerClass())
+FORMS.add(ClassBesideId())
+FORMS.add(IdAndClassJoined())
 FORMS.add(LikeliestClass())
 FORMS.add(LastProbability())

@@ -219,14 +219,20 @@ def _write_blend(
     columns, problems = settings.submission.columns, list[str]()
     if FORMS.get(columns).sums_are_lost and settings.submission.rows_sum_to_one:
         problems = row_sum_problems(blended)
+    classes, sample = settings.asked_classes, None
     if sample_path is not None:
-        sample = read_sample(sample_path, settings.classes, columns)
-        blended = bind_to_sample(answers(blended, settings.classes, columns), sample)
-    else:
-        sample = blended = answers(blended, settings.classes, columns)
-    problems += _problems(blended, sample, settings)
+        ids = blended[blended.columns[0]].tolist()
+        sample = read_sample(sample_path, classes, columns, known=ids)
+    answered = answers(_with_unseen(blended, settings), classes, columns)
+    blended = bind_to_sample(answered, sample, classes, columns)
+    problems += _problems(blended, blended if sample is None else sample, settings)
     _refuse("the blend, which was not written,", problems)
     write_csv(output, blended)
+
+
+def _with_unseen(blended: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Probabilities with those of the classes that no training image is of, which are 0."""
+    return blended.assign(**dict.fromkeys(settings.submission.unseen, 0.0))
 
 
 def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
@@ -237,7 +243,7 @@ def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
         InputError: A file is missing or cannot be read as a table.
     """
     columns = settings.submission.columns
-    sample = read_sample(sample_path, settings.classes, columns)
+    sample = read_sample(sample_path, settings.asked_classes, columns)
     submission = read_submission(path, columns)
     _refuse(str(path), _problems(submission, sample, settings))
     return len(submission)
@@ -248,7 +254,7 @@ def _problems(submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings
     return submission_problems(
         submission,
         sample,
-        settings.classes,
+        settings.asked_classes,
         asked.columns,
         rows_sum_to_one=asked.rows_sum_to_one,
     )

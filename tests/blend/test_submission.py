@@ -113,7 +113,7 @@ def test_predictions_take_the_samples_rows_columns_and_names(sample: pd.DataFram
             "stem": [0.0, 0.5, 0.125],
         }
     )
-    bound = bind_to_sample(predictions, sample)
+    bound = bind_to_sample(predictions, sample, CLASSES)
     assert list(bound.columns) == ["ID", "leaf", "stem", "healthy"]
     assert bound["ID"].tolist() == ["643083", "008FWT", "NA"]
     assert bound[CLASSES].to_numpy().tolist() == [
@@ -128,7 +128,7 @@ def test_what_cannot_be_bound_is_left_for_the_check_to_refuse(sample: pd.DataFra
     predictions = pd.DataFrame(
         {"id": ["643083", "NA", "004217"], "leaf": 1.0, "stem": 0.0, "healthy": 0.0}
     )
-    bound = bind_to_sample(predictions, sample)
+    bound = bind_to_sample(predictions, sample, CLASSES)
     found = submission_problems(bound, sample, CLASSES, rows_sum_to_one=False)
     # Nothing is predicted for 008FWT, in three columns; nobody asked for 004217.
     assert [line.split(":")[0] for line in found] == [*["008FWT"] * 3, "004217"]
@@ -158,14 +158,14 @@ def test_sample_with_an_id_twice_is_refused_with_the_id(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_sample(path, CLASSES)
     assert str(path) in caught.value.what
-    assert caught.value.details == ("004217",)
+    assert caught.value.details == ("004217: this id stands more than once",)
 
 
 def test_sample_of_other_images_is_refused_before_training(sample: pd.DataFrame) -> None:
     path = Path("sample.csv")
-    refuse_other_images(sample, ["NA", "008FWT", "643083"], path)
+    refuse_other_images(sample, ["NA", "008FWT", "643083"], path, CLASSES)
     with pytest.raises(InputError) as caught:
-        refuse_other_images(sample, ["NA", "8FWT", "643083"], path)
+        refuse_other_images(sample, ["NA", "8FWT", "643083"], path, CLASSES)
     assert str(path) in caught.value.what
     assert [detail.split(":")[0] for detail in caught.value.details] == ["008FWT", "8FWT"]
 
@@ -180,7 +180,7 @@ def test_columns_of_the_sample_may_be_spelled_in_either_form_of_unicode(
     classes = [unicodedata.normalize("NFC", decomposed), "sain"]
     sample = read_sample(path, classes)
     predictions = pd.DataFrame({"id": ["004217"], decomposed: 0.75, "sain": 0.25})
-    bound = bind_to_sample(answers(predictions, classes, "classes"), sample)
+    bound = bind_to_sample(answers(predictions, classes, "classes"), sample, classes)
     # The file to hand in is spelled as the host spells it.
     assert list(bound.columns) == ["ID", "sain", composed]
     assert bound.iloc[0].tolist() == ["004217", 0.25, 0.75]
@@ -189,7 +189,7 @@ def test_columns_of_the_sample_may_be_spelled_in_either_form_of_unicode(
 def test_sample_of_one_column_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
     path = tmp_path / "sample.csv"
     path.write_text("ID,Label\n004217,leaf\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"submission\.columns to 'label' or 'probability'"):
+    with pytest.raises(InputError, match=r"submission\.columns to .*'label' or 'probability'"):
         read_sample(path, CLASSES)
 
 
@@ -230,7 +230,7 @@ def test_a_label_is_the_likeliest_class_and_of_equals_the_settings_first(
             "0": [0.3, 0.2, 0.5],
         }
     )
-    bound = bind_to_sample(answers(predictions, DIGITS, "label"), label_sample)
+    bound = bind_to_sample(answers(predictions, DIGITS, "label"), label_sample, DIGITS)
     assert bound.to_numpy().tolist() == [["643083", "01"], ["008FWT", "0"], ["NA", "10"]]
     assert list(bound.columns) == ["Image", "Grade"]
     found = submission_problems(bound, label_sample, DIGITS, "label", rows_sum_to_one=False)
@@ -282,7 +282,7 @@ def test_a_probability_is_the_last_classs(tmp_path: Path) -> None:
     classes = ["healthy", "sick"]
     sample = read_sample(path, classes, "probability")
     predictions = pd.DataFrame({"id": ["NA", "004217"], "sick": [0.25, 1.0], "healthy": [0.75, 0]})
-    bound = bind_to_sample(answers(predictions, classes, "probability"), sample)
+    bound = bind_to_sample(answers(predictions, classes, "probability"), sample, classes)
     assert list(bound.columns) == ["ID", "target"]
     assert bound.to_numpy().tolist() == [["004217", 1.0], ["NA", 0.25]]
     assert submission_problems(bound, sample, CLASSES, rows_sum_to_one=False) == []

@@ -127,21 +127,25 @@ def test_what_cannot_be_compared_is_not_given_numbers(
 def test_a_submission_of_labels_has_no_rounding(tmp_path: Path) -> None:
     one = write(tmp_path / "1" / "s.csv", {"1": ["0"], "2": ["1"]}, "ID,label")
     other = write(tmp_path / "2" / "s.csv", {"1": ["0"], "2": ["3"]}, "ID,label")
-    found = compare_submissions(one, other, as_text=True, bound=BOUND)
+    found = compare_submissions(one, other, columns="label", classes=["0", "1", "3"], bound=BOUND)
     assert (found.largest, found.tops, found.far_tops) == (1, 1, 1)
-    same = compare_submissions(one, one, as_text=True, bound=BOUND)
+    same = compare_submissions(one, one, columns="label", classes=["0", "1", "3"], bound=BOUND)
     assert (same.largest, same.tops) == (0, 0)
 
 
 def test_a_submission_of_one_probability_has_a_top_class_too(tmp_path: Path) -> None:
     one = write(tmp_path / "1" / "s.csv", {"1": [0.51], "2": [0.2]}, "ID,Target")
     other = write(tmp_path / "2" / "s.csv", {"2": [0.2], "1": [0.49]}, "ID,Target")
-    found = compare_submissions(one, other, as_text=False, bound=BOUND)
+    found = compare_submissions(one, other, columns="probability", classes=["a", "b"], bound=BOUND)
     assert found.largest == pytest.approx(0.02)
     assert (found.images, found.tops) == (2, 1)
     with pytest.raises(UnlikePredictions, match="columns"):
         compare_submissions(
-            one, write(tmp_path / "s.csv", {"1": [1]}, "ID,y"), as_text=False, bound=BOUND
+            one,
+            write(tmp_path / "s.csv", {"1": [1]}, "ID,y"),
+            columns="probability",
+            classes=["a", "b"],
+            bound=BOUND,
         )
 
 

@@ -180,7 +180,7 @@ def test_the_spread_is_the_recorded_runs_own(runs: tuple[Path, Path]) -> None:
     move(again, 0.05)
     assert graded(runs).grade.name == "different"
     assert "has recorded no spread of seeds" in graded(runs).why["within the spread of seeds"][0]
-    record_spread([run, other], "log_loss", "classes")
+    record_spread([run, other], "log_loss", "classes", ["a", "b"])
     assert graded(runs).grade.name == "within the spread of seeds"
     write_ledger(again, code="d" * 64)
     assert graded(runs).grade.name == "different", "another engine may mean other things"

@@ -61,7 +61,7 @@ def runs(tmp_path: Path) -> list[Path]:
 
 
 def test_the_largest_of_all_pairs_is_recorded_in_each_run(runs: list[Path]) -> None:
-    found = record_spread(runs, "log_loss", "probability")
+    found = record_spread(runs, "log_loss", "probability", ["a", "b"])
     assert found is not None
     assert found["a"]["largest"] == pytest.approx(0.2)
     assert found["a"]["mean"] == pytest.approx(0.4 / 36)
@@ -72,7 +72,7 @@ def test_the_largest_of_all_pairs_is_recorded_in_each_run(runs: list[Path]) -> N
         assert spread["members"] == found
         assert spread["seeds"] == [0, 1, 2]
         assert spread["submission"]["largest"] == pytest.approx(0.1)
-    two = record_spread(runs[1:], "log_loss", "probability")
+    two = record_spread(runs[1:], "log_loss", "probability", ["a", "b"])
     assert two is not None
     assert two["a"]["largest"] == pytest.approx(0.1)
 
@@ -91,18 +91,20 @@ def test_a_run_that_differs_by_more_than_its_seed_is_no_yardstick(
     runs: list[Path], change: Callable[[dict[str, Any]], None]
 ) -> None:
     edit(runs[0], change)
-    assert record_spread(runs, "log_loss", "probability") is not None
+    assert record_spread(runs, "log_loss", "probability", ["a", "b"]) is not None
     assert not (runs[0] / "spread.json").exists()
     assert (runs[1] / "spread.json").exists()
 
 
 def test_one_seed_has_no_spread(runs: list[Path]) -> None:
     (runs[0] / "manifest.json").unlink()
-    assert record_spread(runs[:2], "log_loss", "probability") is None
-    assert record_spread(runs[:1], "log_loss", "probability") is None
+    assert record_spread(runs[:2], "log_loss", "probability", ["a", "b"]) is None
+    assert record_spread(runs[:1], "log_loss", "probability", ["a", "b"]) is None
     assert not list(runs[1].glob("spread.json"))
     edit(runs[1], lambda manifest: manifest["content"]["settings"]["run"].update(seed=2))
-    assert record_spread(runs[1:], "log_loss", "probability") is None, "twice the same one"
+    assert record_spread(runs[1:], "log_loss", "probability", ["a", "b"]) is None, (
+        "twice the same one"
+    )
 
 
 def test_a_spread_is_of_the_files_that_it_was_recorded_of(runs: list[Path]) -> None:
@@ -110,7 +112,7 @@ def test_a_spread_is_of_the_files_that_it_was_recorded_of(runs: list[Path]) -> N
         None,
         f"{runs[0]} has recorded no spread of seeds: `twinrun run --seeds` records it",
     )
-    record_spread(runs, "log_loss", "probability")
+    record_spread(runs, "log_loss", "probability", ["a", "b"])
     (runs[1] / "submission.csv").write_text("ID,x\n1,0.75\n")
     edit(runs[1], lambda m: m["content"].update(submission=sha256_file(runs[1] / "submission.csv")))
     spread, _ = read_spread(runs[1], read_manifest(runs[1]))
@@ -123,7 +125,7 @@ def test_a_spread_is_of_the_files_that_it_was_recorded_of(runs: list[Path]) -> N
 
 
 def test_a_damaged_spread_is_named(runs: list[Path]) -> None:
-    record_spread(runs, "log_loss", "probability")
+    record_spread(runs, "log_loss", "probability", ["a", "b"])
     path = runs[0] / "spread.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"members": {"a": {}}}))
     with pytest.raises(InputError, match=r"spread\.json is damaged"):

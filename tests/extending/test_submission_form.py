@@ -18,19 +18,23 @@ from twinrun.scaffold.answers import answers_of
 from twinrun.scaffold.inspect import inspect
 from twinrun.submission_form import Recognised, SampleColumns, SubmissionForm
 from twinrun.submission_forms import FORMS
+from twinrun.submission_rows import RowPerImage
 
-PARTS = ("words", "answer", "usual_metric", "as_text", "sums_are_lost")
+PARTS = ("words", "answer", "usual_metric", "as_text", "key_columns", "sums_are_lost")
 METHODS = (
     "asks_for",
     "classes_problem",
     "sample_problem",
+    "images",
     "answers",
+    "bind",
+    "by_image",
     "problems",
     "recognise",
 )
 
 
-class LabelAndConfidence(SubmissionForm):
+class LabelAndConfidence(RowPerImage):
     name = "confidence"
     words = "two columns, the class's name and its probability"
     answer = "the likeliest class and its probability"
@@ -55,7 +59,7 @@ class LabelAndConfidence(SubmissionForm):
             guess=values.idxmax(axis=1), confidence=values.max(axis=1)
         )
 
-    def problems(
+    def value_problems(
         self,
         submission: pd.DataFrame,
         header: Sequence[str],
@@ -90,7 +94,7 @@ def test_settings_know_it_and_its_number_of_classes(form: SubmissionForm, small_
 
 
 def test_nobody_knows_it_when_it_is_not_there(small_toml: Path) -> None:
-    with pytest.raises(InputError, match="Allowed: classes, label, probability"):
+    with pytest.raises(InputError, match="Allowed: classes, long, joined, label, probability"):
         read_settings(small_toml, changes=["submission.columns=confidence"])
 
 

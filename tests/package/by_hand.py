@@ -153,6 +153,11 @@ def give_copies_one_answer(desk: Desk, column: str, file: str) -> None:
             desk.rows[image] = answer
 
 
+def add_unseen(desk: Desk, names: str) -> None:
+    for image, row in desk.rows.items():
+        desk.rows[image] = [*row, *[0.0] * len(names.split(", "))]
+
+
 def write_probabilities(desk: Desk) -> None:
     desk.answers = dict(desk.rows)
 
@@ -177,10 +182,12 @@ STEPS: dict[str, Callable[..., None]] = {
     r"the power of 1 / (\S+) \(one below (\S+) counts as that\), and each row is divided by its "
     r"sum\.$": apply_temperature,
     r"the same text in the column (\S+) of run/(\S+), get one answer": give_copies_one_answer,
-    r"^run/submission\.csv holds of each row a probability per class, joined": write_probabilities,
-    r"^run/submission\.csv holds of each row the likeliest class, joined .* classes is (.*); of "
+    r"^No training image is of (.*): the probability of each of these is 0, after": add_unseen,
+    r"^run/submission\.csv holds of each image (?:a probability per class|a row per class with "
+    r"(?:its name|id and class in one text) and its probability), joined": write_probabilities,
+    r"^run/submission\.csv holds of each image the likeliest class, joined .* classes is (.*); of "
     r"equally likely ones the first": write_likeliest,
-    r"^run/submission\.csv holds of each row the probability of (.+), joined .* classes is "
+    r"^run/submission\.csv holds of each image the probability of (.+), joined .* classes is "
     r"(?:.*, )?\1; of": write_last,
 }
 """How each step is followed, by its words; what a group of them holds is handed over."""

@@ -23,6 +23,7 @@ from twinrun.data.tta import tta_views
 from twinrun.files import write_csv
 from twinrun.package.hosts import HOSTS
 from twinrun.run_folder.manifest import build_manifest, guard_digests, write_blend
+from twinrun.submission_forms import FORMS
 
 MEMBERS = {"M_1": 1.6, "b": 1.0, "c": 0.3}
 IMAGES, TESTS = 60, 12
@@ -90,10 +91,15 @@ def write_table(
 
 
 def write_sample(folder: Path, settings: Settings) -> Path:
-    names = list(reversed(settings.classes))
-    columns = names if settings.submission.columns == "classes" else ["answer"]
+    names, form = list(reversed(settings.asked_classes)), settings.submission.columns
+    columns = {"classes": names, "long": ["kind", "answer"]}.get(form, ["answer"])
     rows = [f"t{row:02d}" for row in reversed(range(TESTS))]
-    lines = [",".join(["ID", *columns]), *(",".join([row, *["0"] * len(columns)]) for row in rows)]
+    if form == "long":
+        keys = [f"{row},{name}" for name in names for row in rows]
+    else:
+        keys = [f"{row}_{name}" for row in rows for name in names] if form == "joined" else rows
+    values = ["0"] * (len(columns) - (form == "long"))
+    lines = [",".join(["ID", *columns]), *(",".join([key, *values]) for key in keys)]
     (folder / "sample.csv").write_text("\n".join(lines) + "\n")
     return folder / "sample.csv"
 
@@ -101,6 +107,13 @@ def write_sample(folder: Path, settings: Settings) -> Path:
 def submitted(run: Path, classes: list[str]) -> Answers:
     with (run / "submission.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
+    if len(rows) > TESTS:
+        cells = [
+            (row["ID"].partition("_")[0], row.get("kind") or row["ID"].partition("_")[2])
+            for row in rows
+        ]
+        held = dict(zip(cells, (float(row["answer"]) for row in rows), strict=True))
+        return {image: [held[image, name] for name in classes] for image, _ in cells}
     if "answer" not in rows[0]:
         return {row["ID"]: [float(row[name]) for name in classes] for row in rows}
     return {
@@ -137,8 +150,12 @@ def test_the_readme_by_hand_gives_the_submission(tmp_path: Path, case: str) -> N
     assert ("nothing was fitted" in page) != fitted
 
 
-@pytest.mark.parametrize("columns", ["classes", "label", "probability"])
-def test_so_do_copies_folds_and_each_form_of_submission(tmp_path: Path, columns: str) -> None:
+@pytest.mark.parametrize("unseen", [[], ["UNK", "none of them"]])
+@pytest.mark.parametrize("columns", FORMS.names)
+def test_so_do_copies_folds_and_each_form_of_submission(
+    tmp_path: Path, columns: str, unseen: list[str]
+) -> None:
+    unseen = [] if columns == "probability" else unseen
     classes = ["yes", "no"] if columns == "probability" else ["yes", "no", "not sure"]
     settings = settings_for(tmp_path, list(MEMBERS), classes)
     folds = settings.members["b"].validation.model_copy(update={"share": None, "folds": 3})
@@ -147,14 +164,14 @@ def test_so_do_copies_folds_and_each_form_of_submission(tmp_path: Path, columns:
         update={
             "members": settings.members | {"b": b},
             "submission": settings.submission.model_copy(
-                update={"columns": columns, "copies": "mean"}
+                update={"columns": columns, "copies": "mean", "unseen": unseen}
             ),
         }
     )
     run = recorded_run(tmp_path, settings)
     page = pages(run, "drivendata")["README.md"]
     assert "| each of 3 folds | 3 x (1 + 1) |" in page
-    made, recorded = by_hand(page, run), submitted(run, classes)
+    made, recorded = by_hand(page, run), submitted(run, settings.asked_classes)
     assert made.keys() == recorded.keys()
     assert made["t09"] == made["t10"]
     for image, answer in recorded.items():

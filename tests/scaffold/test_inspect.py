@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import FIXTURE
-from twinrun.blend.submission import read_sample
+from twinrun.blend.submission import read_sample, refuse_other_images
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index
 from twinrun.errors import InputError
@@ -64,13 +64,16 @@ def accepted(found: Findings, tmp_path: Path) -> Findings:
         "data.label_column": found.label_column,
         "data.ids": found.ids,
         "submission.columns": found.columns,
+        "submission.unseen": found.unseen,
     }
     settings = read_settings(changes=[f"{key}={value!r}" for key, value in changes.items()])
     index = build_index(settings)
     counts = index.loc[index["part"] == "train", "label"].value_counts().to_dict()
     assert counts == found.counts
     assert (index["part"] == "test").sum() == found.test_images
-    read_sample(found.folder / found.sample_submission, settings.classes, found.columns)
+    path, asked = found.folder / found.sample_submission, (settings.asked_classes, found.columns)
+    test_ids = index.loc[index["part"] == "test", "id"].tolist()
+    refuse_other_images(read_sample(path, *asked, known=test_ids), test_ids, path, *asked)
     return found
 
 
@@ -119,11 +122,44 @@ def test_other_names_and_a_folder_that_the_archive_added(write: Write, tmp_path:
         ("id,label\nt1,a\nt2,b\n", "label"),
         ("id,label\nt1,0.5\nt2,0.5\n", "probability"),
         ("id,a,b\nt1,0,0\nt2,0,0\n", "classes"),
+        ("id,kind,p\nt1,a,0\nt2,b,0\nt2,a,0\nt1,b,0\n", "long"),
+        ("key,p\nt1_a,0\nt2_b,0\nt2_a,0\nt1_b,0\n", "joined"),
+        ("key,p\na-t1.jpg,0\nb-t1.jpg,0\na-t2.jpg,0\nb-t2.jpg,0\n", "joined"),
     ],
 )
 def test_what_a_submission_holds(sample: str, columns: str, write: Write, tmp_path: Path) -> None:
     found = inspect(write(FOLDERS | TEST | {"sample_submission.csv": sample}))
     assert accepted(found, tmp_path).columns == columns
+
+
+@pytest.mark.parametrize(
+    "sample",
+    ["key,p\nt1_a,0\nt1_b,0\nt2_a,0\n", "id,kind,p\nt1,a,0\nt1,b,0\nt2,a,0\n"],
+)
+def test_a_row_per_class_that_is_not_there_is_named(sample: str, write: Write) -> None:
+    with pytest.raises(InputError, match="t2: no row for the class b"):
+        inspect(write(FOLDERS | TEST | {"sample_submission.csv": sample}))
+
+
+def test_of_a_row_per_class_an_image_that_is_not_there_is_noted(write: Write) -> None:
+    rows = "".join(f"t{number}_{name},0\n" for number in (1, 2, 3) for name in "ab")
+    found = inspect(write(FOLDERS | TEST | {"sample_submission.csv": f"key,p\n{rows}"}))
+    assert any(
+        "1 id of sample_submission.csv without an image in test/: t3" in n for n in found.notes
+    )
+
+
+def test_an_empty_class_folder_that_the_sample_asks_for_is_always_0(
+    write: Write, tmp_path: Path
+) -> None:
+    sample = {"sample_submission.csv": "id,b,none,a\nt1,0,0,0\nt2,0,0,0\n"}
+    data = write(FOLDERS | TEST | sample)
+    with pytest.raises(InputError, match="none: a column, but no such class"):
+        inspect(data)
+    (data / "train" / "none").mkdir()
+    found = accepted(inspect(data), tmp_path)
+    assert (found.classes, found.unseen) == (["b", "a"], ["none"])
+    assert any("no training image is of none, which" in note for note in found.notes)
 
 
 def test_the_folders_win_over_a_table_that_says_otherwise(write: Write, tmp_path: Path) -> None:

@@ -54,6 +54,9 @@ def test_the_default_answers_are_accepted() -> None:
         ("classes", "a,,b"),
         ("classes", "a/b,c"),
         ("classes", ".a,b"),
+        ("unseen", "a,A"),
+        ("unseen", "a/b"),
+        ("unseen", "a,"),
         ("id_column", ""),
         ("train", " "),
         ("labels", "a\nb"),
@@ -68,6 +71,12 @@ def test_an_answer_that_cannot_work_is_refused_by_its_name(key: str, value: str)
     found = mistakes(**{key: value})
     assert found
     assert all(line.startswith(f"{key}: ") for line in found)
+
+
+def test_a_class_without_an_image_is_none_of_the_others() -> None:
+    assert mistakes(classes="a,b", unseen="c") == []
+    (problem,) = mistakes(classes="a,b", unseen="B")
+    assert problem.startswith("unseen: ")
 
 
 @pytest.mark.parametrize("name", ["a b", "Été", "d'or", "2nd", "class", "a_b-c.d", "x" * 100, "天"])
@@ -146,6 +155,8 @@ def test_a_table_names_every_photo(tmp_path: Path) -> None:
         ("a probability per class", "ID,a,b"),
         ("the likeliest class", "ID,label"),
         ("the last class's probability", "ID,label"),
+        ("a row per class: id, class, probability", "ID,class,probability"),
+        ("a row per class: id_class, probability", "ID,probability"),
     ],
 )
 def test_the_sample_has_the_columns_of_a_submission(

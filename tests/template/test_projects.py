@@ -49,14 +49,16 @@ CYCLE: dict[str, dict[str, str]] = {
     "many": {
         "project_name": "lambda",
         "classes": ",".join(f"kind {n}" for n in range(12)),
+        "submission_columns": "a row per class: id_class, probability",
         "metric": "macro F1",
         "members": "13th place",
     },
     "accuracy": {
         "project_name": "2nd class",
         "classes": "a b,Été,c",
+        "unseen": "another one,d",
         "metric": "accuracy",
-        "submission_columns": "the likeliest class",
+        "submission_columns": "a row per class: id, class, probability",
     },
 }
 # The one of them whose sessions are all run: test_sessions.py.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,24 +18,32 @@ def read_submission(path: Path, columns: str = "classes") -> pd.DataFrame:
 
     Args:
         path: The file.
-        columns: `submission.columns` of the settings. Labels are text, also those made of digits.
+        columns: `submission.columns` of the settings. Ids and labels are text, also those made of
+            digits.
 
     Raises:
         InputError: The file is missing or cannot be read as a table.
     """
-    return read_csv(path, all_text=FORMS.get(columns).as_text)
+    form = FORMS.get(columns)
+    return read_csv(path, leading=form.key_columns, all_text=form.as_text)
 
 
-def read_sample(path: Path, classes: Sequence[str], columns: str = "classes") -> pd.DataFrame:
-    """Read the host's sample submission: an id column, then what is asked for.
+def read_sample(
+    path: Path,
+    classes: Sequence[str],
+    columns: str = "classes",
+    known: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """Read the host's sample submission: ids in its first column, then what is asked for.
 
     Args:
         path: The file.
         classes: Of the settings.
         columns: `submission.columns` of the settings.
+        known: The ids of the test images, where they are known.
 
     Raises:
-        InputError: It is missing, has other columns, or an id stands twice.
+        InputError: It is missing, has other columns, or rows that the form does not have.
     """
     if not path.is_file():
         raise InputError(
@@ -44,26 +52,45 @@ def read_sample(path: Path, classes: Sequence[str], columns: str = "classes") ->
             "data.sample_submission.",
         )
     sample = read_submission(path, columns)
-    id_column, *names = sample.columns
-    problem, fix = FORMS.get(columns).sample_problem(names, classes)
+    form = FORMS.get(columns)
+    names = list(sample.columns[1:])
+    problem, fix = form.sample_problem(names, classes)
     if problem:
         others = [form.name for form in FORMS if not form.sample_problem(names, classes)[0]]
         if others:
             fix += f" Or set submission.columns to {' or '.join(map(repr, others))}."
         raise InputError(f"{path} has the columns {', '.join(sample.columns)}; {problem}", fix=fix)
-    doubled = sample[id_column][sample[id_column].duplicated()].tolist()
-    if doubled:
-        raise InputError(f"{path} has ids more than once:", details=shorten(doubled))
+    problems = form.images(sample, classes, known)[1]
+    if problems:
+        raise InputError(
+            f"{path} cannot be answered as submission.columns = {columns!r}:",
+            details=shorten(problems),
+            fix="Fetch the host's file again, or set submission.columns to what it asks for.",
+        )
     return sample
 
 
-def refuse_other_images(sample: pd.DataFrame, test_ids: Sequence[str], path: Path) -> None:
+def refuse_other_images(
+    sample: pd.DataFrame,
+    test_ids: Sequence[str],
+    path: Path,
+    classes: Sequence[str],
+    columns: str = "classes",
+) -> None:
     """Check before any training that the sample asks for exactly the test images.
+
+    Args:
+        sample: From `read_sample`.
+        test_ids: Of the test images.
+        path: Of the sample, for messages.
+        classes: Of the settings.
+        columns: `submission.columns` of the settings.
 
     Raises:
         InputError: With the ids that have no image and the images that are not asked for.
     """
-    asked, there = set(sample.iloc[:, 0]), set(test_ids)
+    there = set(test_ids)
+    asked = set(FORMS.get(columns).images(sample, classes, there)[0])
     problems = [
         f"{image}: in the sample, but no such test image" for image in sorted(asked - there)
     ]
@@ -86,7 +113,7 @@ def answers(predictions: pd.DataFrame, classes: Sequence[str], columns: str) -> 
         columns: `submission.columns` of the settings.
 
     Returns:
-        The id column, then the columns of that form of submission.
+        As `SubmissionForm.answers`.
 
     Raises:
         InputError: The predictions are of other classes.
@@ -103,25 +130,24 @@ def answers(predictions: pd.DataFrame, classes: Sequence[str], columns: str) -> 
     return FORMS.get(columns).answers(ordered, classes)
 
 
-def bind_to_sample(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
-    """Predictions in the sample's row and column order and under its column names, joined by id.
+def bind_to_sample(
+    answered: pd.DataFrame,
+    sample: pd.DataFrame | None,
+    classes: Sequence[str],
+    columns: str = "classes",
+) -> pd.DataFrame:
+    """Answers as they are handed in: in the sample's order and under its names, joined by id.
 
-    An id of the sample without a prediction gets a row of missing values, and a prediction that
-    the sample does not ask for is added at the end: both for `submission_problems` to refuse.
+    What the sample asks for without an answer gets a missing value, and an answer that the sample
+    does not ask for is added at the end: both for `submission_problems` to refuse.
 
     Args:
-        predictions: From `answers`.
-        sample: From `read_sample`, read for the same kind of columns.
+        answered: From `answers`.
+        sample: From `read_sample`, read for the same kind of columns; None where there is none.
+        classes: Of the settings.
+        columns: `submission.columns` of the settings.
     """
-    id_column, *names = sample.columns
-    by_id = predictions.set_index(predictions.columns[0])
-    if len(names) > 1:
-        by_id = by_id[[one_spelling(name) for name in names]]
-    by_id = by_id.set_axis(names, axis=1)
-    asked = sample[id_column].tolist()
-    known = set(asked)
-    unknown = [image for image in by_id.index if image not in known]
-    return by_id.reindex([*asked, *unknown]).rename_axis(id_column).reset_index()
+    return FORMS.get(columns).bind(answered, sample, classes)
 
 
 def submission_problems(
@@ -141,16 +167,7 @@ def submission_problems(
         sample: From `read_sample`.
         classes: Of the settings.
         columns: `submission.columns` of the settings.
-        rows_sum_to_one: Whether each row's sum must be 1, within 1e-6, where it has probabilities
-            of all classes.
+        rows_sum_to_one: Whether each image's sum must be 1, within 1e-6, where the form has
+            probabilities of all classes.
     """
-    id_column = sample.columns[0]
-    problems = FORMS.get(columns).problems(
-        submission, list(sample.columns), classes, rows_sum_to_one=rows_sum_to_one
-    )
-    if id_column not in submission.columns:
-        return problems
-    asked, there = set(sample[id_column]), set(submission[id_column].dropna())
-    problems += [f"{image}: missing" for image in sorted(asked - there)]
-    problems += [f"{image}: unknown to the sample" for image in sorted(there - asked)]
-    return problems
+    return FORMS.get(columns).problems(submission, sample, classes, rows_sum_to_one=rows_sum_to_one)

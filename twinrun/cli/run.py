@@ -224,7 +224,8 @@ def _record_spread(folder: Path, runs: Sequence[Prepared]) -> None:
 
     asked = runs[0].settings
     metric, columns = asked.competition.metric, asked.submission.columns
-    found = record_spread([folder, *(each.folder for each in runs)], metric, columns)
+    folders = [folder, *(each.folder for each in runs)]
+    found = record_spread(folders, metric, columns, asked.asked_classes)
     if found is None:
         say("spread     of seeds not recorded: it takes two complete runs of different seeds")
         return

@@ -33,6 +33,15 @@ _NO_SEEDS = "the recorded weights predict the same whatever the seed: its spread
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """The competition's metric, and what its submissions hold: the form's name, and the classes."""
+
+    metric: str
+    columns: str
+    classes: list[str]
+
+
+@dataclass(frozen=True)
 class _Pair:
     """The results of a training, or of a member with folds, in two runs."""
 
@@ -75,10 +84,10 @@ def grade_runs(
         if manifest is None
     ]
     known = [manifest for manifest in manifests if manifest is not None]
-    metric, as_text = _asked(known)
-    gaps, unlike = _measure(pairs, metric, bound)
+    asked = _asked(known)
+    gaps, unlike = _measure(pairs, asked.metric, bound)
     submitted, unlike_too = (
-        _measure_submissions(*report.runs, as_text, bound) if differs else ([], [])
+        _measure_submissions(*report.runs, asked, bound) if differs else ([], [])
     )
     spread, no_spread = _find_spread(report.runs, manifests)
     blends: list[str] = []
@@ -88,7 +97,7 @@ def grade_runs(
     evidence = Evidence(
         same_bits=False,
         gaps=(*gaps, *submitted),
-        metric=metric,
+        metric=asked.metric,
         unlike=(*alone, *missing, *unlike, *unlike_too),
         causes=find_causes(report, known) if not missing else (),
         engine=Cause("engine", (f"{report.code[0]} then, {report.code[1]} now",))
@@ -146,15 +155,15 @@ def grade_predictions(
     blends = (content["blend"], blend, content["settings"])
     fixed = tuple(other_fixed_blend(*blends))
     spread, no_spread = _find_spread([run], [manifest]) if retrained else (None, _NO_SEEDS)
-    metric, as_text = _asked([manifest])
-    gaps, unlike = _measure(pairs, metric, bound)
+    asked = _asked([manifest])
+    gaps, unlike = _measure(pairs, asked.metric, bound)
     submitted, unlike_too = (
-        _measure_submissions(run, again, as_text, bound) if submission is False else ([], [])
+        _measure_submissions(run, again, asked, bound) if submission is False else ([], [])
     )
     evidence = Evidence(
         same_bits=same,
         gaps=(*gaps, *submitted),
-        metric=metric,
+        metric=asked.metric,
         unlike=(*unlike, *unlike_too),
         causes=(Cause("blend", fixed),) if fixed else (),
         fitted_blend=tuple(other_fitted_blend(*blends, bound)),
@@ -226,24 +235,28 @@ def _measure(
 
 
 def _measure_submissions(
-    first: Path, second: Path, as_text: bool, bound: float
+    first: Path, second: Path, asked: _Asked, bound: float
 ) -> tuple[list[PredictionGap], list[str]]:
     paths = [RunFolder(run).submission for run in (first, second)]
     try:
-        return [compare_submissions(*paths, as_text=as_text, bound=bound)], []
+        return [
+            compare_submissions(*paths, columns=asked.columns, classes=asked.classes, bound=bound)
+        ], []
     except InputError as error:
         # Of a recorded one its digest counts: whether the file is still there is no matter here.
         return [], [f"submissions: {error.what}"]
 
 
-def _asked(manifests: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
-    """The competition's metric, and whether its submissions hold classes' names."""
+def _asked(manifests: Sequence[Mapping[str, Any]]) -> _Asked:
     settings: dict[str, Any] = {}
     for manifest in manifests[:1]:
         settings = write_out_settings(Settings, manifest["content"]["settings"])
-    metric = settings.get("competition", {}).get("metric", "log_loss")
-    columns = settings.get("submission", {}).get("columns", "classes")
-    return METRICS.get(metric).name, FORMS.get(columns).as_text
+    competition, submission = settings.get("competition", {}), settings.get("submission", {})
+    return _Asked(
+        METRICS.get(competition.get("metric", "log_loss")).name,
+        FORMS.get(submission.get("columns", "classes")).name,
+        [*competition.get("classes", ()), *submission.get("unseen", ())],
+    )
 
 
 def _find_spread(

@@ -12,6 +12,7 @@ import numpy as np
 from twinrun.compare.bits import unequal_bits
 from twinrun.errors import InputError
 from twinrun.files import read_csv
+from twinrun.submission_forms import FORMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +88,9 @@ def compare_predictions(
     return measure_gap(member, first.name, *values, scores=scores, bound=bound)
 
 
-def compare_submissions(first: Path, second: Path, *, as_text: bool, bound: float) -> PredictionGap:
+def compare_submissions(
+    first: Path, second: Path, *, columns: str, classes: Sequence[str], bound: float
+) -> PredictionGap:
     """Compare two submissions.
 
     Of one column of probabilities, the other class's is what is missing to 1. Of a column of
@@ -97,27 +100,30 @@ def compare_submissions(first: Path, second: Path, *, as_text: bool, bound: floa
     Args:
         first: A submission.csv.
         second: The other one.
-        as_text: Whether it holds classes' names.
+        columns: What they hold, a name in FORMS.
+        classes: Of the settings.
         bound: See `PredictionGap.far_tops`.
 
     Raises:
         UnlikePredictions: They are of different images, or have other columns.
         InputError: A file is missing or damaged.
     """
-    tables = [read_csv(path, all_text=as_text) for path in (first, second)]
-    id_column, *columns = tables[0].columns
-    if set(tables[0].columns) != set(tables[1].columns) or not columns:
+    form = FORMS.get(columns)
+    read = [
+        read_csv(path, leading=form.key_columns, all_text=form.as_text) for path in (first, second)
+    ]
+    if set(read[0].columns) != set(read[1].columns) or len(read[0].columns) <= form.key_columns:
         raise UnlikePredictions("different columns")
+    tables = [form.by_image(table, classes) for table in read]
+    id_column, *held = tables[0].columns
     ours, theirs = _by_id(tables, id_column)
-    if as_text:
-        names = [table[columns[0]].to_numpy(dtype=object) for table in (ours, theirs)]
+    if form.as_text:
+        names = [table[held[0]].to_numpy(dtype=object) for table in (ours, theirs)]
         known = np.unique(np.concatenate(names).astype(str))
         values = [(column.astype(str)[:, None] == known).astype(np.float64) for column in names]
     else:
-        values = [
-            _numbers(table, columns, path) for table, path in ((ours, first), (theirs, second))
-        ]
-        if len(columns) == 1:
+        values = [_numbers(table, held, path) for table, path in ((ours, first), (theirs, second))]
+        if len(held) == 1:
             values = [np.concatenate([1 - each, each], axis=1) for each in values]
     return measure_gap("blend", first.name, *values, scores=None, bound=bound)
 

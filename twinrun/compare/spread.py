@@ -18,11 +18,10 @@ from twinrun.run_folder.manifest import read_manifest_if_there
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.records import checked_file
 from twinrun.run_folder.spread import write_spread
-from twinrun.submission_forms import FORMS
 
 
 def record_spread(
-    runs: Sequence[Path], metric: str, columns: str
+    runs: Sequence[Path], metric: str, columns: str, classes: Sequence[str]
 ) -> dict[str, dict[str, Any]] | None:
     """Write spread.json into each of the runs of several seeds.
 
@@ -34,6 +33,7 @@ def record_spread(
         runs: Folders runs/<run>. Of those of one seed, the last is compared.
         metric: Of the competition, a name in METRICS.
         columns: What a submission holds, a name in FORMS.
+        classes: That it is of.
 
     Returns:
         `verdict_shapes.SeedSpread` by member; None where fewer than two runs can be compared.
@@ -52,11 +52,13 @@ def record_spread(
     ]
     found = {name: _member_spread(name, folders, metric) for name in members}
     submitted = all(each["submission"] for each in contents)
-    as_text = FORMS.get(columns).as_text
     submission = None
     if submitted:
         pairs = combinations([folder.submission for folder in folders], 2)
-        gaps = [compare_submissions(*pair, as_text=as_text, bound=0.0) for pair in pairs]
+        gaps = [
+            compare_submissions(*pair, columns=columns, classes=classes, bound=0.0)
+            for pair in pairs
+        ]
         submission = _widest(gaps) | {"score": None}
     for run, content in manifests.items():
         write_spread(

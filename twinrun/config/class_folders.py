@@ -85,4 +85,7 @@ class FolderPerClass(LabelLayout):
         parts = tuple(below for below in folder.folders if below.images)
         counts = {one_spelling(part.name): len(part.images) for part in parts}
         # Stray images beside class folders, unless a table names them.
-        return TrainingImages(self.name, folder, parts, counts, sure=not folder.images)
+        unseen = [one_spelling(below.name) for below in folder.folders if not below.total]
+        return TrainingImages(
+            self.name, folder, parts, counts, unseen=unseen, sure=not folder.images
+        )

@@ -44,6 +44,7 @@ class TrainingImages:
         parts: The folders that hold the images: itself, or some below it.
         counts: How many images each class has, in Unicode's form NFC.
         table: The table of labels, where there is one, with its columns and kind of ids.
+        unseen: Classes that the folder knows, and no image is of.
         sure: Of several layouts the sure one is taken.
     """
 
@@ -55,6 +56,7 @@ class TrainingImages:
     id_column: str = ""
     label_column: str = "label"
     ids: Ids | None = None
+    unseen: Sequence[str] = ()
     sure: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ from twinrun.config.texts import AddressText, FolderText, PlaceText, PlainText
 from twinrun.config.toml_file import LARGEST
 from twinrun.intervals import check_ascending_or_off
 from twinrun.metrics import METRICS
-from twinrun.names import Classes
+from twinrun.names import Classes, ClassName
 from twinrun.neutral import Beside, Neutral
 from twinrun.submission_forms import FORMS
 
@@ -151,6 +151,12 @@ class Submission(Table):
     columns: Annotated[
         str, name_in(FORMS), Field(description="what it holds for each image beside the id")
     ] = "classes"
+    unseen: Annotated[
+        list[ClassName],
+        AfterValidator(_once),
+        Neutral([]),
+        Field(description="classes that the host asks for and no training image is of: always 0"),
+    ] = Field(default_factory=list)
     rows_sum_to_one: Annotated[bool, Neutral(False)] = True
     copies: Annotated[
         Literal["keep", "mean"],

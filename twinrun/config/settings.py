@@ -52,11 +52,19 @@ class Settings(Table):
         classes = self.competition.classes
         if isinstance(classes, str):
             return self
-        count, name = len(classes), self.submission.columns
+        unseen, name = self.submission.unseen, self.submission.columns
+        lower = {each.lower(): each for each in classes}
+        if doubled := [each for each in unseen if each.lower() in lower]:
+            raise ValueError(
+                f"submission.unseen: {', '.join(map(repr, doubled))} in competition.classes too, "
+                "which are those that training images are of"
+            )
+        count = len(classes) + len(unseen)
         if problem := FORMS.get(name).classes_problem(count):
             allowed = [repr(form.name) for form in FORMS if not form.classes_problem(count)]
+            both = " with submission.unseen" if unseen else ""
             raise ValueError(
-                f"submission.columns: {name!r} cannot be: {problem}, but competition.classes "
+                f"submission.columns: {name!r} cannot be: {problem}, but competition.classes{both} "
                 f"holds {count}; allowed: {', '.join(allowed)}"
             )
         return self
@@ -86,6 +94,15 @@ class Settings(Table):
         if isinstance(self.competition.classes, str):
             raise self.no_data_folder()
         return self.competition.classes
+
+    @property
+    def asked_classes(self) -> list[str]:
+        """The classes that a submission is of: the trained ones, then those without an image.
+
+        Raises:
+            InputError: As `classes`.
+        """
+        return [*self.classes, *self.submission.unseen]
 
     @property
     def data_folder(self) -> Path:

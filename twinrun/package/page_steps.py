@@ -81,9 +81,15 @@ def _steps(settings: Mapping[str, Any], blended: Mapping[str, Any], pixels: str)
             "Test images with the same pixels, which have the same text in the column "
             f"{pixels} of run/index.parquet, get one answer: the mean of their rows."
         )
+    if unseen := settings["submission"]["unseen"]:
+        yield (
+            f"No training image is of {', '.join(unseen)}: the probability of each of these is 0, "
+            "after those of the others."
+        )
+        classes = [*classes, *unseen]
     form = FORMS.get(settings["submission"]["columns"])
     yield (
-        f"run/submission.csv holds of each row {form.asks_for(classes)}, joined by id to the "
+        f"run/submission.csv holds of each image {form.asks_for(classes)}, joined by id to the "
         "host's sample submission, in its order of rows and columns. The order of the classes is "
         f"{', '.join(classes)}; of equally likely ones the first is the likeliest."
     )

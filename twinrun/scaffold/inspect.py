@@ -44,6 +44,7 @@ class Findings:
         classes: In the sample submission's order where its columns are the classes; otherwise
             sorted, by number if all are whole numbers. Of a single probability, the class that its
             column is named after comes last.
+        unseen: Classes that the sample submission asks for and no training image is of.
         labels: The table of labels, or None for class folders.
         id_column: The table's column of ids, or the sample submission's for class folders.
         label_column: The table's column of labels; for class folders the sample submission's only
@@ -67,6 +68,7 @@ class Findings:
     train: str
     test: str
     classes: list[str]
+    unseen: list[str]
     labels: str | None
     id_column: str
     label_column: str
@@ -128,14 +130,16 @@ def inspect(
     refuse_mixed(data, training, table, images)
 
     counts, paths = training.counts, training.images
-    classes = _order_classes(list(counts), asked.columns)
+    named = [one_spelling(name) for name in asked.columns]
+    unseen = [name for name in named if name in training.unseen]
+    classes = _order_classes(list(counts), [name for name in named if name not in unseen])
     ids: Ids = "stem"
     columns = "classes"
     sides: list[tuple[int, int]] = []
     broken: list[str] = []
     try:
         refuse_classes(data, training, classes)
-        columns = find_form(data, table, classes, questions)
+        columns, table = find_form(data, table, images, [*classes, *unseen], questions)
     except InputError as problem:
         problems.append(problem)
     try:
@@ -152,6 +156,11 @@ def inspect(
         raise join_errors(data.root, problems)
 
     notes = notes_on(data, training, table, images, ids)
+    if unseen:
+        notes.append(
+            f"no training image is of {', '.join(unseen)}, which {table.path} asks for: nothing "
+            "of it can be learnt, and its probability is always 0"
+        )
     if broken:
         notes.insert(
             0,
@@ -165,6 +174,7 @@ def inspect(
         train=training.folder.path,
         test=images.path,
         classes=classes,
+        unseen=unseen,
         labels=training.table.path if training.table else None,
         id_column=training.id_column or table.columns[0],
         label_column=_label_column(training, asked),
@@ -191,7 +201,7 @@ def _label_column(training: TrainingImages, asked: TestData) -> str:
 
 
 def _order_classes(classes: list[str], asked: Sequence[str]) -> list[str]:
-    columns = [one_spelling(name) for name in asked]
+    columns = list(asked)
     if len(columns) > 1 and sorted(columns) == sorted(classes):
         return columns
     try:

@@ -108,7 +108,7 @@ def slug(name: str) -> str:
 
 
 def _join_classes(found: Findings, folder: Path) -> str:  # noqa: ARG001
-    for name in found.classes:
+    for name in [*found.classes, *found.unseen]:
         if "," in name:
             raise InputError(
                 f"the class {name!r} has a comma in its name",
@@ -161,6 +161,13 @@ for _question in (
         answered_by="data",
         default="read from the data folder",
         read=_join_classes,
+    ),
+    Question(
+        name="unseen",
+        prompt="Classes that a submission is of and no training image is (mostly none)",
+        answered_by="data",
+        default="",
+        read=lambda found, _folder: ",".join(found.unseen),
     ),
     Question(
         name="layout",

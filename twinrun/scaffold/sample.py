@@ -9,9 +9,11 @@ from twinrun.config.csv_tables import CsvTable, Names, match_values, why_none_ma
 from twinrun.config.data_folder import DataFolder
 from twinrun.config.listing import Folder
 from twinrun.errors import InputError, nearest, shorten
+from twinrun.joined_ids import may_be_of
 from twinrun.names import one_spelling
 from twinrun.submission_form import SampleColumns
 from twinrun.submission_forms import recognise_form
+from twinrun.submission_rows import RowPerImage
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,11 @@ class TestData:
 
     @property
     def columns(self) -> list[str]:
-        """The sample's columns after its ids."""
-        return self.sample.columns[1:] if self.sample else []
+        """The sample's columns after its ids; of one with a row per class these classes."""
+        if self.sample is None:
+            return []
+        classes = _classes_in_rows(self.sample)
+        return classes or self.sample.columns[1:]
 
 
 def choose_test_data(data: DataFolder, test: str | None, problems: list[InputError]) -> TestData:
@@ -114,8 +119,24 @@ def _tests(
 
 def _fits(sample: CsvTable, folder: Folder) -> bool:
     """Whether half of the sample's ids are images of this folder, or half of its images asked."""
-    found = match_values(sample.ids, Names.of(folder.images))[1]
-    return found > 0 and 2 * found >= min(len(sample.ids), len(folder.images))
+    ids, names = sample.ids, Names.of(folder.images)
+    found = match_values(ids, names)[1]
+    if not found and len(sample.columns) == 2:
+        # An id and a class may stand in one text; the classes are not known here.
+        ids = may_be_of(ids, names.names | names.stems)
+        found = match_values(ids, names)[1]
+    return found > 0 and 2 * found >= min(len(ids), len(folder.images))
+
+
+def _classes_in_rows(sample: CsvTable) -> list[str]:
+    """The values of the second of three columns, where each id has a row for each of them."""
+    if len(sample.columns) != 3:
+        return []
+    images, labels = (sample.frame[name] for name in sample.columns[:2])
+    rows = set(zip(images, labels, strict=True))
+    values = list(dict.fromkeys(labels))
+    whole = len(rows) == len(sample.frame) == images.nunique() * len(values)
+    return values if whole and len(values) > 1 else []
 
 
 def refuse_strangers(data: DataFolder, sample: CsvTable, test: Folder) -> None:
@@ -132,21 +153,26 @@ def refuse_strangers(data: DataFolder, sample: CsvTable, test: Folder) -> None:
 
 
 def find_form(
-    data: DataFolder, sample: CsvTable, classes: Sequence[str], questions: list[str]
-) -> str:
+    data: DataFolder,
+    sample: CsvTable,
+    test: Folder,
+    classes: Sequence[str],
+    questions: list[str],
+) -> tuple[str, CsvTable]:
     """What the sample submission's columns hold.
 
     Args:
         data: The data folder.
         sample: The sample submission.
-        classes: The classes of the training images.
+        test: The folder of test images.
+        classes: That the sample may ask for.
         questions: Gets what the sample leaves open.
 
     Returns:
-        The name of that form in FORMS.
+        The name of that form in FORMS; and the sample with a row per image, and only the ids.
 
     Raises:
-        InputError: Its columns are of no form.
+        InputError: Its columns are of no form, or its rows are not the form's.
     """
     where = data.root / sample.path
     columns = sample.columns[1:]
@@ -156,12 +182,24 @@ def find_form(
             fix="Fetch the host's file again, or name a different one with --sample.",
         )
     values = {name: frozenset(map(one_spelling, sample.values(name))) for name in columns}
-    found = recognise_form(SampleColumns(sample.path, values, classes))
+    keys, names = sample.frame[sample.columns[0]].tolist(), Names.of(test.images)
+    images = names.names | names.stems
+    found = recognise_form(SampleColumns(sample.path, keys, images, values, classes))
     if found is None:
         raise _other_classes(str(where), [one_spelling(name) for name in columns], classes)
     form, seen = found
     questions += seen.open
-    return form.name
+    ids = sample.frame[sample.columns[:1]]
+    if not isinstance(form, RowPerImage):
+        asked, problems = form.images(sample.frame, classes, images)
+        if problems:
+            raise InputError(
+                f"{where} asks for {form.words}; what is wrong with its rows:",
+                details=shorten(problems),
+                fix="Fetch the host's file again, or name a different one with --sample.",
+            )
+        ids = ids.iloc[: len(asked)].assign(**{sample.columns[0]: asked})
+    return form.name, CsvTable(sample.path, ids)
 
 
 def _other_classes(where: str, columns: Sequence[str], classes: Sequence[str]) -> InputError:
