@@ -89,7 +89,9 @@ def test_where_everything_is_answered_no_terminal_is_needed(
         "competition_name": "Rice cup",
         "competition_address": "",
         "metric": "accuracy",
+        "image_size": "64",
         "members": "quick",
+        "validation": "a tenth",
         "licence": "none",
         "ci": "none",
     }
@@ -155,7 +157,7 @@ def test_who_has_no_name_for_a_commit_is_told_so(
 def test_a_refused_answer_is_told_and_asked_again(
     invoke: Command, made: Made, typed: Callable[..., None]
 ) -> None:
-    typed("Rice", "", "zindi.africa", "https://zindi.africa", "auc", "AUC", *[""] * 3)
+    typed("Rice", "", "zindi.africa", "https://zindi.africa", "auc", "AUC", *[""] * 5)
     done = invoke("init", "new", "--data", FIXTURE)
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stderr.split("\n") if "not possible" in line]
@@ -166,6 +168,55 @@ def test_a_refused_answer_is_told_and_asked_again(
     assert made.answers["project_name"] == made.answers["competition_name"] == "Rice"
     assert made.answers["competition_address"] == "https://zindi.africa"
     assert made.answers["metric"] == "AUC"
+
+
+def test_each_question_shows_what_may_be_answered_and_why_something_is_suggested(
+    invoke: Command, made: Made, typed: Callable[..., None]
+) -> None:
+    typed(*[""] * 5, "3", *[""] * 4)
+    done = invoke("init", "new", "--data", FIXTURE, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert made.answers is not None
+    asked = "".join(done.stderr.partition("First members")[1:])
+    assert asked.startswith(
+        "First members\n"
+        "  quick       one ResNet-34, 8 epochs: a first submission soon\n"
+        "  strong      DenseNet-201, ResNet-152, ResNet-50, 25 epochs each: for a GPU\n"
+        "  13th place  the crop-disease competition's 13th place: ten, 50 to 80 epochs\n"
+        "[quick]: not possible: '3' is not known. Allowed: quick, strong, 13th place\n"
+        "[quick]: \n"
+        "What is each member judged by? (quick and strong)\n"
+        "  a tenth  one training; every tenth image is held out\n"
+        "  5 folds  five trainings; each image is held out by one of them\n"
+        "  suggested: 5 folds, a tenth of 96 images is 9: too few to judge by\n"
+    )
+
+
+def test_what_yes_takes_is_told_with_the_reason(invoke: Command, made: Made) -> None:
+    done = invoke("init", "new", "--data", FIXTURE, "--yes", "--answer", "licence=none")
+    assert done.returncode == 0, done.stderr
+    assert (
+        """
+answers   project_name: new (as its folder)
+          competition_name: new (as the project)
+          competition_address: none
+          metric: log loss (usual for a probability per class)
+          image_size: 128 (a multiple of 32 that fits; images have 142 px)
+          members: quick (one ResNet-34, 8 epochs: a first submission soon)
+          validation: 5 folds (a tenth of 96 images is 9: too few to judge by)
+          ci: GitHub Actions
+"""
+        in done.stdout
+    )
+    assert made.answers is not None
+    assert made.answers["validation"] == "5 folds"
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert done.stdout.splitlines()[-4:] == [
+        "Next:",
+        "  cd new",
+        "  git init -b main && git add -A && git commit -m 'Begin'",
+        "  nox -s full_train",
+    ]
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, EOFError])
@@ -190,7 +241,7 @@ def test_whatever_ends_it_afterwards_the_answers_are_told(
     invoke: Command, made: Made, typed: Callable[..., None], tmp_path: Path
 ) -> None:
     made.refusal = OSError(28, "No space left on device", "somewhere")
-    typed("Rice", *[""] * 6)
+    typed("Rice", *[""] * 8)
     failed = invoke("init", "new", "--data", FIXTURE)
     assert failed.returncode == 2
     assert "somewhere: No space left on device" in failed.stderr

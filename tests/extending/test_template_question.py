@@ -15,7 +15,8 @@ from twinrun.errors import InputError
 from twinrun.registry import IncompleteEntry
 from twinrun.scaffold.answers import answer_questions, read_answers
 from twinrun.scaffold.inspect import inspect
-from twinrun.scaffold.questions import QUESTIONS, Choice, Question, cookiecutter_json
+from twinrun.scaffold.question import Choice, Question
+from twinrun.scaffold.questions import QUESTIONS, cookiecutter_json
 
 PARTS: dict[str, Any] = {
     "name": "team",

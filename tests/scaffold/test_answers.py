@@ -18,7 +18,8 @@ from twinrun.scaffold.answers import (
     read_answers,
 )
 from twinrun.scaffold.inspect import Findings, inspect
-from twinrun.scaffold.questions import QUESTIONS, TEMPLATE, Question
+from twinrun.scaffold.question import Question, Suggestion
+from twinrun.scaffold.questions import QUESTIONS, TEMPLATE
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,10 @@ class Typist:
         self.suggested: dict[str, str] = {}
         self.told: list[str] = []
 
-    def answer(self, question: Question, suggestion: str) -> str:
+    def answer(self, question: Question, suggestion: Suggestion) -> str:
         self.asked.append(question.name)
-        self.suggested[question.name] = suggestion
-        return next(self._texts, "") or suggestion
+        self.suggested[question.name] = suggestion.answer
+        return next(self._texts, "") or suggestion.answer
 
     def refuse(self, question: Question, problem: str) -> None:
         self.told.append(f"{question.name}: {problem}")
@@ -70,7 +71,9 @@ def test_the_user_is_asked_what_no_data_folder_shows(found: Findings) -> None:
         "project_name": "Rice 2026",
         "competition_name": "my project",
         "competition_address": "",
+        "image_size": "128",
         "members": "quick",
+        "validation": "5 folds",
         "licence": "Apache-2.0",
         "ci": "GitHub Actions",
     }
@@ -89,7 +92,7 @@ def test_a_refused_answer_is_asked_again_at_once_and_no_other_is_lost(found: Fin
         *("project_name", "competition_name"),
         *("competition_address",) * 3,
         *("metric",) * 2,
-        *("members", "licence", "ci"),
+        *("image_size", "members", "validation", "licence", "ci"),
     ]
     assert typist.told == [
         "competition_address: got 'zindi.africa', allowed: https://... or nothing",
@@ -167,3 +170,26 @@ def test_the_templates_own_check_is_the_one_that_is_asked() -> None:
     good: Iterable[str] = ("32", "224", "4096")
     assert [problem_with(size, text, {}) for text in good] == ["", "", ""]
     assert all(problem_with(size, text, {}) for text in ("31", "4097", "²²⁴", "", "9" * 6000))
+
+
+def test_members_that_say_themselves_what_they_are_judged_by_leave_no_question(
+    found: Findings,
+) -> None:
+    typist = Typist(*[""] * 5, "13th place")
+    known = answer_questions(found, Path("rice"), {}, typist)
+    assert known["members"] == "13th place"
+    assert "validation" not in typist.asked
+    assert "validation" not in known
+    assert "validation" not in open_questions({"members": "13th place"})
+
+
+def test_an_answer_that_another_leaves_no_place_for_is_never_ignored(found: Findings) -> None:
+    given = {"validation": "5 folds"}
+    typist = Typist(*[""] * 5, "13th place", "strong")
+    known = answer_questions(found, Path("rice"), given, typist)
+    says = "'13th place' leaves nothing to answer to 'validation', which is '5 folds'"
+    assert typist.told == [f"members: {says}"]
+    assert known["members"] == "strong"
+    with pytest.raises(InputError, match=f"members: {says}") as caught:
+        answer_questions(found, Path("rice"), {**given, "members": "13th place"}, Typist())
+    assert len(caught.value.details) == 1

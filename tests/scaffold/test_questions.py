@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.conftest import FIXTURE
-from twinrun.scaffold.inspect import Findings, inspect
-from twinrun.scaffold.questions import FILE, QUESTIONS, cookiecutter_json, slug
-
-
-@pytest.fixture(scope="module")
-def found() -> Findings:
-    return inspect(FIXTURE)
+from twinrun.scaffold.questions import FILE, cookiecutter_json, slug
 
 
 def test_the_templates_file_is_what_the_table_says() -> None:
     written = FILE.read_text(encoding="utf-8")
     assert written == cookiecutter_json(), "run: python -m twinrun.scaffold.questions"
-
-
-def test_the_metric_that_a_form_of_submission_usually_has_is_suggested(found: Findings) -> None:
-    suggested = QUESTIONS.get("metric").suggestion(found, Path("x"), {})
-    assert suggested == "log loss"
 
 
 @pytest.mark.parametrize(

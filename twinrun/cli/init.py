@@ -19,7 +19,7 @@ from twinrun.errors import InputError
 if TYPE_CHECKING:
     from twinrun.scaffold.answers import Asked
     from twinrun.scaffold.inspect import Findings
-    from twinrun.scaffold.questions import Question
+    from twinrun.scaffold.question import Question, Suggestion
 
 app = typer.Typer()
 
@@ -133,10 +133,17 @@ def _say_findings(found: Findings) -> None:
 
 
 class _Suggested:
-    """--yes: what is suggested is taken."""
+    """--yes: what is suggested is taken, and told."""
 
-    def answer(self, question: Question, suggestion: str) -> str:  # noqa: ARG002
-        return suggestion
+    def __init__(self) -> None:
+        self._label = "answers"
+
+    def answer(self, question: Question, suggestion: Suggestion) -> str:
+        why = suggestion.why or question.words(suggestion.answer)
+        taken = suggestion.answer or "none"
+        say((f"{self._label:<10}", "bold"), f"{question.name}: {taken}{why and f' ({why})'}")
+        self._label = ""
+        return suggestion.answer
 
     def refuse(self, question: Question, problem: str) -> None:
         raise InputError(
@@ -154,16 +161,32 @@ class _Terminal:
 
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
+        self._told: Question | None = None
 
-    def answer(self, question: Question, suggestion: str) -> str:
-        allowed = f", one of: {', '.join(question.answers)}" if question.answers else ""
-        answer = ask(f"{question.prompt}{allowed} [{suggestion}]: ") or suggestion
+    def answer(self, question: Question, suggestion: Suggestion) -> str:
+        if question is not self._told:
+            self._tell(question, suggestion)
+        answer = ask(f"[{suggestion.answer}]: ") or suggestion.answer
         self.answers[question.name] = answer
         return answer
 
     def refuse(self, question: Question, problem: str) -> None:
         del self.answers[question.name]
         tell(("not possible:", "yellow"), f" {problem}")
+
+    def _tell(self, question: Question, suggestion: Suggestion) -> None:
+        """The question, its possible answers with what each means, and why one is suggested."""
+        if self._told is None:
+            tell("")
+            tell("Enter takes what stands in brackets; Ctrl-C ends without a project.")
+        self._told = question
+        tell("")
+        tell((question.prompt, "bold"))
+        width = max(map(len, question.answers or [""]))
+        for answer in question.answers or []:
+            tell(f"  {answer:<{width}}  {question.words(answer)}".rstrip())
+        if suggestion.why:
+            tell(f"  suggested: {suggestion.answer}, {suggestion.why}")
 
 
 def _refuse_without_terminal(questions: list[str]) -> None:

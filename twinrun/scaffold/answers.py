@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from twinrun.errors import InputError, nearest
 from twinrun.scaffold.inspect import Findings
-from twinrun.scaffold.questions import QUESTIONS, TEMPLATE, Known, Question
+from twinrun.scaffold.question import Known, Question, Suggestion
+from twinrun.scaffold.questions import QUESTIONS, TEMPLATE
 
 
 class Asked(Protocol):
     """Who answers the questions that no data folder does."""
 
-    def answer(self, question: Question, suggestion: str) -> str:
+    def answer(self, question: Question, suggestion: Suggestion) -> str:
         """The answer to a question."""
 
     def refuse(self, question: Question, problem: str) -> None:
@@ -48,9 +49,7 @@ def read_answers(texts: Sequence[str]) -> dict[str, str]:
 
 def open_questions(given: Mapping[str, str]) -> list[str]:
     """The names of the questions that a user is asked who gave these answers."""
-    return [
-        each.name for each in QUESTIONS if each.answered_by == "user" and each.name not in given
-    ]
+    return [each.name for each in QUESTIONS if each.is_open(given)]
 
 
 def answer_questions(
@@ -74,14 +73,15 @@ def answer_questions(
             details=[f"{name}: {problem}" for name, problem in problems.items()],
             fix=f"Give a different answer, for example --answer {next(iter(problems))}=...",
         )
-    for name in open_questions(known):
-        question = QUESTIONS.get(name)
+    for question in QUESTIONS:
+        if not question.is_open(known):
+            continue
         suggestion = question.suggestion(found, folder, known)
         answer = asked.answer(question, suggestion)
         while problem := problem_with(question, answer, known):
             asked.refuse(question, problem)
             answer = asked.answer(question, suggestion)
-        known[name] = answer
+        known[question.name] = answer
     return known
 
 
@@ -115,8 +115,15 @@ def problem_with(question: Question, answer: str, known: Known) -> str:
     if allowed is not None and answer not in allowed:
         meant = f" {nearest(answer, allowed)}".rstrip()
         return f"{answer!r} is not known.{meant} Allowed: {', '.join(allowed)}"
-    found: list[str] = _template()["mistakes_in"](question.name, {**known, question.name: answer})
-    return "; ".join(found)
+    others = {name: text for name, text in known.items() if name != question.name}
+    together = {**others, question.name: answer}
+    problems: list[str] = _template()["mistakes_in"](question.name, together)
+    problems += [
+        f"{answer!r} leaves nothing to answer to {other!r}, which is {text!r}"
+        for other, text in others.items()
+        if QUESTIONS.get(other).has_place(others) and not QUESTIONS.get(other).has_place(together)
+    ]
+    return "; ".join(problems)
 
 
 def _problems_in(known: Known) -> dict[str, str]:

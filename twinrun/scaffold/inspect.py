@@ -30,6 +30,9 @@ from twinrun.scaffold.sample import (
 
 # So many images are opened to see how large they are.
 LOOKED_AT = 200
+# Sides to train at, in pixels: the one of most pretrained networks, and the least that there is.
+LARGEST_SUGGESTED = 224
+SMALLEST_SUGGESTED = 32
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Findings:
         train_images, test_images: How many there are.
         counts: Training images of each class, in the order of `classes`.
         width, height: Medians in pixels, as the files' headers say, not turned upright.
+        shorter_side: Median of the images' shorter sides, in pixels.
         smallest, largest: The smallest and the largest side, in pixels.
         image_size: A side to train at, in pixels: a multiple of 32 that is at most 224 and not
             above the median shorter side, but at least 32.
@@ -80,6 +84,7 @@ class Findings:
     counts: dict[str, int]
     width: int
     height: int
+    shorter_side: int
     smallest: int
     largest: int
     image_size: int
@@ -186,9 +191,10 @@ def inspect(
         counts={name: counts[name] for name in classes},
         width=int(statistics.median(width for width, _ in sides)),
         height=int(statistics.median(height for _, height in sides)),
+        shorter_side=shorter,
         smallest=min(min(size) for size in sides),
         largest=max(max(size) for size in sides),
-        image_size=max(32, min(224, shorter // 32 * 32)),
+        image_size=max(SMALLEST_SUGGESTED, min(LARGEST_SUGGESTED, shorter // 32 * 32)),
         notes=notes,
         questions=questions,
     )

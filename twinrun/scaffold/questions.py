@@ -8,17 +8,25 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from twinrun.config.layouts import LAYOUTS
 from twinrun.errors import InputError
 from twinrun.files import write_text
 from twinrun.metrics import METRICS
-from twinrun.registry import IncompleteEntry, Registry
+from twinrun.registry import Registry
 from twinrun.scaffold.inspect import Findings
+from twinrun.scaffold.question import Choice, Question
+from twinrun.scaffold.suggestions import (
+    HELD_OUT,
+    IN_FOLDS,
+    suggest_competition,
+    suggest_metric,
+    suggest_name,
+    suggest_size,
+    suggest_validation,
+)
 from twinrun.submission_forms import FORMS
 from twinrun.wheel.engine_wheel import CLONED_TEMPLATE, template_folder
 
@@ -30,74 +38,6 @@ FILE = TEMPLATE / "cookiecutter.json"
 _LONGEST_SLUG = 60
 
 _EXTENSION = "twinrun_extension.Twinrun"
-
-Known = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of the answers to a question.
-
-    Attributes:
-        answer: As it is asked for.
-        words: What it means, where the answer does not say it.
-        setting: What competition.toml calls it, where it stands there.
-    """
-
-    answer: str
-    words: str = ""
-    setting: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """A question of the template, and who answers it when `init` runs.
-
-    Attributes:
-        name: Its key in cookiecutter.json.
-        prompt: As it is asked.
-        answered_by: "user": `init` asks it; "data": the data folder shows it; "default": the
-            template's default is taken. `--answer` goes before all three.
-        default: Without `init`: a text, or a template of one. None for a question with choices.
-        choices: Its possible answers, the first of them the default; None for any text.
-        read: For "data": the answer, from what was found and the project's folder.
-        suggest: For "user": what is suggested, from the same and the answers so far. None: the
-            default.
-    """
-
-    name: str
-    prompt: str
-    answered_by: Literal["user", "data", "default"]
-    default: str | None = None
-    choices: Callable[[], list[Choice]] | None = None
-    read: Callable[[Findings, Path], str] | None = None
-    suggest: Callable[[Findings, Path, Known], str] | None = None
-
-    def __post_init__(self) -> None:
-        """Raise IncompleteEntry where a part is missing that depends on another."""
-        if self.default is None and self.choices is None:
-            raise IncompleteEntry(f"question {self.name!r} lacks: default or choices")
-        if self.answered_by not in ("user", "data", "default"):
-            raise IncompleteEntry(f"question {self.name!r} lacks: answered_by")
-        if self.answered_by == "data" and self.read is None:
-            raise IncompleteEntry(f"question {self.name!r} lacks: read")
-
-    @property
-    def answers(self) -> list[str] | None:
-        """The possible answers; None for any text."""
-        return None if self.choices is None else [choice.answer for choice in self.choices()]
-
-    def suggestion(self, found: Findings, folder: Path, known: Known) -> str:
-        """What is taken where the user says nothing.
-
-        Args:
-            found: In the data folder.
-            folder: Of the project.
-            known: The answers so far.
-        """
-        if self.suggest is not None:
-            return self.suggest(found, folder, known)
-        return self.answers[0] if self.answers else str(self.default)
 
 
 def slug(name: str) -> str:
@@ -117,14 +57,13 @@ def _join_classes(found: Findings, folder: Path) -> str:  # noqa: ARG001
     return ",".join(found.classes)
 
 
-def _usual_metric(found: Findings, folder: Path, known: Known) -> str:  # noqa: ARG001
-    return METRICS.get(FORMS.get(found.columns).usual_metric).words
-
-
 _ID_ANSWERS = {
     "stem": "the file's name without extension",
     "name": "the file's name with extension",
 }
+
+# Members that say themselves what they are judged by.
+_OTHERS = "13th place"
 
 QUESTIONS: Registry[Question] = Registry("question", Question, setting="--answer")
 for _question in (
@@ -133,7 +72,7 @@ for _question in (
         prompt="Name of the project",
         answered_by="user",
         default="My competition",
-        suggest=lambda _found, folder, _known: folder.name,
+        suggest=suggest_name,
     ),
     Question(
         name="project_slug",
@@ -147,7 +86,7 @@ for _question in (
         prompt="Name of the competition",
         answered_by="user",
         default="{{ cookiecutter.project_name }}",
-        suggest=lambda _found, _folder, known: known["project_name"],
+        suggest=suggest_competition,
     ),
     Question(
         name="competition_address",
@@ -230,7 +169,7 @@ for _question in (
         prompt="Metric of the competition",
         answered_by="user",
         choices=lambda: [Choice(each.words, setting=each.name) for each in METRICS],
-        suggest=_usual_metric,
+        suggest=suggest_metric,
     ),
     Question(
         name="submission_columns",
@@ -241,20 +180,28 @@ for _question in (
     ),
     Question(
         name="image_size",
-        prompt="Side of the training images, in pixels",
-        answered_by="data",
+        prompt="Side at which images are trained on, in pixels (32 to 4096)",
+        answered_by="user",
         default="224",
-        read=lambda found, _folder: str(found.image_size),
+        suggest=suggest_size,
     ),
     Question(
         name="members",
         prompt="First members",
         answered_by="user",
         choices=lambda: [
-            Choice("quick", "one ResNet-34: a first submission soon"),
-            Choice("strong", "three networks, 25 epochs each"),
-            Choice("13th place", "the ten members of the crop-disease competition's 13th place"),
+            Choice("quick", "one ResNet-34, 8 epochs: a first submission soon"),
+            Choice("strong", "DenseNet-201, ResNet-152, ResNet-50, 25 epochs each: for a GPU"),
+            Choice(_OTHERS, "the crop-disease competition's 13th place: ten, 50 to 80 epochs"),
         ],
+    ),
+    Question(
+        name="validation",
+        prompt="What is each member judged by? (quick and strong)",
+        answered_by="user",
+        choices=lambda: [HELD_OUT, IN_FOLDS],
+        suggest=suggest_validation,
+        applies=lambda known: known.get("members") != _OTHERS,
     ),
     Question(
         name="licence",
