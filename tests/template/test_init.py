@@ -20,6 +20,7 @@ SMALL = {
     "members.first.epochs.frozen": 0,
     "members.first.epochs.unfrozen": 1,
     "members.first.network": "resnet18",
+    "members.first.validation": "{ share = 0.1 }",
     "run.threads": 1,
 }
 
@@ -53,6 +54,8 @@ def test_from_real_photos_to_a_valid_submission_and_its_own_twins(
     assert "207 images" in said
     settings = tomllib.loads((project / "competition" / "competition.toml").read_text())
     assert settings["competition"]["classes"] == ["bacterial_leaf_blight", "blast", "brown_spot"]
+    assert settings["members"]["first"]["validation"] == {"folds": 5}
+    assert "a tenth of 207 images is 20" in said
     assert settings["data"]["layout"] == ("folders" if rice.name == "rice" else "table")
 
     small = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
