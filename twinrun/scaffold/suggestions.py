@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twinrun.audit.validation_warnings import ENOUGH
+from twinrun.data.image_count import ENOUGH
 from twinrun.data.splits import held_out_count
 from twinrun.metrics import METRICS
 from twinrun.scaffold.inspect import LARGEST_SUGGESTED, SMALLEST_SUGGESTED, Findings
