@@ -68,6 +68,8 @@ def cached(count: int, folder: Path) -> tuple[pd.DataFrame, Pixels]:
             "mode": "RGB",
             "width": SIZE,
             "height": SIZE,
+            "orientation": 1,
+            "note": "",
             f"pixels_{SIZE}": names,
         }
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from twinrun import prepare, train_run
 from twinrun.config.reading import read_settings
@@ -154,6 +155,29 @@ def test_images_that_cannot_be_decoded_are_listed_all_together(
         *(f"test/{page.name}: not an image" for page in pages),
         options=("--data", data),
         decoded=True,
+    )
+
+
+def test_the_faults_of_all_files_stand_in_one_message_whatever_they_are(
+    prepare_refuses: Callable[..., None], data: Path
+) -> None:
+    first, second, third = sorted((data / "test").iterdir())
+    first.write_bytes(b"")
+    second.write_text("404 not found\n", encoding="utf-8")
+    third.unlink()
+    third.mkdir()
+    cut = data / "train" / "leaf_rust" / "004217.jpg"
+    cut.write_bytes(cut.read_bytes()[:1500])
+    large = sorted((data / "train" / "stem_rust").iterdir())[0]
+    Image.new("1", (4000, 3000)).save(large, "PNG")
+    prepare_refuses(
+        f"5 of 12 images in {data}",
+        f"test/{first.name}: the file is empty",
+        f"test/{second.name}: not an image",
+        f"test/{third.name}: a folder, not an image",
+        "train/leaf_rust/004217.jpg: damaged or cut short",
+        f"train/stem_rust/{large.name}: 12 megapixels, allowed are 11 (data.max_pixels)",
+        changes=["data.max_pixels=11000000"],
     )
 
 

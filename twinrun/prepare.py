@@ -15,12 +15,14 @@ from twinrun.audit.audit import Audit, audit
 from twinrun.audit.validation_warnings import validation_warnings
 from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.blend.submission import read_sample, refuse_other_images
+from twinrun.config.data_folder import join_errors
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.data.cache import cache_pixels, with_pixels
-from twinrun.data.index import build_index, data_digest
+from twinrun.data.index import data_digest, list_images, unreadable_images
 from twinrun.data.pixels import Pixels
+from twinrun.errors import InputError
 from twinrun.files import is_there
 from twinrun.locks import lock_record
 from twinrun.networks.table import NetworkUse, refuse_unusable
@@ -114,12 +116,17 @@ def prepare(
             for name, member in settings.members.items()
         }
     )
-    index = build_index(settings)
+    index, unreadable = list_images(settings)
     sample_path = settings.sample_path()
     test_ids = index.loc[index["part"] == "test", "id"].tolist()
     asked = (settings.asked_classes, settings.submission.columns)
-    sample = read_sample(sample_path, *asked, known=test_ids)
-    refuse_other_images(sample, test_ids, sample_path, *asked)
+    try:
+        sample = read_sample(sample_path, *asked, known=test_ids)
+        refuse_other_images(sample, test_ids, sample_path, *asked)
+    except InputError as problem:
+        data = settings.data_folder
+        files = [unreadable_images(unreadable, len(index), data)] if unreadable else []
+        raise join_errors(data, [*files, problem]) from None
     counts = index["part"].value_counts()
     say(
         ("data", "bold"),
@@ -128,7 +135,14 @@ def prepare(
     )
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
     with current_group().first_on_machine():
-        pixels = cache_pixels(index, settings.data_folder, sizes, cache)
+        pixels = cache_pixels(
+            index,
+            settings.data_folder,
+            sizes,
+            cache,
+            max_pixels=settings.data.max_pixels,
+            unreadable=unreadable,
+        )
     audited = audit(with_pixels(index, pixels), pixels, settings)
     audited.refuse()
     for line in audited.summary():

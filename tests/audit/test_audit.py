@@ -94,12 +94,17 @@ def test_of_sound_images_there_is_nothing_to_say(audited: Callable[..., Audit]) 
 def test_images_that_cannot_be_decoded_are_errors_and_all_else_is_still_looked_at(
     data: Path, audited: Callable[..., Audit]
 ) -> None:
+    (data / "test" / "I12.png").write_bytes(b"")
     (data / "test" / "I13.png").write_bytes(b"404 not found")
     copy(data, A, "train/leaf_rust/X.png")
     audit = audited("recipe.image_size=48", "members.a.image_size=32")
     found = of(audit, "unreadable")
-    assert (found.severity, found.count, found.images) == ("error", 1, ("test/I13.png",))
-    assert found.details == ("test/I13.png: not an image, whatever its name says",)
+    assert (found.severity, found.count) == ("error", 2)
+    assert found.images == ("test/I12.png", "test/I13.png")
+    assert found.details == (
+        "test/I12.png: the file is empty",
+        "test/I13.png: not an image, whatever its name says",
+    )
     assert audit.found[0] is found
     assert of(audit, "file-copies").count == 1
     with pytest.raises(NegativeVerdict, match=r"I13\.png: not an image") as why:
@@ -128,6 +133,8 @@ def test_what_each_image_tells_alone(data: Path, audited: Callable[..., Audit]) 
     turned = Image.Exif()
     turned[0x0112] = 6
     picture(95).save(place / "turned.jpg", exif=turned)
+    turned[0x0112] = 12
+    picture(96).save(place / "noted.png", exif=turned)
     audit = audited()
     expected = {
         "blank": ("warning", "even.png", ()),
@@ -137,6 +144,11 @@ def test_what_each_image_tells_alone(data: Path, audited: Callable[..., Audit]) 
         "extension": ("note", "other.jpg", ("train/stem_rust/other.jpg: PNG",)),
         "mode": ("note", "alpha.png", ("RGBA: 1",)),
         "orientation": ("note", "turned.jpg", ("EXIF orientation 6: 1",)),
+        "metadata": (
+            "note",
+            "noted.png",
+            ("train/stem_rust/noted.png: EXIF orientation '12': there is no such",),
+        ),
     }
     for check, (severity, name, details) in expected.items():
         found = of(audit, check)
@@ -292,23 +304,23 @@ def test_fingerprints_are_worked_out_once_and_again_when_they_are_damaged(
     pixels = cache_readable_pixels(index, data, [32], tmp_path / "cache")[0][32]
     looked: list[str] = []
 
-    def noted(image: np.ndarray, path: Path) -> tuple[int, int, int, bytes]:
-        looked.append(path.name)
-        return fingerprint(image, path)
+    def noted(image: np.ndarray) -> tuple[int, int, bytes]:
+        looked.append("one more")
+        return fingerprint(image)
 
     monkeypatch.setattr(fingerprints_module, "fingerprint", noted)
-    first = fingerprint_images(index, pixels, data)
+    first = fingerprint_images(index, pixels)
     assert len(looked) == 15
-    backwards = fingerprint_images(index[::-1], pixels, data)
+    backwards = fingerprint_images(index[::-1], pixels)
     assert backwards["hash"].tolist() == first["hash"].tolist()[::-1]
     assert len(looked) == 15
     (kept,) = (tmp_path / "cache").rglob("fingerprints-*.parquet")
     kept.write_bytes(kept.read_bytes()[:-9])
-    pd.testing.assert_frame_equal(fingerprint_images(index, pixels, data), first)
+    pd.testing.assert_frame_equal(fingerprint_images(index, pixels), first)
     assert len(looked) == 30
     # What a different library has worked out is not taken for this one's.
     monkeypatch.setattr("imagehash.__version__", "99.0")
-    pd.testing.assert_frame_equal(fingerprint_images(index, pixels, data), first)
+    pd.testing.assert_frame_equal(fingerprint_images(index, pixels), first)
     assert len(looked) == 45
 
 

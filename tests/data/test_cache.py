@@ -22,7 +22,7 @@ from PIL import Image
 from twinrun.config.reading import read_settings
 from twinrun.console import console
 from twinrun.data import cache, cache_files
-from twinrun.data.cache import cache_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import TABLE, clear_caches, list_caches
 from twinrun.data.decoding import bytes_digest, decode, decode_to
 from twinrun.data.index import build_index
@@ -249,6 +249,19 @@ def test_all_unreadable_images_stand_in_one_message_and_the_others_are_kept(
     assert sorted(decoded) == [path.name for path in broken]
 
 
+def test_images_of_too_many_pixels_are_named_whether_they_are_in_the_cache_or_not(
+    data: Path, tmp_path: Path, index_of: Callable[[Path], pd.DataFrame]
+) -> None:
+    Image.new("1", (3000, 2000)).save(data / "test" / "large.png")
+    index = index_of(data)
+    for allowed in (5_999_999, 6_000_000, 5_999_999):
+        _, reasons = cache_readable_pixels(
+            index, data, [SIZE], tmp_path / "cache", max_pixels=allowed
+        )
+        told = "6 megapixels, allowed are 5.999999 (data.max_pixels)"
+        assert reasons == ({} if allowed == 6_000_000 else {"test/large.png": told})
+
+
 def test_files_with_one_bad_content_are_all_named(filled: Callable[[], Pixels], data: Path) -> None:
     images = sorted((data / "test").iterdir())
     for path in images[:3]:
@@ -329,7 +342,7 @@ def test_one_waits_for_another_who_fills_the_same_cache(
 ) -> None:
     quick = decode_to
 
-    def slower(source: Any, size: int) -> object:
+    def slower(source: Any, size: int, **options: Any) -> object:
         time.sleep(0.01)
         return quick(source, size)
 
@@ -356,10 +369,10 @@ from twinrun.config.reading import read_settings
 cache._SECONDS, cache_files.BLOCK = 0.0, 8
 config, data, folder = map(Path, sys.argv[1:4])
 slow = cache.decode_to
-def slower(path, size):
+def slower(path, size, **options):
     import time
     time.sleep(0.02)
-    return slow(path, size)
+    return slow(path, size, **options)
 cache.decode_to = slower
 index = build_index(read_settings(config, data=data))
 cache.cache_pixels(index, data, [32], folder)

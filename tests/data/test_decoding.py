@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from twinrun.config.layout import IMAGE_SUFFIXES
 from twinrun.data.decoding import UNREADABLE, bytes_digest, decode, decode_to, header_size
+from twinrun.image_formats import suffixes
 
 TESTS = Path(__file__).parents[1]
 FIXTURE = TESTS / "fixture"
@@ -243,7 +243,7 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".bmp", ".png", ".tif", ".tiff", ".webp"])
 def test_a_lossless_file_decodes_to_the_pixels_that_were_saved(tmp_path: Path, suffix: str) -> None:
-    assert suffix in IMAGE_SUFFIXES
+    assert suffix in suffixes()
     path = tmp_path / f"picture{suffix}"
     save(drawn(), path)
     assert pixels(decode(path)) == pixels(drawn())

@@ -117,7 +117,7 @@ def test_flipped_bits_of_the_cache_are_noticed_and_mended(
     def read() -> tuple[list[np.ndarray], pd.DataFrame]:
         pixels = cache_pixels(images, data, [16], cache)[16]
         rows = pixels.rows(images["sha256"].tolist())
-        found = fingerprint_images(images, pixels, data)
+        found = fingerprint_images(images, pixels)
         return [np.array(rows.image(place)) for place in range(len(rows))], found
 
     pictures, fingerprints = read()

@@ -18,7 +18,7 @@ from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.config.settings import Settings
 from twinrun.console import Line
 from twinrun.data.cache import cache_readable_pixels, with_pixels
-from twinrun.data.index import build_index
+from twinrun.data.index import list_images
 from twinrun.data.pixels import Pixels
 from twinrun.errors import NegativeVerdict, shorten
 
@@ -117,23 +117,22 @@ class Audit:
 def audit_folder(settings: Settings, cache: Path) -> Audit:
     """Audit a data folder; its images are decoded into the cache where they are not there yet.
 
-    Images that cannot be decoded are a finding.
+    Images that cannot be read are a finding.
 
     Raises:
-        InputError: The folder is not laid out as the settings say, files cannot be read at all, or
-            the cache cannot be written.
+        InputError: The folder is not laid out as the settings say, or the cache cannot be written.
     """
-    index = build_index(settings)
+    index, unreadable = list_images(settings)
     pixels, reasons = cache_readable_pixels(
-        index, settings.data_folder, settings.cached_sizes(), cache
+        index,
+        settings.data_folder,
+        settings.cached_sizes(),
+        cache,
+        max_pixels=settings.data.max_pixels,
     )
-    bad = index["sha256"].isin(reasons)
-    lines = {
-        str(path): reasons[file]
-        for path, file in zip(index["path"][bad], index["sha256"][bad], strict=True)
-    }
-    index = index[~bad].reset_index(drop=True)
-    return audit(with_pixels(index, pixels), pixels, settings, lines)
+    unreadable |= reasons
+    index = index[~index["path"].isin(unreadable)].reset_index(drop=True)
+    return audit(with_pixels(index, pixels), pixels, settings, unreadable)
 
 
 def audit(
@@ -150,13 +149,13 @@ def audit(
         index: From `with_pixels`.
         pixels: By size, from `cache_pixels`.
         settings: Of the run.
-        unreadable: Why images that are not in the index cannot be decoded, by path.
+        unreadable: Why images that are not in the index cannot be read, by path.
 
     Raises:
         InputError: The policy leaves a class without an image.
     """
     largest = pixels[max(pixels)]
-    fingerprints = fingerprint_images(index, largest, settings.data_folder)
+    fingerprints = fingerprint_images(index, largest)
     exact = copies(index, largest.column)
     alike = look_alikes(exact, fingerprints["hash"].tolist(), blank_images(fingerprints))
     groups = duplicate_groups(index, exact, alike)

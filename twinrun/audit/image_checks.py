@@ -18,16 +18,20 @@ _SAME_FORMAT = {"MPO": "JPEG"}
 
 
 class Unreadable(Check):
-    """Files that Pillow refuses."""
+    """Files that cannot be opened, or that no image can be decoded from."""
 
     name = "unreadable"
     severity = "error"
     title = "cannot be decoded"
-    meaning = "an image cannot be decoded. `run` ends here with exit code 2"
+    meaning = (
+        "a file cannot be opened, is empty, or no image can be decoded from it. `run` ends here "
+        "with exit code 2"
+    )
 
     def find(self, data: AuditedData) -> list[Finding]:
-        lines = [f"{path}: {reason}" for path, reason in data.unreadable.items()]
-        return [self.finding(len(lines), tuple(data.unreadable), lines)] if lines else []
+        paths = sorted(data.unreadable)
+        lines = [f"{path}: {data.unreadable[path]}" for path in paths]
+        return [self.finding(len(lines), paths, lines)] if lines else []
 
 
 class ImageCheck(Check):
@@ -169,7 +173,26 @@ class Orientation(ImageCheck):
     meaning = "EXIF says that the picture lies on a side or is mirrored; it is turned upright"
 
     def which(self, data: AuditedData) -> np.ndarray:
-        return np.asarray(data.fingerprints["orientation"] != 1)
+        return (data.index["orientation"] != 1).to_numpy()
 
     def values(self, data: AuditedData) -> list[str]:
-        return [f"EXIF orientation {number}" for number in data.fingerprints["orientation"]]
+        return [f"EXIF orientation {number}" for number in data.index["orientation"]]
+
+
+class Metadata(ImageCheck):
+    """Images that may lie on a side, because what says so cannot be read."""
+
+    name = "metadata"
+    severity = "note"
+    title = "metadata cannot be read whole; the pictures are decoded"
+    meaning = (
+        "a part of the metadata is damaged or too large: it is passed over, and where EXIF does "
+        "not say how the picture lies it is taken as it is stored"
+    )
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        return (data.index["note"] != "").to_numpy()
+
+    def details(self, data: AuditedData, which: np.ndarray) -> list[str]:
+        pairs = zip(data.paths[which], data.index["note"][which], strict=True)
+        return [f"{path}: {note}" for path, note in pairs]

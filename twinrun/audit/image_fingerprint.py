@@ -1,4 +1,4 @@
-"""The fingerprint of one image: a perceptual hash, how dark and how even it is, how it was turned.
+"""The fingerprint of one image: a perceptual hash, how dark and how even it is.
 
 The hash is imagehash's `phash` of 16 x 16 coefficients: which of the 256 lowest frequencies of the
 brightness, shrunk to 64 x 64, lie above their median. It hardly changes when a photo is saved
@@ -7,14 +7,9 @@ again, resized, or made a little brighter.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import imagehash
 import numpy as np
-from PIL import ExifTags, Image
-
-from twinrun.data.decoding import UNREADABLE
-from twinrun.plain_files import open_plain
+from PIL import Image
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE * HASH_SIDE
@@ -22,28 +17,18 @@ HASH_BITS = HASH_SIDE * HASH_SIDE
 _TAIL = 0.01
 
 
-def fingerprint(pixels: np.ndarray, path: Path) -> tuple[int, int, int, bytes]:
+def fingerprint(pixels: np.ndarray) -> tuple[int, int, bytes]:
     """An image's fingerprint.
 
     Args:
         pixels: As they were decoded: rows x columns x 3, uint8.
-        path: Its file: how it was turned stands only there.
 
     Returns:
-        orientation (EXIF's, 1 for upright), low and high (brightness, 0 to 255, that 1 % of the
-        pixels are below and above), hash (32 bytes).
+        low and high (brightness, 0 to 255, that 1 % of the pixels are below and above), hash (32
+        bytes).
     """
     grey = Image.fromarray(pixels).convert("L")
     below = np.cumsum(grey.histogram())
     low, high = np.searchsorted(below, np.array([_TAIL, 1 - _TAIL]) * below[-1])
     bits = imagehash.phash(grey, HASH_SIDE).hash
-    return _orientation(path), int(low), int(high), np.packbits(bits).tobytes()
-
-
-def _orientation(path: Path) -> int:
-    try:
-        with open_plain(path) as source, Image.open(source) as file:
-            return int(file.getexif().get(ExifTags.Base.Orientation, 1))
-    except (*UNREADABLE, TypeError):
-        # The pixels were decoded without it.
-        return 1
+    return int(low), int(high), np.packbits(bits).tobytes()

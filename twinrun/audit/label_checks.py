@@ -48,8 +48,7 @@ class MetadataLeaks(Check):
 
     def find(self, data: AuditedData) -> list[Finding]:
         train = data.index[data.train]
-        orientations = data.fingerprints["orientation"].to_numpy()[data.train]
-        properties = file_properties(train, orientations, data.settings.data_folder)
+        properties = file_properties(train, data.settings.data_folder)
         leaks = metadata_leaks(properties, train["label"], data.photos[data.train])
         findings = []
         for name in dict.fromkeys(leak.name for leak in leaks):

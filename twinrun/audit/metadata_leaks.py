@@ -48,14 +48,11 @@ class MetadataLeak:
     chance: float
 
 
-def file_properties(
-    train: pd.DataFrame, orientations: np.ndarray, folder: Path
-) -> dict[str, pd.Series]:
+def file_properties(train: pd.DataFrame, folder: Path) -> dict[str, pd.Series]:
     """What is known of each training image without looking at its picture, as text, by name.
 
     Args:
         train: Rows of an index with the columns of `with_pixels`.
-        orientations: EXIF's, a row each.
         folder: The data folder.
     """
     width, height = train["width"].astype(int), train["height"].astype(int)
@@ -66,7 +63,7 @@ def file_properties(
         "extension": train["path"].map(lambda path: f".{path.rpartition('.')[2]}"),
         "format": train["format"].astype(str),
         "mode": train["mode"].astype(str),
-        "EXIF orientation": pd.Series(orientations, train.index).astype(str),
+        "EXIF orientation": train["orientation"].astype(str),
         "size": width.astype(str) + " x " + height.astype(str),
         "rough size": steps.map(lambda step: f"about {round(2 ** (step / 4))} px square"),
         "rough shape": shapes.map(

@@ -71,7 +71,9 @@ def replay(
     training = settings.training(name)
     sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)
-    pixels = cache_pixels(index, settings.data_folder, sizes, cache)
+    pixels = cache_pixels(
+        index, settings.data_folder, sizes, cache, max_pixels=settings.data.max_pixels
+    )
     setup = set_up_training(name, settings, index, pixels, environment)
     about = {**setup.ledger.about, "level": "tensor"}
     recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted))

@@ -60,6 +60,9 @@ class Data(Table):
     ids: Literal["stem", "name"] = Field(
         "stem", description="an image's id is its file name without (stem) or with (name) extension"
     )
+    max_pixels: Annotated[int, Field(ge=1, le=10**12), Beside()] = Field(
+        500_000_000, description="of an image; one that has more is not decoded but refused"
+    )
     duplicates: Annotated[Literal["group", "drop", "keep"], Neutral("keep")] = Field(
         "group", description="images that are copies: held out together, dropped, or left alone"
     )

@@ -10,23 +10,33 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from twinrun.console import megabytes, progress_bars, say
-from twinrun.data.cache_files import ARRAY, find_damaged_rows, in_blocks, read_table, write_table
+from twinrun.data.cache_files import (
+    ARRAY,
+    OF_THE_FILE,
+    find_damaged_rows,
+    in_blocks,
+    read_table,
+    write_table,
+)
 from twinrun.data.cache_key import cache_name
 from twinrun.data.decoding import (
+    MOST_PIXELS,
     UNREADABLE,
     decode_to,
     header_size,
     shape_in_cache,
+    too_large,
     why_unreadable,
 )
 from twinrun.data.index import unreadable_images
@@ -40,11 +50,19 @@ from twinrun.plain_files import plain, read_bytes
 _SECONDS = 5.0
 # Left free on the disk, in bytes.
 _SPARE = 64 << 20
+# Images with more pixels are decoded one at a time: each takes three or four bytes, or more.
+_LARGE = 64 << 20
 _FIX = "Free some space, or choose a different place: --set run.cache=FOLDER."
 
 
 def cache_pixels(
-    index: pd.DataFrame, folder: Path, sizes: Sequence[int], cache: Path
+    index: pd.DataFrame,
+    folder: Path,
+    sizes: Sequence[int],
+    cache: Path,
+    *,
+    max_pixels: int = MOST_PIXELS,
+    unreadable: Mapping[str, str] | None = None,
 ) -> dict[int, Pixels]:
     """The images of an index, decoded: those that are not in the cache yet are added to it.
 
@@ -53,10 +71,12 @@ def cache_pixels(
     depend on their number.
 
     Args:
-        index: From `build_index`.
+        index: From `list_images` or `build_index`.
         folder: The data folder.
         sizes: Shorter sides, in pixels.
         cache: The folder of all caches.
+        max_pixels: Of an image's file; one that has more is not decoded.
+        unreadable: What `list_images` says of files that cannot be read.
 
     Returns:
         By size.
@@ -65,57 +85,68 @@ def cache_pixels(
         InputError: Images that cannot be read, all of them in one message; the disk is too small,
             the folder cannot be written.
     """
-    pixels, reasons = cache_readable_pixels(index, folder, sizes, cache)
+    pixels, found = cache_readable_pixels(index, folder, sizes, cache, max_pixels=max_pixels)
+    reasons = {**(unreadable or {}), **found}
     if reasons:
-        rows = index[index["sha256"].isin(reasons)]
-        lines = [
-            f"{path}: {reasons[sha256]}"
-            for path, sha256 in zip(rows["path"], rows["sha256"], strict=True)
-        ]
-        raise unreadable_images(lines, len(index), folder)
+        raise unreadable_images(reasons, len(index), folder)
     return pixels
 
 
 def cache_readable_pixels(
-    index: pd.DataFrame, folder: Path, sizes: Sequence[int], cache: Path
+    index: pd.DataFrame,
+    folder: Path,
+    sizes: Sequence[int],
+    cache: Path,
+    *,
+    max_pixels: int = MOST_PIXELS,
 ) -> tuple[dict[int, Pixels], dict[str, str]]:
     """As `cache_pixels`, but images that cannot be decoded are told apart from the others.
 
+    Files without a digest, which cannot be read at all, are passed over.
+
     Returns:
-        Those that can be decoded, by size; and why the others cannot be, by the SHA-256 of the
-        file.
+        Those that can be decoded, by size; and why the others cannot be, by path.
     """
-    wanted = index.drop_duplicates("sha256").set_index("sha256")["path"]
+    with_file = index[index["sha256"] != ""]
+    wanted = with_file.drop_duplicates("sha256").set_index("sha256")["path"]
     pixels: dict[int, Pixels] = {}
     unreadable: dict[str, str] = {}
     for size in sorted(set(sizes)):
         # What one size cannot decode no other can.
-        pixels[size], found = _Cache(cache, size).fill(wanted.drop(list(unreadable)), folder)
+        left = wanted.drop(list(unreadable))
+        pixels[size], found = _Cache(cache, size, max_pixels).fill(left, folder)
         unreadable |= found
-    return pixels, unreadable
+    bad = with_file[with_file["sha256"].isin(unreadable)]
+    files = zip(bad["path"], bad["sha256"], strict=True)
+    return pixels, {path: unreadable[sha256] for path, sha256 in files}
 
 
 def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
     """An index with what decoding has shown of each image.
 
     Returns:
-        With format (as the content says), mode, width and height (pixels, upright) of the file,
-        and for each size a column such as pixels_224: the digest of the decoded pixels.
+        With format (as the content says), mode, width and height (pixels, upright), orientation
+        (EXIF's, 1 for upright) and note (what of its metadata cannot be read) of the file, and for
+        each size a column such as pixels_224: the digest of the decoded pixels.
     """
     index = index.copy()
     for each in pixels.values():
         found = each.table.loc[index["sha256"]].reset_index(drop=True)
-        for name in ("format", "mode", "width", "height"):
+        for name in OF_THE_FILE:
             index[name] = found[name].to_numpy()
         index[each.column] = found["digest"].to_numpy()
     return index
 
 
 class _Task(NamedTuple):
-    """An image to be decoded: the digest of its file, the file, and where its pixels go."""
+    """An image to be decoded: the digest of its file, the file, and where its pixels go.
+
+    `stored` is how many the file has, `pixels` how many go into the cache.
+    """
 
     sha256: str
     path: Path
+    stored: int
     offset: int
     pixels: int
 
@@ -123,8 +154,9 @@ class _Task(NamedTuple):
 class _Cache:
     """The cache of one size."""
 
-    def __init__(self, cache: Path, size: int) -> None:
-        self.size = size
+    def __init__(self, cache: Path, size: int, max_pixels: int) -> None:
+        self.size, self.max_pixels = size, max_pixels
+        self.one_at_a_time = Lock()
         self.folder = cache / cache_name(size)
         self.array = self.folder / ARRAY
 
@@ -135,13 +167,19 @@ class _Cache:
             And why the others cannot be decoded.
         """
         table, unreadable = self._drop_damaged(wanted), dict[str, str]()
+        # Those that are in the cache were decoded when more was allowed.
+        known = table[table.index.isin(wanted.index)]
+        pixels = known["width"].astype("int64") * known["height"].astype("int64")
+        for sha256, count in pixels[pixels > self.max_pixels].items():
+            unreadable[str(sha256)] = too_large(count, self.max_pixels)
         if not wanted.index.isin(table.index).all():
             with wait_for_lock(self.folder, "being added to"):
                 # While this one waited, another process may have decoded them.
                 table = self._drop_damaged(wanted)
                 missing = wanted[~wanted.index.isin(table.index)]
                 if len(missing):
-                    table, unreadable = self._add(table, missing, folder)
+                    table, found = self._add(table, missing, folder)
+                    unreadable |= found
         return Pixels(self.size, self.array, table), unreadable
 
     def _drop_damaged(self, wanted: pd.Series) -> pd.DataFrame:
@@ -189,12 +227,13 @@ class _Cache:
     ) -> tuple[list[_Task], dict[str, str]]:
         """A place in the array for each image, and why some can have none; says how much it is."""
 
-        def pixels_of(path: str) -> int | str:
+        def pixels_of(path: str) -> tuple[int, int] | str:
             try:
-                rows, columns = shape_in_cache(*header_size(folder / path), self.size)
+                width, height = header_size(folder / path, max_pixels=self.max_pixels)
             except UNREADABLE as error:
                 return why_unreadable(error)
-            return rows * columns
+            rows, columns = shape_in_cache(width, height, self.size)
+            return width * height, rows * columns
 
         tasks: list[_Task] = []
         unreadable: dict[str, str] = {}
@@ -206,8 +245,8 @@ class _Cache:
                 if isinstance(pixels, str):
                     unreadable[sha256] = pixels
                 else:
-                    tasks.append(_Task(sha256, folder / path, end, pixels))
-                    end += pixels * 3
+                    tasks.append(_Task(sha256, folder / path, pixels[0], end, pixels[1]))
+                    end += pixels[1] * 3
         needed, free = end - start, shutil.disk_usage(self.folder).free
         if needed + _SPARE > free:
             raise InputError(
@@ -225,7 +264,9 @@ class _Cache:
         """Put one image into the array; its row of the table, or why it cannot be read."""
         try:
             content = read_bytes(task.path)
-            found = decode_to(BytesIO(content), self.size)
+            # Of the largest ones several at once would need the memory of several.
+            with self.one_at_a_time if task.stored > _LARGE else nullcontext():
+                found = decode_to(BytesIO(content), self.size, max_pixels=self.max_pixels)
         except UNREADABLE as error:
             return why_unreadable(error)
         # Pixels that are kept under another file's digest would never be found out.
@@ -250,6 +291,8 @@ class _Cache:
             "mode": found.mode,
             "width": found.width,
             "height": found.height,
+            "orientation": found.orientation,
+            "note": found.note,
         }
 
 

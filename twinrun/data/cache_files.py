@@ -31,7 +31,9 @@ from twinrun.locks import LOCK, try_lock
 from twinrun.plain_files import plain, read_bytes
 
 ARRAY, TABLE = "pixels.u8", "rows.parquet"
-COLUMNS = ["offset", "rows", "columns", "digest", "format", "mode", "width", "height"]
+# What decoding shows of a file.
+OF_THE_FILE = ["format", "mode", "width", "height", "orientation", "note"]
+COLUMNS = ["offset", "rows", "columns", "digest", *OF_THE_FILE]
 # Images handled between two looks at the clock: what waits for a thread takes little memory then.
 BLOCK = 256
 # Of the digest that a table ends in.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,19 +37,35 @@ def build_index(settings: Settings) -> pd.DataFrame:
     """Find every image of the competition, and digest its file; nothing is decoded.
 
     Returns:
-        One row per image, sorted by part and id, all text but the numbers: part ("train" or
-        "test"), id, label (empty for test), path (relative to the data folder, with slashes),
-        bytes, sha256 (of the file), group (each image's own).
+        As `list_images`, all of whose files can be read.
 
     Raises:
-        InputError: The folder is not laid out as the settings say, or files cannot be read; what
-            is wrong is listed all together.
+        InputError: As `list_images`; or files cannot be read, which are listed all together.
+    """
+    index, unreadable = list_images(settings)
+    if unreadable:
+        raise unreadable_images(unreadable, len(index), settings.data_folder)
+    return index
+
+
+def list_images(settings: Settings) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Find every image of the competition, and digest its file; nothing is decoded.
+
+    Returns:
+        One row per image, sorted by part and id, all text but the numbers: part ("train" or
+        "test"), id, label (empty for test), path (relative to the data folder, with slashes),
+        bytes, sha256 (of the file; empty where it cannot be read), group (each image's own).
+        And why files cannot be read, by path.
+
+    Raises:
+        InputError: The folder is not laid out as the settings say; what is wrong is listed all
+            together.
     """
     with without_collector():
         return _build(settings)
 
 
-def _build(settings: Settings) -> pd.DataFrame:
+def _build(settings: Settings) -> tuple[pd.DataFrame, dict[str, str]]:
     folder = settings.data_folder
     if not folder.is_dir():
         raise settings.no_data_folder()
@@ -57,7 +73,7 @@ def _build(settings: Settings) -> pd.DataFrame:
     parts, ids, labels, paths = map(list, zip(*entries, strict=True))
     refuse_unspeakable_names(paths)
     _refuse_shared_ids(entries)
-    sizes, digests = _read_all(paths, folder)
+    sizes, digests, unreadable = _read_all(paths, folder)
     index = pd.DataFrame(
         {
             "part": parts,
@@ -70,7 +86,7 @@ def _build(settings: Settings) -> pd.DataFrame:
         }
     )
     order = sorted(range(len(entries)), key=lambda row: entries[row][:2])
-    return index.take(order).reset_index(drop=True)
+    return index.take(order).reset_index(drop=True), unreadable
 
 
 def data_digest(index: pd.DataFrame, *more: str) -> str:
@@ -118,10 +134,13 @@ def _refuse_shared_ids(entries: Sequence[Entry]) -> None:
         )
 
 
-def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str]]:
-    """Bytes and SHA-256 of each file; large ones on all cores: hashlib lets threads run."""
+def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str], dict[str, str]]:
+    """Bytes and SHA-256 of each file; large ones on all cores: hashlib lets threads run.
+
+    And why files cannot be read, by path.
+    """
     sizes, digests = [0] * len(paths), [""] * len(paths)
-    unreadable: list[str] = []
+    unreadable: dict[str, str] = {}
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
         task = bars.add_task("reading images", total=len(paths), note="")
         # Moving the bar takes longer than a small image.
@@ -131,31 +150,29 @@ def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str]]
                 try:
                     sizes[row], digest = _read(f"{folder}/{paths[row]}")
                 except OSError as error:
-                    unreadable.append(f"{paths[row]}: {_reason(error)}")
+                    unreadable[paths[row]] = _reason(error)
                     continue
-                if digest is None:
+                if not sizes[row]:
+                    unreadable[paths[row]] = "the file is empty"
+                elif digest is None:
                     large.append(row)
                 else:
                     digests[row] = digest
-                if not sizes[row]:
-                    unreadable.append(f"{paths[row]}: the file is empty")
             found = pool.map(_digest, [folder / paths[row] for row in large])
             for row, answer in zip(large, found, strict=True):
                 if isinstance(answer, OSError):
-                    unreadable.append(f"{paths[row]}: {_reason(answer)}")
+                    unreadable[paths[row]] = _reason(answer)
                 else:
                     digests[row] = answer
             bars.advance(task, len(block))
-    if unreadable:
-        raise unreadable_images(unreadable, len(paths), folder)
-    return sizes, digests
+    return sizes, digests, unreadable
 
 
-def unreadable_images(lines: Sequence[str], total: int, folder: Path) -> InputError:
-    """The error for images of a data folder that cannot be read: a line for each, of so many."""
+def unreadable_images(unreadable: Mapping[str, str], total: int, folder: Path) -> InputError:
+    """The error for images of a data folder that cannot be read: the reason by path, of so many."""
     return InputError(
-        f"{len(lines)} of {total} images in {folder} cannot be read:",
-        details=shorten(sorted(lines), most=50),
+        f"{len(unreadable)} of {total} images in {folder} cannot be read:",
+        details=shorten([f"{path}: {unreadable[path]}" for path in sorted(unreadable)], most=50),
         fix="Fetch these files again, or take them out.",
     )
 

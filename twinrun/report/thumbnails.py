@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,7 @@ class Thumbnails:
             if sha256_file(file) != digest:
                 self._changed += 1
                 return None
-            image = decode_to(file, _SIZE).image
+            image = decode_to(file, _SIZE, max_pixels=sys.maxsize).image
         except UNREADABLE:
             self._gone += 1
             return None

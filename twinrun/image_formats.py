@@ -1,0 +1,223 @@
+"""What a file is, as its first bytes say: every image format that Pillow decodes by itself counts.
+
+The formats are those of Pillow's own registry, so that a newer Pillow brings its own. Left out are
+those that Pillow hands to another program or knows by name only. HEIC counts where the package
+pillow-heif is installed, which adds itself to that registry.
+
+What Pillow keeps for the whole process is set here, where every process comes by that reads an
+image: loaders, threads of the cache, nodes of a cluster.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageFile, PngImagePlugin
+
+from twinrun.plain_files import open_descriptor
+
+# Formats that Pillow opens and does not decode by itself, beside its stubs, which have a class.
+_LEFT_OUT = {"EPS": "starts Ghostscript", "MPEG": "a film: no frame of it is decoded"}
+# So much of a file is looked at; DICOM says what it is after 128 bytes.
+HEAD = 512
+# So much of it Pillow's own checks are given.
+_PREFIX = 16
+# Distributions that add a format to Pillow, by the name of the module: the call that does it.
+_PLUGINS = {"pillow_heif": "register_heif_opener"}
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_FROM_PILLOW = re.compile(r"PIL\.")
+# Bytes that stand in a text: all but the control characters.
+_TEXT = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(0x20, 0x100)) - {0x7F})
+
+
+class Opener(NamedTuple):
+    """How Pillow opens files of a format.
+
+    Attributes:
+        factory: Makes an image of an open file, whose pixels are not decoded yet.
+        accepts: Whether the first bytes are of the format; None where they cannot tell.
+    """
+
+    factory: Callable[[Any, str], Any]
+    accepts: Callable[[bytes], Any] | None
+
+    def knows(self, head: bytes) -> bool:
+        """Whether these first bytes are of the format."""
+        # A text in place of a yes says which library this Pillow was built without.
+        return self.accepts is not None and self.accepts(head[:_PREFIX]) is True
+
+
+class Other(NamedTuple):
+    """A file that is no image that can be decoded here.
+
+    Attributes:
+        words: What it is: "DICOM", "text".
+        advice: What to do where it is a picture; empty where it is none.
+    """
+
+    words: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.advice}" if self.advice else self.words
+
+
+@cache
+def openers() -> dict[str, Opener]:
+    """The formats that are decoded, by Pillow's names, in the order in which Pillow tries them."""
+    _silence_log()
+    plugins()
+    Image.init()
+    return {
+        name: Opener(factory, accepts)
+        for name in Image.ID
+        for factory, accepts in [Image.OPEN[name]]
+        if name not in _LEFT_OUT
+        and not (isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile))
+    }
+
+
+@cache
+def plugins() -> dict[str, str]:
+    """The versions of the installed packages that add a format to Pillow, by module."""
+    found = {}
+    for name, register in _PLUGINS.items():
+        with suppress(ImportError):
+            module = import_module(name)
+            getattr(module, register)()
+            found[name] = str(module.__version__)
+    return found
+
+
+def set_pillow(max_pixels: int) -> None:
+    """Set what Pillow keeps for the whole process; before each image, since others may set it too.
+
+    Args:
+        max_pixels: Of a picture within a file, as in an icon; Pillow refuses one that has more.
+            Those of the file itself whoever opens it counts.
+    """
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # it warns from here, and refuses from twice it
+    # Larger texts and colour profiles are not unpacked.
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 1 << 20, 64 << 20
+    # What is missing of a file is not filled with grey.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    # What it warns of (damaged metadata, many pixels) is found here too, and told with the file's
+    # name. An entry of this list: action, message, category, module, line; the first one counts.
+    if not warnings.filters or warnings.filters[0][3] != _FROM_PILLOW:
+        warnings.filterwarnings("ignore", module=_FROM_PILLOW.pattern)
+
+
+def _silence_log() -> None:
+    log = logging.getLogger("PIL")
+    log.propagate = False
+    log.addHandler(logging.NullHandler())
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """The suffixes, as ".jpg", of the formats that are pictures to a browser or a mail program.
+
+    A file that has one is called an image whatever it holds, so that a damaged one is named and
+    not passed over. Suffixes of Pillow's other formats mean different things elsewhere.
+    """
+    known = openers()
+    return frozenset(
+        suffix
+        for suffix, name in Image.EXTENSION.items()
+        if name in known and Image.MIME.get(name, "").startswith("image/")
+    )
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name or path in lower case, as ".jpg"; empty where it has none."""
+    _, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return dot + suffix.lower()
+
+
+def stem_of(name: str) -> str:
+    """A file's name without its suffix."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot else suffix
+
+
+def is_image(folder: str | Path, name: str) -> bool:
+    """Whether a file counts as an image: by its suffix, or by its first bytes.
+
+    Only those of an unknown suffix are opened: a folder of 100,000 photos is listed by names.
+    """
+    return suffix_of(name) in suffixes() or look_into(f"{folder}/{name}") is None
+
+
+def look_into(path: str) -> Other | None:
+    """What a file is that is no image; None for one that is.
+
+    Its first 512 bytes are read. Where these could as well be a text, and in formats whose first
+    bytes cannot tell, Pillow has to open it too, which decodes nothing.
+    """
+    try:
+        head = read_head(path)
+        found = [name for name, opener in openers().items() if opener.knows(head)]
+        if found and head.translate(None, _TEXT):
+            return None
+        own = Image.EXTENSION.get(suffix_of(path), "")
+        if own in openers() and openers()[own].accepts is None:
+            found.append(own)
+        if found and _opens(path, found):
+            return None
+    except OSError as error:
+        return Other(error.strerror or str(error))
+    return what_else(head)
+
+
+def read_head(path: str) -> bytes:
+    """The first bytes of a plain file.
+
+    Raises:
+        OSError: It cannot be opened, or is no plain file.
+    """
+    file = open_descriptor(path)
+    try:
+        return os.read(file, HEAD)
+    finally:
+        os.close(file)
+
+
+def what_else(head: bytes) -> Other:
+    """What a file is that no opener knows, by its first bytes."""
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+        return Other("HEIC", "install the package pillow-heif, or save it as JPEG or PNG")
+    if head[128:132] == b"DICM":
+        return Other(
+            "DICOM",
+            "a medical image with more values than a photo; save it as PNG, in the window of "
+            "values that shows what is asked for",
+        )
+    for name, (_, accepts) in Image.OPEN.items():
+        if name not in openers() and accepts and accepts(head[:_PREFIX]) is True:
+            reason = _LEFT_OUT.get(name, "Pillow does not decode it by itself")
+            return Other(name, f"{reason}; save it as PNG")
+    for words, start in (("PDF", b"%PDF"), ("a ZIP archive", b"PK\x03\x04")):
+        if head.startswith(start):
+            return Other(words)
+    if not head:
+        return Other("empty")
+    return Other("not an image" if head.translate(None, _TEXT) else "text")
+
+
+def _opens(path: str, names: list[str]) -> bool:
+    for name in names:
+        number = open_descriptor(path)
+        # Whatever an opener raises of a file that is of another kind.
+        with os.fdopen(number, "rb") as file, suppress(Exception):
+            openers()[name].factory(file, "")
+            return True
+    return False
