@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -148,10 +149,23 @@ def test_who_has_no_name_for_a_commit_is_told_so(
     }
     done = invoke("init", "new", "--data", FIXTURE, "--yes", **variables)
     assert done.returncode == 0
-    assert "note      git knows no name of yours" in done.stdout
+    assert "note      git has no name to commit under" in done.stdout
     (tmp_path / "config").write_text(f"{nobody}  name = Me\n  email = me@example.org\n")
     done = invoke("init", "other", "--data", FIXTURE, "--yes", **variables)
-    assert "git knows no name" not in done.stdout
+    assert "git has no name" not in done.stdout
+
+
+def test_what_the_next_commands_need_and_lack_is_told(
+    invoke: Command, made: Made, tmp_path: Path
+) -> None:
+    assert made.answers is None
+    git = shutil.which("git")
+    assert git is not None
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "git").symlink_to(git)
+    done = invoke("init", "new", "--data", FIXTURE, "--yes", PATH=str(tmp_path / "path"))
+    assert done.returncode == 0, done.stderr
+    assert "note      nox is not installed; to do so: pip install 'nox[uv]'" in done.stdout
 
 
 def test_a_refused_answer_is_told_and_asked_again(
@@ -201,7 +215,7 @@ answers   project_name: new (as its folder)
           competition_name: new (as the project)
           competition_address: none
           metric: log loss (usual for a probability per class)
-          image_size: 128 (a multiple of 32 that fits; images have 142 px)
+          image_size: 128 (a multiple of 32; the images' shorter sides: 142 px)
           members: quick (one ResNet-34, 8 epochs: a first submission soon)
           validation: 5 folds (a tenth of 96 images is 9: too few to judge by)
           ci: GitHub Actions
@@ -264,6 +278,7 @@ def test_a_link_to_an_empty_folder_and_the_working_folder_stay_what_they_are(
     done = invoke("init", ".", "--data", FIXTURE, "--yes", cwd=tmp_path / "here")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "here").stat().st_ino == number
+    assert "cd ." not in done.stdout
     assert (tmp_path / "here" / "competition" / "competition.toml").is_file()
     assert not list(tmp_path.rglob(".twinrun-init-*"))
 

@@ -122,6 +122,12 @@ def test_an_answer_that_cannot_be_is_refused(answer: str, words: tuple[str, ...]
     assert not [each for each in words if each not in str(caught.value)]
 
 
+def test_two_answers_to_one_question_are_refused_unless_they_are_one() -> None:
+    with pytest.raises(InputError, match="metric=AUC: 'accuracy' was given before"):
+        read_answers(["metric=accuracy", "metric=AUC"])
+    assert read_answers(["metric=AUC", "metric=AUC"]) == {"metric": "AUC"}
+
+
 def test_answers_are_kept_by_question() -> None:
     assert read_answers(["metric=AUC", "competition_address=https://a=b"]) == {
         "metric": "AUC",

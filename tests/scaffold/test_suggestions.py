@@ -48,10 +48,10 @@ def test_folds_are_suggested_where_images_are_few(
 @pytest.mark.parametrize(
     ("shorter", "size", "why"),
     [
-        (3000, 224, "usual for pretrained networks; images have 3,000 px"),
-        (224, 224, "usual for pretrained networks; images have 224 px"),
-        (160, 160, "a multiple of 32 that fits; images have 160 px"),
-        (20, 32, "the smallest that there is; images have 20 px"),
+        (3000, 224, "the usual one; the images' shorter sides: 3,000 px"),
+        (224, 224, "the usual one; the images' shorter sides: 224 px"),
+        (160, 160, "a multiple of 32; the images' shorter sides: 160 px"),
+        (20, 32, "the least there is; the images' shorter sides: 20 px"),
     ],
 )
 def test_the_side_is_found_in_the_images(

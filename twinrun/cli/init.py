@@ -69,7 +69,7 @@ def init(
     from twinrun.scaffold.answers import answer_questions, open_questions, read_answers
     from twinrun.scaffold.data_place import refuse_folder_in_use
     from twinrun.scaffold.inspect import inspect
-    from twinrun.scaffold.render import refuse_without_git, what_a_commit_lacks
+    from twinrun.scaffold.render import missing_programs, refuse_without_git
 
     # All that can go wrong without an answer, before the first question.
     project.refuse_without_template()
@@ -97,12 +97,12 @@ def init(
     elif address.startswith("."):
         say(f"note      updates come from {address}, as this clone has no address for")
         say("          others; to name one: cruft link ADDRESS --directory template")
-    if lacking := what_a_commit_lacks():
-        say(f"note      {lacking}")
+    for missing in missing_programs():
+        say(f"note      {missing}")
     say("")
     say("Next:")
     for line in (
-        f"cd {shlex.quote(str(folder))}",
+        *([] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]),
         "git init -b main && git add -A && git commit -m 'Begin'",
         "nox -s full_train",
     ):

@@ -30,7 +30,7 @@ def read_answers(texts: Sequence[str]) -> dict[str, str]:
     What depends on the data folder is left to `answer_questions`.
 
     Raises:
-        InputError: An unknown question, or a text that is no answer to it.
+        InputError: An unknown question, a text that is no answer to it, or two answers to one.
     """
     given: dict[str, str] = {}
     for text in texts:
@@ -43,6 +43,10 @@ def read_answers(texts: Sequence[str]) -> dict[str, str]:
             )
         if problem := problem_with(QUESTIONS.get(key), value, {}):
             raise InputError(f"--answer {text}: {problem}")
+        if given.get(key, value) != value:
+            raise InputError(
+                f"--answer {text}: {given[key]!r} was given before", fix="Answer a question once."
+            )
         given[key] = value
     return given
 

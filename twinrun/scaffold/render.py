@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -55,17 +56,19 @@ def refuse_without_git() -> None:
         )
 
 
-def what_a_commit_lacks() -> str:
-    """What a user has to do before git makes a first commit; empty where nothing is missing."""
-    try:
-        done = subprocess.run(
-            ["git", "var", "GIT_AUTHOR_IDENT"], cwd="/", capture_output=True, check=False
-        )
-    except OSError:
-        return "git is not installed; the commands below need it"
-    if done.returncode:
-        return "git knows no name of yours to commit under: see git config user.name, user.email"
-    return ""
+def missing_programs() -> list[str]:
+    """What a user lacks for the first commit and the first training, a line each."""
+    missing = []
+    if shutil.which("git") is None:
+        missing.append("git is not installed; the commands below need it")
+    # The identity that git would commit under: outside the project, as a new one has no own.
+    elif subprocess.run(
+        ["git", "var", "GIT_AUTHOR_IDENT"], cwd="/", capture_output=True, check=False
+    ).returncode:
+        missing.append("git has no name to commit under: see git config user.name, user.email")
+    if shutil.which("nox") is None:
+        missing.append("nox is not installed; to do so: pip install 'nox[uv]'")
+    return missing
 
 
 def render(parent: Path, project: Path, answers: Mapping[str, str]) -> Path:

@@ -40,12 +40,12 @@ def suggest_metric(found: Findings, folder: Path, known: Known) -> Suggestion:  
 
 def suggest_size(found: Findings, folder: Path, known: Known) -> Suggestion:  # noqa: ARG001
     """The side that networks are mostly trained at, or a smaller one that most images fill."""
-    images = f"images have {found.shorter_side:,} px"
-    why = f"a multiple of 32 that fits; {images}"
+    why = "a multiple of 32"
     if found.image_size == LARGEST_SUGGESTED:
-        why = f"usual for pretrained networks; {images}"
+        why = "the usual one"
     elif found.image_size == SMALLEST_SUGGESTED:
-        why = f"the smallest that there is; {images}"
+        why = "the least there is"
+    why = f"{why}; the images' shorter sides: {found.shorter_side:,} px"
     return Suggestion(str(found.image_size), why)
 
 
