@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.conftest import FIXTURE
 from twinrun.blend.submission import read_sample, refuse_other_images
+from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index
 from twinrun.errors import InputError
@@ -149,6 +150,43 @@ def test_of_a_row_per_class_an_image_that_is_not_there_is_noted(write: Write) ->
     )
 
 
+def test_a_column_for_each_class_is_read(write: Write, tmp_path: Path) -> None:
+    table = "id,UNK,a,none,b\n1,0.0,0.0,0.0,1.0\n2,0.0,1.0,0.0,0.0\n03,0.0,1.0,0.0,0.0\n"
+    sample = {"sample_submission.csv": "id,a,b,UNK\nt1,0,0,0\nt2,0,0,0\n"}
+    data = write({**TABLE, "train.csv": table} | TEST | sample)
+    found = accepted(inspect(data), tmp_path)
+    assert (found.classes, found.unseen) == (["a", "b"], ["UNK"])
+    assert found.label_column == ONE_PER_CLASS
+    assert found.counts == {"a": 2, "b": 1}
+    notes = "\n".join(found.notes)
+    for words in (
+        "train.csv has a column of 0 and 1 for each class",
+        "columns of 0 only in train.csv, no classes: none",
+        "no training image is of UNK, which sample_submission.csv asks for",
+    ):
+        assert words in notes
+    auto = read_settings(
+        changes=[
+            *("competition.name='x'", 'competition.classes="auto"', f"data.folder={str(data)!r}"),
+            *("data.layout='table'", "data.labels='train.csv'", "data.id_column='id'"),
+            f"data.label_column={ONE_PER_CLASS!r}",
+        ]
+    )
+    assert auto.classes == ["a", "b"]
+
+
+def test_a_table_of_other_things_is_no_rival_of_one_with_a_column_for_each_class(
+    write: Write, tmp_path: Path
+) -> None:
+    tables = {
+        "train_truth.csv": "id,a,b\n1,0,1\n2,1,0\n03,1,0\n",
+        "train_about.csv": "id,age,sex\n1,50,f\n2,60,m\n03,50,f\n",
+    }
+    images = {name: size for name, size in TABLE.items() if name != "train.csv"}
+    found = accepted(inspect(write(images | tables | TEST | SAMPLE)), tmp_path)
+    assert (found.labels, found.classes) == ("train_truth.csv", ["b", "a"])
+
+
 def test_an_empty_class_folder_that_the_sample_asks_for_is_always_0(
     write: Write, tmp_path: Path
 ) -> None:
@@ -178,8 +216,29 @@ def test_the_folders_win_over_a_table_that_says_otherwise(write: Write, tmp_path
         (FOLDERS | TEST | {"sample_submission.csv": "id,b,c\nt1,0,0\n"}, "not the classes"),
         (FOLDERS | TEST | {"sample_submission.csv": "id,b,a\nq,0,0\n"}, "none of its 1 ids"),
         (
-            {**TABLE, "train.csv": "id,b,a\n1,1,0\n2,0,1\n03,0,1\n"} | TEST | SAMPLE,
-            r"idxmax\(axis=1\)",
+            {**TABLE, "train.csv": "id,b,a\n1,1,0\n2,1,1\n03,0,1\n"} | TEST | SAMPLE,
+            "2: b and a",
+        ),
+        (
+            {**TABLE, "train.csv": "id,score\n1,60\n2,75\n03,60\n"}
+            | TEST
+            | {"sample_submission.csv": "id,score\nt1,67.31\nt2,41\n"},
+            "numbers such as 67.31, and the labels are numbers: a task of regression",
+        ),
+        (
+            {f"train/{part}/{n}.png": SIZE for part in ("images", "masks") for n in (1, 2)}
+            | TEST
+            | SAMPLE,
+            "train/masks holds a mask of each image in train/images/: a task of segmentation",
+        ),
+        (
+            {
+                f"train/{name}.png": SIZE
+                for name in ("im/1", "im/2", "im_mask/1_mask", "im_mask/2_mask")
+            }
+            | TEST
+            | SAMPLE,
+            "a task of segmentation",
         ),
         (
             {**TABLE, "train.csv": "id,label,class\n1,b,x\n2,a,y\n03,a,y\n"}
@@ -364,7 +423,7 @@ def test_values_that_are_no_classes(write: Write) -> None:
     images = {f"train/{number}.jpg": SIZE for number in range(25)}
     rows = "".join(f"{number},{number / 7:.3f}\n" for number in range(25))
     said = refused(write(images | {"train.csv": "id,yield\n" + rows} | TEST | SAMPLE))
-    assert "25 different values" in said
+    assert "25 different numbers" in said
 
 
 def test_images_of_a_class_deeper_down(write: Write) -> None:

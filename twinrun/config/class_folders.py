@@ -15,6 +15,7 @@ from twinrun.config.label_layout import (
     image_id,
 )
 from twinrun.config.layout import class_folders, images_in, subfolder
+from twinrun.config.other_tasks import refuse_masks
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
 
@@ -83,6 +84,7 @@ class FolderPerClass(LabelLayout):
                 "no class. If a table labels the images, name their folder with --train.",
             )
         parts = tuple(below for below in folder.folders if below.images)
+        refuse_masks(candidate.data.root, parts)
         counts = {one_spelling(part.name): len(part.images) for part in parts}
         # Stray images beside class folders, unless a table names them.
         unseen = [one_spelling(below.name) for below in folder.folders if not below.total]

@@ -168,7 +168,7 @@ def find_label_column(
         where: The table's full path, for messages.
 
     Raises:
-        InputError: There is none, there are several, or a column per class instead of labels.
+        InputError: There is none, or there are several.
     """
     others = [column for column in table.columns if column != id_column]
     if chosen is not None:
@@ -180,21 +180,9 @@ def find_label_column(
         )
     if not others:
         raise InputError(f"{where} has a column of ids only", fix="Add a column of labels.")
-    marks = [column for column in others if table.values(column) <= {"0", "1", "0.0", "1.0"}]
-    labels = [column for column in others if table.values(column)]
     if len(others) == 1:
         return others[0]
-    hints = [
-        [column for column in labels if len(asked) > 1 and table.values(column) == set(asked)],
-        [column for column in labels if [column.lower()] == [n.lower() for n in asked]],
-        [column for column in labels if _letters(column) in _LABEL_NAMES],
-    ]
-    one_hot = _one_hot(table, marks, asked)
-    if one_hot and not any(set(hint) - set(one_hot) for hint in hints):
-        raise _is_one_hot(where, id_column, one_hot)
-    rows = len(table.frame)
-    hints.append([column for column in labels if 2 <= len(table.values(column)) <= rows / 2])
-    found = next((hint for hint in hints if hint), others)
+    found = named_labels(table, others, asked) or possible_labels(table, others) or others
     if len(found) == 1:
         return found[0]
     raise InputError(
@@ -204,32 +192,33 @@ def find_label_column(
     )
 
 
-def _letters(column: str) -> str:
-    return re.sub("[^a-z]", "", column.lower())
+def named_labels(table: CsvTable, columns: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """The columns of a table that are most surely those of labels; empty where none is named so.
 
-
-def _one_hot(table: CsvTable, marks: Sequence[str], asked: Sequence[str]) -> list[str]:
-    """The columns of 0 and 1 that are a class each, in the table's order."""
-    if len(asked) > 1 and set(asked) <= set(marks):
-        return [column for column in marks if column in asked]
-    if len(marks) < 2:
-        return []
-    import pandas as pd
-
-    sums = table.frame[list(marks)].apply(pd.to_numeric, errors="coerce").sum(axis=1)
-    return list(marks) if bool((sums == 1).all()) else []
-
-
-def _is_one_hot(where: Path, id_column: str, classes: Sequence[str]) -> InputError:
-    return InputError(
-        f"{where} has a column of 0 and 1 for each class ({', '.join(classes)}) "
-        "and no column of labels",
-        fix=(
-            "Write a table with one label per image beside it. In that folder, in Python:",
-            "  import pandas as pd",
-            f"  table = pd.read_csv({where.name!r}, dtype={{{id_column!r}: str}})",
-            f"  table['label'] = table[{list(classes)!r}].idxmax(axis=1)",
-            f"  table[[{id_column!r}, 'label']].to_csv('labels.csv', index=False)",
-            "An image of several classes at once would be given the first of them only.",
-        ),
+    Args:
+        table: A table of training images.
+        columns: Of it, without that of the ids.
+        asked: As for `find_label_column`.
+    """
+    labels = [column for column in columns if table.values(column)]
+    hints = (
+        [column for column in labels if len(asked) > 1 and table.values(column) == set(asked)],
+        [column for column in labels if [column.lower()] == [n.lower() for n in asked]],
+        [column for column in labels if _letters(column) in _LABEL_NAMES],
     )
+    return next((hint for hint in hints if hint), [])
+
+
+def possible_labels(table: CsvTable, columns: Sequence[str]) -> list[str]:
+    """The columns in which the same values stand again and again.
+
+    Args:
+        table: A table of training images.
+        columns: Of it, without that of the ids.
+    """
+    rows = len(table.frame)
+    return [column for column in columns if 2 <= len(table.values(column)) <= rows / 2]
+
+
+def _letters(column: str) -> str:
+    return re.sub("[^a-z0-9]", "", column.lower())

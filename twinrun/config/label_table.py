@@ -10,7 +10,6 @@ from twinrun.config.csv_tables import (
     CsvTable,
     Match,
     Names,
-    find_label_column,
     match,
     why_none_match,
 )
@@ -25,6 +24,8 @@ from twinrun.config.label_layout import (
 )
 from twinrun.config.layout import images_in, subfolder
 from twinrun.config.listing import Folder
+from twinrun.config.one_hot import ONE_PER_CLASS, never_marked
+from twinrun.config.table_labels import choose_labels, with_labels
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv
 from twinrun.names import one_spelling
@@ -45,7 +46,7 @@ class TableOfLabels(LabelLayout):
 
     def find_classes(self, data: Data, folder: Path) -> FoundClasses:
         """The different labels of the table."""
-        labels = read_labels(data, folder)["label"]
+        labels = read_labels(data, folder, ())["label"]
         return FoundClasses(
             sorted({label for label in labels if label}),
             looked_at=f"the column {data.label_column!r} of {folder / data.labels}",
@@ -56,7 +57,7 @@ class TableOfLabels(LabelLayout):
         """As the base class says."""
         part = subfolder(folder, data.train, "data.train")
         path = folder / data.labels
-        table = read_labels(data, folder)
+        table = read_labels(data, folder, classes)
         labels: dict[str, str] = {}
         problems: list[str] = []
         for image, label in zip(table["id"], table["label"], strict=True):
@@ -105,13 +106,13 @@ class TableOfLabels(LabelLayout):
                 continue
             where = data.root / table.path
             try:
-                column = find_label_column(
+                labelled, column = choose_labels(
                     table, match_.column, candidate.asked, candidate.label_column, where
                 )
             except InputError as problem:
                 problems.append(problem)
                 continue
-            found.append(label_by_table(folder, table, match_, column))
+            found.append(label_by_table(folder, labelled, match_, column))
         if not found:
             if problems:
                 raise join_errors(data.root, problems)
@@ -158,16 +159,18 @@ def label_by_table(
         found.column,
         label_column,
         found.ids,
+        unseen=never_marked(table.frame) if label_column == ONE_PER_CLASS else (),
         labels=labels,
     )
 
 
-def read_labels(data: Data, folder: Path) -> pd.DataFrame:
+def read_labels(data: Data, folder: Path, classes: Sequence[str]) -> pd.DataFrame:
     """Read the table of labels.
 
     Args:
         data: Names the file and its columns.
         folder: The data folder.
+        classes: Of the settings; empty where they are to be found.
 
     Returns:
         A row per row of the file and two columns of text: id, and label in Unicode's form NFC,
@@ -177,7 +180,9 @@ def read_labels(data: Data, folder: Path) -> pd.DataFrame:
         InputError: The file is missing, cannot be read or lacks a column.
     """
     path = folder / data.labels
-    table = read_csv(path, text=(data.id_column, data.label_column))
+    table = read_csv(path, all_text=True)
+    if data.id_column in table.columns and data.label_column == ONE_PER_CLASS:
+        table = with_labels(table, data.id_column, classes, path)
     for column in (data.id_column, data.label_column):
         if column not in table.columns:
             raise InputError(

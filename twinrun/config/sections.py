@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
+from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.config.recipe import Table
 from twinrun.config.texts import AddressText, FolderText, PlaceText, PlainText
 from twinrun.config.toml_file import LARGEST
@@ -56,7 +57,11 @@ class Data(Table):
     sample_submission: PlaceText = "sample_submission.csv"
     labels: PlaceText = Field("labels.csv", description="layout table: the CSV of labels")
     id_column: PlainText = Field("ID", description="layout table: its column of ids")
-    label_column: PlainText = Field("label", description="layout table: its column of labels")
+    label_column: PlainText = Field(
+        "label",
+        description="layout table: its column of labels; "
+        f'"{ONE_PER_CLASS}": a column of 0 and 1 for each class',
+    )
     ids: Literal["stem", "name"] = Field(
         "stem", description="an image's id is its file name without (stem) or with (name) extension"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from twinrun.config.csv_tables import Ids
 from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.label_layout import TrainingImages
+from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.data.decoding import UNREADABLE, header_size
 from twinrun.errors import InputError, shorten
 from twinrun.names import one_spelling
@@ -161,11 +162,7 @@ def inspect(
         raise join_errors(data.root, problems)
 
     notes = notes_on(data, training, table, images, ids)
-    if unseen:
-        notes.append(
-            f"no training image is of {', '.join(unseen)}, which {table.path} asks for: nothing "
-            "of it can be learnt, and its probability is always 0"
-        )
+    notes += _notes_on_unseen(training, unseen, table.path)
     if broken:
         notes.insert(
             0,
@@ -198,6 +195,23 @@ def inspect(
         notes=notes,
         questions=questions,
     )
+
+
+def _notes_on_unseen(training: TrainingImages, asked: Sequence[str], sample: str) -> list[str]:
+    """What a user should know of classes that no training image is of."""
+    notes: list[str] = []
+    never = [name for name in training.unseen if name not in asked]
+    if training.table is not None and training.label_column == ONE_PER_CLASS:
+        notes.append(f"{training.table.path} has a column of 0 and 1 for each class")
+        if never:
+            none = ", ".join(shorten(never, 3))
+            notes.append(f"columns of 0 only in {training.table.path}, no classes: {none}")
+    if asked:
+        notes.append(
+            f"no training image is of {', '.join(asked)}, which {sample} asks for: nothing of it "
+            "can be learnt, and its probability is always 0"
+        )
+    return notes
 
 
 def _label_column(training: TrainingImages, asked: TestData) -> str:

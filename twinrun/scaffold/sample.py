@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from twinrun.config.csv_tables import CsvTable, Names, match_values, why_none_match
 from twinrun.config.data_folder import DataFolder
@@ -12,7 +13,7 @@ from twinrun.errors import InputError, nearest, shorten
 from twinrun.joined_ids import may_be_of
 from twinrun.names import one_spelling
 from twinrun.submission_form import SampleColumns
-from twinrun.submission_forms import recognise_form
+from twinrun.submission_forms import LikeliestClass, recognise_form
 from twinrun.submission_rows import RowPerImage
 
 
@@ -188,6 +189,8 @@ def find_form(
     if found is None:
         raise _other_classes(str(where), [one_spelling(name) for name in columns], classes)
     form, seen = found
+    if form.name == LikeliestClass.name:
+        _refuse_measured(where, columns[0], values[columns[0]], classes)
     questions += seen.open
     ids = sample.frame[sample.columns[:1]]
     if not isinstance(form, RowPerImage):
@@ -200,6 +203,25 @@ def find_form(
             )
         ids = ids.iloc[: len(asked)].assign(**{sample.columns[0]: asked})
     return form.name, CsvTable(sample.path, ids)
+
+
+def _refuse_measured(
+    where: Path, column: str, values: Collection[str], classes: Sequence[str]
+) -> None:
+    """Raise InputError when a sample asks for a number, as 67.31, and the labels are numbers."""
+    try:
+        numbers = [float(value) for value in [*classes, *values]][len(classes) :]
+    except ValueError:
+        return
+    measured = [number for number in numbers if number > 1 and number % 1]
+    if measured:
+        raise InputError(
+            f"{where} asks in its column {column!r} for numbers such as {measured[0]:g}, and the "
+            "labels are numbers: a task of regression",
+            fix="Twinrun trains on one class an image. To train on ranges of the numbers, write a "
+            "table with a label for each range, in any folder, and name it with --labels; and a "
+            "sample submission of such labels, with --sample.",
+        )
 
 
 def _other_classes(where: str, columns: Sequence[str], classes: Sequence[str]) -> InputError:
