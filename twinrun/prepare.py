@@ -38,6 +38,7 @@ from twinrun.run_folder.manifest import (
     write_manifest,
 )
 from twinrun.run_folder.paths import RunFolder
+from twinrun.run_folder.place import write_place
 from twinrun.run_folder.records import (
     find_complete_member,
     member_identity,
@@ -198,6 +199,8 @@ def fold_scores(run: Prepared, names: Sequence[str]) -> dict[str, list[float]]:
 def keep_record(run: Prepared, started: float) -> None:
     """Write manifest.json for all that the run folder holds: members made from this, submission.
 
+    And before it local.json, which says where all of it comes from on this machine.
+
     Args:
         run: The run.
         started: time.perf_counter() at the command's start.
@@ -226,4 +229,11 @@ def keep_record(run: Prepared, started: float) -> None:
             # The submission that is there, and not the one that the settings of now would give.
             for part in ("blend", "submission"):
                 content["content"]["settings"][part] = written["origin"][part]
+        settings = run.settings
+        write_place(
+            run.folder,
+            config=settings.config,
+            data_folder=settings.data_folder,
+            cache=settings.run.cache,
+        )
         write_manifest(run.folder, content)

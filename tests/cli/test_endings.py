@@ -159,7 +159,24 @@ def test_no_secret_is_printed_or_kept_for_a_report(
     text = file.read_text(encoding="utf-8")
     assert secret not in done.stderr
     assert secret not in text
-    assert "$ twinrun run --ray user:***@host:6379" in text
+    assert "--ray 'user:***@host:6379'" in text
     stopped = faulty(KeyboardInterrupt())
     assert "twinrun run --ray user:***@host:6379" in stopped.stderr
     assert secret not in stopped.stderr
+
+
+def test_details_that_are_to_be_sent_name_no_folder_of_whose_they_are(
+    faulty: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "Żółw O'Brien"
+    (home / "wheat").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home / "wheat")
+    monkeypatch.setattr("sys.argv", ["twinrun", "cache", "--config", f"{home}/photos/x.toml"])
+    faulty(RuntimeError(f"no such thing: {home}/wheat/runs/full"))
+    (file,) = details(tmp_path)
+    text = file.read_text(encoding="utf-8")
+    assert "no such thing: this folder/runs/full" in text
+    assert "the home folder/photos/x.toml" in text
+    assert "the engine's folder/twinrun/cli/cache.py" in text
+    assert "O'Brien" not in text

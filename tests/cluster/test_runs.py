@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ def test_two_nodes_give_the_bits_of_a_serial_run_and_another_seed_does_not(
     assert len(set(re.findall(r" on (\S+), process", process.text))) == 2
     where = json.loads((folder / "runs" / "two-seed0" / "manifest.json").read_bytes())["beside"]
     assert set(where["nodes"]["a"]) == {"fold-1", "fold-2"}
-    assert where["nodes"]["b"] in process.text
+    assert re.search(rf" on (\S+)-{where['nodes']['b']}, process", process.text)
+    place = json.loads((folder / "runs" / "two-seed0" / "local.json").read_bytes())
+    assert place["nodes"][where["nodes"]["b"]] == socket.gethostname()
+    for path in (folder / "runs" / "two-seed0").rglob("member.json"):
+        assert f"{socket.gethostname()}-" not in path.read_text(), path
 
 
 def test_a_node_of_another_environment_is_named_before_any_work(folder: Path, nodes: Nodes) -> None:
@@ -55,7 +60,7 @@ def test_a_node_of_another_environment_is_named_before_any_work(folder: Path, no
         for own in [told[name.partition("/")[0]]]
         if "environment" in own or name.partition("/")[2] in own.get("environments", {})
     }
-    assert found == {other[1]}
+    assert found == {other[1].rpartition("-")[2]}
     assert "variables" in json.dumps(told)
 
 

@@ -114,7 +114,10 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def graded(runs: tuple[Path, Path]) -> GradedVerdict:
-    return grade_runs(compare_runs(*runs))
+    """Their grade, which names no folder of this machine: it is recorded, and handed on."""
+    verdict = grade_runs(compare_runs(*runs))
+    assert str(runs[0].parent) not in repr(verdict)
+    return verdict
 
 
 def kinds(verdict: GradedVerdict) -> list[str]:
@@ -322,6 +325,9 @@ def test_the_submissions_are_graded_too(runs: tuple[Path, Path]) -> None:
     RunFolder(runs[1]).submission.write_text("ID,y\n1,0.5\n")
     keep(runs[1])
     assert graded(runs).why["same to rounding"] == ("submissions: different columns",)
+    RunFolder(runs[1]).submission.unlink()
+    told = graded(runs).why["same to rounding"]
+    assert any("again/submission.csv" in each for each in told), told
 
 
 def test_a_run_that_is_not_finished_has_no_grade_between(runs: tuple[Path, Path]) -> None:

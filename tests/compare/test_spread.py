@@ -110,7 +110,7 @@ def test_one_seed_has_no_spread(runs: list[Path]) -> None:
 def test_a_spread_is_of_the_files_that_it_was_recorded_of(runs: list[Path]) -> None:
     assert read_spread(runs[0], read_manifest(runs[0])) == (
         None,
-        f"{runs[0]} has recorded no spread of seeds: `twinrun run --seeds` records it",
+        f"{runs[0].name} has recorded no spread of seeds: `twinrun run --seeds` records it",
     )
     record_spread(runs, "log_loss", "probability", ["a", "b"])
     (runs[1] / "submission.csv").write_text("ID,x\n1,0.75\n")

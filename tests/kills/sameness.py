@@ -54,6 +54,8 @@ def differing_files(first: Path, second: Path) -> list[str]:
         "history.csv": lambda path: history(path.parent),
         "member.json": lambda path: record(path.parent),
         "manifest.json": lambda path: manifest(path.parent, members),
+        # It says where this one lies.
+        "local.json": lambda path: path.is_file(),
         # It shows the durations; what else it shows is read from the other files.
         "report.html": lambda path: path.is_file(),
     }

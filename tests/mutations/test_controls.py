@@ -47,7 +47,8 @@ def test_clocks_paths_and_host_names_are_ignored(bench: Bench, tmp_path: Path) -
     found.assert_same()
     manifests = [json.loads((run / "manifest.json").read_text()) for run in found.runs]
     assert manifests[0]["content"] == manifests[1]["content"]
-    assert manifests[1]["beside"]["data_folder"] == str(elsewhere / "data")
+    place = json.loads((found.runs[1] / "local.json").read_text())
+    assert place["data_folder"] == str(elsewhere / "data")
     assert manifests[1]["beside"]["environment"]["platform"] == "another"
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from tests.conftest import FIXTURE, ROOT, SMALL
-from tests.run_folder.documents import edited, record_member, write_sealed
+from tests.run_folder.documents import edited, place_of, record_member, write_sealed
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index, data_digest
 from twinrun.files import sha256_file, write_csv
@@ -209,5 +209,6 @@ def drawn_run(config: Path, folder: Path) -> Path:
         seconds=150.0,
         guards=guard_digests(folder),
     )
+    place_of(folder, settings)
     write_sealed(folder / "manifest.json", content)
     return folder

@@ -14,7 +14,7 @@ import pytest
 from tests.package.by_hand import Answers, by_hand, plain
 from tests.package.test_hosts import pages
 from tests.predictions import drawn_labels, seeing, settings_for
-from tests.run_folder.documents import ENVIRONMENT, record_member, write_sealed
+from tests.run_folder.documents import ENVIRONMENT, place_of, record_member, write_sealed
 from twinrun import submit
 from twinrun.blend.choice import describe_origin
 from twinrun.blend.out_of_fold import write_out_of_fold
@@ -73,6 +73,7 @@ def recorded_run(folder: Path, settings: Settings) -> Path:
         seconds=1.0,
         guards=guard_digests(run),
     )
+    place_of(run, settings)
     write_sealed(run / "manifest.json", content)
     return run
 

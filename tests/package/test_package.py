@@ -403,7 +403,7 @@ def test_the_competitions_data_stays_out_wherever_it_lies(
         (project / "pictures" / name).touch()
     commit(project)
     folder = project / "pictures" / "data"
-    edited(run / "manifest.json", "beside", "data_folder", value=str(folder))
+    edited(run / "local.json", "data_folder", value=str(folder))
     package(project=project)
     names = [name for name in files_of(tmp_path / "package.zip") if "pictures" in name]
     assert names == ["code/pictures/data/me"]

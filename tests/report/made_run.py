@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests.run_folder.documents import record_member, record_run, whole_grade, write_sealed
+from tests.run_folder.documents import (
+    place_of,
+    record_member,
+    record_run,
+    whole_grade,
+    write_sealed,
+)
 from twinrun.blend.choice import describe_origin
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
@@ -123,6 +129,7 @@ def make_run(
     )
     content["beside"]["written"] = "2020-03-01T12:34:56+00:00"
     content["beside"]["commit"] = "d" * 40
+    place_of(run, settings)
     write_sealed(run / "manifest.json", content)
     return run
 

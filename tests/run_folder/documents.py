@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twinrun.config.settings import Settings
 from twinrun.files import sha256_file, write_json
 from twinrun.run_folder.documents import SEAL, sealed
 from twinrun.run_folder.manifest import guard_digests
 from twinrun.run_folder.paths import PROGRESS_FILES, RESULT_FILES, RunFolder
+from twinrun.run_folder.place import write_place
 
 DIGEST = "0" * 64
 ENVIRONMENT = {
@@ -57,9 +59,6 @@ def whole_manifest(**content: Any) -> dict[str, Any]:
             "written": "2020-03-01T12:34:56+00:00",
             "seconds": {"command": 1.0, "members": {}},
             "nodes": {},
-            "data_folder": "data",
-            "config": "competition.toml",
-            "cache": "",
             "commit": None,
             "engine": {"version": None, "commit": None},
             "environment": {"platform": "Linux", "cores": 2},
@@ -171,6 +170,16 @@ def edited(path: Path, *keys: str, value: Any) -> None:
         table = table[key]
     table[keys[-1]] = value
     write_sealed(path, content)
+
+
+def place_of(run: Path, settings: Settings) -> None:
+    """Write local.json of a run of these settings."""
+    write_place(
+        run,
+        config=settings.config,
+        data_folder=settings.data_folder,
+        cache=settings.run.cache,
+    )
 
 
 def record_member(folder: Path, **changes: Any) -> dict[str, Any]:

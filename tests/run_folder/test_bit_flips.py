@@ -38,6 +38,7 @@ from twinrun.verify.unpack import open_package, read_package_contents, unpack
 READERS = [
     (RUN.manifest, "report"),
     (RUN.manifest, "blend"),
+    (RUN.place, "report"),
     (RUN.index, "report"),
     (RUN.audit, "report"),
     (RUN.blend, "report"),

@@ -44,6 +44,7 @@ from twinrun.train_run import begin_trainings
 
 READERS = {
     RUN.manifest: ("report", "blend", "package", "diff", "verify"),
+    RUN.place: ("report", "package", "verify"),
     RUN.index: ("report", "blend", "verify"),
     RUN.audit: ("report", "package"),
     RUN.blend: ("report", "package"),
@@ -62,6 +63,7 @@ READERS = {
 NEEDED = {
     **READERS,
     RUN.manifest: ("report", "package", "verify"),
+    RUN.place: ("package", "verify"),
     MEMBER.record: ("verify",),
     MEMBER.weights: ("verify",),
     TWINS: (),

@@ -46,7 +46,7 @@ def make(config: Path, index: pd.DataFrame, **options: Any) -> dict[str, Any]:
     )
 
 
-def test_the_content_holds_no_time_path_or_worker_count(
+def test_the_content_holds_no_time_or_worker_count_and_nothing_a_path(
     small_toml: Path, index: pd.DataFrame
 ) -> None:
     first = make(small_toml, index)
@@ -58,7 +58,9 @@ def test_the_content_holds_no_time_path_or_worker_count(
     second = make(moved, index, changes=changes, seconds=99.0)
     assert first["content"] == second["content"]
     assert first["beside"] != second["beside"]
-    assert str(small_toml.parent) not in json.dumps(first["content"])
+    assert str(small_toml.parent) not in json.dumps(first)
+    assert str(elsewhere) not in json.dumps(second)
+    assert "nowhere" not in json.dumps(second)
 
 
 def test_the_content_changes_with_settings_data_and_submission(

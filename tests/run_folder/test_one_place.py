@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 ENGINE = ROOT / "twinrun"
 NAMES = re.compile(
     r"(^|/)(members|fold-.*|member\.json|manifest\.json|index\.parquet|blend\.json|audit\.json|"
-    r"spread\.json|history\.csv|valid\.csv|test\.csv|weights\.safetensors|ledger\.parquet|twins\.json|"
+    r"spread\.json|local\.json|history\.csv|valid\.csv|test\.csv|weights\.safetensors|ledger\.parquet|twins\.json|"
     r"verify\.json|predictions\.json|submission\.csv|report\.html|checkpoint|tracking)($|/)"
 )
 JOINS = {"joinpath", "with_name", "glob", "rglob", "Path"}
@@ -41,6 +41,7 @@ ALLOWED = {
     "package/contents.py": "package.json",
     "package/hosts.py": "SETTINGS.json of a package",
     "package/page_settings.py": "values on a page",
+    "package/places.py": "how JSON spells a path that is looked for",
     "scaffold/render.py": "the answers of a project, .cruft.json",
     "scaffold/questions.py": "the questions of the template",
     "verify/confine.py": "what is allowed, as an argument of mounts.py",

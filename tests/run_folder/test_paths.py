@@ -22,6 +22,7 @@ def test_each_file_of_a_run_and_of_a_training_has_a_name() -> None:
     run = RunFolder(Path("runs/full"))
     named = (run.index, run.audit, run.blend, run.spread, run.submission, run.report, run.manifest)
     assert named == tuple(run.path / name for name in RUN_FILES)
+    assert run.place == Path("runs/full/local.json"), "and this one is not handed on"
     fold = run.training("a/fold-2")
     assert fold.path == Path("runs/full/members/a/fold-2")
     files = (fold.history, fold.ledger, fold.valid, fold.test, fold.weights, fold.record)

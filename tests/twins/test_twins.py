@@ -73,6 +73,9 @@ def test_twins_have_the_same_bits_under_every_perturbation_and_another_seed_has_
     )
     assert first["environment"]["hash_seed"] != second["environment"]["hash_seed"]
     assert first["environment"]["workers"] != second["environment"]["workers"]
+    first, second = (
+        json.loads((folder / name / "local.json").read_text()) for name in ("first", "second")
+    )
     assert first["data_folder"] != second["data_folder"]
     assert Path(first["cache"]) == tmp_path / "runs" / "cache"
     assert Path(second["cache"]).parent == folder

@@ -44,6 +44,7 @@ from twinrun.package.package import make_package
 from twinrun.repro.source import code_digest
 from twinrun.run_folder.documents import SEAL, sealed
 from twinrun.run_folder.manifest import read_manifest
+from twinrun.run_folder.place import read_place
 from twinrun.verify import environments, own_engine, remake
 from twinrun.verify.confine import find_way
 from twinrun.verify.environments import build_environment, refuse_other_versions
@@ -154,6 +155,7 @@ def test_a_run_is_made_again_from_a_recipe_that_holds_no_answers(
         names = {path.relative_to(recipe).as_posix() for path in recipe.rglob("*")}
         assert names == {
             *("recipe.json", "run", "run/manifest.json", "run/index.parquet", "run/audit.json"),
+            "run/local.json",
             *("run/members", "run/members/a", "run/members/a/member.json"),
             "run/members/a/weights.safetensors",
         }
@@ -380,9 +382,10 @@ def test_where_the_engine_is_the_own_one_no_code_of_the_package_is_run(
         assert [path.name for path in engine.iterdir()] == ["twinrun"]
         assert code_digest(engine / "twinrun") == code_digest()
         assert [path.name for path in folder.rglob("*")] == ["cache"]
-        beside = read_manifest(Path(command[5]))["beside"]
-        assert Path(beside["config"]).parent == folder
-        assert (beside["cache"], beside["data_folder"]) == ("cache", str(FIXTURE))
+        place = read_place(Path(command[5]))
+        assert place is not None
+        assert Path(place["config"]).parent == folder
+        assert (place["cache"], place["data_folder"]) == ("cache", str(FIXTURE))
         return 0
 
     monkeypatch.setattr(own_engine, "_wait_for", look)

@@ -107,6 +107,16 @@ def test_names_in_a_manifest_lead_nowhere(
     assert "not the name of a file in its folder" in str(refused.value)
 
 
+def test_a_package_names_no_places(thin: Path, tmp_path: Path) -> None:
+    place = {"config": "/elsewhere/competition.toml", "data_folder": "/", "cache": "", "nodes": {}}
+    package = repacked(
+        thin, tmp_path / "lies.zip", {"run/local.json": json_text(sealed(place)).encode()}
+    )
+    with pytest.raises(InputError, match="cannot be verified") as refused, unpack_package(package):
+        pass
+    assert "run/local.json: it names places" in str(refused.value)
+
+
 def test_a_recorded_run_sends_nothing_where_its_settings_say(small_toml: Path) -> None:
     recorded = identity_settings(read_settings(small_toml))
     recorded["run"] |= {"tracking": ["wandb"], "cache": "/elsewhere"}

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, SMALL, Command
-from tests.run_folder.documents import read_plain, record_member, write_sealed
+from tests.run_folder.documents import edited, read_plain, record_member, write_sealed
 from twinrun import prepare, submit, train_run
 from twinrun.cli.app import app
 from twinrun.config.reading import read_settings
@@ -98,12 +98,9 @@ def test_a_run_comes_out_the_same_from_its_manifest_alone(run: Path, tmp_path: P
 def test_data_that_is_gone_is_told_with_the_record_or_the_option_that_names_it(
     run: Path, tmp_path: Path
 ) -> None:
-    def move(manifest: dict[str, Any]) -> None:
-        manifest["beside"]["data_folder"] = str(tmp_path / "gone")
-
-    tampered(run, move)
+    edited(run / "local.json", "data_folder", value=str(tmp_path / "gone"))
     for data, words in (
-        (None, f"no data folder: {tmp_path / 'gone'} (recorded in {run / 'manifest.json'})"),
+        (None, f"no data folder: {tmp_path / 'gone'} (recorded in {run / 'local.json'})"),
         (tmp_path / "given", f"no data folder: {tmp_path / 'given'} (--data)"),
     ):
         with pytest.raises(InputError) as caught:

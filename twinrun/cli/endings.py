@@ -20,6 +20,7 @@ from twinrun.console import complain
 from twinrun.errors import InputError, TwinrunError
 from twinrun.masks import mask
 from twinrun.memory import is_short_of_memory, reason
+from twinrun.package.places import hide_places, telling_places
 from twinrun.repro.source import ENGINE, describe_engine, read_engine
 
 # A training says itself what it does not fit into; this is for all other work.
@@ -110,20 +111,29 @@ def _place(error: Exception) -> str:
 
 
 def _details(error: Exception) -> str:
-    return "\n".join(
+    """What is there to be sent: it holds no secret, and names no folder that says whose it is."""
+    places = telling_places(
+        (ENGINE.parent, "the engine's folder"),
+        (Path(sys.prefix), "the environment"),
+        (Path(os.path.curdir), "this folder"),
+    )
+    # Word by word: a quotation mark in a path is written in another way in a command.
+    words = [hide_places(mask(word), places) for word in sys.argv[1:]]
+    text = "\n".join(
         [
             f"Twinrun {describe_engine(read_engine())}",
             f"Python {platform.python_version()}, {platform.platform()}",
-            f"$ {_command()}",
+            f"$ {shlex.join(['twinrun', *words])}",
             "",
             *traceback.format_exception(error),
         ]
     )
+    return hide_places(mask(text), places)
 
 
 def _write_details(text: str) -> Path:
-    """Write the details into a new file that only its owner may read: it is there to be sent."""
+    """Write the details into a new file that only its owner may read."""
     number, name = tempfile.mkstemp(prefix="twinrun-fault-", suffix=".txt")
     with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(mask(text))
+        file.write(text)
     return Path(name)

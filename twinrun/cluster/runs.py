@@ -12,13 +12,15 @@ from twinrun.cluster.driver import Failure, fetch_complete, train_on_cluster
 from twinrun.cluster.nodes import Needs, agreed_environment, survey
 from twinrun.cluster.share import share_images, share_index
 from twinrun.cluster.storage import SHARED, Storage, publish_files
-from twinrun.cluster.tasks import Order
+from twinrun.cluster.tasks import NUMBER, Order
 from twinrun.config.settings import Settings
 from twinrun.console import say
 from twinrun.files import is_there
+from twinrun.locks import lock_record
 from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared
 from twinrun.run_folder.paths import RUN_FILES
+from twinrun.run_folder.place import name_nodes
 from twinrun.train_run import begin_trainings
 
 
@@ -102,7 +104,21 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
             ).to_bytes()
             for run in runs
         ]
-        return train_on_cluster(works, orders, site.needs, site.storage)
+        # Nodes may come meanwhile; and who is stopped later has those that were there.
+        _name_nodes(runs)
+        failures = train_on_cluster(works, orders, site.needs, site.storage)
+        _name_nodes(runs)
+        return failures
+
+
+def _name_nodes(runs: Sequence[Prepared]) -> None:
+    """Keep beside the runs, on this machine, which hosts the cluster's nodes are or were."""
+    import ray
+
+    nodes = {each["NodeID"][:NUMBER]: str(each["NodeManagerHostname"]) for each in ray.nodes()}
+    for run in runs:
+        with lock_record(run.folder):
+            name_nodes(run.folder, nodes)
 
 
 def publish_run(site: Site, run: Prepared) -> None:

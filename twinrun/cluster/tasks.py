@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from twinrun.cluster.storage import Storage
     from twinrun.config.settings import Settings
 
+# Letters of Ray's name for a node that tell it from all others.
+NUMBER = 6
 # Attempts younger than this, in seconds, may be about to take their lock.
 _YOUNG = 60.0
 
@@ -139,10 +141,19 @@ def train_on_node(order_bytes: bytes, training: str, board: Any) -> Outcome:
 
 
 def node_name() -> str:
-    """Of the node that this process runs on: its host, and the beginning of Ray's name for it."""
+    """Of the node that this process runs on: its host and its number, as it is printed."""
+    return f"{socket.gethostname()}-{node_number()}"
+
+
+def node_number() -> str:
+    """Of the node that this process runs on: the beginning of Ray's name for it, without its host.
+
+    Records hold it, which are handed on.
+    """
     import ray
 
-    return f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:6]}"
+    number: str = ray.get_runtime_context().get_node_id()[:NUMBER]
+    return number
 
 
 def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any) -> dict[str, Any]:
@@ -176,7 +187,7 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     publisher = Publisher(order.storage, folder.relative_to(attempt).as_posix(), folder)
     publisher.fetch_checkpoints()
     publisher.seconds = own.checkpoint_seconds
-    remote = RemoteRun(node_name(), publisher.saved, bars)
+    remote = RemoteRun(node_number(), publisher.saved, bars)
     try:
         record = train_member(
             training,

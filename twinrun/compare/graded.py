@@ -79,7 +79,7 @@ def grade_runs(
         return judge(Evidence(same_bits=True, gaps=(), environment=_environment(report)), bound)
     manifests = [read_manifest_if_there(run) for run in report.runs]
     missing = [
-        f"{run} has no manifest.json: whether all else is the same is not known"
+        f"{run.resolve().name} has no manifest.json: whether all else is the same is not known"
         for run, manifest in zip(report.runs, manifests, strict=True)
         if manifest is None
     ]
@@ -244,7 +244,10 @@ def _measure_submissions(
         ], []
     except InputError as error:
         # Of a recorded one its digest counts: whether the file is still there is no matter here.
-        return [], [f"submissions: {error.what}"]
+        what = error.what
+        for path in paths:  # a verdict that is handed on names no folder of this machine
+            what = what.replace(str(path), f"{path.resolve().parent.name}/{path.name}")
+        return [], [f"submissions: {what}"]
 
 
 def _asked(manifests: Sequence[Mapping[str, Any]]) -> _Asked:

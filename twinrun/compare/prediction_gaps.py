@@ -200,5 +200,5 @@ def _numbers(table: pd.DataFrame, classes: Sequence[str], path: Path) -> Values:
     try:
         values: Values = table[list(classes)].to_numpy(dtype=np.float64)
     except ValueError as error:
-        raise UnlikePredictions(f"{path} holds what is no number: {error}") from None
+        raise UnlikePredictions(f"{path.name} holds what is no number: {error}") from None
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from twinrun.package.contents import (
 from twinrun.package.hosts import Host, write_texts
 from twinrun.package.page_facts import collect_page_facts
 from twinrun.package.paths import CODE, CONTENTS, LOCK, RUN
+from twinrun.package.places import find_places, hide_places, own_places
 from twinrun.package.preflight import find_faults, refuse_foreign_weights
 from twinrun.package.worktree import WorkTree, read_work_tree
 from twinrun.plain_files import open_plain
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
 from twinrun.run_folder.paths import RUN_FILES, TRAINING_FILES, RunFolder
+from twinrun.run_folder.place import read_place
 from twinrun.run_folder.verdicts import is_of_run, read_twins, read_verification
 
 # The first moment that a zip can name: the clock is no part of a package.
@@ -67,7 +69,7 @@ def make_package(
 
     Raises:
         NegativeVerdict: The work tree is not clean, the run is not complete, or files are not what
-            was recorded; everything is listed. Not when forced.
+            was recorded, or name places of this machine; everything is listed. Not when forced.
         InputError: There is no run or no lock, weights are in a foreign format, or the output
             cannot be written.
     """
@@ -75,20 +77,24 @@ def make_package(
     read_run_settings(run, None)  # pages and places are named after them
     content = manifest["content"]
     tree = read_work_tree(project)
-    faults = find_faults(run, manifest, tree)
-    if faults and not force:
-        raise NegativeVerdict(
-            f"{run} cannot be packaged:",
-            details=shorten(faults, most=30),
-            fix="Fix these, or pass --force; the package will list them.",
-        )
+    place = _place_of(run)
+    sources = {name: tree.root / name for name in _source_files(tree, run, manifest, place)}
+    places = own_places(project, run, Path(place["data_folder"]))
+    found = [*find_faults(run, manifest, tree), *find_places(sources, places)]
+    faults = [hide_places(fault, places) for fault in found]
+    if not force:
+        _refuse_faults(run, faults)
     verdicts, left_out = _find_verdicts(run, manifest)
     files = {
-        **{f"{CODE}/{name}": tree.root / name for name in _source_files(tree, run, manifest)},
+        **{f"{CODE}/{name}": path for name, path in sources.items()},
         **{f"{RUN}/{name}": path for name, path in _run_files(run, content).items()},
         **{f"{RUN}/{path.name}": path for path in verdicts},
     }
     refuse_unspeakable_names(files)
+    told_of_run = {name: path for name, path in files.items() if name.startswith(f"{RUN}/")}
+    faults += find_places(told_of_run, places)
+    if not force:
+        _refuse_faults(run, faults)
     if LOCK not in files:
         raise InputError(
             f"{tree.root} has no requirements.lock, which {host.title} asks for",
@@ -118,6 +124,16 @@ def make_package(
     return WrittenPackage(contents, output.stat().st_size, sha256_file(output), tuple(left_out))
 
 
+def _refuse_faults(run: Path, faults: Sequence[str]) -> None:
+    """Raise NegativeVerdict where there are any."""
+    if faults:
+        raise NegativeVerdict(
+            f"{run} cannot be packaged:",
+            details=shorten(faults, most=30),
+            fix="Fix these, or pass --force; the package will list them.",
+        )
+
+
 def _refuse_names(names: Iterable[str]) -> None:
     """Raise InputError for names that `verify` would refuse in a package."""
     problems = [f"{name!r}: {fault}" for name in names for fault in name_faults(name)]
@@ -130,10 +146,29 @@ def _refuse_names(names: Iterable[str]) -> None:
         )
 
 
-def _source_files(tree: WorkTree, run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+def _place_of(run: Path) -> dict[str, Any]:
+    """Where a run and its data lie.
+
+    Raises:
+        InputError: It is not known, so that the data could not be left out.
+    """
+    place = read_place(run)
+    if place is None:
+        raise InputError(
+            f"{run} does not say where its data lies, which no package may hold: it has no "
+            f"{RunFolder(run).place.name}",
+            fix="Rerun the command that made the run, which keeps what is complete; or package it "
+            "where it was made.",
+        )
+    return place
+
+
+def _source_files(
+    tree: WorkTree, run: Path, manifest: Mapping[str, Any], place: Mapping[str, Any]
+) -> Iterator[str]:
     """The files of the source without the data, which may not be handed on, and without runs."""
     data = manifest["content"]["settings"]["data"]
-    folder = Path(manifest["beside"]["data_folder"]).resolve()
+    folder = Path(place["data_folder"]).resolve()
     runs = run.resolve().parent
     places = {folder / data[key] for key in ("train", "test", "sample_submission", "labels")}
     root = tree.root.resolve()

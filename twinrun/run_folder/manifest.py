@@ -15,6 +15,7 @@ from twinrun.files import is_there, sha256_file
 from twinrun.repro.source import code_digest, read_commit, read_engine
 from twinrun.run_folder.documents import read_document, refuse_changed_files, write_document
 from twinrun.run_folder.paths import GUARDED_FILES, RunFolder
+from twinrun.run_folder.place import read_place
 from twinrun.run_folder.shapes import BlendRecord, Manifest, TakenBlend
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ def build_manifest(
 
     `content` is the same in every run with the same bits: settings, digests of data, code and
     results, and the part of the environment that decides bits, of a member that was trained in
-    a different one also of that. `beside` is not compared: clock, durations in seconds, paths,
-    host, which member ran on which node of a cluster; `commit` is of the project that the settings
-    lie in, `engine` says version and commit of the engine. `guards` has the digests of the run's
-    other files, so that damage is noticed; it is not compared either.
+    a different one also of that. `beside` is not compared: clock, durations in seconds, hardware,
+    which member ran on which node of a cluster; `commit` is of the project that the settings lie
+    in, `engine` says version and commit of the engine. `guards` has the digests of the run's other
+    files, so that damage is noticed; it is not compared either. No path and no host stands in any
+    of them: see `place`.
 
     Args:
         settings: Of the run.
@@ -79,9 +81,6 @@ def build_manifest(
                 "members": {name: record["seconds"] for name, record in members.items()},
             },
             "nodes": {name: record["node"] for name, record in members.items() if "node" in record},
-            "data_folder": str(settings.data_folder),
-            "config": str(settings.config),
-            "cache": settings.run.cache,
             "commit": read_commit(settings.config),
             "engine": read_engine(),
             "environment": environment["beside"],
@@ -245,27 +244,30 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
 
     Args:
         run: runs/<run>.
-        data: The data folder; None for the one that is recorded.
+        data: The data folder; None for the one that local.json names. Without either it is one
+            that is not there.
 
     Raises:
-        InputError: As `read_manifest`, or its settings are none that this version knows.
+        InputError: As `read_manifest` and `read_place`, or its settings are none that this version
+            knows.
     """
     from twinrun.config.identity import with_neutral
     from twinrun.config.local import FolderOrigin, find_origin
     from twinrun.config.settings import Settings
 
-    recorded = read_manifest(run)
-    content, beside = recorded["content"], recorded["beside"]
-    config, manifest = Path(beside["config"]), RunFolder(run).manifest
+    content, place, named = read_manifest(run)["content"], read_place(run), RunFolder(run).place
+    # A run from elsewhere has neither. Its own folder may hold what a stranger put there.
+    config = Path(place["config"]) if place else run.absolute().parent / "competition.toml"
     if data:
         folder, origin = data.absolute(), find_origin(config, "--data")
     else:
-        folder = Path(beside["data_folder"])
-        origin = FolderOrigin(f"recorded in {manifest}", ("Name it with --data.",))
+        folder = Path(place["data_folder"]) if place else run.absolute() / "data"
+        where = f"recorded in {named}" if place else f"there is no {named} to name it"
+        origin = FolderOrigin(where, ("Name it with --data.",))
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
-    cache = config.parent / (beside["cache"] or "?")
+    cache = config.parent / ((place and place["cache"]) or "?")
     if not cache.is_dir():
         cache = run.absolute().parent / "cache"
     try:
@@ -275,6 +277,7 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
         return Settings.model_validate(settings | {"config": config, "folder_origin": origin})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{manifest} is damaged, or has the settings of a different version: {error}",
+            f"{RunFolder(run).manifest} is damaged, or has the settings of a different version: "
+            f"{error}",
             fix="Use the version that made the run; its commit is in that file.",
         ) from None

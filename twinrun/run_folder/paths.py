@@ -2,7 +2,7 @@
 
     runs/<run>/
         index.parquet  audit.json  blend.json  submission.csv  report.html  manifest.json
-        spread.json
+        spread.json  local.json
         tracking/
         members/<member>/            or members/<member>/fold-<number>/, one for each fold
             history.csv  ledger.parquet  valid.csv  test.csv  weights.safetensors  member.json
@@ -35,7 +35,8 @@ PROGRESS_FILES = ("history.csv", "ledger.parquet")
 # All that a complete training leaves, in the order in which it is published: the record says that
 # the others are whole.
 TRAINING_FILES = (*PROGRESS_FILES, *RESULT_FILES, "member.json")
-# All that a run leaves besides its members.
+# All that a run leaves besides its members and may be handed on: not local.json, which holds on
+# this machine only.
 RUN_FILES = (
     "index.parquet",
     "audit.json",
@@ -142,6 +143,11 @@ class RunFolder:
     def spread(self) -> Path:
         """How far the runs of several seeds are apart, of which this is one."""
         return self.path / "spread.json"
+
+    @property
+    def place(self) -> Path:
+        """What holds on this machine only: where settings, data and decoded images lie."""
+        return self.path / "local.json"
 
     @property
     def submission(self) -> Path:

@@ -116,7 +116,8 @@ class MemberRecord(Shape):
         seconds: That the training took; of folds, their sum.
         beside: Of a training; of a member with folds, each fold's record has its own.
         pretrained: Of a training that began with pretrained weights.
-        node: Of a training on a cluster; of a member with folds by the folds' folders.
+        node: Of a training on a cluster, its number there, which names no host; of a member with
+            folds by the folds' folders.
         folds: Of a member with folds, each one's scores.
         environments: Of a member with folds, by folder those that are not the identity's.
     """
@@ -240,21 +241,34 @@ class EngineRecord(Shape):
 
 
 class ManifestBeside(Shape):
-    """What is not compared: clock, durations, paths, host.
+    """What is not compared: clock, durations, hardware. No path, user or host: see `PlaceRecord`.
 
     Attributes:
+        nodes: Of members that a cluster trained, as `MemberRecord.node`.
         commit: Of the project that the settings lie in; None outside git.
     """
 
     written: Moment
     seconds: ManifestSeconds
     nodes: dict[str, str | dict[str, str]]
-    data_folder: str
-    config: str
-    cache: str | None
     commit: str | None
     engine: EngineRecord
     environment: Hardware
+
+
+class PlaceRecord(Shape):
+    """local.json: what of a run holds on this machine only.
+
+    Attributes:
+        config: The settings file.
+        cache: The folder of decoded images, as the setting.
+        nodes: The host's name by a node's number.
+    """
+
+    config: str
+    data_folder: str
+    cache: str
+    nodes: dict[str, str]
 
 
 class Manifest(Shape):

@@ -37,15 +37,17 @@ def read_spread(run: Path, manifest: Mapping[str, Any]) -> tuple[dict[str, Any] 
         InputError: The file is damaged.
     """
     again = "`twinrun run --seeds` records it"
-    path = RunFolder(run).spread
+    # Its name alone: a verdict that is handed on holds these words.
+    path, name = RunFolder(run).spread, run.resolve().name
     if not is_there(path):
-        return None, f"{run} has recorded no spread of seeds: {again}"
+        return None, f"{name} has recorded no spread of seeds: {again}"
     spread = read_document(path, SpreadRecord, fix=f"Remove it: {again} again.")
     content = manifest["content"]
     for member, files in spread["files"].items():
         recorded = content["members"].get(member, {"files": {}})["files"]
         if any(recorded.get(name) != files.get(name) for name in PREDICTION_FILES):
-            return None, f"{path} is of other predictions than the run's: {again} again"
+            told = f"{name}/{path.name} is of other predictions than the run's"
+            return None, f"{told}: {again} again"
     if spread["submission_file"] != content["submission"]:
         spread["submission"] = None
     return spread, ""

@@ -209,7 +209,7 @@ class RemoteRun:
     """What reaches the run that a training belongs to, when a different machine trains it.
 
     Attributes:
-        node: What that machine is called; beside what decides bits, in member.json.
+        node: The machine's number in its cluster; beside what decides bits, in member.json.
         saved: Called when a checkpoint has been written into the folder.
         bars: Get its progress, in place of those of this process's terminal.
     """

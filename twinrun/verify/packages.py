@@ -141,6 +141,9 @@ def _refuse_unfit(contents: Contents, package: Path, folder: Path) -> None:
         for name in recorded
         if not name.endswith(RUN_SUFFIXES)
     ]
+    place = RunFolder(Path(RUN)).place.as_posix()
+    if place in contents.files:
+        problems.append(f"{place}: it names places of the machine that made the package")
     if problems:
         raise InputError(f"{package} cannot be verified:", details=shorten(problems))
     refuse_foreign_weights(

@@ -2,6 +2,7 @@
 
     recipe/
         recipe.json                     what is asked
+        run/local.json                  where the data lies, and what is worked out on the way
         run/manifest.json               the settings; nothing of what came out
         run/index.parquet  audit.json   the images
         run/members/<member>/           or its fold-<number>/
@@ -17,7 +18,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from twinrun.files import is_there, write_json
 from twinrun.plain_files import plain, read_bytes
 from twinrun.run_folder.manifest import read_manifest, write_manifest
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
+from twinrun.run_folder.place import write_place
 from twinrun.run_folder.records import read_record, write_record
 
 # A different number is asked for differently: an engine knows its own.
@@ -78,20 +80,21 @@ def write_recipe(run: Path, recipe: Recipe, folder: Path, *, data: Path, work: P
         {
             "content": {**manifest["content"], "members": {}, "submission": None, "blend": None},
             "beside": {
-                **_move(manifest["beside"], data, work),
+                **manifest["beside"],
                 "seconds": {"command": 0.0, "members": {}},
                 "nodes": {},
             },
             "guards": {k: digest for k, digest in manifest["guards"].items() if k in guards},
         },
     )
+    settle(target, data=data, work=work)
     for name in recipe.members:
         for training in RunFolder(run).training(name).all_trainings():
             _write_training(training, target / training.path.relative_to(run), recipe)
 
 
 def settle(run: Path, *, data: Path, work: Path) -> None:
-    """Let the record of a stranger's run name no place but ours, where it is made again from it.
+    """Name our places for a stranger's run, which is made again from its record: none of its own.
 
     A settings file brings a local.toml and the work tree of git around it, which git may run code
     for; a cache brings decoded images.
@@ -101,14 +104,8 @@ def settle(run: Path, *, data: Path, work: Path) -> None:
         data: The data folder.
         work: A folder for what is worked out on the way, in which there is nothing of a stranger's.
     """
-    manifest = read_manifest(run)
-    write_manifest(run, {**manifest, "beside": _move(manifest["beside"], data, work)})
-
-
-def _move(beside: Mapping[str, Any], data: Path, work: Path) -> dict[str, Any]:
     (work / "cache").mkdir(parents=True, exist_ok=True)
-    places = {"data_folder": data.absolute(), "config": work / "competition.toml"}
-    return {**beside, **{name: str(path) for name, path in places.items()}, "cache": "cache"}
+    write_place(run, config=work / "competition.toml", data_folder=data.absolute(), cache="cache")
 
 
 def _write_training(training: TrainingFolder, target: Path, recipe: Recipe) -> None:
