@@ -44,6 +44,7 @@ CYCLE: dict[str, dict[str, str]] = {
         "metric": "quadratic kappa",
         "submission_columns": "the likeliest class",
         "image_size": "96",
+        "validation": "5 folds",
         "licence": "none",
     },
     "many": {
