@@ -212,3 +212,14 @@ def test_a_run_of_labels_is_scored_by_its_metric_and_verified(
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("is complete already") == 2
     assert "(uniform guessing: 1.0986)" in again.stdout
+
+
+@pytest.mark.parametrize("weight", ["1e-320", "1e308", "nan", "inf", "-1"])
+def test_a_weight_that_no_mean_can_be_taken_with_is_refused(
+    invoke: Command, small_toml: Path, files: list[str], tmp_path: Path, weight: str
+) -> None:
+    path = files[0].rpartition("=")[0]
+    done = invoke("blend", f"{path}={weight}", "--config", small_toml, "--output", "x.csv")
+    assert done.returncode == 2
+    assert "a weight is 0, or from 0.000000001 to 1000000000" in " ".join(done.stderr.split())
+    assert not (tmp_path / "x.csv").exists()

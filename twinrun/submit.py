@@ -23,7 +23,7 @@ from twinrun.blend.submission import (
 from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
 from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.identity import identity_settings
-from twinrun.config.sections import Blend
+from twinrun.config.sections import Blend, check_weight
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import sha256_file, write_csv
@@ -154,8 +154,9 @@ def blend_files(
 
     Raises:
         NegativeVerdict: The blend is not a valid submission; it is not written.
-        InputError: A file cannot be read, the files do not fit together, or the settings ask for
-            a blend that has to be fitted: these files come with weights, and without labels.
+        InputError: A file cannot be read, the files do not fit together, a weight is none, or the
+            settings ask for a blend that has to be fitted: these files come with weights, and
+            without labels.
     """
     if settings.blend.fitted:
         calibrated = ", blend.calibrate = true" if settings.blend.calibrate else ""
@@ -166,6 +167,11 @@ def blend_files(
             f"--method {' or '.join(names_without_fit())} "
             "(and --set blend.calibrate=false).",
         )
+    for path, weight in files:
+        try:
+            check_weight(weight)
+        except ValueError as error:
+            raise InputError(f"{path}={weight:g}: a weight is {error}") from None
     mean = mean_of(settings.blend.method)
     tables = [((str(path), _read_predictions(path)), weight) for path, weight in files]
     _write_blend(tables, mean, settings, sample_path, output, copies=copies)

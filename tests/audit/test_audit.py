@@ -267,6 +267,31 @@ def test_a_class_with_one_image_is_said(data: Path, audited: Callable[..., Audit
     assert (found.severity, found.details, found.images) == ("warning", ("leaf_rust",), (A,))
 
 
+def test_copies_make_no_property_give_a_class_away(
+    data: Path, audited: Callable[..., Audit]
+) -> None:
+    """Twelve files of one photo and one day say no more than one of them."""
+
+    def leaks() -> list[Finding]:
+        return [each for each in audited().found if each.check == "metadata-leak"]
+
+    for number in range(30):
+        other = data / f"train/stem_rust/S{number:02d}.png"
+        picture(300 + number).save(other)
+        os.utime(other, (10 * DAY,) * 2)
+    names = [f"train/leaf_rust/C{number:02d}.png" for number in range(24)]
+    for name in names:
+        picture(100).save(data / name)
+        os.utime(data / name, (20 * DAY,) * 2)
+    assert leaks() == []
+    for number, name in enumerate(names[:12]):
+        picture(200 + number).save(data / name)
+        os.utime(data / name, (20 * DAY,) * 2)
+    (found,) = leaks()
+    assert "13 of 13, copies counted once, are leaf_rust" in found.details[0]
+    assert found.count == 24
+
+
 @pytest.mark.parametrize("duplicates", ["group", "keep"])
 def test_a_class_with_copies_of_one_image_has_one_image(
     data: Path, settings_of: Callable[..., Settings], tmp_path: Path, duplicates: str

@@ -75,6 +75,9 @@ def test_what_is_just_within_is_read() -> None:
         ("recipe.validation.folds=9223372036854775807", "less than or equal to 1000"),
         ("run.seed=1979-05-27", "allowed: integer"),
         ("cluster.memory=1e308", "less than or equal to"),
+        ("blend.clamp=[0.0, 0.0]", "the second number from 0.000001"),
+        ("blend.clamp=[0.0, 1e-60]", "the second number from 0.000001"),
+        ("blend.weights={ a = 5e-324, b = 1.0 }", "0, or from 0.000000001 to 1000000000"),
     ],
     ids=lambda text: text[:40],
 )

@@ -49,12 +49,14 @@ class MetadataLeaks(Check):
     def find(self, data: AuditedData) -> list[Finding]:
         train = data.index[data.train]
         properties = file_properties(train, data.settings.data_folder)
+        copies = ImageCount.of(data.photos[data.train].tolist()).without_copies
+        once = ", copies counted once," if copies else ""
         leaks = metadata_leaks(properties, train["label"], data.photos[data.train])
         findings = []
         for name in dict.fromkeys(leak.name for leak in leaks):
             own = [leak for leak in leaks if leak.name == name]
             details = [
-                f"{leak.value}: {leak.hits} of {leak.images} are {leak.label}, which are "
+                f"{leak.value}: {leak.hits} of {leak.images}{once} are {leak.label}, which are "
                 f"{leak.share:.0%} of all (by chance: {leak.chance:.0e})"
                 for leak in own
             ]

@@ -26,8 +26,32 @@ def _once(names: list[Any]) -> list[Any]:
     return names
 
 
-Probabilities = Annotated[
-    list[Annotated[float, Field(ge=0, le=1)]], AfterValidator(check_ascending_or_off)
+def _something_left(pair: list[float]) -> list[float]:
+    # float32, as predictions are, has no much smaller numbers: all would be brought to 0.
+    if pair and pair[1] < 1e-6:
+        raise ValueError("the second number from 0.000001 on")
+    return pair
+
+
+MOST_WEIGHT = 1e9
+
+
+def check_weight(value: float) -> float:
+    """A weight that a mean can be taken with; raises ValueError.
+
+    Of a much smaller one the products with probabilities are rounded away, and sums of much larger
+    ones are no numbers.
+    """
+    if value != 0 and not 1 / MOST_WEIGHT <= value <= MOST_WEIGHT:
+        raise ValueError("0, or from 0.000000001 to 1000000000")
+    return value
+
+
+Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT), AfterValidator(check_weight)]
+Clamp = Annotated[
+    list[Annotated[float, Field(ge=0, le=1)]],
+    AfterValidator(check_ascending_or_off),
+    AfterValidator(_something_left),
 ]
 
 
@@ -135,11 +159,9 @@ class Blend(Table):
         Neutral(False),
         Field(description="a blend of the members that are complete, without the others"),
     ] = False
-    clamp: Annotated[Probabilities, Neutral([])] = Field(default_factory=list)
+    clamp: Annotated[Clamp, Neutral([])] = Field(default_factory=list)
     renormalise: Annotated[bool, Neutral(False)] = True
-    weights: Annotated[dict[str, Annotated[float, Field(ge=0, le=1e9)]], Neutral({})] = Field(
-        default_factory=dict
-    )
+    weights: Annotated[dict[str, Weight], Neutral({})] = Field(default_factory=dict)
 
     @property
     def fitted(self) -> bool:
