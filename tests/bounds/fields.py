@@ -107,7 +107,8 @@ def _of_schema(
 
 def _number(key: str, schema: Mapping[str, Any], shape: str) -> Number:
     whole = schema["type"] == "integer"
-    bounds, beyond = [], []
+    bounds: list[float] = []
+    beyond: list[float | None] = []
     for inclusive, exclusive, towards in (
         ("minimum", "exclusiveMinimum", -math.inf),
         ("maximum", "exclusiveMaximum", math.inf),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twinrun.data.image_count import ENOUGH
+from twinrun.data.image_count import ImageCount
 from twinrun.data.splits import held_out_count
 from twinrun.metrics import METRICS
 from twinrun.scaffold.inspect import LARGEST_SUGGESTED, SMALLEST_SUGGESTED, Findings
@@ -53,7 +53,8 @@ def suggest_validation(found: Findings, folder: Path, known: Known) -> Suggestio
     """Folds where a tenth of the images would be too few to judge by, and each class is in each."""
     held_out = held_out_count(found.train_images, _SHARE)
     tenth = f"a tenth of {found.train_images:,} images is {held_out:,}"
-    if held_out >= ENOUGH:
+    # Which images are copies is not known before they are read: the audit counts without them.
+    if ImageCount(held_out, held_out).enough:
         return Suggestion(HELD_OUT.answer, f"{tenth}: enough to judge by")
     smallest = min(found.counts, key=lambda name: found.counts[name])
     if found.counts[smallest] < _FOLDS:
