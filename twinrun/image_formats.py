@@ -1,4 +1,4 @@
-"""What a file is, as its first bytes say: every image format that Pillow decodes by itself counts.
+"""Image formats: those that Pillow decodes by itself, and how others are called.
 
 The formats are those of Pillow's own registry, so that a newer Pillow brings its own. Left out are
 those that Pillow hands to another program or knows by name only. HEIC counts where the package
@@ -11,19 +11,15 @@ image: loaders, threads of the cache, nodes of a cluster.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile, PngImagePlugin
-
-from twinrun.plain_files import open_descriptor
 
 # Formats that Pillow opens and does not decode by itself, beside its stubs, which have a class.
 _LEFT_OUT = {"EPS": "starts Ghostscript", "MPEG": "a film: no frame of it is decoded"}
@@ -34,6 +30,7 @@ _PREFIX = 16
 # Distributions that add a format to Pillow, by the name of the module: the call that does it.
 _PLUGINS = {"pillow_heif": "register_heif_opener"}
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+NO_IMAGE = "not an image"
 _FROM_PILLOW = re.compile(r"PIL\.")
 # Bytes that stand in a text: all but the control characters.
 _TEXT = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(0x20, 0x100)) - {0x7F})
@@ -52,8 +49,11 @@ class Opener(NamedTuple):
 
     def knows(self, head: bytes) -> bool:
         """Whether these first bytes are of the format."""
-        # A text in place of a yes says which library this Pillow was built without.
-        return self.accepts is not None and self.accepts(head[:_PREFIX]) is True
+        try:
+            # A text in place of a yes says which library this Pillow was built without.
+            return self.accepts is not None and self.accepts(head[:_PREFIX]) is True
+        except Exception:  # so few bytes are no format's
+            return False
 
 
 class Other(NamedTuple):
@@ -62,10 +62,12 @@ class Other(NamedTuple):
     Attributes:
         words: What it is: "DICOM", "text".
         advice: What to do where it is a picture; empty where it is none.
+        package: What decodes it where it is installed.
     """
 
     words: str
     advice: str = ""
+    package: str = ""
 
     def __str__(self) -> str:
         return f"{self.words}: {self.advice}" if self.advice else self.words
@@ -122,87 +124,19 @@ def _silence_log() -> None:
     log.addHandler(logging.NullHandler())
 
 
-@cache
-def suffixes() -> frozenset[str]:
-    """The suffixes, as ".jpg", of the formats that are pictures to a browser or a mail program.
-
-    A file that has one is called an image whatever it holds, so that a damaged one is named and
-    not passed over. Suffixes of Pillow's other formats mean different things elsewhere.
-    """
-    known = openers()
-    return frozenset(
-        suffix
-        for suffix, name in Image.EXTENSION.items()
-        if name in known and Image.MIME.get(name, "").startswith("image/")
-    )
-
-
-def suffix_of(name: str) -> str:
-    """The suffix of a file's name or path in lower case, as ".jpg"; empty where it has none."""
-    _, dot, suffix = name.rpartition("/")[2].rpartition(".")
-    return dot + suffix.lower()
-
-
-def stem_of(name: str) -> str:
-    """A file's name without its suffix."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot else suffix
-
-
-def is_image(folder: str | Path, name: str) -> bool:
-    """Whether a file counts as an image: by its suffix, or by its first bytes.
-
-    Only those of an unknown suffix are opened: a folder of 100,000 photos is listed by names.
-    """
-    return suffix_of(name) in suffixes() or look_into(f"{folder}/{name}") is None
-
-
-def look_into(path: str) -> Other | None:
-    """What a file is that is no image; None for one that is.
-
-    Its first 512 bytes are read. Where these could as well be a text, and in formats whose first
-    bytes cannot tell, Pillow has to open it too, which decodes nothing.
-    """
-    try:
-        head = read_head(path)
-        found = [name for name, opener in openers().items() if opener.knows(head)]
-        if found and head.translate(None, _TEXT):
-            return None
-        own = Image.EXTENSION.get(suffix_of(path), "")
-        if own in openers() and openers()[own].accepts is None:
-            found.append(own)
-        if found and _opens(path, found):
-            return None
-    except OSError as error:
-        return Other(error.strerror or str(error))
-    return what_else(head)
-
-
-def read_head(path: str) -> bytes:
-    """The first bytes of a plain file.
-
-    Raises:
-        OSError: It cannot be opened, or is no plain file.
-    """
-    file = open_descriptor(path)
-    try:
-        return os.read(file, HEAD)
-    finally:
-        os.close(file)
-
-
 def what_else(head: bytes) -> Other:
     """What a file is that no opener knows, by its first bytes."""
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return Other("HEIC", "install the package pillow-heif, or save it as JPEG or PNG")
+        advice = "install the package pillow-heif, or save it as JPEG or PNG"
+        return Other("HEIC", advice, "pillow-heif")
     if head[128:132] == b"DICM":
         return Other(
             "DICOM",
             "a medical image with more values than a photo; save it as PNG, in the window of "
             "values that shows what is asked for",
         )
-    for name, (_, accepts) in Image.OPEN.items():
-        if name not in openers() and accepts and accepts(head[:_PREFIX]) is True:
+    for name, opener in Image.OPEN.items():
+        if name not in openers() and Opener(*opener).knows(head):
             reason = _LEFT_OUT.get(name, "Pillow does not decode it by itself")
             return Other(name, f"{reason}; save it as PNG")
     for words, start in (("PDF", b"%PDF"), ("a ZIP archive", b"PK\x03\x04")):
@@ -210,14 +144,4 @@ def what_else(head: bytes) -> Other:
             return Other(words)
     if not head:
         return Other("empty")
-    return Other("not an image" if head.translate(None, _TEXT) else "text")
-
-
-def _opens(path: str, names: list[str]) -> bool:
-    for name in names:
-        number = open_descriptor(path)
-        # Whatever an opener raises of a file that is of another kind.
-        with os.fdopen(number, "rb") as file, suppress(Exception):
-            openers()[name].factory(file, "")
-            return True
-    return False
+    return Other(NO_IMAGE if head.translate(None, _TEXT) else "text")

@@ -21,6 +21,7 @@ from twinrun.config.trainings import member_of
 from twinrun.console import say
 from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import data_digest, list_images, unreadable_images
+from twinrun.data.passed_over import lines_on, passed_over
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
 from twinrun.files import is_there
@@ -134,6 +135,9 @@ def prepare(
         f"      {counts['train']} training and {counts['test']} test images, "
         f"{len(settings.classes)} classes",
     )
+    passed = passed_over(settings, index["path"])
+    for line in lines_on(passed):
+        say(*line)
     sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
     with current_group().first_on_machine():
         pixels = cache_pixels(
@@ -144,7 +148,7 @@ def prepare(
             max_pixels=settings.data.max_pixels,
             unreadable=unreadable,
         )
-    audited = audit(with_pixels(index, pixels), pixels, settings)
+    audited = audit(with_pixels(index, pixels), pixels, settings, passed=passed)
     audited.refuse()
     for line in audited.summary():
         say(*line)

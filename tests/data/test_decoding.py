@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
 from twinrun.data.decoding import UNREADABLE, bytes_digest, decode, decode_to, header_size
-from twinrun.image_formats import suffixes
+from twinrun.image_files import suffixes
 
 TESTS = Path(__file__).parents[1]
 FIXTURE = TESTS / "fixture"

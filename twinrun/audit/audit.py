@@ -19,8 +19,10 @@ from twinrun.config.settings import Settings
 from twinrun.console import Line
 from twinrun.data.cache import cache_readable_pixels, with_pixels
 from twinrun.data.index import list_images
+from twinrun.data.passed_over import passed_over
 from twinrun.data.pixels import Pixels
 from twinrun.errors import NegativeVerdict, shorten
+from twinrun.image_formats import Other
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -131,8 +133,9 @@ def audit_folder(settings: Settings, cache: Path) -> Audit:
         max_pixels=settings.data.max_pixels,
     )
     unreadable |= reasons
+    passed = passed_over(settings, index["path"])
     index = index[~index["path"].isin(unreadable)].reset_index(drop=True)
-    return audit(with_pixels(index, pixels), pixels, settings, unreadable)
+    return audit(with_pixels(index, pixels), pixels, settings, unreadable, passed)
 
 
 def audit(
@@ -140,6 +143,7 @@ def audit(
     pixels: Mapping[int, Pixels],
     settings: Settings,
     unreadable: Mapping[str, str] | None = None,
+    passed: Mapping[str, Other] | None = None,
 ) -> Audit:
     """Look at all images of an index, and apply the settings' policy.
 
@@ -150,16 +154,18 @@ def audit(
         pixels: By size, from `cache_pixels`.
         settings: Of the run.
         unreadable: Why images that are not in the index cannot be read, by path.
+        passed: From `passed_over`.
 
     Raises:
         InputError: The policy leaves a class without an image.
     """
     largest = pixels[max(pixels)]
+    others = {path: str(other) for path, other in (passed or {}).items()}
     fingerprints = fingerprint_images(index, largest)
     exact = copies(index, largest.column)
     alike = look_alikes(exact, fingerprints["hash"].tolist(), blank_images(fingerprints))
     groups = duplicate_groups(index, exact, alike)
-    data = AuditedData(index, fingerprints, exact, groups, settings, unreadable or {})
+    data = AuditedData(index, fingerprints, exact, groups, settings, unreadable or {}, others)
     found = [finding for check in CHECKS for finding in check.find(data)]
     applied = apply_policy(index, groups, exact, settings.data)
     return Audit(

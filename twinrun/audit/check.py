@@ -53,7 +53,8 @@ class AuditedData:
         exact: From `copies`.
         groups: From `duplicate_groups`.
         settings: Of the run.
-        unreadable: Why images that are not in the index cannot be decoded, by path.
+        unreadable: Why images that are not in the index cannot be read, by path.
+        passed_over: What the files are that stand among the images and are not read, by path.
     """
 
     index: pd.DataFrame
@@ -62,6 +63,7 @@ class AuditedData:
     groups: Sequence[Group]
     settings: Settings
     unreadable: Mapping[str, str]
+    passed_over: Mapping[str, str]
 
     @cached_property
     def paths(self) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from twinrun.audit.check import AuditedData, Check, Finding, frequencies
 from twinrun.data.decoding import LONGEST
+from twinrun.file_names import suffix_of
 
 # Brightness, of 255: nearly black where 99 % of the pixels lie below this.
 _DARK = 32
@@ -32,6 +33,23 @@ class Unreadable(Check):
         paths = sorted(data.unreadable)
         lines = [f"{path}: {data.unreadable[path]}" for path in paths]
         return [self.finding(len(lines), paths, lines)] if lines else []
+
+
+class PassedOver(Check):
+    """Files among the images that are no images, or that nobody asks for."""
+
+    name = "passed-over"
+    severity = "note"
+    title = "files among the images that are not read"
+    meaning = (
+        "a file in a folder of images is no image by its first bytes, is of a format that cannot "
+        "be decoded, or stands where no image is looked for"
+    )
+
+    def find(self, data: AuditedData) -> list[Finding]:
+        paths = sorted(data.passed_over)
+        lines = [f"{path}: {data.passed_over[path]}" for path in paths]
+        return [self.finding(len(paths), paths, lines)] if paths else []
 
 
 class ImageCheck(Check):
@@ -140,9 +158,11 @@ class Extension(ImageCheck):
         from PIL import Image
 
         formats = Image.registered_extensions()
-        promised = [formats.get(f".{path.rpartition('.')[2].lower()}") for path in data.paths]
+        promised = [formats.get(suffix_of(path)) for path in data.paths]
         found = data.index["format"].replace(_SAME_FORMAT)
-        return np.array([one != other for one, other in zip(found, promised, strict=True)], bool)
+        pairs = zip(found, promised, strict=True)
+        # A suffix that is no format's, or none, promises nothing.
+        return np.array([other is not None and one != other for one, other in pairs], bool)
 
     def details(self, data: AuditedData, which: np.ndarray) -> list[str]:
         pairs = zip(data.paths[which], data.index["format"][which], strict=True)

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from twinrun.file_names import suffix_of
+
 # A chance of less than one in a thousand, for all that is looked at together.
 _CHANCE = 1e-3
 
@@ -60,7 +62,7 @@ def file_properties(train: pd.DataFrame, folder: Path) -> dict[str, pd.Series]:
     steps = (width * height).map(lambda area: round(2 * log2(area)))
     shapes = (width / height).map(lambda ratio: round(4 * log2(ratio)))
     return {
-        "extension": train["path"].map(lambda path: f".{path.rpartition('.')[2]}"),
+        "extension": train["path"].map(lambda path: suffix_of(path) or "none"),
         "format": train["format"].astype(str),
         "mode": train["mode"].astype(str),
         "EXIF orientation": train["orientation"].astype(str),
