@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from twinrun.image_formats import HEAD, NO_IMAGE, Other, openers, set_pillow, what_else
 from twinrun.file_names import suffix_of
+from twinrun.image_formats import HEAD, NO_IMAGE, Other, openers, set_pillow, what_else
 from twinrun.plain_files import open_descriptor
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.template.conftest import Make, Run, contents
-from twinrun.config.layout import IMAGE_SUFFIXES
+from twinrun.image_files import suffixes
 
 pytestmark = pytest.mark.template
 
@@ -106,7 +106,7 @@ def test_a_project_has_exactly_its_files_and_they_work(name: str, make: Make, ru
     answers = CYCLE[name]
     project = make(**answers)
     files = contents(project)
-    photos = {path for path in files if Path(path).suffix.lower() in IMAGE_SUFFIXES}
+    photos = {path for path in files if Path(path).suffix.lower() in suffixes()}
     assert files.keys() - photos == files_of(answers)
     assert len(files_of(answers)) <= 30
     for path in RENDERED:
@@ -139,7 +139,7 @@ def test_nothing_of_a_different_competition_is_in_a_project(name: str, make: Mak
     texts = {
         path: content.decode()
         for path, content in files.items()
-        if Path(path).suffix.lower() not in IMAGE_SUFFIXES
+        if Path(path).suffix.lower() not in suffixes()
     }
     texts["README.md"] = texts["README.md"].replace("--for zindi", "")
     found = {path for path, text in texts.items() if STRANGE.search(text + path)}

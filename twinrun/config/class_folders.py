@@ -14,7 +14,13 @@ from twinrun.config.label_layout import (
     TrainingImages,
     image_id,
 )
-from twinrun.config.layout import class_folders, images_in, subfolder
+from twinrun.config.layout import (
+    class_folders,
+    images_in,
+    no_image_in,
+    refuse_unread_classes,
+    subfolder,
+)
 from twinrun.config.other_tasks import refuse_masks
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
@@ -34,8 +40,11 @@ class FolderPerClass(LabelLayout):
     def find_classes(self, data: Data, folder: Path) -> FoundClasses:
         """The class folders with at least one image in them."""
         part = subfolder(folder, data.train, "data.train")
+        folders = class_folders(part)
+        names = sorted(name for name, path in folders.items() if images_in(path))
+        refuse_unread_classes(path for name, path in folders.items() if name not in names)
         return FoundClasses(
-            sorted(name for name, path in class_folders(part).items() if images_in(path)),
+            names,
             looked_at=f"the folders with an image in them in {part}",
             fix="Put the images into a folder per class there. Where a table holds their labels, "
             "set data.layout = 'table'.",
@@ -58,7 +67,7 @@ class FolderPerClass(LabelLayout):
                 continue
             images = images_in(folders[name])
             if not images:
-                problems.append(f"{folders[name]}: no image in it")
+                problems.append(f"{folders[name]}: {no_image_in(folders[name])}")
             place = folders[name].relative_to(folder).as_posix()
             found += [(image_id(data, image), name, f"{place}/{image}") for image in images]
         if problems:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from twinrun.config.listing import Folder
 from twinrun.errors import InputError, nearest
+from twinrun.file_names import stem_of
 from twinrun.files import read_csv
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Names:
     def of(cls, images: Iterable[str]) -> Names:
         """Take them from file names."""
         names = frozenset(images)
-        return cls(names, frozenset(name.rpartition(".")[0] for name in names))
+        return cls(names, frozenset(map(stem_of, names)))
 
     def as_ids(self, ids: Ids) -> frozenset[str]:
         """The ids of these images."""

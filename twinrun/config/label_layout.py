@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from twinrun.config.csv_tables import CsvTable, Ids
 from twinrun.config.data_folder import DataFolder
 from twinrun.config.listing import Folder
+from twinrun.file_names import stem_of
 
 if TYPE_CHECKING:
     from twinrun.config.sections import Data
@@ -130,4 +131,4 @@ class LabelLayout(ABC):
 
 def image_id(data: Data, name: str) -> str:
     """The id of an image, from its file's name."""
-    return name.rpartition(".")[0] if data.ids == "stem" else name
+    return stem_of(name) if data.ids == "stem" else name

@@ -3,29 +3,58 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from twinrun.errors import InputError, shorten
 from twinrun.names import one_spelling
 
-# A list of our own: the system's mime tables, which fastai asks, differ between machines.
-IMAGE_SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jfif",
-    ".jpeg",
-    ".jpg",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
-
 
 def images_in(folder: Path) -> list[str]:
     """Names of the image files directly in a folder, sorted: the disk's order means nothing."""
-    return sorted(filter(_is_image, _names_in(folder)))
+    from twinrun.image_files import is_image  # imports Pillow
+
+    visible = (name for name in _names_in(folder) if not name.startswith("."))
+    return sorted(name for name in visible if is_image(folder, name))
+
+
+def no_image_in(folder: Path) -> str:
+    """What is said of a folder without an image: what its files are, where it has any."""
+    from twinrun.image_files import look_into
+
+    there = [folder / name for name in sorted(_names_in(folder)) if not name.startswith(".")]
+    files = [path for path in there if not path.is_dir()]
+    kinds = Counter(other for path in files if (other := look_into(str(path))))
+    if not kinds:
+        return "no image in it"
+    told = "; ".join(f"{count:,} {other}" for other, count in kinds.most_common())
+    return f"no image in it that can be read: {told}"
+
+
+def refuse_unread_classes(folders: Iterable[Path]) -> None:
+    """Raise InputError for folders without an image all of whose pictures cannot be read here.
+
+    They would be no classes, in silence.
+
+    Args:
+        folders: Of classes, those without an image.
+    """
+    from twinrun.image_files import look_into
+
+    lost = [
+        f"{folder}: {no_image_in(folder)}"
+        for folder in folders
+        for names in [_names_in(folder)]
+        if any((other := look_into(f"{folder}/{name}")) and other.advice for name in names)
+    ]
+    if lost:
+        raise InputError(
+            "folders of classes whose files are all passed over:",
+            details=shorten(lost),
+            fix="Make images of them that can be read, or name the classes without them in "
+            "competition.classes.",
+        )
 
 
 def refuse_unspeakable_names(names: Iterable[str]) -> None:
@@ -87,7 +116,3 @@ def subfolder(folder: Path, name: str, key: str) -> Path:
 
 def _names_in(folder: Path) -> list[str]:
     return os.listdir(folder)  # noqa: PTH208  (Path.iterdir takes ten times as long)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

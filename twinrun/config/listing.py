@@ -1,4 +1,4 @@
-"""What stands in a data folder: folders, images and other files, by their names alone."""
+"""What stands in a data folder: folders, images and other files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from twinrun.config.layout import IMAGE_SUFFIXES, refuse_unspeakable_names
+from twinrun.config.layout import refuse_unspeakable_names
 from twinrun.errors import InputError
 
 # Deep enough for two folders that an archive added, images/train/<class>/ and one below.
@@ -28,7 +28,7 @@ class Folder:
 
     Attributes:
         path: Relative to the data folder, with slashes; empty for the data folder itself.
-        images: Names of the files directly in it whose suffix is an image's.
+        images: Names of the image files directly in it.
         files: Names of the other files directly in it.
         folders: The folders directly in it.
     """
@@ -126,6 +126,8 @@ def scan(root: Path, *, depth: int = SCAN_DEPTH) -> Folder:
 
 
 def _scan(root: Path, path: str, depth: int, names: list[str]) -> Folder:
+    from twinrun.image_files import is_image  # imports Pillow
+
     images: list[str] = []
     files: list[str] = []
     folders: list[str] = []
@@ -136,7 +138,7 @@ def _scan(root: Path, path: str, depth: int, names: list[str]) -> Folder:
                     continue
                 if entry.is_dir():
                     kind = folders
-                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                elif is_image(root / path, entry.name):
                     kind = images
                 else:
                     kind = files

@@ -11,6 +11,7 @@ from twinrun.config.data_folder import DataFolder
 from twinrun.config.label_layout import TrainingImages
 from twinrun.config.listing import Folder
 from twinrun.errors import InputError, shorten
+from twinrun.file_names import stem_of
 from twinrun.names import ClassName
 
 # More different values than this, and more than every second row has its own: no classes.
@@ -96,7 +97,7 @@ def refuse_shared_ids(data: DataFolder, training: TrainingImages, test: Folder, 
         owners: dict[str, list[str]] = {}
         for folder in part:
             for name in folder.images:
-                image_id = name.rpartition(".")[0] if ids == "stem" else name
+                image_id = stem_of(name) if ids == "stem" else name
                 owners.setdefault(image_id, []).append(f"{folder.path}/{name}")
         problems += [f"{i}: {', '.join(paths)}" for i, paths in owners.items() if len(paths) > 1]
     if problems:

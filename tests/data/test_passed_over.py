@@ -1,0 +1,117 @@
+"""What stands among the images and is not read is counted and named; a class of it is told so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.data.index import build_index
+from twinrun.data.passed_over import lines_on, passed_over
+from twinrun.errors import InputError
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40
+DICOM = b"\0" * 128 + b"DICM" + b"\2\0\0\0" * 20
+CLASSES = "competition.classes=['healthy','rust']"
+
+
+def save(path: Path, kind: str = "PNG") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), (len(path.name), 99, 0)).save(path, kind)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    for place in ("train/rust/1.png", "train/rust/2.png", "train/healthy/3.png", "test/5.png"):
+        save(folder / place)
+    (folder / "sample_submission.csv").write_text("ID,healthy,rust\n5,0,0\n")
+    return folder
+
+
+@pytest.fixture
+def settings(data: Path, small_toml: Path) -> Callable[..., Settings]:
+    return lambda *changes: read_settings(small_toml, data=data, changes=[CLASSES, *changes])
+
+
+def found(settings: Settings) -> dict[str, str]:
+    others = passed_over(settings, build_index(settings)["path"])
+    return {path: other.words for path, other in others.items()}
+
+
+def test_images_of_any_suffix_are_read_and_nothing_is_passed_over(
+    data: Path, settings: Callable[..., Settings]
+) -> None:
+    for name, kind in (
+        ("4", "JPEG"),
+        ("6.jpg_large", "JPEG"),
+        ("7.ppm", "PPM"),
+        ("8.jp2", "JPEG2000"),
+    ):
+        save(data / "train/rust" / name, kind)
+    save(data / "test" / "20288C", "AVIF")
+    index = build_index(settings())
+    assert set(index["id"]) == {"1", "2", "3", "4", "5", "6", "7", "8", "20288C"}
+    assert found(settings()) == {}
+    assert lines_on({}) == []
+
+
+def test_what_is_passed_over_is_named_with_what_it_is(
+    data: Path, settings: Callable[..., Settings]
+) -> None:
+    before = build_index(settings())
+    for place, content in (
+        ("train/rust/a.heic", HEIC),
+        ("train/rust/b.heic", HEIC),
+        ("train/healthy/c.dcm", DICOM),
+        ("train/notes.txt", b"notes"),
+        ("test/labels.csv", b"ID,label\n1,a\n"),
+        ("train/.hidden", b"hidden"),
+        ("test/__MACOSX/d.bin", b"\0\1\2"),
+    ):
+        (data / place).parent.mkdir(exist_ok=True)
+        (data / place).write_bytes(content)
+    save(data / "train" / "stray.png")
+    assert build_index(settings()).equals(before)
+    assert found(settings()) == {
+        "test/labels.csv": "text",
+        "train/healthy/c.dcm": "DICOM",
+        "train/notes.txt": "text",
+        "train/rust/a.heic": "HEIC",
+        "train/rust/b.heic": "HEIC",
+        "train/stray.png": "image that is not asked for",
+    }
+    lines = lines_on(passed_over(settings(), before["path"]))
+    told = ["".join(part if isinstance(part, str) else part[0] for part in line) for line in lines]
+    assert told[0] == "passed    over 6 files beside the images:"
+    assert "          2 HEIC: train/rust/a.heic, train/rust/b.heic" in told
+    assert any("pillow-heif" in line for line in told)
+    assert any("save it as PNG" in line for line in told)
+    assert max(map(len, told)) < 130
+
+
+def test_a_class_whose_files_are_all_passed_over_is_told_so(
+    data: Path, settings: Callable[..., Settings]
+) -> None:
+    for number in range(12):
+        (data / "train" / "smut").mkdir(exist_ok=True)
+        (data / "train" / "smut" / f"{number}.heic").write_bytes(HEIC)
+    asked = "competition.classes=['healthy','rust','smut']"
+    for changes in ((asked,), ("competition.classes=auto",)):
+        with pytest.raises(InputError) as refused:
+            build_index(settings(*changes))
+        told = str(refused.value)
+        assert f"{data / 'train/smut'}: no image in it that can be read: 12 HEIC" in told
+        assert "no such" not in told
+
+
+def test_a_folder_without_a_picture_is_no_class(
+    data: Path, settings: Callable[..., Settings]
+) -> None:
+    (data / "train" / "notes").mkdir()
+    (data / "train" / "notes" / "a.json").write_text("{}")
+    assert settings("competition.classes=auto").classes == ["healthy", "rust"]
