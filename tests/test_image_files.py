@@ -98,7 +98,6 @@ def test_every_format_counts_with_any_suffix_or_none(tmp_path: Path, kind: str) 
         ("a.dcm", DICOM, "DICOM"),
         ("a.pcd", b"# .PCD v.7 - Point Cloud Data\nVERSION .7\n", "text"),
         ("empty", b"", "empty"),
-        ("cut", b"\x89PNG\r\n\x1a\n\0\0\0\rIH", "damaged PNG"),
     ],
 )
 def test_what_is_no_image_is_called_what_it_is(
@@ -109,6 +108,15 @@ def test_what_is_no_image_is_called_what_it_is(
     found = look_into(str(tmp_path / name))
     assert found is not None
     assert found.words == words
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_damaged_image_is_an_image_all_the_same(tmp_path: Path, kind: str) -> None:
+    # It is told with the images that cannot be read, and not passed over.
+    (tmp_path / "a").write_bytes(WRITTEN[kind][:20] + b"\0" * 9)
+    assert is_image(tmp_path, "a")
+    with pytest.raises(UnreadableImage):
+        decode(tmp_path / "a")
 
 
 def test_a_picture_that_cannot_be_read_here_comes_with_what_to_do(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from twinrun.file_names import suffix_of
-from twinrun.image_formats import HEAD, NO_IMAGE, Other, openers, set_pillow, what_else
+from twinrun.image_formats import HEAD, Opener, Other, is_text, openers, set_pillow, what_else
 from twinrun.plain_files import open_descriptor
 
 
@@ -41,24 +41,23 @@ def is_image(folder: str | Path, name: str) -> bool:
 def look_into(path: str) -> Other | None:
     """What a file is that is no image; None for one that is.
 
-    Its first 512 bytes are read. A few bytes of a text or a table may be those of a format too, so
-    Pillow has to open what they say, which decodes nothing. Where the first bytes cannot tell, as
-    in a Targa, it is tried if the suffix is the format's, or if that has none.
+    Its first 512 bytes are read. A mark of three bytes and more is believed, so that a damaged
+    photo is named and not passed over. Shorter ones, and those in a text, come about by chance:
+    Pillow has to open the file too, which decodes nothing. Where first bytes cannot tell, as in a
+    Targa, that is tried if the suffix is the format's, or if the format has none.
     """
     try:
         head = read_head(path)
-        found = [name for name, opener in openers().items() if opener.knows(head)]
-        found += [name for name in _without_a_mark() if _may_be(name, suffix_of(path))]
-        if any(_opens(path, name) for name in found):
-            return None
+        for opener in openers().values():
+            if opener.knows(head) and (_is_no_chance(opener, head) or _opens(path, opener)):
+                return None
+        suffix = suffix_of(path)
+        for name, opener in openers().items():
+            if opener.accepts is None and _may_be(name, suffix) and _opens(path, opener):
+                return None
     except OSError as error:
         return Other(error.strerror or str(error))
-    other = what_else(head)
-    if other.words == NO_IMAGE:
-        for name in found:
-            if _cannot_be_chance(name, head):
-                return Other(f"damaged {name}", "it cannot be opened")
-    return other
+    return what_else(head)
 
 
 def read_head(path: str) -> bytes:
@@ -74,25 +73,20 @@ def read_head(path: str) -> bytes:
         os.close(file)
 
 
-def _without_a_mark() -> list[str]:
-    """The formats whose first bytes cannot tell."""
-    return [name for name, opener in openers().items() if opener.accepts is None]
-
-
 def _may_be(name: str, suffix: str) -> bool:
     return Image.EXTENSION.get(suffix) == name or name not in Image.EXTENSION.values()
 
 
-def _cannot_be_chance(name: str, head: bytes) -> bool:
-    """Whether a format's mark is more than two bytes, or than a small number."""
-    knows = openers()[name].knows
-    return knows(head) and not knows(head[:2]) and len(head[:4].strip(b"\0")) > 1
+def _is_no_chance(opener: Opener, head: bytes) -> bool:
+    """Whether a format's mark is more than two bytes, or than a small number, and in no text."""
+    short = len(head[:4].strip(b"\0")) < 2 or opener.knows(head[:2])
+    return not short and not is_text(head)
 
 
-def _opens(path: str, name: str) -> bool:
+def _opens(path: str, opener: Opener) -> bool:
     set_pillow(sys.maxsize)
     # Whatever an opener raises of a file that is of another kind.
     with os.fdopen(open_descriptor(path), "rb") as file, suppress(Exception):
-        openers()[name].factory(file, "")
+        opener.factory(file, "")
         return True
     return False

@@ -30,7 +30,6 @@ _PREFIX = 16
 # Distributions that add a format to Pillow, by the name of the module: the call that does it.
 _PLUGINS = {"pillow_heif": "register_heif_opener"}
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-NO_IMAGE = "not an image"
 _FROM_PILLOW = re.compile(r"PIL\.")
 # Bytes that stand in a text: all but the control characters.
 _TEXT = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(0x20, 0x100)) - {0x7F})
@@ -144,4 +143,9 @@ def what_else(head: bytes) -> Other:
             return Other(words)
     if not head:
         return Other("empty")
-    return Other(NO_IMAGE if head.translate(None, _TEXT) else "text")
+    return Other("text" if is_text(head) else "not an image")
+
+
+def is_text(head: bytes) -> bool:
+    """Whether no byte is one that stands in no text."""
+    return not head.translate(None, _TEXT)

@@ -21,9 +21,11 @@ from fastai.learner import Learner
 from fastai.torch_core import apply_init, set_seed
 
 from tests.mutations.harness import Bench, place, with_learner
+from twinrun import image_files
 from twinrun.config import class_folders, layout
 from twinrun.data import index as index_module
 from twinrun.data.loaders import member_loaders
+from twinrun.file_names import suffix_of
 from twinrun.networks import torchvision_models
 from twinrun.repro.keys import Key
 from twinrun.train import learner
@@ -88,7 +90,7 @@ def test_03_only_images_with_a_known_suffix_accepted(bench: Bench, copy: Path) -
 
         patch.setattr(image_files, "is_image", known)
 
-    found = bench.twins(mutation, changes=in_folder(copy))
+    found = bench.twins(mutation, both=in_folder(copy))
     assert place(found.first()) == ("files", 0, 0)
     assert found.report.evidence == ("only in A: X (train/leaf_rust/X.xyz)",)
     assert len(found.differing_files) == 3
