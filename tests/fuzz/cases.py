@@ -84,7 +84,7 @@ def carry_out(numbers: Sequence[int], *, seed: int, folder: Path, kinds: Sequenc
 
 
 def _end(kind: str, draw: Random, shared: Path, place: Path, gave: Gave) -> str:
-    with warnings.catch_warnings(), _in_time():
+    with warnings.catch_warnings(), in_time():
         warnings.simplefilter("error")
         case: Case
         if kind == "settings":
@@ -106,7 +106,9 @@ def _end(kind: str, draw: Random, shared: Path, place: Path, gave: Gave) -> str:
 
 
 @contextmanager
-def _in_time() -> Iterator[None]:
+def in_time() -> Iterator[None]:
+    """Raise AssertionError where what is within takes far too long."""
+
     def end(number: int, frame: FrameType | None) -> None:
         raise Hangs
 

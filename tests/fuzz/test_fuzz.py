@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.fuzz import images
 from tests.fuzz.cases import KINDS, carry_out
 from tests.fuzz.settings import SettingsCase
 
@@ -25,3 +27,25 @@ def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     gave = carry_out(range(2), seed=1, folder=tmp_path, kinds=("settings",))
     assert list(gave.unexpected) == [("settings", 0), ("settings", 1)]
     assert "KeyError" in gave.unexpected["settings", 0]
+
+
+def test_damaged_images_are_decoded_or_refused_with_a_reason(tmp_path: Path) -> None:
+    gave = images.carry_out(range(400), seed=1, folder=tmp_path)
+    assert gave.unexpected == {}
+    assert gave.printed == ""
+    assert all(gave.counts[end] > 0 for end in ("decoded", "noted", "refused"))
+    assert len(gave.reasons) > 5
+
+
+def test_a_fault_that_is_planted_in_decoding_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        os.write(2, b"a library speaks")
+        raise KeyError("planted")
+
+    monkeypatch.setattr(images, "decode_to", fails)
+    gave = images.carry_out(range(2), seed=1, folder=tmp_path)
+    assert list(gave.unexpected) == [0, 1]
+    assert "planted" in gave.unexpected[0]
+    assert "a library speaks" in gave.printed
