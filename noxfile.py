@@ -63,6 +63,14 @@ def template(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def folders(session: nox.Session) -> None:
+    """From the drawn data folders of six public competitions to valid submissions."""
+    install(session, DEV_LOCK)
+    cores = ("-n", "auto", "--maxprocesses", "2")
+    session.run("pytest", "-m", "folders", *cores, "tests/competitions", *session.posargs)
+
+
+@nox.session(default=False)
 def cluster(session: nox.Session) -> None:
     """Train on Ray, ranks, array jobs; an S3 server; all on the loopback address."""
     install(session, DEV_LOCK)
