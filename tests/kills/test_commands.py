@@ -72,17 +72,10 @@ def test_stopped_by_a_signal_and_typed_again(
             while not list(run.glob("members/a/checkpoint/epoch-*-step-*-*.safetensors")):
                 assert first.poll() is None, first.communicate()
                 time.sleep(0.002)
-            if not group:
-                # Hold it there for as long as another process takes to start.
-                first.send_signal(signal.SIGSTOP)
-                refused = again(runs, arguments)
-                assert refused.returncode == 2
-                assert f"members/a is being trained by process {first.pid} on " in refused.stderr
-                assert "Traceback" not in refused.stderr
-                first.send_signal(number)
-                first.send_signal(signal.SIGCONT)
-            else:
+            if group:
                 os.killpg(first.pid, number)
+            else:
+                first.send_signal(number)
             stdout, stderr = first.communicate(timeout=120)
         finally:
             first.kill()
@@ -100,5 +93,39 @@ def test_stopped_by_a_signal_and_typed_again(
     assert done.returncode == 0, done
     assert done.stderr == ""
     assert "a resumes from its checkpoint: " in done.stdout
+    assert differing_runs(unbroken("a"), run, "a") == []
+    assert left_over(run) == []
+
+
+@pytest.mark.slow
+def test_started_a_second_time_it_waits_and_goes_on_where_the_first_was_stopped(
+    runs: Runs, unbroken: Unbroken
+) -> None:
+    arguments = command(runs, "twice")
+    run = runs.folder / "runs" / "twice"
+    with start(runs, arguments) as first:
+        try:
+            while not list(run.glob("members/a/checkpoint/epoch-*-step-*-*.safetensors")):
+                assert first.poll() is None, first.communicate()
+                time.sleep(0.002)
+            # Hold it there for as long as another process takes to start.
+            first.send_signal(signal.SIGSTOP)
+            with start(runs, arguments) as second:
+                try:
+                    assert second.stdout is not None
+                    told = next((line for line in second.stdout if "waiting" in line), "")
+                    assert f"being trained by process {first.pid} on " in told
+                    first.send_signal(signal.SIGTERM)
+                    first.send_signal(signal.SIGCONT)
+                    _, stopped = first.communicate(timeout=120)
+                    rest, wrong = second.communicate(timeout=300)
+                finally:
+                    second.kill()
+        finally:
+            first.kill()
+    assert (first.returncode, second.returncode) == (2, 0), (stopped, wrong)
+    assert STOPPED.fullmatch(stopped), stopped
+    assert wrong == ""
+    assert "a resumes from its checkpoint: " in rest
     assert differing_runs(unbroken("a"), run, "a") == []
     assert left_over(run) == []
