@@ -32,6 +32,13 @@ def prose(page: Path) -> str:
     return "\n".join(kept)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_has_the_marks_of_a_conflict(page: Path) -> None:
+    # Nothing else fails by them: a page is read by people alone.
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith(("<<<<<<< ", ">>>>>>> "))] == []
+
+
 def links(page: Path) -> Iterator[str]:
     """What a page links to within the repository, as it is written."""
     text = re.sub(r"`[^`]*`", "", prose(page))
