@@ -14,6 +14,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,23 @@ def data_settings(answers: Answers, labels: str) -> str:
     return "".join(f"{key} = {toml(values[key])}\n" for key in needed)
 
 
+def folders_of(answer: str) -> str | list[str]:
+    """The folder that an answer names; or several, where it is a list as JSON has it."""
+    if answer.startswith("["):
+        with suppress(ValueError):
+            found = json.loads(answer)
+            if found and all(isinstance(each, str) for each in found):
+                return list(found)
+    return answer
+
+
+def folder_names(answer: str, below: str = "") -> str:
+    """The same for a page: each folder with its slash, and what is below it."""
+    found = folders_of(answer)
+    names = [found] if isinstance(found, str) else found
+    return ", ".join(f"`{name}/{below}`" for name in names)
+
+
 def toml(value: str | list[str]) -> str:
     """A text, or a list of texts, as TOML writes it; what is readable stays so.
 
@@ -272,6 +290,8 @@ TEMPLATE_NAMES = {
         setting_of,
         choices_of,
         data_settings,
+        folders_of,
+        folder_names,
         toml,
         recipe_of_the_13th_place,
         members_of_the_13th_place,

@@ -181,11 +181,11 @@ def test_the_faults_of_all_files_stand_in_one_message_whatever_they_are(
     )
 
 
-def test_two_images_with_one_id(refuses: Callable[..., None], data: Path) -> None:
-    image = data / "train" / "leaf_rust" / "004217.jpg"
-    shutil.copyfile(image, image.with_suffix(".png"))
+def test_two_test_images_with_one_id(refuses: Callable[..., None], data: Path) -> None:
+    image = min((data / "test").iterdir())
+    shutil.copyfile(image, image.with_suffix(".webp"))
     refuses(
-        "004217: train/leaf_rust/004217.jpg, train/leaf_rust/004217.png",
+        f"{image.stem}: test/{image.name}, test/{image.stem}.webp",
         "data.ids",
         options=("--data", data),
     )
@@ -226,15 +226,15 @@ def test_a_labels_table_that_does_not_fit_is_refused_with_all_its_mistakes(
     rows = ["ID,label"]
     for image in sorted((data / "train").glob("*/*")):
         rows.append(f"{image.stem},{image.parent.name}")
-        image.rename(data / "train" / image.name)
-    unlabelled = rows.pop().partition(",")[0]
-    rows += ["004217,leaf_rust", "GHOST0,stem_rust", "GHOST1,weeds"]
+        unlabelled = image.rename(data / "train" / image.name)
+    rows.pop()
+    rows += ["004217,stem_rust", "GHOST0,stem_rust", "GHOST1,weeds"]
     (data / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
     refuses(
         str(data / "labels.csv"),
-        "004217: stands in labels.csv more than once",
+        "004217: stands in labels.csv more than once, as 'leaf_rust' and 'stem_rust'",
         "GHOST1: no class 'weeds' in the settings",
-        f"{unlabelled}: an image without a label",
+        f"{unlabelled.name}: an image without a label",
         "GHOST0: a label without an image",
         options=("--data", data, "--set", "data.layout=table"),
     )

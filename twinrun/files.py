@@ -171,7 +171,12 @@ def _exact_floats(version: str) -> dict[str, Any]:
 
 
 def read_csv(
-    path: Path, *, text: tuple[str, ...] = (), leading: int = 1, all_text: bool = False
+    path: Path,
+    *,
+    text: tuple[str, ...] = (),
+    leading: int = 1,
+    all_text: bool = False,
+    separator: str | None = None,
 ) -> pd.DataFrame:
     """Read a CSV file, with or without a byte-order mark, with Unix or Windows line ends.
 
@@ -181,6 +186,8 @@ def read_csv(
             tuple is empty, the first columns are.
         leading: How many these are.
         all_text: All columns are text.
+        separator: Of a table that others wrote: blanks after it are no part of a value. By default
+            a comma, and every blank counts.
 
     Raises:
         InputError: The file is missing, is not text, or is not a table.
@@ -190,7 +197,10 @@ def read_csv(
     if not is_there(path):
         raise InputError(f"no such file: {path}")
     try:
-        header = pd.read_csv(plain(path), nrows=0, encoding="utf-8-sig", index_col=False)
+        others: dict[str, Any] = {}
+        if separator is not None:
+            others = {"sep": separator, "skipinitialspace": True}
+        header = pd.read_csv(plain(path), nrows=0, encoding="utf-8-sig", index_col=False, **others)
         names = tuple(header.columns) if all_text else text or tuple(header.columns[:leading])
         with warnings.catch_warnings():
             # Rows longer than the header: pandas would drop what is too much and only warn.
@@ -204,6 +214,7 @@ def read_csv(
                 na_values={
                     name: ["", "NA", "NaN", "nan"] for name in header.columns if name not in names
                 },
+                **others,
                 **_exact_floats(pd.__version__),
             )
             return table

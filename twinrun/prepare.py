@@ -118,7 +118,8 @@ def prepare(
             for name, member in settings.members.items()
         }
     )
-    index, unreadable = list_images(settings)
+    said: list[str] = []
+    index, unreadable = list_images(settings, said)
     sample_path = settings.sample_path()
     test_ids = index.loc[index["part"] == "test", "id"].tolist()
     asked = (settings.asked_classes, settings.submission.columns)
@@ -135,6 +136,8 @@ def prepare(
         f"      {counts['train']} training and {counts['test']} test images, "
         f"{len(settings.classes)} classes",
     )
+    for note in said:
+        say(f"          {note}")
     passed = passed_over(settings, index["path"])
     for line in lines_on(passed):
         say(*line)
@@ -239,5 +242,6 @@ def keep_record(run: Prepared, started: float) -> None:
             config=settings.config,
             data_folder=settings.data_folder,
             cache=settings.run.cache,
+            tables=settings.table_folders(),
         )
         write_manifest(run.folder, content)

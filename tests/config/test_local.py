@@ -210,3 +210,24 @@ def test_where_the_folder_was_named_is_no_setting(small_toml: Path, write: Write
     assert before.folder_origin != after.folder_origin
     assert before.model_dump() == after.model_dump()
     assert_names(refusal(small_toml, changes=["folder_origin=x"]), "folder_origin: unknown key")
+
+
+def test_a_table_of_this_machine_may_stand_in_local_toml(
+    small_toml: Path, write: Write, tmp_path: Path
+) -> None:
+    write('[data]\nlabels = "/elsewhere/mine.csv"\nsample_submission = "~/asked.csv"\n')
+    settings = read_settings(small_toml)
+    assert settings.data.labels_path(settings.data_folder) == Path("/elsewhere/mine.csv")
+    assert settings.sample_path() == Path.home() / "asked.csv"
+    # A profile with data of its own has the table there.
+    append(small_toml, f'[profiles.p.data]\nfolder = "{FIXTURE}"\nlabels = "labels.csv"\n')
+    other = read_settings(small_toml, profile="p")
+    assert other.data.labels_path(other.data_folder) == FIXTURE / "labels.csv"
+    relative = read_settings(small_toml, changes=["data.labels='../tables/x.csv'"])
+    assert relative.data.labels_path(tmp_path / "data") == tmp_path / "data/../tables/x.csv"
+
+
+@pytest.mark.parametrize("key", ["labels", "sample_submission"])
+def test_a_full_path_in_a_file_that_git_keeps_is_refused(small_toml: Path, key: str) -> None:
+    append(small_toml, f'[profiles.p.data]\n{key} = "/elsewhere/mine.csv"\n')
+    assert_names(refusal(small_toml), f"profiles.p.data.{key}", "local.toml, which git ignores")

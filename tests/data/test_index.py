@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -190,18 +191,15 @@ def test_the_order_in_which_the_disk_lists_a_folder_means_nothing(
     settings_for: SettingsFor, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = data_digest(build_index(settings_for(folders)))
-    list_names, list_paths = os.listdir, Path.iterdir
+    scan = os.scandir
     seen: set[Path] = set()
 
-    def names_backwards(folder: Path) -> list[str]:
+    def backwards(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         seen.add(Path(folder))
-        return sorted(list_names(folder), reverse=True)
+        with scan(folder) as entries:
+            return nullcontext(iter(sorted(entries, key=lambda each: each.name, reverse=True)))
 
-    def paths_backwards(folder: Path) -> Iterable[Path]:
-        return iter(sorted(list_paths(folder), reverse=True))
-
-    monkeypatch.setattr(os, "listdir", names_backwards)
-    monkeypatch.setattr(Path, "iterdir", paths_backwards)
+    monkeypatch.setattr(os, "scandir", backwards)
     assert data_digest(build_index(settings_for(folders))) == straight
     assert seen >= {folders / "test", *(folders / "train" / name for name in CLASSES)}
 
@@ -550,13 +548,21 @@ def test_a_file_name_that_is_no_text_is_refused(settings_for: SettingsFor, folde
     assert "leaf_rust/gr" in refusal(settings_for(folders))
 
 
-def test_two_images_with_one_id_are_named_in_whatever_classes_they_are(
+def test_training_images_of_one_name_have_their_paths_as_ids(
     settings_for: SettingsFor, folders: Path
 ) -> None:
+    before = set(build_index(settings_for(folders))["id"])
     image = folders / "train" / "leaf_rust" / "004217.jpg"
     shutil.copyfile(image, folders / "train" / "stem_rust" / "004217.png")
+    both = {"train/leaf_rust/004217.jpg", "train/stem_rust/004217.png"}
+    assert set(build_index(settings_for(folders))["id"]) == before - {"004217"} | both
+
+
+def test_two_test_images_with_one_id_are_named(settings_for: SettingsFor, folders: Path) -> None:
+    image = next((folders / "test").iterdir())
+    shutil.copyfile(image, image.with_suffix(".png"))
     message = refusal(settings_for(folders))
-    assert "004217: train/leaf_rust/004217.jpg, train/stem_rust/004217.png" in message
+    assert f"{image.stem}: test/{image.name}, test/{image.stem}.png" in message
 
 
 def test_a_missing_labels_table_is_named(settings_for: SettingsFor, table: Path) -> None:
@@ -590,11 +596,14 @@ def change_table(table: Path, old: str, new: str) -> None:
         pytest.param(
             "004217,leaf_rust\n",
             "004217,leaf_rust\n004217,stem_rust\n",
-            "004217: stands in labels.csv more than once",
+            "004217: stands in labels.csv more than once, as 'leaf_rust' and 'stem_rust'",
             id="id twice",
         ),
         pytest.param(
-            "004217,leaf_rust\n", "", "004217: an image without a label", id="image without label"
+            "004217,leaf_rust\n",
+            "",
+            "train/004217.jpg: an image without a label",
+            id="image without label",
         ),
         pytest.param(
             "004217,leaf_rust\n",

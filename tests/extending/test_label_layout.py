@@ -12,11 +12,10 @@ from twinrun.config.label_layout import (
     Candidate,
     FoundClasses,
     LabelLayout,
-    LabelledImage,
+    Labelled,
     TrainingImages,
-    image_id,
+    training_folders,
 )
-from twinrun.config.layout import images_in, subfolder
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.reading import read_settings
 from twinrun.config.sections import Data
@@ -42,22 +41,26 @@ class NamedImages(LabelLayout):
     settings = ()
 
     def find_classes(self, data: Data, folder: Path) -> FoundClasses:
-        names = images_in(subfolder(folder, data.train, "data.train"))
+        (part,) = training_folders(data, folder)
+        names = part.images
         return FoundClasses(sorted({label(n) for n in names}), "the names of images", "Rename.")
 
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> list[LabelledImage]:
-        names = images_in(subfolder(folder, data.train, "data.train"))
+    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
+        parts = training_folders(data, folder)
+        names = parts[0].images
         if unknown := [name for name in names if label(name) not in classes]:
             raise InputError("images of no class:", details=unknown)
-        return [(image_id(data, name), label(name), f"{data.train}/{name}") for name in names]
+        labels = {f"{data.train}/{name}": label(name) for name in names}
+        return Labelled(labels, parts, "the names of images")
 
     def recognise(self, candidate: Candidate) -> TrainingImages | None:
-        names = candidate.folder.images
-        if not names or not all("_" in name for name in names):
+        (folder,) = candidate.folders
+        if not folder.images or not all("_" in name for name in folder.images):
             return None
-        labels = [label(name) for name in names]
-        counts = {each: labels.count(each) for each in labels}
-        return TrainingImages(self.name, candidate.folder, (candidate.folder,), counts)
+        labels = {path: label(path.rpartition("/")[2]) for path in folder.own}
+        counts = {each: list(labels.values()).count(each) for each in labels.values()}
+        source = "the names of images"
+        return TrainingImages(labels, [folder], source, layout=self.name, counts=counts)
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from fastai.torch_core import apply_init, set_seed
 
 from tests.mutations.harness import Bench, place, with_learner
 from twinrun import image_files
-from twinrun.config import class_folders, layout
-from twinrun.data import index as index_module
+from twinrun.config.listing import Folder
 from twinrun.data.loaders import member_loaders
 from twinrun.file_names import suffix_of
 from twinrun.networks import torchvision_models
@@ -46,16 +45,15 @@ def in_folder(folder: Path) -> list[str]:
 
 def test_01_file_list_reversed(bench: Bench) -> None:
     listed: list[list[str]] = []
-    images = layout.images_in
+    own = vars(Folder)["own"].fget
 
-    def reversed_list(folder: Path) -> list[str]:
-        names = images(folder)[::-1]
+    def reversed_list(folder: Folder) -> list[str]:
+        names: list[str] = own(folder)[::-1]
         listed.append(names)
         return names
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
-        for module in (index_module, class_folders):
-            patch.setattr(module, "images_in", reversed_list)
+        patch.setattr(Folder, "own", property(reversed_list))
 
     bench.twins(mutation).assert_same()
     assert sum(len(names) for names in listed) == 56

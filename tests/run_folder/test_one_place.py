@@ -52,8 +52,7 @@ ALLOWED = {
 # Who reads a CSV file as it lies there, and which: valid.csv and test.csv of a member are read by
 # `run_folder.tables.read_predictions`, which compares them with their digests.
 READS_CSV = {
-    "config/csv_tables.py": "tables of a data folder",
-    "config/label_table.py": "labels of a data folder",
+    "config/any_csv.py": "tables of a data folder",
     "blend/submission.py": "submissions and samples",
     "probabilities.py": "prediction files from anywhere; submit.py asks first whose they are",
     "submit.py": "those that are named with a weight",

@@ -9,7 +9,10 @@ from shutil import copytree
 import pytest
 
 from tests.conftest import FIXTURE, ROOT
+from tests.layouts import draw, lay_out
+from twinrun.config.identity import identity_settings
 from twinrun.config.reading import read_settings
+from twinrun.data.index import build_index
 from twinrun.errors import InputError
 from twinrun.scaffold import project
 from twinrun.scaffold.inspect import inspect
@@ -162,3 +165,41 @@ def test_a_folder_whose_name_cannot_be_written_is_refused_before_anything_is(
     with pytest.raises(InputError, match="not UTF-8"):
         make(tmp_path / "project", data)
     assert not (tmp_path / "project").exists()
+
+
+def test_tables_elsewhere_stand_in_the_file_that_git_ignores(tmp_path: Path) -> None:
+    laid = lay_out("table elsewhere", tmp_path / "data", *draw(tmp_path / "set"))
+    (tmp_path / "mine").mkdir()
+    sample = (laid.folder / "sample_submission.csv").rename(tmp_path / "mine" / "asked.csv")
+    found = inspect(laid.folder, labels=str(laid.labels), sample=str(sample))
+    for what in ("table of labels", "sample submission"):
+        assert f"the {what} lies outside the data folder, which is only read" in found.notes
+    folder = tmp_path / "project"
+    project.make(folder, {}, found)
+    assert not [
+        name for name in kept_by_git(folder) if str(tmp_path) in (folder / name).read_text()
+    ]
+    config = folder / "competition" / "competition.toml"
+    listed = [f"data.layout={found.layout}", f"competition.classes={found.classes}"]
+    columns = [f"data.id_column={found.id_column}", f"data.label_column={found.label_column}"]
+    settings = read_settings(config, changes=[*listed, *columns])
+    assert settings.data.labels_path(settings.data_folder) == laid.labels
+    assert settings.sample_path() == sample
+    index = build_index(settings)
+    assert (index["part"] == "train").sum() == len(laid.truth)
+    # What is recorded of it is its name.
+    recorded = identity_settings(settings)["data"]
+    assert (recorded["labels"], recorded["sample_submission"]) == ("mine.csv", "asked.csv")
+    assert str(tmp_path) not in str(recorded)
+
+
+def test_the_users_answer_to_a_disagreement_is_kept(tmp_path: Path) -> None:
+    laid = lay_out(
+        "class folders and a table that agrees", tmp_path / "data", *draw(tmp_path / "set")
+    )
+    table = laid.folder / "labels.csv"
+    table.write_text(table.read_text().replace("004217,rust", "004217,smut"), encoding="utf-8")
+    folder = tmp_path / "project"
+    project.make(folder, {}, inspect(laid.folder, layout="folders"))
+    settings = read_settings(folder / "competition" / "competition.toml")
+    assert settings.data.contradictions == "ignore"

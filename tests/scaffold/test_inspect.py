@@ -200,13 +200,6 @@ def test_an_empty_class_folder_that_the_sample_asks_for_is_always_0(
     assert any("no training image is of none, which" in note for note in found.notes)
 
 
-def test_the_folders_win_over_a_table_that_says_otherwise(write: Write, tmp_path: Path) -> None:
-    table = {"labels.csv": "id,label\n1,a\n2,a\n03,a\n"}
-    found = accepted(inspect(write(FOLDERS | TEST | SAMPLE | table)), tmp_path)
-    assert found.layout == "folders"
-    assert "labels.csv labels 1 images otherwise; the class folders are taken" in found.notes
-
-
 @pytest.mark.parametrize(
     ("files", "says"),
     [
@@ -359,19 +352,6 @@ def test_a_second_download_of_the_sample_is_no_second_sample(write: Write, tmp_p
     assert accepted(inspect(write(FOLDERS | TEST | SAMPLE | copy)), tmp_path).classes == ["b", "a"]
 
 
-def test_training_and_test_images_in_one_folder(write: Write) -> None:
-    images = {f"images/{name}.jpg": SIZE for name in ("1", "2", "03", "t1", "t2")}
-    said = refused(write(images | {"train.csv": TABLE["train.csv"]} | SAMPLE))
-    assert "stand together in" in said
-    assert "Move the 2 images" in said
-
-
-@pytest.mark.parametrize("files", [FOLDERS, TABLE])
-def test_data_in_the_folder_itself(files: dict[str, tuple[int, int] | str], write: Write) -> None:
-    loose = {name.removeprefix("train/"): content for name, content in files.items()}
-    assert "a folder train/" in refused(write(loose | TEST | SAMPLE))
-
-
 def test_archives_in_archives(write: Write, tmp_path: Path) -> None:
     deeper = {f"{name.split('/')[0]}/{name}": size for name, size in (FOLDERS | TEST).items()}
     found = accepted(inspect(write({**deeper, **SAMPLE, ".hidden/x.jpg": SIZE})), tmp_path)
@@ -380,32 +360,43 @@ def test_archives_in_archives(write: Write, tmp_path: Path) -> None:
 
 def test_class_folders_in_the_test_folder(write: Write, tmp_path: Path) -> None:
     found = accepted(inspect(write(FOLDERS | TEST | SAMPLE | {"test/a/9.jpg": SIZE})), tmp_path)
-    assert "1 image in folders below test/ that are not looked into: test/a/" in found.notes
+    assert "1 image in test/a/ is not used" in found.notes
     only = write({"other/x": ""}).parent / "only"
     shutil.copytree(tmp_path / "data", only)
+    shutil.rmtree(only / "test" / "a")
     for name in TEST:
         (only / "test" / "b").mkdir(exist_ok=True)
         (only / name).rename(only / "test" / "b" / Path(name).name)
-    assert "stand in folders below it" in refused(only)
+    assert accepted(inspect(only), tmp_path).test_images == 2
 
 
 def test_ids_that_name_no_file(write: Write) -> None:
     base = FOLDERS | TEST
-    folder = write(base | {"sample_submission.csv": "id,b,a\ntest/t1.jpg,0,0\n"})
-    assert "folder before the file name" in refused(folder)
+    folder = write(base | {"sample_submission.csv": "id,b,a\nelsewhere/t1.jpg,0,0\n"})
+    assert "other folders before the file name" in refused(folder)
     write({"sample_submission.csv": "id,b,a\nT1.JPG,0,0\n"})
     assert "upper and lower case" in refused(folder)
 
 
-def test_table_and_sample_that_name_images_differently(write: Write) -> None:
+def test_table_and_sample_that_name_images_differently(write: Write, tmp_path: Path) -> None:
     names = {"train.csv": "id,label\n1.jpg,b\n2.jpg,a\n03.jpg,a\n"}
-    said = refused(write(TABLE | names | TEST | SAMPLE))
-    assert "train.csv has ids with the files' extension" in said
+    assert accepted(inspect(write(TABLE | names | TEST | SAMPLE)), tmp_path).ids == "stem"
 
 
-def test_two_images_with_one_id(write: Write) -> None:
-    said = refused(write(FOLDERS | {"train/b/2.jpg": SIZE} | TEST | SAMPLE))
-    assert "2: train/a/2.jpg, train/b/2.jpg" in said
+def test_training_images_of_one_name_are_told_apart(write: Write, tmp_path: Path) -> None:
+    found = accepted(inspect(write(FOLDERS | {"train/b/2.jpg": SIZE} | TEST | SAMPLE)), tmp_path)
+    assert any("paths: train/a/2.jpg, train/b/2.jpg" in note for note in found.notes)
+
+
+def test_two_test_images_with_one_id(write: Write) -> None:
+    files = {"test/x/1.jpg": SIZE, "test/y/1.jpg": SIZE}
+    said = refused(write(FOLDERS | files | {"sample_submission.csv": "id,b,a\n1,0,0\n"}))
+    assert "1: test/x/1.jpg, test/y/1.jpg" in said
+
+
+def test_ids_that_are_paths(write: Write, tmp_path: Path) -> None:
+    sample = {"sample_submission.csv": "id,b,a\ntest/t1.jpg,0,0\ntest/t2.jpg,0,0\n"}
+    assert accepted(inspect(write(FOLDERS | TEST | sample)), tmp_path).ids == "path"
 
 
 def test_classes_that_cannot_be(write: Write) -> None:
@@ -426,14 +417,22 @@ def test_values_that_are_no_classes(write: Write) -> None:
     assert "25 different numbers" in said
 
 
-def test_images_of_a_class_deeper_down(write: Write) -> None:
+def test_images_of_a_class_deeper_down(write: Write, tmp_path: Path) -> None:
     deep = {"train/b/1.jpg": SIZE, "train/a/images/2.jpg": SIZE}
-    assert "train/a" in refused(write(deep | TEST | SAMPLE))
+    assert accepted(inspect(write(deep | TEST | SAMPLE)), tmp_path).counts == {"b": 1, "a": 1}
 
 
-def test_a_table_that_is_not_separated_by_commas(write: Write) -> None:
-    table = {**TABLE, "train.csv": str(TABLE["train.csv"]).replace(",", ";")}
-    assert "not separated by commas" in refused(write(table | TEST | SAMPLE))
+def test_folders_that_may_be_classes_or_hold_them(write: Write, tmp_path: Path) -> None:
+    deep = {"train/b/x/1.jpg": SIZE, "train/a/x/2.jpg": SIZE, "train/a/y/3.jpg": SIZE}
+    label = {"sample_submission.csv": "id,label\nt1,a\nt2,b\n"}
+    assert "--train" in refused(write(deep | TEST | label))
+    named = write({"sample_submission.csv": "id,x,y\nt1,0,0\nt2,0,0\n"})
+    assert accepted(inspect(named), tmp_path).train == ["train/a", "train/b"]
+
+
+def test_a_sample_that_is_not_separated_by_commas(write: Write) -> None:
+    sample = {"sample_submission.csv": SAMPLE["sample_submission.csv"].replace(",", ";")}
+    assert "not separated by commas" in refused(write(TABLE | TEST | sample))
 
 
 def test_names_that_are_not_utf8(write: Write) -> None:
@@ -446,14 +445,15 @@ def test_names_that_are_not_utf8(write: Write) -> None:
 
 
 def test_what_a_run_will_refuse_is_noted(write: Write) -> None:
-    table = {"train.csv": "id,label\n1,b\n2,a\n7,a\n8,\n7,a\n"}
+    table = {"train.csv": "id,label\n1,b\n2,a\n7,a\n8,\n2,b\n4,\n", "train/4.jpg": SIZE}
     sample = {"sample_submission.csv": "id,b,a\nt1,0,0\nt9,0,0\n"}
     notes = inspect(write(TABLE | table | TEST | sample)).notes
     for what in (
-        "1 image in train/ without a row in train.csv: 03;",
-        "2 ids of train.csv without an image in train/: 7, 8;",
-        "1 id of train.csv without a label: 8;",
-        "1 id of train.csv more than once: 7;",
+        "1 image in train/ without a row in train.csv: train/03.jpg;",
+        "1 id of train.csv without an image in train/: 7;",
+        "1 id of train.csv without a label: 4;",
+        "1 id of train.csv with different labels: 2;",
+        "1 row of train.csv left out, without a label and without a training image: 8",
         "1 id of sample_submission.csv without an image in test/: t9;",
         "1 image in test/ that sample_submission.csv does not name: t2;",
     ):
@@ -471,7 +471,7 @@ def test_what_is_left_out_is_noted(write: Write, tmp_path: Path) -> None:
     }
     notes = accepted(inspect(write(FOLDERS | TEST | SAMPLE | others)), tmp_path).notes
     assert "2 files in train/ are not images: read.me, a/Thumbs.db" in notes
-    assert "1 image directly in train/, outside the class folders: not used" in notes
+    assert "1 image in train/ is not used" in notes
     assert "folders in train/ without an image, no classes: empty" in notes
     assert "folders of images that are not used: valid/ (1)" in notes
 

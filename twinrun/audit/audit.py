@@ -16,7 +16,7 @@ from twinrun.audit.duplicate_policy import apply_policy
 from twinrun.audit.duplicates import Group, copies, duplicate_groups, look_alikes
 from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.config.settings import Settings
-from twinrun.console import Line
+from twinrun.console import Line, say
 from twinrun.data.cache import cache_readable_pixels, with_pixels
 from twinrun.data.index import list_images
 from twinrun.data.passed_over import passed_over
@@ -124,7 +124,10 @@ def audit_folder(settings: Settings, cache: Path) -> Audit:
     Raises:
         InputError: The folder is not laid out as the settings say, or the cache cannot be written.
     """
-    index, unreadable = list_images(settings)
+    said: list[str] = []
+    index, unreadable = list_images(settings, said)
+    for line in said:
+        say(f"note      {line}")
     pixels, reasons = cache_readable_pixels(
         index,
         settings.data_folder,

@@ -41,22 +41,33 @@ def init(
         ),
     ] = None,
     train: Annotated[
-        str | None,
-        typer.Option("--train", help="Folder of training images in it, where that is not clear."),
+        list[str] | None,
+        typer.Option(
+            "--train",
+            help="Folder of training images in it, where that is not clear. Repeatable.",
+        ),
     ] = None,
     test: Annotated[
-        str | None,
-        typer.Option("--test", help="Folder of test images in it, where that is not clear."),
+        list[str] | None,
+        typer.Option(
+            "--test", help="Folder of test images in it, where that is not clear. Repeatable."
+        ),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option("--labels", help="CSV of labels in it, where several would do.")
+        str | None,
+        typer.Option(
+            "--labels",
+            help="Table of labels, in it or anywhere else; it decides, whatever folders say.",
+        ),
     ] = None,
     label_column: Annotated[
         str | None, typer.Option("--label-column", help="Its column of labels.")
     ] = None,
     sample: Annotated[
         str | None,
-        typer.Option("--sample", help="Sample submission in it, where that is not clear."),
+        typer.Option(
+            "--sample", help="Sample submission, in it or anywhere else, where that is not clear."
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Ask nothing: take the suggested answers.")
@@ -79,7 +90,13 @@ def init(
         _refuse_without_terminal(open_questions(given))
     refuse_folder_in_use(folder, data)
     found = inspect(
-        data, train=train, test=test, labels=labels, sample=sample, label_column=label_column
+        data,
+        train=train or (),
+        test=test or (),
+        labels=labels,
+        sample=sample,
+        label_column=label_column,
+        layout=_layout_in(given),
     )
     _say_findings(found)
     user = _Terminal()
@@ -90,7 +107,11 @@ def init(
     say("project   ", (str(folder), "bold"), f", settings in {SETTINGS}")
     local = SETTINGS.with_name(LOCAL)
     if (folder / local).is_file():
-        say(f"          the data's folder in {local}, which git ignores")
+        tables = any(
+            Path(path or "").is_absolute() for path in (found.labels, found.sample_submission)
+        )
+        what = "the places of data and tables" if tables else "the data's folder"
+        say(f"          {what} in {local}, which git ignores")
     if address is None:
         say("note      no address is known here from which updates come; to name one:")
         say("          cruft link ADDRESS --directory template")
@@ -109,6 +130,17 @@ def init(
         say(f"  {line}")
 
 
+def _layout_in(given: Mapping[str, str]) -> str | None:
+    """The name of the layout that an answer names."""
+    from twinrun.config.layouts import LAYOUTS
+
+    return next((each.name for each in LAYOUTS if each.answer == given.get("layout")), None)
+
+
+def _names(folders: str | list[str]) -> str:
+    return folders if isinstance(folders, str) else ", ".join(folders)
+
+
 def _say_findings(found: Findings) -> None:
     """Print what the data folder shows."""
     from twinrun.config.layouts import LAYOUTS
@@ -118,12 +150,12 @@ def _say_findings(found: Findings) -> None:
     layout = LAYOUTS.get(found.layout).answer + labels
     say(("data", "bold"), f"      {found.folder}: {layout}")
     say(
-        f"train     {found.train}, {found.train_images:,} images of "
+        f"train     {_names(found.train)}, {found.train_images:,} images of "
         f"{found.width} x {found.height} px (median)"
     )
     for name in found.classes:
         say(f"          {name}: {found.counts[name]:,}")
-    say(f"test      {found.test}, {found.test_images:,} images")
+    say(f"test      {_names(found.test)}, {found.test_images:,} images")
     asks = FORMS.get(found.columns).asks_for(found.classes)
     say(f"sample    {found.sample_submission}, asks for {asks}")
     for note in found.notes:

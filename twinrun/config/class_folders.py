@@ -10,17 +10,12 @@ from twinrun.config.label_layout import (
     Candidate,
     FoundClasses,
     LabelLayout,
-    LabelledImage,
+    Labelled,
     TrainingImages,
-    image_id,
+    training_folders,
 )
-from twinrun.config.layout import (
-    class_folders,
-    images_in,
-    no_image_in,
-    refuse_unread_classes,
-    subfolder,
-)
+from twinrun.config.layout import no_image_in, refuse_unread_classes
+from twinrun.config.listing import Folder, words_for
 from twinrun.config.other_tasks import refuse_masks
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
@@ -39,64 +34,137 @@ class FolderPerClass(LabelLayout):
 
     def find_classes(self, data: Data, folder: Path) -> FoundClasses:
         """The class folders with at least one image in them."""
-        part = subfolder(folder, data.train, "data.train")
-        folders = class_folders(part)
-        names = sorted(name for name, path in folders.items() if images_in(path))
-        refuse_unread_classes(path for name, path in folders.items() if name not in names)
+        parts = training_folders(data, folder)
+        found = class_folders(folder, parts)
+        names = sorted(name for name, places in found.items() if _total(places))
+        refuse_unread_classes(
+            folder / place.path
+            for name, places in found.items()
+            for place in places
+            if name not in names
+        )
         return FoundClasses(
             names,
-            looked_at=f"the folders with an image in them in {part}",
+            looked_at="the folders with an image in them in "
+            + " and ".join(str(folder / part.path) for part in parts),
             fix="Put the images into a folder per class there. Where a table holds their labels, "
             "set data.layout = 'table'.",
         )
 
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> list[LabelledImage]:
+    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
         """As the base class says."""
-        part = subfolder(folder, data.train, "data.train")
-        folders = class_folders(part)
+        parts = training_folders(data, folder)
+        found = class_folders(folder, parts)
         problems = [
-            f"{path}: no such class in the settings, {nearest(name, classes)}".rstrip(", ")
-            for name, path in folders.items()
+            f"{folder / place.path}: no such class in the settings, "
+            f"{nearest(name, classes)}".rstrip(", ")
+            for name, places in found.items()
+            for place in places
             # A folder without an image takes nothing away from the training.
-            if name not in classes and images_in(path)
+            if name not in classes and place.total
         ]
-        found: list[LabelledImage] = []
+        labels: dict[str, str] = {}
         for name in classes:
-            if name not in folders:
-                problems.append(f"{part / name}: no such folder, but {name!r} is in the settings")
-                continue
-            images = images_in(folders[name])
-            if not images:
-                problems.append(f"{folders[name]}: {no_image_in(folders[name])}")
-            place = folders[name].relative_to(folder).as_posix()
-            found += [(image_id(data, image), name, f"{place}/{image}") for image in images]
+            places = found.get(name, [])
+            if not places:
+                where = folder / parts[0].path / name
+                problems.append(f"{where}: no such folder, but {name!r} is in the settings")
+            elif not _total(places):
+                problems += [
+                    f"{path}: {no_image_in(path)}"
+                    for path in (folder / place.path for place in places)
+                ]
+            labels |= {path: name for place in places for path in place.nearest}
         if problems:
             raise InputError(
                 "the class folders and the settings do not agree:",
                 details=shorten(problems),
-                fix="Fix competition.classes or the folders.",
+                fix="Fix competition.classes or the folders. If a table holds the labels, set "
+                "data.layout = 'table' and data.labels.",
             )
-        return found
+        return Labelled(labels, parts, f"the folders in {words_for(parts)}")
 
     def recognise(self, candidate: Candidate) -> TrainingImages | None:
         """Several folders with images; not sure where there are images beside them."""
-        folder = candidate.folder
-        if len(folder.filled) < 2 or candidate.data.labels is not None:
+        parts = _above_the_classes(candidate)
+        if not parts:
             return None
-        deep = [below.path for below in folder.filled if not below.images]
-        if deep:
-            raise InputError(
-                f"class folders in {candidate.data.root / folder.path} whose images stand in "
-                "folders below them:",
-                details=shorten(deep),
-                fix="Move the images of a class into its folder itself; take out folders that are "
-                "no class. If a table labels the images, name their folder with --train.",
-            )
-        parts = tuple(below for below in folder.folders if below.images)
-        refuse_masks(candidate.data.root, parts)
-        counts = {one_spelling(part.name): len(part.images) for part in parts}
-        # Stray images beside class folders, unless a table names them.
-        unseen = [one_spelling(below.name) for below in folder.folders if not below.total]
-        return TrainingImages(
-            self.name, folder, parts, counts, unseen=unseen, sure=not folder.images
+        refuse_masks(
+            candidate.data.root, [below for part in parts for below in part.folders if below.total]
         )
+        found = class_folders(candidate.data.root, parts)
+        labels = {
+            path: name for name, places in found.items() for part in places for path in part.nearest
+        }
+        if len(set(labels.values())) < 2:
+            return None
+        counts = {name: sum(len(part.nearest) for part in found[name]) for name in found}
+        return TrainingImages(
+            labels,
+            parts,
+            f"the folders in {words_for(parts)}",
+            layout=self.name,
+            counts={name: number for name, number in counts.items() if number},
+            unseen=[name for name, number in counts.items() if not number],
+            # Stray images beside class folders, unless a table names them.
+            sure=not any(part.images for part in parts),
+        )
+
+
+def class_folders(root: Path, parts: Sequence[Folder]) -> dict[str, list[Folder]]:
+    """The folders directly in some folders of training images, by name in Unicode's form NFC.
+
+    Args:
+        root: The data folder.
+        parts: The folders of training images.
+
+    Raises:
+        InputError: Two folders in one whose names look the same.
+    """
+    found: dict[str, list[Folder]] = {}
+    for part in parts:
+        here: set[str] = set()
+        for folder in part.folders:
+            name = one_spelling(folder.name)
+            if name in here:
+                raise InputError(
+                    f"two folders in {root / part.path} are called {name!r}, written with other "
+                    "characters",
+                    fix="Put their images into one of them and remove the other.",
+                )
+            here.add(name)
+            found.setdefault(name, []).append(folder)
+    return found
+
+
+def _total(folders: Sequence[Folder]) -> int:
+    return sum(folder.total for folder in folders)
+
+
+def _above_the_classes(candidate: Candidate) -> list[Folder]:
+    """The folders whose folders are the classes: the candidates, or the shards in them.
+
+    Raises:
+        InputError: It cannot be told which.
+    """
+    tops = list(candidate.folders)
+    filled = [below for top in tops for below in top.filled]
+    if any(below.images for below in filled) or not filled:
+        return tops if filled else []
+    # Every folder in them holds folders only.
+    inside = [{one_spelling(each.name) for each in below.filled} for below in filled]
+    names = {one_spelling(below.name) for below in filled}
+    asked = {one_spelling(name) for name in candidate.asked}
+    if len(asked) > 1 and (names <= asked or set().union(*inside) <= asked):
+        return tops if names <= asked else filled
+    if len(inside[0]) > 1 and all(each == inside[0] for each in inside):
+        return filled
+    if all(len(each) == 1 for each in inside):
+        return tops
+    raise InputError(
+        f"class folders in {' and '.join(str(candidate.data.root / top.path) for top in tops)} "
+        "whose images stand in folders below them:",
+        details=shorten(below.path for below in filled),
+        fix="If these are the classes, or those below them, name the folders above the classes "
+        "with --train. If a table labels the images, name it with --labels.",
+    )

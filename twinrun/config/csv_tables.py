@@ -1,23 +1,27 @@
-"""The CSV files of a data folder: which one names which images, and in which column."""
+"""The tables of a data folder: which one names which images, and in which column."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from twinrun.config.listing import Folder
+from twinrun.config.any_csv import read_any_csv, said_of
+from twinrun.config.image_ids import find_images
+from twinrun.config.listing import TABLES, Folder
+from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.errors import InputError, nearest
-from twinrun.file_names import stem_of
-from twinrun.files import read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # A folder with more of them holds a table per image, and none of the competition's.
 _MOST_TABLES = 20
+
+# More different values than this, and more than every second row has its own: no classes.
+_MANY = 20
 
 # What organisers call a column of labels.
 _LABEL_NAMES = frozenset(
@@ -27,25 +31,30 @@ _LABEL_NAMES = frozenset(
     )
 )
 
-Ids = Literal["stem", "name"]
-
 
 @dataclass(frozen=True)
 class CsvTable:
     """A CSV file, all of it text.
 
     Attributes:
-        path: Relative to the data folder, with slashes.
+        path: Relative to the data folder, with slashes; the full path of one that lies elsewhere.
         frame: Its rows; a missing value is an empty text.
+        separator: What its values are separated by.
     """
 
     path: str
     frame: pd.DataFrame
+    separator: str = ","
 
     @property
     def columns(self) -> list[str]:
         """The names of its columns."""
         return list(self.frame.columns)
+
+    @property
+    def said(self) -> list[str]:
+        """How it is read, where that is not usual, a line each."""
+        return said_of(self.path.rpartition("/")[2], self.separator)
 
     @property
     def ids(self) -> set[str]:
@@ -58,62 +67,37 @@ class CsvTable:
 
 
 @dataclass(frozen=True)
-class Names:
-    """The names of a folder's images, with and without extension."""
-
-    names: frozenset[str]
-    stems: frozenset[str]
-
-    @classmethod
-    def of(cls, images: Iterable[str]) -> Names:
-        """Take them from file names."""
-        names = frozenset(images)
-        return cls(names, frozenset(map(stem_of, names)))
-
-    def as_ids(self, ids: Ids) -> frozenset[str]:
-        """The ids of these images."""
-        return self.stems if ids == "stem" else self.names
-
-
-@dataclass(frozen=True)
 class Match:
-    """A column whose values are ids of a folder's images."""
+    """A column whose values name images, and how many images they name."""
 
     column: str
-    ids: Ids
     found: int
 
 
 def csv_paths(listing: Folder) -> list[str]:
-    """All CSV files of a data folder that may be the competition's, the uppermost first."""
+    """All tables of a data folder that may be the competition's, the uppermost first."""
     found: list[str] = []
     for folder in listing.walk():
-        tables = [name for name in folder.files if name.lower().endswith(".csv")]
+        tables = [name for name in folder.files if name.lower().endswith(TABLES)]
         if len(tables) <= _MOST_TABLES:
             found += [f"{folder.path}/{name}".lstrip("/") for name in tables]
     return sorted(found, key=lambda path: (path.count("/"), path))
 
 
 def read_table(root: Path, path: str) -> CsvTable:
-    """Read a CSV file of the data folder.
+    """Read a table of a data folder, whatever its values are separated by.
 
     Raises:
-        InputError: It is not a CSV file, or its values are not separated by commas.
+        InputError: It is not a table.
     """
     file = root / path
     try:
-        # A row that is cut short has missing values in place of empty ones.
-        frame = read_csv(file, all_text=True).fillna("")
+        frame, separator = read_any_csv(file)
     except OSError as error:
         raise InputError(
             f"cannot read {file}: {error.strerror or error}", fix="Fix its permissions."
         ) from error
-    if len(frame.columns) == 1 and re.search(r"[;\t|]", frame.columns[0]):
-        raise InputError(
-            f"{file}: its values are not separated by commas: {frame.columns[0]!r}",
-            fix="Save it as comma-separated text in UTF-8.",
-        )
-    return CsvTable(path, frame)
+    return CsvTable(path, frame, separator)
 
 
 def sample_paths(paths: Sequence[str]) -> list[str]:
@@ -123,37 +107,24 @@ def sample_paths(paths: Sequence[str]) -> list[str]:
     return clear or [p for p, stem in stems.items() if "sample" in stem or "submission" in stem]
 
 
-def match_values(values: Collection[str], images: Names) -> tuple[Ids, int]:
-    """As which kind of id more of the values name images, and how many do."""
-    stems = len(images.stems.intersection(values))
-    names = len(images.names.intersection(values))
-    return ("name", names) if names > stems else ("stem", stems)
-
-
-def match(table: CsvTable, images: Names) -> Match | None:
+def match(table: CsvTable, images: Sequence[str]) -> Match | None:
     """The column that names these images: half of its values do, or half of the images are named.
 
     Among several the one that names most, and of these the leftmost.
+
+    Args:
+        table: The table.
+        images: The images' paths, relative to the data folder.
     """
     best: Match | None = None
     for column in table.columns:
         values = table.values(column)
-        ids, found = match_values(values, images)
-        enough = found and 2 * found >= min(len(values), len(images.names))
+        named = find_images(values, images)
+        found = len({path for paths in named.values() for path in paths})
+        enough = found and 2 * found >= min(len(values), len(images))
         if enough and (best is None or found > best.found):
-            best = Match(column, ids, found)
+            best = Match(column, found)
     return best
-
-
-def why_none_match(values: Collection[str], images: Names) -> str:
-    """Why ids name no image, if that can be seen, and what to do; otherwise an empty text."""
-    plain = {value.replace("\\", "/").rpartition("/")[2] for value in values}
-    if match_values(plain, images)[1]:
-        return "The ids have a folder before the file name: take it off."
-    lower = Names.of(name.lower() for name in images.names)
-    if match_values({value.lower() for value in values}, lower)[1]:
-        return "Ids and file names differ in upper and lower case: make them the same."
-    return ""
 
 
 def find_label_column(
@@ -191,6 +162,32 @@ def find_label_column(
         f"or {found[-1]!r}",
         fix="Name the column with --label-column.",
     )
+
+
+def says_labels(
+    table: CsvTable,
+    column: str,
+    asked: Collection[str],
+    folders: Collection[str],
+) -> bool:
+    """Whether a column surely holds labels, and no property of the images such as their camera.
+
+    Folders are named after the classes too, so a table beside them need not be one of labels.
+
+    Args:
+        table: A table of images.
+        column: The column.
+        asked: The columns of the sample submission after its ids, or the classes that it names.
+        folders: The names of the folders.
+    """
+    values = table.values(column)
+    if len(asked) > 1 and values.isdisjoint(asked):
+        return False
+    if column == ONE_PER_CLASS or not values.isdisjoint({*asked, *folders}):
+        return True
+    called_so = _letters(column) in _LABEL_NAMES or column.lower() in map(str.lower, asked)
+    few = 2 <= len(values) <= max(_MANY, len(table.frame) / 2)
+    return few and (called_so or len(table.columns) == 2)
 
 
 def named_labels(table: CsvTable, columns: Sequence[str], asked: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
-"""A data folder read once: its listing, its tables, and what the user named in it."""
+"""A data folder read once: its listing, its tables, and what the user named there or elsewhere."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,13 +44,16 @@ class DataFolder:
         self.samples = [self.sample] if self.sample else sample_paths(paths)
 
     def _inside(self, path: str | None) -> str | None:
-        """A path that the user named, relative to the folder that holds the data."""
+        """A path that the user named: relative to the folder that holds the data, or a full one."""
         if path is None:
             return None
-        for base in (self.root, self.given):
-            there, root = (base / path).absolute(), self.root.absolute()
+        root = self.root.absolute()
+        for base in (self.root, self.given, Path()):
+            there = (base / path).absolute()
             if there.exists() and there.is_relative_to(root):
                 return there.relative_to(root).as_posix()
+            if there.is_file():
+                return Path(os.path.abspath(there)).as_posix()  # noqa: PTH100  (links stay links)
         return path
 
     def folder(self, path: str, option: str) -> Folder:
@@ -59,6 +63,8 @@ class DataFolder:
             InputError: It is not below the data folder.
         """
         folders = {folder.path: folder for folder in self.listing.walk() if folder.path}
+        if Path(path) == Path():
+            return self.listing
         found = folders.get(self._inside(path) or "")
         if found is None:
             raise InputError(

@@ -8,16 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinrun.config.csv_tables import CsvTable, Ids
+from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
-from twinrun.config.listing import Folder
-from twinrun.file_names import stem_of
+from twinrun.config.listing import Folder, named_folders, places
+from twinrun.config.table_rows import TableRows
 
 if TYPE_CHECKING:
     from twinrun.config.sections import Data
 
-# (id, label, path relative to the data folder, with slashes)
-LabelledImage = tuple[str, str, str]
+
+@dataclass(frozen=True)
+class Labelled:
+    """The training images of a data folder with their labels.
+
+    Attributes:
+        labels: The label by the image's path, relative to the data folder, with slashes.
+        folders: That were looked into, as data.train names them.
+        source: What says so, for messages.
+        said: What was passed over or read in an unusual way, a line each.
+    """
+
+    labels: Mapping[str, str]
+    folders: Sequence[Folder]
+    source: str
+    said: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -36,50 +50,46 @@ class FoundClasses:
 
 
 @dataclass(frozen=True)
-class TrainingImages:
+class TrainingImages(Labelled):
     """The training images of a data folder, as a layout recognises them.
 
     Attributes:
         layout: Its name.
-        folder: The folder that data.train is to name.
-        parts: The folders that hold the images: itself, or some below it.
         counts: How many images each class has, in Unicode's form NFC.
-        table: The table of labels, where there is one, with its columns and kind of ids.
+        table: The table of labels, where there is one, with its columns and what it says of images.
         unseen: Classes that the folder knows, and no image is of.
         sure: Of several layouts the sure one is taken.
     """
 
-    layout: str
-    folder: Folder
-    parts: tuple[Folder, ...]
-    counts: Mapping[str, int]
+    layout: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
     table: CsvTable | None = None
     id_column: str = ""
     label_column: str = "label"
-    ids: Ids | None = None
     unseen: Sequence[str] = ()
+    rows: TableRows | None = None
     sure: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> list[str]:
-        """The paths of the training images, relative to the data folder, sorted."""
-        return sorted(f"{folder.path}/{name}" for folder in self.parts for name in folder.images)
+        """The paths of the training images, those without a label among them, sorted."""
+        return sorted([*self.labels, *(self.rows.missing if self.rows else ())])
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A folder that may be the one of the training images, and what else `init` knows.
+    """Folders that may be those of the training images, and what else `init` knows.
 
     Attributes:
         data: The data folder.
-        folder: The candidate; the one below it that holds the images where there is one way to go.
+        folders: The candidates; each the one below it that holds the images where there is one way
+            to go.
         asked: The columns of the sample submission after its ids; empty when it is not known.
         label_column: The column of labels that the user named.
     """
 
     data: DataFolder
-    folder: Folder
+    folders: Sequence[Folder]
     asked: Sequence[str]
     label_column: str | None
 
@@ -108,8 +118,8 @@ class LabelLayout(ABC):
         """
 
     @abstractmethod
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> list[LabelledImage]:
-        """Every training image with its label, in any order.
+    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
+        """Every training image with its label.
 
         Args:
             data: Of the settings.
@@ -129,6 +139,33 @@ class LabelLayout(ABC):
         """
 
 
-def image_id(data: Data, name: str) -> str:
-    """The id of an image, from its file's name."""
-    return stem_of(name) if data.ids == "stem" else name
+def training_folders(data: Data, folder: Path) -> list[Folder]:
+    """The folders of the training images, without the test images' folders in them.
+
+    Args:
+        data: Of the settings.
+        folder: The data folder.
+
+    Raises:
+        InputError: One is not there, or cannot be read.
+    """
+    found = named_folders(folder, data.train, "data.train")
+    tests = places(folder, data.test).values()
+    return [each.without(tests) for each in found]
+
+
+def test_images(data: Data, folder: Path) -> list[str]:
+    """The paths of the images in the folders of test images, in these folders' order.
+
+    Of a folder that holds both, the training images are among them.
+
+    Args:
+        data: Of the settings.
+        folder: The data folder.
+
+    Raises:
+        InputError: A folder is not there, or cannot be read.
+    """
+    found = named_folders(folder, data.test, "data.test")
+    training = places(folder, data.train).values()
+    return list(dict.fromkeys(path for each in found for path in each.without(training).nearest))

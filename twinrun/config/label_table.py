@@ -1,33 +1,31 @@
-"""The layout "table": train/<image>, and a CSV of ids and labels."""
+"""The layout "table": images in any folders, and a table of ids and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinrun.config.csv_tables import (
-    CsvTable,
-    Match,
-    Names,
-    match,
-    why_none_match,
-)
+from twinrun.config.any_csv import read_any_csv, said_of
+from twinrun.config.csv_tables import CsvTable, match, says_labels
 from twinrun.config.data_folder import join_errors
+from twinrun.config.image_ids import Names, why_none_match
 from twinrun.config.label_layout import (
     Candidate,
     FoundClasses,
     LabelLayout,
-    LabelledImage,
+    Labelled,
     TrainingImages,
-    image_id,
+    test_images,
+    training_folders,
 )
-from twinrun.config.layout import images_in, subfolder
-from twinrun.config.listing import Folder
+from twinrun.config.listing import Folder, words_for
 from twinrun.config.one_hot import ONE_PER_CLASS, never_marked
 from twinrun.config.table_labels import choose_labels, with_labels
+from twinrun.config.table_rows import TableRows, read_rows
 from twinrun.errors import InputError, shorten
-from twinrun.files import read_csv
+from twinrun.files import is_there
 from twinrun.names import one_spelling
 
 if TYPE_CHECKING:
@@ -37,72 +35,85 @@ if TYPE_CHECKING:
 
 
 class TableOfLabels(LabelLayout):
-    """All training images in one folder, and a table that names them."""
+    """Training images in any folders, and a table that names them, whatever folders are called."""
 
     name = "table"
-    words = "train/<image> and a CSV of ids and labels"
+    words = "images in train/ or folders below it, and a table of ids and labels"
     answer = "table"
     settings = ("labels", "id_column", "label_column")
 
     def find_classes(self, data: Data, folder: Path) -> FoundClasses:
         """The different labels of the table."""
-        labels = read_labels(data, folder, ())["label"]
+        labels = read_labels(data, folder, ())[0]["label"]
         return FoundClasses(
             sorted({label for label in labels if label}),
-            looked_at=f"the column {data.label_column!r} of {folder / data.labels}",
+            looked_at=f"the column {data.label_column!r} of {data.labels_path(folder)}",
             fix="Set data.labels and data.label_column, or write the list of classes.",
         )
 
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> list[LabelledImage]:
+    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
         """As the base class says."""
-        part = subfolder(folder, data.train, "data.train")
-        path = folder / data.labels
-        table = read_labels(data, folder, classes)
-        labels: dict[str, str] = {}
-        problems: list[str] = []
-        for image, label in zip(table["id"], table["label"], strict=True):
-            if image in labels:
-                problems.append(f"{image}: stands in {path.name} more than once")
-            if not label:
-                problems.append(f"{image}: no label")
-            elif label not in classes:
-                problems.append(f"{image}: no class {label!r} in the settings")
-            labels[image] = label
-        unused = [name for name in classes if name not in labels.values()]
-        problems += [f"{name}: a class of the settings without an image" for name in unused]
-        names = {name: image_id(data, name) for name in images_in(part)}
-        here = set(names.values())
-        problems += [f"{image}: an image without a label" for image in sorted(here - set(labels))]
-        problems += [
-            f"{image}: a label without an image in {part}" for image in labels if image not in here
+        parts = training_folders(data, folder)
+        table, said = read_labels(data, folder, classes)
+        name = Path(data.labels).name
+        rows = rows_of_images(table["id"].tolist(), table["label"].tolist(), parts)
+        where = words_for(parts)
+        problems = [
+            f"{image}: stands in {name} more than once, as {' and '.join(map(repr, labels))}"
+            for image, labels in rows.conflicting.items()
         ]
+        problems += [f"{image}: names {', '.join(names)}" for image, names in rows.unclear.items()]
+        problems += [f"{image}: no label" for image in rows.unlabelled]
+        problems += [
+            f"{image}: no class {label!r} in the settings"
+            for image, label in dict(zip(table["id"], table["label"], strict=True)).items()
+            if label and label not in classes
+        ]
+        used = set(rows.labels.values())
+        problems += [
+            f"{name}: a class of the settings without an image"
+            for name in classes
+            if name not in used
+        ]
+        # Where training and test images lie together, the table tells them apart.
+        tests = set(test_images(data, folder))
+        problems += [
+            f"{path}: an image without a label" for path in rows.missing if path not in tests
+        ]
+        problems += [f"{image}: a label without an image in {where}" for image in rows.strangers]
+        path = data.labels_path(folder)
         if problems:
             raise InputError(
                 f"{path} does not agree with the images and the settings:",
                 details=shorten(problems),
-                fix="Fix the table, the folder or competition.classes; if the table's ids end like "
-                "file names, set data.ids to 'name'.",
+                fix="Correct data.id_column, data.label_column or competition.classes; or let "
+                "data.labels name a corrected table. It may lie in any folder: local.toml names "
+                "it by its full path.",
             )
-        place = part.relative_to(folder).as_posix()
-        return [(image, labels[image], f"{place}/{name}") for name, image in names.items()]
+        return Labelled(
+            rows.labels,
+            parts,
+            f"{name}, column {data.label_column!r}",
+            [*said, *rows.said(name)],
+        )
 
     def recognise(self, candidate: Candidate) -> TrainingImages | None:
-        """A folder of images that a table of the data folder names."""
-        data, folder = candidate.data, candidate.folder
-        if not folder.images:
+        """Folders of images that a table names, of the data folder or of the user's."""
+        data, folders = candidate.data, candidate.folders
+        images = [path for folder in folders for path in folder.below]
+        if not images:
             return None
         if data.labels is not None and data.labels in data.unreadable:
             raise data.unreadable[data.labels]
-        names = Names.of(folder.images)
         found: list[TrainingImages] = []
         problems: list[InputError] = []
         far: list[str] = []
         for path, table in data.tables.items():
             if path != data.labels and (data.labels is not None or path in data.samples):
                 continue
-            match_ = match(table, names)
+            match_ = match(table, images)
             if match_ is None:
-                far.append(f"{path}: names too few of them. {_why(table, names)}".rstrip())
+                far.append(f"{path}: names too few of them. {_why(table, images)}".rstrip())
                 continue
             where = data.root / table.path
             try:
@@ -112,59 +123,80 @@ class TableOfLabels(LabelLayout):
             except InputError as problem:
                 problems.append(problem)
                 continue
-            found.append(label_by_table(folder, labelled, match_, column))
+            found.append(label_by_table(folders, labelled, match_.column, column))
         if not found:
             if problems:
                 raise join_errors(data.root, problems)
             far += [problem.what for problem in data.unreadable.values()]
             raise InputError(
-                f"no table labels the {len(folder.images):,} images in {data.root / folder.path}",
+                f"no table labels the {len(images):,} images in {words_for(folders)}",
                 details=shorten(far),
-                fix="Put a CSV file with a column of ids and a column of labels into "
-                f"{data.root}, or the images into a folder per class.",
+                fix="Write a table with a column of ids and a column of labels, in any folder, and "
+                "name it with --labels.",
             )
+        found = [each for each in found if _is_sure(each, candidate)] or found
         if any(other.labels != found[0].labels for other in found):
             tables = " or ".join(each.table.path for each in found if each.table)
             raise InputError(
-                f"{data.root}: the labels of {folder.path}/ may be those in {tables}",
+                f"{data.root}: the labels of {words_for(folders)} may be those in {tables}",
                 fix="Name the table with --labels.",
             )
         return found[0]
 
 
-def label_by_table(
-    folder: Folder, table: CsvTable, found: Match, label_column: str
-) -> TrainingImages:
-    """The images of a folder that a table labels.
+def rows_of_images(
+    ids: Sequence[str], labels: Sequence[str], folders: Sequence[Folder]
+) -> TableRows:
+    """The rows of a table beside the images of some folders and of those below them.
+
+    A folder of which the table names no image holds no training images.
 
     Args:
-        folder: Of the images.
+        ids: Of the rows.
+        labels: Of the rows, in Unicode's form NFC.
+        folders: As data.train names them.
+    """
+    parts = [part.own for folder in folders for part in folder.walk() if part.images]
+    rows = read_rows(ids, labels, list(dict.fromkeys(path for part in parts for path in part)))
+    missing = set(rows.missing)
+    named = {path for part in parts if not missing.issuperset(part) for path in part}
+    return replace(rows, missing=[path for path in rows.missing if path in named])
+
+
+def label_by_table(
+    folders: Sequence[Folder], table: CsvTable, id_column: str, label_column: str
+) -> TrainingImages:
+    """The images of some folders that a table labels.
+
+    Args:
+        folders: Of the images, which may lie in folders below them.
         table: Of ids and labels.
-        found: Its column of ids, and their kind.
+        id_column: Its column of ids.
         label_column: Its column of labels.
     """
-    values = table.frame[label_column].map(one_spelling)
-    labels = dict(zip(table.frame[found.column], values, strict=True))
-    here = Names.of(folder.images).as_ids(found.ids)
-    counts: dict[str, int] = {}
-    for image, label in labels.items():
-        if label:
-            counts[label] = counts.get(label, 0) + (image in here)
+    labels = [one_spelling(label) for label in table.frame[label_column]]
+    rows = rows_of_images(table.frame[id_column].tolist(), labels, folders)
+    # A label that no image has is a class too: the settings are to name it, and a run refuses it.
+    counts = dict.fromkeys(filter(None, labels), 0)
+    for label in rows.labels.values():
+        counts[label] += 1
+    name = Path(table.path).name
     return TrainingImages(
-        TableOfLabels.name,
-        folder,
-        (folder,),
-        counts,
-        table,
-        found.column,
-        label_column,
-        found.ids,
+        rows.labels,
+        [each for each in folders if any(path in rows.labels for path in each.below)],
+        f"{name}, column {label_column!r}",
+        [*table.said, *rows.said(name)],
+        layout=TableOfLabels.name,
+        counts=counts,
         unseen=never_marked(table.frame) if label_column == ONE_PER_CLASS else (),
-        labels=labels,
+        table=table,
+        id_column=id_column,
+        label_column=label_column,
+        rows=rows,
     )
 
 
-def read_labels(data: Data, folder: Path, classes: Sequence[str]) -> pd.DataFrame:
+def read_labels(data: Data, folder: Path, classes: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """Read the table of labels.
 
     Args:
@@ -174,13 +206,19 @@ def read_labels(data: Data, folder: Path, classes: Sequence[str]) -> pd.DataFram
 
     Returns:
         A row per row of the file and two columns of text: id, and label in Unicode's form NFC,
-        empty where there is none.
+        empty where there is none; and how the file is read, where that is not usual.
 
     Raises:
         InputError: The file is missing, cannot be read or lacks a column.
     """
-    path = folder / data.labels
-    table = read_csv(path, all_text=True)
+    path = data.labels_path(folder)
+    if not is_there(path):
+        raise InputError(
+            f"no table of labels: {path}",
+            fix="It may lie in any folder: write `labels` and its path under [data] into "
+            "local.toml, or give --set data.labels=PATH.",
+        )
+    table, separator = read_any_csv(path)
     if data.id_column in table.columns and data.label_column == ONE_PER_CLASS:
         table = with_labels(table, data.id_column, classes, path)
     for column in (data.id_column, data.label_column):
@@ -191,9 +229,18 @@ def read_labels(data: Data, folder: Path, classes: Sequence[str]) -> pd.DataFram
             )
     table = table[[data.id_column, data.label_column]]
     table.columns = ["id", "label"]
-    # A row that is cut short has a missing value in place of an empty one.
-    return table.assign(label=table["label"].fillna("").map(one_spelling))
+    table = table.assign(label=table["label"].map(one_spelling))
+    return table, said_of(path.name, separator)
 
 
-def _why(table: CsvTable, names: Names) -> str:
+def _is_sure(found: TrainingImages, candidate: Candidate) -> bool:
+    """Whether a table is one of labels, and not of what else is known of the images."""
+    assert found.table is not None
+    return candidate.label_column is not None or says_labels(
+        found.table, found.label_column, candidate.asked, ()
+    )
+
+
+def _why(table: CsvTable, images: Sequence[str]) -> str:
+    names = Names.of(images)
     return next(filter(None, (why_none_match(table.values(c), names) for c in table.columns)), "")

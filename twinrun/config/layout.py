@@ -1,4 +1,4 @@
-"""What a data folder is made of: image files, class folders, names that can be written."""
+"""What a data folder is made of: image files, names that can be written."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from twinrun.errors import InputError, shorten
-from twinrun.names import one_spelling
-
-
-def images_in(folder: Path) -> list[str]:
-    """Names of the image files directly in a folder, sorted: the disk's order means nothing."""
-    from twinrun.image_files import is_image  # imports Pillow
-
-    visible = (name for name in _names_in(folder) if not name.startswith("."))
-    return sorted(name for name in visible if is_image(folder, name))
 
 
 def no_image_in(folder: Path) -> str:
@@ -74,44 +65,6 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def class_folders(part: Path) -> dict[str, Path]:
-    """The folders of classes in a folder of training images, by name in Unicode's form NFC.
-
-    Hidden folders are passed over.
-
-    Raises:
-        InputError: Two folders whose names look the same.
-    """
-    folders: dict[str, Path] = {}
-    for path in sorted(part.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            name = one_spelling(path.name)
-            if name in folders:
-                raise InputError(
-                    f"two folders in {part} are called {name!r}, written with other characters",
-                    fix="Put their images into one of them and remove the other.",
-                )
-            folders[name] = path
-    return folders
-
-
-def subfolder(folder: Path, name: str, key: str) -> Path:
-    """A folder of images in the data folder.
-
-    Args:
-        folder: The data folder.
-        name: The folder's name in it.
-        key: The setting that holds this name.
-
-    Raises:
-        InputError: It is not there.
-    """
-    path = folder / name
-    if not path.is_dir():
-        raise InputError(f"no folder {path}", fix=f"Put the images there, or set {key}.")
-    return path
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from twinrun.config.layout import refuse_unspeakable_names
 from twinrun.errors import InputError
+from twinrun.file_names import suffix_of
 
 # Deep enough for two folders that an archive added, images/train/<class>/ and one below.
 SCAN_DEPTH = 6
+
+# What the names of tables end with.
+TABLES = (".csv", ".tsv")
 
 _JUNK = "__MACOSX"
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -28,7 +33,7 @@ class Folder:
 
     Attributes:
         path: Relative to the data folder, with slashes; empty for the data folder itself.
-        images: Names of the image files directly in it.
+        images: Names of what lies directly in it and is an image, or is called like one.
         files: Names of the other files directly in it.
         folders: The folders directly in it.
     """
@@ -59,6 +64,21 @@ class Folder:
         return len(self.images) + sum(folder.total for folder in self.folders)
 
     @property
+    def own(self) -> list[str]:
+        """The paths of the images directly in it."""
+        return [f"{self.path}/{name}".lstrip("/") for name in self.images]
+
+    @property
+    def below(self) -> list[str]:
+        """The paths of all images in it and in the folders below it."""
+        return [path for folder in self.walk() for path in folder.own]
+
+    @property
+    def nearest(self) -> list[str]:
+        """The paths of the images directly in it; where there are none, of those below it."""
+        return self.own or self.below
+
+    @property
     def filled(self) -> list[Folder]:
         """The folders directly in it that hold images, themselves or below."""
         return [folder for folder in self.folders if folder.total]
@@ -77,6 +97,11 @@ class Folder:
             elif not folder.role:
                 yield from folder.named(role)
 
+    def without(self, paths: Collection[str]) -> Folder:
+        """The same folder without those folders below it that have one of these paths."""
+        kept = [each.without(paths) for each in self.folders if each.path not in paths]
+        return replace(self, folders=tuple(kept))
+
     def unwrapped(self) -> Folder:
         """The folder below it that holds the images, where there is only one way to go.
 
@@ -86,6 +111,17 @@ class Folder:
         while not folder.images and len(folder.filled) == 1:
             folder = folder.filled[0]
         return folder
+
+
+def setting_for(folders: Sequence[Folder]) -> str | list[str]:
+    """What data.train or data.test says of these folders."""
+    names = [folder.path or "." for folder in folders]
+    return names[0] if len(names) == 1 else names
+
+
+def words_for(folders: Sequence[Folder]) -> str:
+    """What folders are called in messages."""
+    return " and ".join(f"{folder.path or '.'}/" for folder in folders)
 
 
 def data_root(folder: Path) -> Path:
@@ -100,33 +136,72 @@ def data_root(folder: Path) -> Path:
         )
     for _ in range(SCAN_DEPTH):
         here = scan(folder, depth=1)
-        tables = any(name.lower().endswith(".csv") for name in here.files)
+        tables = any(name.lower().endswith(TABLES) for name in here.files)
         if tables or here.images or len(here.folders) != 1 or here.folders[0].role:
             break
         folder = folder / here.folders[0].path
     return folder
 
 
-def scan(root: Path, *, depth: int = SCAN_DEPTH) -> Folder:
+def scan(root: Path, path: str = "", *, depth: int = SCAN_DEPTH) -> Folder:
     """List a data folder and what is below it, in time linear in the number of files.
 
     Hidden files and folders and those that macOS adds to archives are left out.
 
     Args:
         root: The data folder.
-        depth: How many levels of folders below it are listed; deeper ones look empty.
+        path: The folder in it to begin with, relative to it, with slashes.
+        depth: How many levels of folders below `root` are listed; deeper ones look empty.
 
     Raises:
         InputError: A folder cannot be read, or names of folders, images or tables are not UTF-8.
     """
     names: list[str] = []
-    listing = _scan(root, "", depth, names)
+    listing = _scan(root, path, depth - len(path.split("/")) if path else depth, names)
     refuse_unspeakable_names(names)
     return listing
 
 
+def named_folders(root: Path, names: str | Sequence[str], key: str) -> list[Folder]:
+    """The folders of a data folder that a setting names, listed.
+
+    Args:
+        root: The data folder.
+        names: Relative to it; "." is the data folder itself.
+        key: The setting that holds these names.
+
+    Raises:
+        InputError: One is not there, or not in the data folder; or as `scan`.
+    """
+    found: list[Folder] = []
+    for name, place in places(root, names).items():
+        if place.split("/")[0] == "..":
+            raise InputError(
+                f"{key}: {name} is not in the data folder {root}",
+                fix="Let data.folder name a folder that both are in.",
+            )
+        if not (root / place).is_dir():
+            raise InputError(f"no folder {root / name}", fix=f"Put the images there, or set {key}.")
+        found.append(scan(root, place))
+    return found
+
+
+def places(root: Path, names: str | Sequence[str]) -> dict[str, str]:
+    """The paths of folders as `Folder.path` has them, by the names that a setting gives them.
+
+    Args:
+        root: The data folder.
+        names: Relative to it, or full paths.
+    """
+    found = {}
+    for name in [names] if isinstance(names, str) else names:
+        place = posixpath.relpath((root / name).as_posix(), root.as_posix())
+        found[name] = "" if place == "." else place
+    return found
+
+
 def _scan(root: Path, path: str, depth: int, names: list[str]) -> Folder:
-    from twinrun.image_files import is_image  # imports Pillow
+    from twinrun.image_files import is_image, suffixes  # imports Pillow
 
     images: list[str] = []
     files: list[str] = []
@@ -136,7 +211,8 @@ def _scan(root: Path, path: str, depth: int, names: list[str]) -> Folder:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == _JUNK:
                     continue
-                if entry.is_dir():
+                # A folder that is called like an image is told with the images that cannot be read.
+                if entry.is_dir() and suffix_of(entry.name) not in suffixes():
                     kind = folders
                 elif is_image(root / path, entry.name):
                     kind = images

@@ -1,4 +1,4 @@
-"""local.toml, which git ignores: where the data lies on this machine."""
+"""local.toml, which git ignores: where the data and its tables lie on this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from twinrun.errors import InputError, nearest
 
 # It stands beside the settings file.
 LOCAL = "local.toml"
+
+# What of [data] may stand in it.
+KEYS = ("folder", "labels", "sample_submission")
 
 _CORRECT = "Correct it there, or name the folder with --data."
 
@@ -31,14 +34,14 @@ class FolderOrigin:
 
 
 def read_local(config: Path) -> dict[str, Any]:
-    """What local.toml lays over the settings: `data.folder`, or nothing.
+    """What local.toml lays over the settings, or nothing.
 
     Args:
         config: The settings file that it stands beside.
 
     Returns:
-        `{"data": {"folder": TEXT}}`, the home folder in place of a "~" in front; empty where there
-        is no local.toml or it names no folder.
+        `{"data": {KEY: TEXT}}` with keys of `KEYS`, the home folder in place of a "~" in front;
+        empty where there is no local.toml or it names nothing.
 
     Raises:
         InputError: It cannot be read, or anything else stands in it.
@@ -60,8 +63,10 @@ def read_local(config: Path) -> dict[str, Any]:
         )
     if not content.get("data"):
         return {}
-    # As a shell has it: what is written here is a folder of this machine.
-    return {"data": {"folder": os.path.expanduser(content["data"]["folder"])}}  # noqa: PTH111
+    # As a shell has it: what is written here is a place of this machine.
+    return {
+        "data": {key: os.path.expanduser(text) for key, text in content["data"].items()}  # noqa: PTH111
+    }
 
 
 def _find_mistakes(content: Mapping[str, Any], settings: str) -> Iterator[str]:
@@ -72,18 +77,36 @@ def _find_mistakes(content: Mapping[str, Any], settings: str) -> Iterator[str]:
             yield f"data: got {value!r} ({type(value).__name__}), allowed: a table"
         else:
             for name, text in value.items():
-                if name != "folder":
-                    guess = nearest(name, ["folder"])
+                if name not in KEYS:
+                    guess = nearest(name, KEYS)
                     yield _belongs_elsewhere(f"data.{name}", settings, guess)
                 elif not isinstance(text, str):
                     got = f"{text!r} ({type(text).__name__})"
-                    yield f"data.folder: got {got}, allowed: string"
+                    yield f"data.{name}: got {got}, allowed: string"
                 elif "\0" in text:
-                    yield f"data.folder: got {text!r}, allowed: a path"
+                    yield f"data.{name}: got {text!r}, allowed: a path"
+
+
+def find_full_paths(table: Any, where: str = "") -> Iterator[str]:
+    """A line for each table of labels or samples that a file which git keeps names by a full path.
+
+    Args:
+        table: All of the file, or a profile of it.
+        where: The profile, with a dot.
+    """
+    data = table.get("data") if isinstance(table, Mapping) else None
+    for key in KEYS[1:]:
+        text = data.get(key) if isinstance(data, Mapping) else None
+        if isinstance(text, str) and text.startswith(("/", "~")):
+            yield (
+                f"{where}data.{key}: got {text!r}, allowed: a path from data.folder; a full path "
+                f"belongs in {LOCAL}, which git ignores"
+            )
 
 
 def _belongs_elsewhere(key: str, settings: str, guess: str) -> str:
-    return f"{key}: belongs in {settings}; only data.folder may stand here. {guess}".rstrip()
+    allowed = ", ".join(f"data.{name}" for name in KEYS)
+    return f"{key}: belongs in {settings}; only {allowed} may stand here. {guess}".rstrip()
 
 
 def find_origin(config: Path, layer: str) -> FolderOrigin:

@@ -14,7 +14,7 @@ from twinrun.config.changes import parse_changes
 from twinrun.config.hooks import refuse_code
 from twinrun.config.layers import merge, over
 from twinrun.config.layouts import find_classes
-from twinrun.config.local import LOCAL, FolderOrigin, find_origin, read_local
+from twinrun.config.local import LOCAL, FolderOrigin, find_full_paths, find_origin, read_local
 from twinrun.config.project import project_settings
 from twinrun.config.recipe import Member
 from twinrun.config.settings import Settings
@@ -26,8 +26,17 @@ Location = tuple[str | int, ...]
 # Where the values come from that were found in the data folder, as _place_of writes it.
 _AUTO = 'found by "auto":'
 # What stands in pydantic's places beside the file's keys: a key itself, the kinds of `Classes` and
-# `ClassWeights`, a member's transforms.
-_NO_KEYS = ("[key]", "[names]", "[auto]", "[weights]", "[how]", "[transforms]")
+# `ClassWeights`, a member's transforms, the forms of `Folders`.
+_NO_KEYS = (
+    "[key]",
+    "[names]",
+    "[auto]",
+    "[weights]",
+    "[how]",
+    "[transforms]",
+    "[one]",
+    "[several]",
+)
 
 
 def read_settings(
@@ -69,10 +78,11 @@ def read_settings(
         what = f"{config}: there is no profile {profile!r}"
         guess = nearest(profile, profiles)
         raise InputError(_sentence(what, guess, "Known profiles", list(profiles) or ["none"]))
-    mistakes: list[str] = []
+    mistakes = list(find_full_paths(raw))
     local = read_local(config)
     layers: dict[str, Any] = {LOCAL: local} if local else {}
     for name, table in profiles.items():
+        mistakes += find_full_paths(table, f"profiles.{name}.")
         mistakes += _validate(config, raw, layers | {f"profiles.{name}": table})[1]
     if profile is not None:
         layers[f"profiles.{profile}"] = profiles[profile]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.choices import name_in
@@ -24,6 +27,23 @@ def _once(names: list[Any]) -> list[Any]:
     if len(set(names)) < len(names):
         raise ValueError("each name once")
     return names
+
+
+def _one_or_several(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "[one]"
+    return "[several]" if isinstance(value, list) else None
+
+
+Folders = Annotated[
+    Annotated[PlaceText, Tag("[one]")]
+    | Annotated[list[PlaceText], Field(min_length=1), AfterValidator(_once), Tag("[several]")],
+    Discriminator(
+        _one_or_several,
+        custom_error_type="folders",
+        custom_error_message="a folder in the data folder, or a list of folders",
+    ),
+]
 
 
 def _something_left(pair: list[float]) -> list[float]:
@@ -76,18 +96,27 @@ class Data(Table):
 
     folder: Annotated[FolderText, Beside()]
     layout: Annotated[str, name_in(LAYOUTS)] = "folders"
-    train: PlaceText = "train"
-    test: PlaceText = "test"
-    sample_submission: PlaceText = "sample_submission.csv"
-    labels: PlaceText = Field("labels.csv", description="layout table: the CSV of labels")
+    train: Folders = Field("train", description="a folder of training images, or a list of them")
+    test: Folders = Field("test", description="a folder of images to predict, or a list of them")
+    sample_submission: PlaceText = Field(
+        "sample_submission.csv", description="in the data folder, or a full path"
+    )
+    sample_folder: Annotated[FolderText, Beside()] = ""
+    labels: PlaceText = Field(
+        "labels.csv",
+        description="layout table: the table of labels, in the data folder or a full path",
+    )
+    labels_folder: Annotated[FolderText, Beside()] = ""
     id_column: PlainText = Field("ID", description="layout table: its column of ids")
     label_column: PlainText = Field(
         "label",
         description="layout table: its column of labels; "
         f'"{ONE_PER_CLASS}": a column of 0 and 1 for each class',
     )
-    ids: Literal["stem", "name"] = Field(
-        "stem", description="an image's id is its file name without (stem) or with (name) extension"
+    ids: Literal["stem", "name", "path"] = Field(
+        "stem",
+        description="an image's id is its file name without (stem) or with (name) extension, or "
+        "its path in the data folder",
     )
     max_pixels: Annotated[int, Field(ge=1, le=10**12), Beside()] = Field(
         500_000_000, description="of an image; one that has more is not decoded but refused"
@@ -98,6 +127,46 @@ class Data(Table):
     conflicts: Annotated[Literal["keep", "drop", "error"], Neutral("keep")] = Field(
         "keep", description="copies with different labels: kept, dropped, or no training at all"
     )
+    contradictions: Annotated[Literal["error", "ignore"], Neutral("ignore")] = Field(
+        "error",
+        description="images that a table and their folder label differently: no training at all, "
+        "or as data.layout has it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_outside_paths(cls, content: Any) -> Any:
+        """Keep a file's folder apart where it is not the data folder.
+
+        Records hold the file's name: where it lies is a matter of the machine.
+        """
+        if not isinstance(content, Mapping):
+            return content
+        content = dict(content)
+        for key, folder in (("labels", "labels_folder"), ("sample_submission", "sample_folder")):
+            text = content.get(key)
+            if not isinstance(text, str) or "\0" in text:
+                continue
+            path = Path(os.path.expanduser(text))  # noqa: PTH111  (an unknown user's stays)
+            if path.is_absolute() or ".." in path.parts:
+                content |= {key: path.name, folder: path.parent.as_posix()}
+        return content
+
+    def labels_path(self, folder: Path) -> Path:
+        """The table of labels.
+
+        Args:
+            folder: The data folder.
+        """
+        return folder / self.labels_folder / self.labels
+
+    def sample_path(self, folder: Path) -> Path:
+        """The host's sample submission.
+
+        Args:
+            folder: The data folder.
+        """
+        return folder / self.sample_folder / self.sample_submission
 
 
 class Run(Table):

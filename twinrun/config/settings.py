@@ -133,7 +133,14 @@ class Settings(Table):
         """
         if not self.data_folder.is_dir():
             raise self.no_data_folder()
-        return self.data_folder / self.data.sample_submission
+        return self.data.sample_path(self.data_folder)
+
+    def table_folders(self) -> dict[str, str]:
+        """The full paths of tables' folders that are not the data folder, by their settings."""
+        named = {key: getattr(self.data, key) for key in ("labels_folder", "sample_folder")}
+        return {
+            key: str((self.data_folder / name).resolve()) for key, name in named.items() if name
+        }
 
     def no_data_folder(self) -> InputError:
         """The error for a data folder that is not there: it says what named it, and what to do."""

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from twinrun.config.label_layout import image_id
-from twinrun.config.layout import images_in, refuse_unspeakable_names, subfolder
-from twinrun.config.layouts import LAYOUTS
+from twinrun.config.any_csv import read_any_csv
+from twinrun.config.image_ids import image_id, training_ids
+from twinrun.config.label_layout import test_images
 from twinrun.config.settings import Settings
+from twinrun.config.training_data import read_training
 from twinrun.console import progress_bars
 from twinrun.data.cache_files import in_blocks
 from twinrun.errors import InputError, shorten
 from twinrun.files import sha256_file, sha256_json
 from twinrun.plain_files import open_descriptor
 from twinrun.process import without_collector
+from twinrun.submission_forms import FORMS
 
 # (part, id, label, path relative to the data folder, with slashes); a test image has label "".
 Entry = tuple[str, str, str, str]
@@ -33,8 +35,12 @@ _CONTENT = ["part", "id", "label", "sha256"]
 _SMALL = 1 << 16
 
 
-def build_index(settings: Settings) -> pd.DataFrame:
+def build_index(settings: Settings, said: list[str] | None = None) -> pd.DataFrame:
     """Find every image of the competition, and digest its file; nothing is decoded.
+
+    Args:
+        settings: Of the competition.
+        said: As `list_images`.
 
     Returns:
         As `list_images`, all of whose files can be read.
@@ -42,14 +48,20 @@ def build_index(settings: Settings) -> pd.DataFrame:
     Raises:
         InputError: As `list_images`; or files cannot be read, which are listed all together.
     """
-    index, unreadable = list_images(settings)
+    index, unreadable = list_images(settings, said)
     if unreadable:
         raise unreadable_images(unreadable, len(index), settings.data_folder)
     return index
 
 
-def list_images(settings: Settings) -> tuple[pd.DataFrame, dict[str, str]]:
+def list_images(
+    settings: Settings, said: list[str] | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """Find every image of the competition, and digest its file; nothing is decoded.
+
+    Args:
+        settings: Of the competition.
+        said: Gets a line for each thing that was passed over or read in an unusual way.
 
     Returns:
         One row per image, sorted by part and id, all text but the numbers: part ("train" or
@@ -62,16 +74,21 @@ def list_images(settings: Settings) -> tuple[pd.DataFrame, dict[str, str]]:
             together.
     """
     with without_collector():
-        return _build(settings)
+        return _build(settings, said)
 
 
-def _build(settings: Settings) -> tuple[pd.DataFrame, dict[str, str]]:
+def _build(settings: Settings, said: list[str] | None) -> tuple[pd.DataFrame, dict[str, str]]:
     folder = settings.data_folder
     if not folder.is_dir():
         raise settings.no_data_folder()
-    entries = [*_train_entries(settings), *_test_entries(settings)]
+    found = read_training(settings)
+    said = [] if said is None else said
+    said += found.said
+    entries = [
+        *_train_entries(settings, found.labels),
+        *_test_entries(settings, found.labels, said),
+    ]
     parts, ids, labels, paths = map(list, zip(*entries, strict=True))
-    refuse_unspeakable_names(paths)
     _refuse_shared_ids(entries)
     sizes, digests, unreadable = _read_all(paths, folder)
     index = pd.DataFrame(
@@ -104,19 +121,60 @@ def data_digest(index: pd.DataFrame, *more: str) -> str:
     return sha256_json(content)
 
 
-def _train_entries(settings: Settings) -> list[Entry]:
-    layout = LAYOUTS.get(settings.data.layout)
-    images = layout.read_images(settings.data, settings.data_folder, settings.classes)
-    return [("train", *image) for image in images]
+def _train_entries(settings: Settings, labels: Mapping[str, str]) -> list[Entry]:
+    ids = training_ids(settings.data.ids, list(labels))
+    return [
+        ("train", name, label, path)
+        for name, (path, label) in zip(ids, labels.items(), strict=True)
+    ]
 
 
-def _test_entries(settings: Settings) -> list[Entry]:
-    part = subfolder(settings.data_folder, settings.data.test, "data.test")
-    images = images_in(part)
+def _test_entries(settings: Settings, labels: Mapping[str, str], said: list[str]) -> list[Entry]:
+    there = test_images(settings.data, settings.data_folder)
+    images = [path for path in there if path not in labels]
+    if len(images) < len(there):
+        images = _find_asked(settings, there, labels, said)
     if not images:
-        raise InputError(f"no image in the test folder {part}", fix="Put the test images there.")
-    place = part.relative_to(settings.data_folder).as_posix()
-    return [("test", image_id(settings.data, name), "", f"{place}/{name}") for name in images]
+        names = settings.data.test
+        places = [settings.data_folder / n for n in ([names] if isinstance(names, str) else names)]
+        which = "that is no training image " if there else ""
+        raise InputError(
+            f"no image {which}in the test folder {' or '.join(map(str, places))}",
+            fix="Put the test images there, or set data.test.",
+        )
+    return [("test", image_id(settings.data.ids, path), "", path) for path in images]
+
+
+def _find_asked(
+    settings: Settings, there: Sequence[str], labels: Mapping[str, str], said: list[str]
+) -> list[str]:
+    """The test images of a folder that holds training images too: those that the sample names.
+
+    Raises:
+        InputError: The sample names images that have a label.
+    """
+    path = settings.sample_path()
+    ids = {image: image_id(settings.data.ids, image) for image in there}
+    if not path.is_file():  # which is told where the sample is asked for
+        return [image for image in there if image not in labels]
+    form = FORMS.get(settings.submission.columns)
+    known = set(ids.values())
+    asked = set(form.images(read_any_csv(path)[0], settings.asked_classes, known)[0])
+    both = [image for image in there if image in labels and ids[image] in asked]
+    if both:
+        raise InputError(
+            f"images that have a label, and that {path} asks for:",
+            details=shorten(both),
+            fix="Name the table of the training images alone: data.labels.",
+        )
+    neither = [image for image in there if image not in labels and ids[image] not in asked]
+    if neither:
+        images = "image is" if len(neither) == 1 else "images are"
+        said.append(
+            f"{len(neither):,} {images} left out, without a label and not in {path.name}: "
+            f"{', '.join(shorten(neither, most=3))}"
+        )
+    return [image for image in there if image not in labels and ids[image] in asked]
 
 
 def _refuse_shared_ids(entries: Sequence[Entry]) -> None:
@@ -130,7 +188,7 @@ def _refuse_shared_ids(entries: Sequence[Entry]) -> None:
         raise InputError(
             "two images with one id:",
             details=shorten(shared),
-            fix="Rename or remove all but one, or set data.ids to 'name'.",
+            fix="Set data.ids to 'name' or 'path', as the sample submission names them.",
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from twinrun.config.extras import how_to_install
+from twinrun.config.listing import places
 from twinrun.config.settings import Settings
 from twinrun.console import Line, count_of
 from twinrun.errors import shorten
@@ -36,7 +37,8 @@ def passed_over(settings: Settings, images: Iterable[str]) -> dict[str, Other]:
     """
     root, data = settings.data_folder, settings.data
     known = {*images, data.sample_submission, data.labels}
-    found = {path for name in (data.train, data.test) for path in _files(root, name)} - known
+    named = [place for key in (data.train, data.test) for place in places(root, key).values()]
+    found = {path for place in named for path in _files(root, place)} - known
     return {path: look_into(f"{root}/{path}") or _UNUSED for path in sorted(found)}
 
 

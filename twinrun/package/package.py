@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twinrun.config.layout import refuse_unspeakable_names
+from twinrun.config.listing import places
 from twinrun.console import megabytes, progress_bars
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import is_there, sha256_file, whole_file
@@ -78,7 +79,7 @@ def make_package(
     content = manifest["content"]
     tree = read_work_tree(project)
     place = _place_of(run)
-    sources = {name: tree.root / name for name in _source_files(tree, run, manifest, place)}
+    sources = {name: tree.root / name for name in _source_files(tree, run, place)}
     places = own_places(project, run, Path(place["data_folder"]))
     found = [*find_faults(run, manifest, tree), *find_places(sources, places)]
     faults = [hide_places(fault, places) for fault in found]
@@ -163,18 +164,18 @@ def _place_of(run: Path) -> dict[str, Any]:
     return place
 
 
-def _source_files(
-    tree: WorkTree, run: Path, manifest: Mapping[str, Any], place: Mapping[str, Any]
-) -> Iterator[str]:
+def _source_files(tree: WorkTree, run: Path, place: Mapping[str, Any]) -> Iterator[str]:
     """The files of the source without the data, which may not be handed on, and without runs."""
-    data = manifest["content"]["settings"]["data"]
+    data = read_run_settings(run, None).data
     folder = Path(place["data_folder"]).resolve()
     runs = run.resolve().parent
-    places = {folder / data[key] for key in ("train", "test", "sample_submission", "labels")}
+    images = [place for key in (data.train, data.test) for place in places(folder, key).values()]
+    parts = {folder / place for place in images}
+    parts |= {path.resolve() for path in (data.labels_path(folder), data.sample_path(folder))}
     root = tree.root.resolve()
     for name in tree.files:
         above = set((root / name).parents) | {root / name}
-        if not above & places and runs not in above:
+        if not above & parts and runs not in above:
             yield name
 
 

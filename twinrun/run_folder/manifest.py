@@ -273,6 +273,7 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
     try:
         settings = with_neutral(Settings, content["settings"])
         settings["data"] |= {"folder": str(folder)}
+        settings["data"] |= place["tables"] if place else {}
         settings["run"] |= {"device": device, "cache": str(cache)}
         return Settings.model_validate(settings | {"config": config, "folder_origin": origin})
     except (ValueError, KeyError, TypeError, AttributeError) as error:

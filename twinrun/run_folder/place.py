@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from twinrun.errors import InputError
@@ -31,7 +32,14 @@ def read_place(run: Path) -> dict[str, Any] | None:
     return read_document(path, PlaceRecord, fix=fix) if is_there(path, fix=fix) else None
 
 
-def write_place(run: Path, *, config: Path, data_folder: Path, cache: str) -> None:
+def write_place(
+    run: Path,
+    *,
+    config: Path,
+    data_folder: Path,
+    cache: str,
+    tables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write where the parts of a run lie; the names of nodes that are known stay.
 
     Args:
@@ -39,11 +47,17 @@ def write_place(run: Path, *, config: Path, data_folder: Path, cache: str) -> No
         config: The settings file.
         data_folder: The data folder.
         cache: As the setting `run.cache`.
+        tables: The folders of tables that do not lie in the data folder, by their settings.
 
     Raises:
         InputError: The folder cannot be written.
     """
-    content = {"config": str(config), "data_folder": str(data_folder), "cache": cache}
+    content = {
+        "config": str(config),
+        "data_folder": str(data_folder),
+        "cache": cache,
+        "tables": dict(tables),
+    }
     write_document(RunFolder(run).place, PlaceRecord, {**content, "nodes": _known_nodes(run)})
 
 

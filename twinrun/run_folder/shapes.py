@@ -262,12 +262,14 @@ class PlaceRecord(Shape):
     Attributes:
         config: The settings file.
         cache: The folder of decoded images, as the setting.
+        tables: The folders of tables that do not lie in the data folder, by their settings.
         nodes: The host's name by a node's number.
     """
 
     config: str
     data_folder: str
     cache: str
+    tables: dict[Literal["labels_folder", "sample_folder"], str]
     nodes: dict[str, str]
 
 

@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
-from twinrun.config.csv_tables import CsvTable, Ids, Names, match_values
+from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
+from twinrun.config.image_ids import Ids, Names, image_id, match_values
 from twinrun.config.label_layout import TrainingImages
-from twinrun.config.listing import Folder
+from twinrun.config.listing import words_for
 from twinrun.errors import InputError, shorten
-from twinrun.file_names import stem_of
 from twinrun.names import ClassName
+from twinrun.scaffold.sample import TestFolders
 
 # More different values than this, and more than every second row has its own: no classes.
 _MANY_CLASSES = 20
 
 
-def refuse_mixed(
-    data: DataFolder, training: TrainingImages, sample: CsvTable, test: Folder
-) -> None:
-    """Raise InputError when training and test images are in one folder."""
-    if test.path != training.folder.path:
-        return
-    folder = data.root / test.path
-    raise InputError(
-        f"training and test images stand together in {folder}",
-        fix=f"Move the {len(sample.ids):,} images that {data.root / sample.path} names into "
-        f"a folder {data.root / 'test'}.",
-    )
+def tell_apart(training: TrainingImages, test: TestFolders) -> tuple[TrainingImages, TestFolders]:
+    """Training and test images that may lie in the same folder: those with a label are training.
+
+    Raises:
+        InputError: There is no test image.
+    """
+    there = set(test.images)
+    images = tuple(path for path in test.images if path not in training.labels)
+    if not images:
+        raise InputError(
+            f"all images in {words_for(test.folders)} are training images by {training.source}",
+            fix="Name the folder of the test images with --test, or the table of labels with "
+            "--labels.",
+        )
+    if training.rows is not None:
+        missing = [path for path in training.rows.missing if path not in there]
+        training = replace(training, rows=replace(training.rows, missing=missing))
+    return training, TestFolders(test.folders, images, shared=len(images) < len(there))
 
 
 def refuse_classes(data: DataFolder, training: TrainingImages, classes: Sequence[str]) -> None:
     """Raise InputError when the settings could not hold these classes."""
-    where = data.root / training.folder.path
-    fix = "Rename these class folders."
+    where: object = words_for(training.folders)
+    fix = (
+        "Name a table of labels with --labels: it may lie in any folder, and give them other names."
+    )
     if training.table is not None:
         where = data.root / training.table.path
         fix = (
@@ -73,38 +83,22 @@ def _not_allowed(name: str) -> str:
     return ""
 
 
-def find_ids(data: DataFolder, training: TrainingImages, sample: CsvTable, test: Folder) -> Ids:
-    """How the sample submission names the test images.
-
-    Raises:
-        InputError: The table of labels names the training images otherwise.
-    """
-    ids, _ = match_values(sample.ids, Names.of(test.images))
-    if training.table is not None and training.ids != ids:
-        table, other = data.root / training.table.path, data.root / sample.path
-        without, with_ = (other, table) if ids == "stem" else (table, other)
-        raise InputError(
-            f"{with_} has ids with the files' extension, {without} without it",
-            fix=f"Make both the same: write the ids of {table} as {other} does.",
-        )
-    return ids
+def find_ids(sample: CsvTable, test: TestFolders) -> Ids:
+    """How the sample submission names the test images."""
+    return match_values(sample.ids, Names.of(test.images))[0]
 
 
-def refuse_shared_ids(data: DataFolder, training: TrainingImages, test: Folder, ids: Ids) -> None:
-    """Raise InputError when two images of a part have one id."""
-    problems: list[str] = []
-    for part in (training.parts, [test]):
-        owners: dict[str, list[str]] = {}
-        for folder in part:
-            for name in folder.images:
-                image_id = stem_of(name) if ids == "stem" else name
-                owners.setdefault(image_id, []).append(f"{folder.path}/{name}")
-        problems += [f"{i}: {', '.join(paths)}" for i, paths in owners.items() if len(paths) > 1]
+def refuse_shared_ids(data: DataFolder, test: TestFolders, ids: Ids) -> None:
+    """Raise InputError when two test images have one id."""
+    owners: dict[str, list[str]] = {}
+    for path in test.images:
+        owners.setdefault(image_id(ids, path), []).append(path)
+    problems = [f"{i}: {', '.join(paths)}" for i, paths in owners.items() if len(paths) > 1]
     if problems:
-        extension = "without" if ids == "stem" else "with"
+        what = {"stem": "file's name without extension", "name": "file's name", "path": "path"}
         raise InputError(
-            f"{data.root}: several images with one id, which is the file's name {extension} "
-            "extension and without its folder:",
+            f"{data.root}: several test images with one id, which is the {what[ids]}, as the "
+            "sample submission names them:",
             details=shorten(problems),
-            fix="Rename all but one, for example with the class in front, or remove them.",
+            fix="Name the one folder with --test that the sample submission means.",
         )

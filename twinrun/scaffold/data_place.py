@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 
@@ -14,6 +14,9 @@ from twinrun.config.local import LOCAL
 from twinrun.config.project import SETTINGS
 from twinrun.errors import InputError
 from twinrun.files import read_text, write_text
+
+if TYPE_CHECKING:
+    from twinrun.scaffold.inspect import Findings
 
 # The folder of a project that git ignores, and that the template's settings name.
 DATA = "data"
@@ -68,34 +71,41 @@ def place_to_make(folder: Path) -> Path:
     return real.parent
 
 
-def name_data(made: Path, folder: Path, data: Path) -> None:
-    """Write into a project's files where its data lies.
+def name_data(made: Path, folder: Path, found: Findings) -> None:
+    """Write into a project's files where its data lies, and tables that lie elsewhere.
 
     The settings, which git keeps, name the project's own data/, as the template does; a folder
-    outside the project goes into local.toml.
+    outside the project, and a table outside the data folder, go into local.toml.
 
     Args:
         made: The project's files, before they are moved.
         folder: Where the project will stand.
-        data: The folder of its data.
+        found: In the data folder.
 
     Raises:
-        InputError: The path of a data folder outside is not UTF-8.
+        InputError: A path outside is not UTF-8.
     """
     settings = made / SETTINGS
-    inside = _path_inside(folder, data)
+    inside = _path_inside(folder, found.folder)
+    shared: dict[str, str] = {}
+    local: dict[str, str] = {}
     if inside is None:
-        _write_local(settings.with_name(LOCAL), data.resolve())
+        local["folder"] = found.folder.resolve().as_posix()
     elif inside != Path(DATA):
+        shared["folder"] = (Path("..") / inside).as_posix()
+    for key, path in (("labels", found.labels), ("sample_submission", found.sample_submission)):
+        if path is not None and Path(path).is_absolute():
+            local[key] = path
+    if found.contradictions != "error":
+        shared["contradictions"] = found.contradictions
+    if local:
+        refuse_unspeakable_names(local.values())
+        write_text(settings.with_name(LOCAL), _HEAD + tomlkit.dumps({"data": local}))
+    if shared:
         document = tomlkit.parse(read_text(settings))
         table: Any = document["data"]
-        table["folder"] = (Path("..") / inside).as_posix()
+        table.update(shared)
         write_text(settings, tomlkit.dumps(document))
-
-
-def _write_local(path: Path, data: Path) -> None:
-    refuse_unspeakable_names([str(data)])
-    write_text(path, _HEAD + tomlkit.dumps({"data": {"folder": data.as_posix()}}))
 
 
 def _path_inside(folder: Path, data: Path) -> Path | None:

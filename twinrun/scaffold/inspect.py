@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from twinrun.config.csv_tables import Ids
 from twinrun.config.data_folder import DataFolder, join_errors
+from twinrun.config.image_ids import Ids
 from twinrun.config.label_layout import TrainingImages
+from twinrun.config.listing import setting_for
 from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.data.decoding import UNREADABLE, header_size
 from twinrun.errors import InputError, shorten
@@ -17,10 +18,10 @@ from twinrun.names import one_spelling
 from twinrun.scaffold.checks import (
     find_ids,
     refuse_classes,
-    refuse_mixed,
     refuse_shared_ids,
+    tell_apart,
 )
-from twinrun.scaffold.labels import choose_training
+from twinrun.scaffold.labels import Asked, choose_training, is_contradicted
 from twinrun.scaffold.notes import notes_on
 from twinrun.scaffold.sample import (
     TestData,
@@ -44,17 +45,18 @@ class Findings:
         folder: The folder that holds the data: the one that was named, or the one in it that an
             archive put everything into.
         layout: As data.layout.
-        train, test: The folders of images.
+        train, test: The folders of images, as data.train and data.test.
         classes: In the sample submission's order where its columns are the classes; otherwise
             sorted, by number if all are whole numbers. Of a single probability, the class that its
             column is named after comes last.
         unseen: Classes that the sample submission asks for and no training image is of.
-        labels: The table of labels, or None for class folders.
+        labels: The table of labels, its full path where it lies elsewhere; None for class folders.
         id_column: The table's column of ids, or the sample submission's for class folders.
         label_column: The table's column of labels; for class folders the sample submission's only
             column, or "label".
-        ids: Whether ids are file names without ("stem") or with ("name") extension.
-        sample_submission: The file.
+        ids: As data.ids: what the sample submission names images by.
+        sample_submission: The file; its full path where it lies elsewhere.
+        contradictions: As data.contradictions.
         columns: What the sample asks for, as submission.columns.
         train_images, test_images: How many there are.
         counts: Training images of each class, in the order of `classes`.
@@ -70,8 +72,8 @@ class Findings:
 
     folder: Path
     layout: str
-    train: str
-    test: str
+    train: str | list[str]
+    test: str | list[str]
     classes: list[str]
     unseen: list[str]
     labels: str | None
@@ -79,6 +81,7 @@ class Findings:
     label_column: str
     ids: Ids
     sample_submission: str
+    contradictions: str
     columns: str
     train_images: int
     test_images: int
@@ -96,11 +99,12 @@ class Findings:
 def inspect(
     folder: Path,
     *,
-    train: str | None = None,
-    test: str | None = None,
+    train: str | Sequence[str] = (),
+    test: str | Sequence[str] = (),
     labels: str | None = None,
     sample: str | None = None,
     label_column: str | None = None,
+    layout: str | None = None,
 ) -> Findings:
     """Look at a data folder: names first, and content where names leave several possibilities.
 
@@ -108,11 +112,13 @@ def inspect(
 
     Args:
         folder: The data folder.
-        train: The folder of training images, relative to the data folder, where several may be it.
-        test: The folder of test images, likewise.
-        labels: The table of labels, likewise; it is used even where there are class folders.
-        sample: The sample submission, likewise.
+        train: The folder of training images, or several, relative to the data folder, where others
+            may be it.
+        test: The folder of test images, or several, likewise.
+        labels: The table of labels, likewise or anywhere else; it is used whatever folders say.
+        sample: The sample submission, likewise or anywhere else.
         label_column: The table's column of labels, where several may be it.
+        layout: The name of the layout, where a table and folders contradict each other.
 
     Raises:
         InputError: The engine could not train on this, or what is meant cannot be decided; all of
@@ -122,36 +128,38 @@ def inspect(
     problems: list[InputError] = []
     questions: list[str] = []
     asked, training = TestData(None, None), None
+    known = Asked((), _listed(train), layout, label_column)
     try:
-        asked = choose_test_data(data, test, problems)
+        asked = choose_test_data(data, _listed(test), problems)
     except InputError as problem:
         problems.append(problem)
     try:
-        training = choose_training(data, asked.columns, train, label_column)
+        known = replace(known, columns=asked.columns)
+        training = choose_training(data, known)
     except InputError as problem:
         problems.append(problem)
     if problems or training is None or asked.sample is None or asked.test is None:
         raise join_errors(data.root, problems)
     table, images = asked.sample, asked.test
-    refuse_mixed(data, training, table, images)
+    training, images = tell_apart(training, images)
 
-    counts, paths = training.counts, training.images
+    counts, paths, columns = training.counts, training.images, "classes"
     named = [one_spelling(name) for name in asked.columns]
     unseen = [name for name in named if name in training.unseen]
     classes = _order_classes(list(counts), [name for name in named if name not in unseen])
     ids: Ids = "stem"
-    columns = "classes"
     sides: list[tuple[int, int]] = []
     broken: list[str] = []
     try:
         refuse_classes(data, training, classes)
         columns, table = find_form(data, table, images, [*classes, *unseen], questions)
+        images = images.asked_by(table)
     except InputError as problem:
         problems.append(problem)
     try:
         refuse_strangers(data, table, images)
-        ids = find_ids(data, training, table, images)
-        refuse_shared_ids(data, training, images, ids)
+        ids = find_ids(table, images)
+        refuse_shared_ids(data, images, ids)
     except InputError as problem:
         problems.append(problem)
     try:
@@ -173,8 +181,8 @@ def inspect(
     return Findings(
         folder=data.root,
         layout=training.layout,
-        train=training.folder.path,
-        test=images.path,
+        train=setting_for(training.folders),
+        test=setting_for(images.folders),
         classes=classes,
         unseen=unseen,
         labels=training.table.path if training.table else None,
@@ -182,6 +190,7 @@ def inspect(
         label_column=_label_column(training, asked),
         ids=ids,
         sample_submission=table.path,
+        contradictions="ignore" if is_contradicted(data, training, known) else "error",
         columns=columns,
         train_images=len(paths),
         test_images=len(images.images),
@@ -212,6 +221,10 @@ def _notes_on_unseen(training: TrainingImages, asked: Sequence[str], sample: str
             "can be learnt, and its probability is always 0"
         )
     return notes
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _label_column(training: TrainingImages, asked: TestData) -> str:

@@ -1,53 +1,97 @@
-"""Where the training images and their labels stand: decided by names, then by content."""
+"""Where the training images and their labels stand: tables outrank the names of folders."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from twinrun.config.csv_tables import Names, match
+from twinrun.config.contradictions import contradiction, find_contradictions
+from twinrun.config.csv_tables import match, says_labels
 from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.label_layout import Candidate, TrainingImages
-from twinrun.config.label_table import label_by_table
+from twinrun.config.label_table import TableOfLabels
 from twinrun.config.layouts import LAYOUTS
-from twinrun.config.listing import Folder
+from twinrun.config.listing import Folder, words_for
+from twinrun.config.training_data import by_folders, find_labels
 from twinrun.errors import InputError, shorten
 
+_NUMBER = re.compile(r"[\s_-]*\d+")
 
-def choose_training(
-    data: DataFolder, asked: Sequence[str], train: str | None, label_column: str | None
-) -> TrainingImages:
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of the labels before the training images are looked at.
+
+    Attributes:
+        columns: The columns of the sample submission after its ids; empty when it is not known.
+        train: The folders that the user named.
+        layout: The name of the layout that the user named.
+        label_column: The column of labels that the user named.
+    """
+
+    columns: Sequence[str]
+    train: Sequence[str] = ()
+    layout: str | None = None
+    label_column: str | None = None
+
+
+def choose_training(data: DataFolder, asked: Asked) -> TrainingImages:
     """Find the training images and their labels.
 
     Args:
         data: The data folder.
-        asked: The columns of the sample submission after its ids; empty when it is not known.
-        train: The folder that the user named.
-        label_column: The column of labels that the user named.
+        asked: What is known before.
 
     Raises:
-        InputError: There are none, there are several, or they carry no labels.
+        InputError: There are none, there are several, they carry no labels, or a table and the
+            names of folders contradict each other.
     """
-    if train is not None:
-        candidates = [data.folder(train, "--train")]
-    else:
-        named = [folder for folder in data.listing.named("train") if folder.total]
-        candidates = named or _find_unnamed_training(data)
+    if asked.train:
+        candidates = [data.folder(each, "--train").unwrapped() for each in asked.train]
+        return _training(data, candidates, asked)
+    named = [folder.unwrapped() for folder in data.listing.named("train") if folder.total]
+    candidates = named or _find_unnamed_training(data)
+    if not candidates:
+        raise InputError(
+            f"no folder of training images in {data.root}",
+            fix="Name the folder with --train: it holds a folder per class, or images that a table "
+            "labels.",
+        )
+    if len(candidates) > 1 and (together := _together(data, candidates, asked)):
+        return together
     found: list[TrainingImages] = []
     problems: list[InputError] = []
     for candidate in candidates:
         try:
-            found.append(_training(data, candidate.unwrapped(), asked, label_column))
+            found.append(_training(data, [candidate], asked))
         except InputError as problem:
             problems.append(problem)
     if len(found) == 1:
         return found[0]
     if found:
-        names = " or ".join(f"{training.folder.path}/" for training in found)
+        names = " or ".join(words_for(training.folders) for training in found)
         raise InputError(
             f"{data.root}: the training images may be those in {names}",
-            fix="Name the folder with --train.",
+            fix="Name the folder with --train; it may be given several times.",
         )
-    raise join_errors(data.root, problems) if problems else _no_training(data)
+    raise join_errors(data.root, problems)
+
+
+def _together(
+    data: DataFolder, candidates: Sequence[Folder], asked: Asked
+) -> TrainingImages | None:
+    """Several folders as one: a table names images of them, or their names differ in a number."""
+    stems = {_NUMBER.sub("", folder.path) for folder in candidates}
+    try:
+        found = _training(data, candidates, asked)
+    except InputError:
+        if len(stems) == 1:
+            raise
+        return None
+    if found.rows is None:
+        return found if len(stems) == 1 else None
+    return None if found.rows.unclear else found
 
 
 def _find_unnamed_training(data: DataFolder) -> list[Folder]:
@@ -58,62 +102,90 @@ def _find_unnamed_training(data: DataFolder) -> list[Folder]:
         inside = any(folder.path.startswith(f"{other.path}/") for other in found)
         if not folder.path or folder.role == "test" or inside:
             continue
-        names = Names.of(folder.images)
-        labelled = bool(folder.images) and any(match(table, names) for table in tables)
+        labelled = bool(folder.images) and any(match(table, folder.own) for table in tables)
         if labelled or len([below for below in folder.filled if not below.role]) > 1:
             found.append(folder)
-    return found
+    if found:
+        return found
+    tests = [folder.path for folder in data.listing.named("test")]
+    root = data.listing.without(tests)
+    return [root] if root.images or len(root.filled) > 1 else []
 
 
-def _no_training(data: DataFolder) -> InputError:
-    loose = [folder.name for folder in data.listing.filled if not folder.role]
-    if data.listing.images or len(loose) > 1:
-        what = "images" if data.listing.images else f"class folders ({', '.join(shorten(loose))})"
-        return InputError(
-            f"the training {what} stand in {data.root} itself",
-            fix="Move them into a folder train/ in it, and test images into a folder test/.",
-        )
-    return InputError(
-        f"no folder of training images in {data.root}",
-        fix="Put a folder train/ there, with a folder per class or with the images of a table of "
-        "labels; or name the folder with --train.",
-    )
-
-
-def _training(
-    data: DataFolder, folder: Folder, asked: Sequence[str], label_column: str | None
-) -> TrainingImages:
-    """The training images of a folder, in the layout that recognises itself in it."""
-    candidate = Candidate(data, folder, asked, label_column)
+def _training(data: DataFolder, folders: Sequence[Folder], asked: Asked) -> TrainingImages:
+    """The training images of some folders, in the layout that recognises itself in them."""
+    candidate = Candidate(data, folders, asked.columns, asked.label_column)
     found: list[TrainingImages] = []
     problems: list[InputError] = []
+    # Whoever names a table of labels has named the layout.
+    chosen = asked.layout or (TableOfLabels.name if data.labels else None)
     for layout in LAYOUTS:
+        if chosen not in (None, layout.name):
+            continue
         try:
             if (images := layout.recognise(candidate)) is not None:
                 found.append(images)
         except InputError as problem:
             problems.append(problem)
+    tables = [each for each in found if each.table is not None]
+    others = [each for each in found if each.table is None]
+    if tables and others:
+        return _decide(data, tables[0], min(others, key=lambda each: not each.sure), asked)
     if found:
         return min(found, key=lambda images: not images.sure)
     if problems:
         raise join_errors(data.root, problems)
     raise InputError(
-        f"no image directly in {data.root / folder.path}",
-        fix="Put the training images there, or name their folder with --train.",
+        f"no image in {words_for(folders)}", fix="Name the folder of training images with --train."
     )
 
 
-def labels_beside_folders(data: DataFolder, training: TrainingImages) -> list[TrainingImages]:
-    """The tables that label the images of class folders too, with the column that agrees best."""
-    names = Names.of(name for folder in training.parts for name in folder.images)
-    classes = set(training.counts)
-    found: list[TrainingImages] = []
-    for path, table in data.tables.items():
-        match_ = match(table, names) if path not in data.samples else None
-        if match_ is None:
-            continue
-        others = [column for column in table.columns if column != match_.column]
-        column = max(others, key=lambda c: len(table.values(c) & classes), default=None)
-        if column is not None and table.values(column) & classes:
-            found.append(label_by_table(training.folder, table, match_, column))
-    return found
+def _decide(
+    data: DataFolder, table: TrainingImages, folders: TrainingImages, asked: Asked
+) -> TrainingImages:
+    """A table that covers the images decides; folders count where their names are its classes.
+
+    Raises:
+        InputError: Folders that are named after classes say something else than the table.
+    """
+    assert table.table is not None
+    columns, names = asked.columns, list(folders.counts)
+    name = table.table.path
+    if asked.label_column is None and not says_labels(
+        table.table, table.label_column, columns, names
+    ):
+        note = f"{name} names the images too, but no column of it surely holds labels; "
+        return replace(folders, said=[*folders.said, f"{note}the class folders are taken"])
+    known = {*table.counts, *(columns if len(columns) > 1 else ())}
+    named = by_folders(table, known)
+    if find_contradictions(table.labels, named.labels):
+        raise contradiction(
+            data.root,
+            table,
+            named,
+            fix=(
+                f"If the table is right, name it: --labels {name}; if the folders are, say so: "
+                f"--answer layout={LAYOUTS.get(folders.layout).answer!r}.",
+                "A corrected table may lie in any folder.",
+            ),
+        )
+    if folders.sure and known.issuperset(names) and folders.labels.keys() >= table.labels.keys():
+        same = f"{name} gives the same labels; the class folders are taken"
+        return replace(folders, said=[*folders.said, same])
+    strange = [each for each in names if each not in known]
+    if not strange:
+        return table
+    note = f"{name} labels the images; folders that are no class of it: "
+    return replace(table, said=[*table.said, note + ", ".join(shorten(strange, most=3))])
+
+
+def is_contradicted(data: DataFolder, training: TrainingImages, asked: Asked) -> bool:
+    """Whether labels are written twice and differ, so that the user's word alone decides."""
+    if training.table is not None:
+        others = [by_folders(training, training.counts).labels]
+    else:
+        columns = asked.columns if len(asked.columns) > 1 else []
+        tables = [table for path, table in data.tables.items() if path not in data.samples]
+        found = [find_labels(data.root, table, training, columns) for table in tables]
+        others = [each.labels for each in found if each is not None]
+    return any(find_contradictions(training.labels, other) for other in others)

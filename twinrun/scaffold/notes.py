@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import PurePath
 
-from twinrun.config.csv_tables import CsvTable, Ids, Names
+from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
+from twinrun.config.image_ids import Ids, image_id, training_ids
 from twinrun.config.label_layout import TrainingImages
-from twinrun.config.listing import Folder
+from twinrun.config.listing import Folder, words_for
 from twinrun.errors import shorten
-from twinrun.names import one_spelling
-from twinrun.scaffold.labels import labels_beside_folders
+from twinrun.scaffold.sample import TestFolders
 
 # A class with fewer images leaves hardly any to hold out.
 FEW = 10
@@ -19,36 +20,47 @@ _REFUSED = "a run refuses this until it is fixed"
 
 
 def notes_on(
-    data: DataFolder, training: TrainingImages, sample: CsvTable, test: Folder, ids: Ids
+    data: DataFolder, training: TrainingImages, sample: CsvTable, test: TestFolders, ids: Ids
 ) -> list[str]:
     """Everything that is left out, or that a run will refuse, or that is scarce."""
     counts = training.counts
     smallest = min(counts, key=lambda name: counts[name])
-    notes = [*_find_refused(training, sample, test, ids), *_find_left_out(data, training, test)]
+    notes = [
+        *_find_refused(training, sample, test, ids),
+        *training.said,
+        *_find_left_out(data, training, test),
+    ]
     if counts[smallest] < FEW:
         notes.append(f"the smallest class, {smallest}, has {counts[smallest]} images")
-    if training.folder not in training.parts:
-        notes += _disagreements(data, training)
+    images = training.images
+    named = zip(images, training_ids(ids, images), strict=True)
+    if shared := [path for path, name in named if name != image_id(ids, path)]:
+        notes.append(
+            f"{_many(len(shared), 'training image')} of the same file names in several folders: "
+            f"their ids are their paths: {_examples(shared)}"
+        )
+    for what, path in (("table of labels", training.table), ("sample submission", sample)):
+        if path is not None and PurePath(path.path).is_absolute():
+            notes.append(f"the {what} lies outside the data folder, which is only read")
     if data.root.resolve() != data.given.resolve():
         notes.append(f"the data stands in {data.root}")
     return notes
 
 
 def _find_refused(
-    training: TrainingImages, sample: CsvTable, test: Folder, ids: Ids
+    training: TrainingImages, sample: CsvTable, test: TestFolders, ids: Ids
 ) -> Iterator[str]:
-    if training.table is not None:
-        here = Names.of(training.folder.images).as_ids(ids)
-        labels = training.labels
-        column = training.table.frame[training.id_column]
-        what, where = training.table.path, f"{training.folder.path}/"
-        yield from _some(here - set(labels), "image", f"in {where} without a row in {what}")
-        yield from _some(set(labels) - here, "id", f"of {what} without an image in {where}")
-        yield from _some({i for i in labels if not labels[i]}, "id", f"of {what} without a label")
-        yield from _some(set(column[column.duplicated()]), "id", f"of {what} more than once")
-    there = Names.of(test.images).as_ids(ids)
+    rows = training.rows
+    if training.table is not None and rows is not None:
+        what, where = training.table.path, words_for(training.folders)
+        yield from _some(rows.missing, "image", f"in {where} without a row in {what}")
+        yield from _some(rows.strangers, "id", f"of {what} without an image in {where}")
+        yield from _some(rows.unlabelled, "id", f"of {what} without a label")
+        yield from _some(rows.conflicting, "id", f"of {what} with different labels")
+        yield from _some(rows.unclear, "id", f"of {what} of several images")
+    there = {image_id(ids, path) for path in test.images}
     column = sample.frame[sample.columns[0]]
-    what, where = sample.path, f"{test.path}/"
+    what, where = sample.path, words_for(test.folders)
     yield from _some(set(column) - there, "id", f"of {what} without an image in {where}")
     yield from _some(there - set(column), "image", f"in {where} that {what} does not name")
     yield from _some(set(column[column.duplicated()]), "id", f"of {what} more than once")
@@ -59,36 +71,42 @@ def _some(ids: Collection[str], what: str, where: str) -> Iterator[str]:
         yield f"{_many(len(ids), what)} {where}: {_examples(sorted(ids))}; {_REFUSED}"
 
 
-def _find_left_out(data: DataFolder, training: TrainingImages, test: Folder) -> Iterator[str]:
-    for top, parts in ((training.folder, training.parts), (test, [test])):
+def _find_left_out(data: DataFolder, training: TrainingImages, test: TestFolders) -> Iterator[str]:
+    training_images = set(training.images)
+    for tops, images in ((training.folders, training_images), (test.folders, set(test.images))):
+        where = words_for(tops)
+        walked = [folder for top in tops for folder in top.walk()]
         strays = [
             path
-            for folder in {part.path: part for part in [top, *parts]}.values()
+            for folder in walked
+            if folder in tops or not images.isdisjoint(folder.own)
             for path in _paths(folder, folder.files)
             if path not in data.tables
         ]
         if strays:
             are = "are not images" if len(strays) > 1 else "is not an image"
-            short = [path.removeprefix(f"{top.path}/") for path in strays]
-            yield f"{_many(len(strays), 'file')} in {top.path}/ {are}: {_examples(short)}"
-        if top not in parts and top.images:
-            count = _many(len(top.images), "image")
-            yield f"{count} directly in {top.path}/, outside the class folders: not used"
-        below = [folder for part in parts for folder in part.filled]
-        if below:
-            count = _many(sum(folder.total for folder in below), "image")
-            places = _examples([f"{folder.path}/" for folder in below])
-            yield f"{count} in folders below {top.path}/ that are not looked into: {places}"
-    if training.folder not in training.parts:
-        empty = [folder.name for folder in training.folder.folders if not folder.total]
-        if empty:
-            yield f"folders in {training.folder.path}/ without an image, no classes: " + _examples(
-                empty
-            )
-    others = list(_find_unused(data.listing, [training.folder.path, test.path]))
-    if others:
-        names = [f"{folder.path}/ ({folder.total:,})" for folder in others]
-        yield f"folders of images that are not used: {_examples(names)}"
+            names = _examples(_short(strays, tops))
+            yield f"{_many(len(strays), 'file')} in {where} {are}: {names}"
+        # Together with what is in the other part's folders.
+        used = training_images.union(test.images)
+        for folder in walked:
+            left = [path for path in folder.own if path not in used]
+            if left:
+                verb = "is" if len(left) == 1 else "are"
+                yield f"{_many(len(left), 'image')} in {folder.path or '.'}/ {verb} not used"
+        empty = [folder.name for top in tops for folder in top.folders if not folder.total]
+        if empty and images is training_images and training.table is None:
+            yield f"folders in {where} without an image, no classes: {_examples(empty)}"
+    taken = [folder.path for folder in (*training.folders, *test.folders)]
+    unused = list(_find_unused(data.listing, taken)) if "" not in taken else []
+    if unused:
+        places = [f"{folder.path}/ ({folder.total:,})" for folder in unused]
+        yield f"folders of images that are not used: {_examples(places)}"
+
+
+def _short(paths: Sequence[str], tops: Sequence[Folder]) -> list[str]:
+    """Without the folder in front, where there is one only."""
+    return [path.removeprefix(f"{tops[0].path}/") for path in paths] if len(tops) == 1 else [*paths]
 
 
 def _find_unused(listing: Folder, taken: list[str]) -> Iterator[Folder]:
@@ -100,24 +118,6 @@ def _find_unused(listing: Folder, taken: list[str]) -> Iterator[Folder]:
             yield from _find_unused(folder, taken)
         else:
             yield folder
-
-
-def _disagreements(data: DataFolder, training: TrainingImages) -> Iterator[str]:
-    """Where a table beside class folders labels images otherwise than their folders."""
-    for other in labels_beside_folders(data, training):
-        labels = other.labels
-        wrong = [
-            image_id
-            for folder in training.parts
-            for image_id in sorted(Names.of(folder.images).as_ids(other.ids or "stem"))
-            if image_id in labels and labels[image_id] != one_spelling(folder.name)
-        ]
-        if other.table is None:
-            continue
-        said = f"labels {len(wrong)} images otherwise" if wrong else "gives the same labels"
-        yield f"{other.table.path} {said}; the class folders are taken"
-        if wrong:
-            yield f"labelled otherwise in {other.table.path}: {_examples(wrong)}"
 
 
 def _paths(folder: Folder, names: Iterable[str]) -> list[str]:

@@ -48,6 +48,6 @@ def make(folder: Path, answers: Mapping[str, str], found: Findings) -> str | Non
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".twinrun-init-", dir=place) as temporary:
         made = render(Path(temporary), folder.resolve(), answers)
-        name_data(made, folder, found.folder)
+        name_data(made, folder, found)
         move_project(made, folder)
     return read_address(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from twinrun.config.layouts import LAYOUTS
@@ -57,9 +57,20 @@ def _join_classes(found: Findings, folder: Path) -> str:  # noqa: ARG001
     return ",".join(found.classes)
 
 
+def _folders(names: str | list[str]) -> str:
+    """An answer is one text: a list of folders is written as JSON and TOML have it."""
+    return names if isinstance(names, str) else json.dumps(names, ensure_ascii=False)
+
+
+def _without_place(path: str) -> str:
+    """A table's path in the data folder; of one that lies elsewhere its name, and no place."""
+    return PurePath(path).name if PurePath(path).is_absolute() else path
+
+
 _ID_ANSWERS = {
     "stem": "the file's name without extension",
     "name": "the file's name with extension",
+    "path": "the file's path in the data folder",
 }
 
 # Members that say themselves what they are judged by.
@@ -131,31 +142,31 @@ for _question in (
     ),
     Question(
         name="train",
-        prompt="Folder of the training images, in the data folder",
+        prompt='Folder of the training images, in the data folder; several as ["a", "b"]',
         answered_by="data",
         default="train",
-        read=lambda found, _folder: found.train,
+        read=lambda found, _folder: _folders(found.train),
     ),
     Question(
         name="test",
-        prompt="Folder of the images to predict",
+        prompt="Folder of the images to predict, or several likewise",
         answered_by="data",
         default="test",
-        read=lambda found, _folder: found.test,
+        read=lambda found, _folder: _folders(found.test),
     ),
     Question(
         name="labels",
         prompt="CSV of the labels (layout table)",
         answered_by="data",
         default="labels.csv",
-        read=lambda found, _folder: found.labels or "labels.csv",
+        read=lambda found, _folder: _without_place(found.labels or "labels.csv"),
     ),
     Question(
         name="sample_submission",
         prompt="The host's sample submission",
         answered_by="data",
         default="sample_submission.csv",
-        read=lambda found, _folder: found.sample_submission,
+        read=lambda found, _folder: _without_place(found.sample_submission),
     ),
     Question(
         name="ids",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from twinrun.config.csv_tables import CsvTable, Names, match_values, why_none_match
+from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
-from twinrun.config.listing import Folder
+from twinrun.config.image_ids import Names, image_id, match_values, why_none_match
+from twinrun.config.listing import Folder, words_for
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.joined_ids import may_be_of
 from twinrun.names import one_spelling
@@ -18,11 +19,37 @@ from twinrun.submission_rows import RowPerImage
 
 
 @dataclass(frozen=True)
+class TestFolders:
+    """The folders of the test images, and the paths of these images.
+
+    Attributes:
+        shared: Whether the folders hold training images too.
+    """
+
+    folders: tuple[Folder, ...]
+    images: tuple[str, ...]
+    shared: bool = False
+
+    @classmethod
+    def of(cls, *folders: Folder) -> TestFolders:
+        """As a run reads them: of each folder the images in it; where there are none, below it."""
+        return cls(folders, tuple(path for folder in folders for path in folder.nearest))
+
+    def asked_by(self, sample: CsvTable) -> TestFolders:
+        """Without what is neither a training image nor asked for, where both lie together."""
+        if not self.shared:
+            return self
+        ids = match_values(sample.ids, Names.of(self.images))[0]
+        asked = tuple(path for path in self.images if image_id(ids, path) in sample.ids)
+        return replace(self, images=asked or self.images)
+
+
+@dataclass(frozen=True)
 class TestData:
-    """The sample submission and the folder of test images, or None where one is not there."""
+    """The sample submission and the test images, or None where one is not there."""
 
     sample: CsvTable | None
-    test: Folder | None
+    test: TestFolders | None
 
     @property
     def columns(self) -> list[str]:
@@ -33,27 +60,37 @@ class TestData:
         return classes or self.sample.columns[1:]
 
 
-def choose_test_data(data: DataFolder, test: str | None, problems: list[InputError]) -> TestData:
+def choose_test_data(data: DataFolder, test: Sequence[str], problems: list[InputError]) -> TestData:
     """Find the sample submission and the test images; add to `problems` what stands in the way.
 
     Args:
         data: The data folder.
-        test: The folder that the user named.
+        test: The folders that the user named.
         problems: Gets an error for each thing that is missing or unclear.
     """
     samples = _samples(data, problems)
     tests = _tests(data, samples, test, problems)
-    pairs = [(sample, folder) for sample in samples for folder in tests if _fits(sample, folder)]
+    pairs = [(sample, each) for sample in samples for each in tests if _fits(sample, each)]
     fitting = {sample.path for sample, _ in pairs} or {sample.path for sample in samples}
-    there = {folder.path for _, folder in pairs} or {folder.path for folder in tests}
+    asked = [each for each in tests if any(each is found for _, found in pairs)]
+    there = _united(asked) if asked else tests
     if len(there) > 1:
-        problems.append(_unclear(data, "the test images", [f"{path}/" for path in there], "--test"))
+        names = [words_for(each.folders) for each in there]
+        problems.append(_unclear(data, "the test images", names, "--test"))
     if len(fitting) > 1:
         problems.append(_unclear(data, "the sample submission", list(fitting), "--sample"))
     return TestData(
         next((sample for sample in samples if {sample.path} == fitting), None),
-        next((folder for folder in tests if {folder.path} == there), None),
+        there[0] if len(there) == 1 else None,
     )
+
+
+def _united(tests: list[TestFolders]) -> list[TestFolders]:
+    """Folders that the sample names images of, as one where no two hold an image of one name."""
+    folders = [folder for each in tests for folder in each.folders]
+    together = TestFolders.of(*folders)
+    several = len(tests) > 1 and len(Names.of(together.images).stems) == len(together.images)
+    return [together] if several else tests
 
 
 def _unclear(data: DataFolder, what: str, names: Sequence[str], option: str) -> InputError:
@@ -67,6 +104,9 @@ def _samples(data: DataFolder, problems: list[InputError]) -> list[CsvTable]:
     samples: list[CsvTable] = []
     for path in data.samples:
         table = data.tables.get(path)
+        if table and table.separator != ",":
+            problems.append(_not_commas(data, table))
+            continue
         # A second download of one file is no second candidate.
         if table and not any(table.frame.equals(other.frame) for other in samples):
             samples.append(table)
@@ -76,49 +116,58 @@ def _samples(data: DataFolder, problems: list[InputError]) -> list[CsvTable]:
             InputError(
                 f"no sample submission in {data.root}; its CSV files: "
                 f"{', '.join(shorten(others)) or 'none'}",
-                fix="Put the host's sample_submission.csv there, or name the file with --sample.",
+                fix="Name the host's sample submission with --sample: it may lie in any folder.",
             )
         )
     return samples
 
 
+def _not_commas(data: DataFolder, table: CsvTable) -> InputError:
+    return InputError(
+        f"{data.root / table.path}: its values are not separated by commas: "
+        f"{table.separator.join(table.columns)!r}",
+        fix="Save a copy as comma-separated text in UTF-8, in any folder, and name it with "
+        "--sample.",
+    )
+
+
 def _tests(
-    data: DataFolder, samples: Sequence[CsvTable], test: str | None, problems: list[InputError]
-) -> list[Folder]:
-    if test is not None:
-        candidates = [data.folder(test, "--test")]
-    else:
-        candidates = list(data.listing.named("test")) or [
+    data: DataFolder,
+    samples: Sequence[CsvTable],
+    test: Sequence[str],
+    problems: list[InputError],
+) -> list[TestFolders]:
+    if test:
+        return [TestFolders.of(*(data.folder(each, "--test").unwrapped() for each in test))]
+    candidates = list(data.listing.named("test"))
+    if not candidates:
+        # Under any other name: the folder that has the images that a sample names.
+        candidates = [
             folder
             for folder in data.listing.walk()
-            if folder.path and any(_fits(sample, folder) for sample in samples)
+            if folder.images and any(_fits(sample, TestFolders.of(folder)) for sample in samples)
         ]
     if not candidates:
         problems.append(
             InputError(
                 f"no folder of test images in {data.root}",
-                fix="Put them into a folder test/ there, or name the folder with --test.",
+                fix="Name the folder with --test. It may hold the training images too, where a "
+                "table of labels names these.",
             )
         )
     filled = [folder.unwrapped() for folder in candidates if folder.total]
-    tests = [folder for folder in filled if folder.images]
     if candidates and not filled:
         places = ", ".join(str(data.root / folder.path) for folder in candidates)
         problems.append(
-            InputError(f"no image in the test folder {places}", fix="Put the test images there.")
-        )
-    elif filled and not tests:
-        places = ", ".join(str(data.root / folder.path) for folder in filled)
-        problems.append(
             InputError(
-                f"the images of the test folder {places} stand in folders below it",
-                fix="Move them into the test folder itself, or name their folder with --test.",
+                f"no image in the test folder {places}",
+                fix="Name the folder of the test images with --test.",
             )
         )
-    return tests
+    return [TestFolders.of(folder) for folder in filled]
 
 
-def _fits(sample: CsvTable, folder: Folder) -> bool:
+def _fits(sample: CsvTable, folder: TestFolders) -> bool:
     """Whether half of the sample's ids are images of this folder, or half of its images asked."""
     ids, names = sample.ids, Names.of(folder.images)
     found = match_values(ids, names)[1]
@@ -140,14 +189,15 @@ def _classes_in_rows(sample: CsvTable) -> list[str]:
     return values if whole and len(values) > 1 else []
 
 
-def refuse_strangers(data: DataFolder, sample: CsvTable, test: Folder) -> None:
+def refuse_strangers(data: DataFolder, sample: CsvTable, test: TestFolders) -> None:
     """Raise InputError when no id of the sample is a test image's."""
     ids, names = sample.ids, Names.of(test.images)
     if match_values(ids, names)[1]:
         return
     raise InputError(
         f"{data.root / sample.path}: none of its {len(ids):,} ids is an image of "
-        f"{data.root / test.path} (an id: {min(ids, default='')!r}, an image: {test.images[0]!r})",
+        f"{words_for(test.folders)} (an id: {min(ids, default='')!r}, an image: "
+        f"{test.images[0]!r})",
         fix=why_none_match(ids, names)
         or "Name the right file with --sample, or the right folder with --test.",
     )
@@ -156,7 +206,7 @@ def refuse_strangers(data: DataFolder, sample: CsvTable, test: Folder) -> None:
 def find_form(
     data: DataFolder,
     sample: CsvTable,
-    test: Folder,
+    test: TestFolders,
     classes: Sequence[str],
     questions: list[str],
 ) -> tuple[str, CsvTable]:
@@ -165,7 +215,7 @@ def find_form(
     Args:
         data: The data folder.
         sample: The sample submission.
-        test: The folder of test images.
+        test: The test images.
         classes: That the sample may ask for.
         questions: Gets what the sample leaves open.
 
@@ -184,7 +234,7 @@ def find_form(
         )
     values = {name: frozenset(map(one_spelling, sample.values(name))) for name in columns}
     keys, names = sample.frame[sample.columns[0]].tolist(), Names.of(test.images)
-    images = names.names | names.stems
+    images = names.names | names.stems | names.paths
     found = recognise_form(SampleColumns(sample.path, keys, images, values, classes))
     if found is None:
         raise _other_classes(str(where), [one_spelling(name) for name in columns], classes)

@@ -206,8 +206,14 @@ class _Data(Perturbation):
     def apply(self, twin: SecondTwin) -> None:
         copy = twin.temporary_folder(".data-", beside_run=True) / "copy"
         say("copying the data for the second twin")
-        copy_data(twin.settings.data_folder, copy)
+        folder, data = twin.settings.data_folder, twin.settings.data
+        copy_data(folder, copy)
         twin.use_data(copy)
+        # A table beside the data folder is not beside the copy.
+        if data.labels_folder:
+            twin.set_setting("data.labels", data.labels_path(folder).resolve())
+        if data.sample_folder:
+            twin.set_setting("data.sample_submission", data.sample_path(folder).resolve())
 
 
 class _Cache(Perturbation):

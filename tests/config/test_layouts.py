@@ -1,0 +1,224 @@
+"""Every layout of a data folder is read as what was drawn: which images, their ids and labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.layouts import LAYOUTS, Laid, draw, lay_out, read_set
+from twinrun.config.reading import read_settings
+from twinrun.config.settings import Settings
+from twinrun.data.index import build_index, data_digest
+from twinrun.errors import InputError
+from twinrun.scaffold.inspect import Findings, inspect
+
+
+def lay(name: str, tmp_path: Path) -> Laid:
+    return lay_out(name, tmp_path / "data", *draw(tmp_path / "set"))
+
+
+def settings_of(found: Findings, *more: str) -> Settings:
+    """The settings that a data folder shows."""
+    changes = {
+        "competition.name": "x",
+        "competition.classes": found.classes,
+        "data.folder": str(found.folder),
+        "data.layout": found.layout,
+        "data.train": found.train,
+        "data.test": found.test,
+        "data.sample_submission": found.sample_submission,
+        "data.labels": found.labels or "labels.csv",
+        "data.id_column": found.id_column,
+        "data.label_column": found.label_column,
+        "data.ids": found.ids,
+        "data.contradictions": found.contradictions,
+        "submission.columns": found.columns,
+    }
+    listed = [f"{key}={value!r}" for key, value in changes.items()]
+    return read_settings(changes=[*listed, *more])
+
+
+def read(laid: Laid) -> tuple[Findings, list[str]]:
+    """What is found in a data folder, and what is said; the index is compared with the truth."""
+    labels = str(laid.labels) if laid.labels else None
+    found = inspect(laid.folder, labels=labels)
+    said: list[str] = []
+    index = build_index(settings_of(found), said)
+    train = index[index["part"] == "train"]
+    assert dict(zip(train["path"], train["label"], strict=True)) == laid.truth
+    assert found.counts == train["label"].value_counts().to_dict()
+    stems = [path.rpartition("/")[2].rpartition(".")[0] for path in train["path"]]
+    assert train["id"].tolist() == [
+        stem if stems.count(stem) == 1 else path
+        for stem, path in zip(stems, train["path"], strict=True)
+    ]
+    test = index[index["part"] == "test"]
+    assert dict(zip(test["id"], test["path"], strict=True)) == laid.test
+    assert (found.train_images, found.test_images) == (len(train), len(test))
+    assert not [note for note in found.notes if "refuses" in note]
+    return found, said
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_gives_what_was_drawn(name: str, tmp_path: Path) -> None:
+    laid = lay(name, tmp_path)
+    before = sorted(laid.folder.rglob("*"))
+    found, said = read(laid)
+    for words in laid.said:
+        assert any(words in line for line in said), said
+        assert any(words in line for line in found.notes), found.notes
+    assert bool(said) is bool(laid.said)
+    assert sorted(laid.folder.rglob("*")) == before
+
+
+SHARDS, FOLDERS = "table over shards", "class folders and a table that agrees"
+
+
+def refusal(laid: Laid, **chosen: str) -> str:
+    with pytest.raises(InputError) as caught:
+        inspect(laid.folder, **chosen)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_folders_that_a_table_contradicts_never_become_classes(tmp_path: Path) -> None:
+    laid = lay(SHARDS, tmp_path)
+    found, _ = read(laid)
+    assert (found.layout, sorted(found.counts)) == ("table", ["healthy", "rust", "smut"])
+    assert (
+        "train.csv labels the images; folders that are no class of it: part1, part2" in found.notes
+    )
+    # Nor where the settings say so.
+    (laid.folder / "sample_submission.csv").write_text("ID,label\nT2,x\n", encoding="utf-8")
+    settings = settings_of(
+        found,
+        "data.layout=folders",
+        'competition.classes=["part1", "part2"]',
+        "submission.columns=label",
+    )
+    with pytest.raises(InputError) as caught:
+        build_index(settings)
+    for words in (
+        "18 images labelled differently by the folders in train/ and by train.csv, column 'label'",
+        "by the folders in train/: part1 (9), part2 (9)",
+        "by train.csv, column 'label': healthy (6), rust (6), smut (6)",
+        "train/part1/004217.png: part1 or rust",
+        "data.contradictions",
+    ):
+        assert words in str(caught.value)
+
+
+def swap(laid: Laid) -> None:
+    """Let the table say of one image that it is of a different class."""
+    path = laid.folder / "labels.csv"
+    text = path.read_text(encoding="utf-8")
+    assert text.count("004217,rust") == 1
+    path.write_text(text.replace("004217,rust", "004217,smut"), encoding="utf-8")
+
+
+def test_a_disagreement_stops_init_and_run_with_both_readings(tmp_path: Path) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    found, _ = read(laid)
+    assert (found.layout, found.contradictions) == ("folders", "error")
+    swap(laid)
+    said = refusal(laid)
+    for words in (
+        "1 image labelled differently by labels.csv, column 'label' and by the folders in train/",
+        "by labels.csv, column 'label': healthy (6), rust (5), smut (7)",
+        "by the folders in train/: healthy (6), rust (6), smut (6)",
+        "train/rust/004217.png: smut or rust",
+        "--labels labels.csv",
+        "--answer layout='folder per class'",
+    ):
+        assert words in said
+    for layout in ("folders", "table"):
+        settings = settings_of(found, f"data.layout={layout}", "data.labels=labels.csv")
+        with pytest.raises(
+            InputError, match=r"train/rust/004217\.png: (smut or rust|rust or smut)"
+        ):
+            build_index(settings)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "label"), [({"labels": "labels.csv"}, "smut"), ({"layout": "folders"}, "rust")]
+)
+def test_the_users_word_decides_a_disagreement(
+    chosen: dict[str, str], label: str, tmp_path: Path
+) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    swap(laid)
+    found = inspect(laid.folder, **chosen)
+    assert found.contradictions == "ignore"
+    index = build_index(settings_of(found)).set_index("path")
+    assert index.loc["train/rust/004217.png", "label"] == label
+
+
+def test_a_table_of_something_else_beside_class_folders_decides_nothing(tmp_path: Path) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    rows = [(Path(path).stem, f"camera{n % 2}") for n, path in enumerate(sorted(laid.truth))]
+    (laid.folder / "labels.csv").unlink()
+    text = "ID,camera\n" + "".join(f"{name},{camera}\n" for name, camera in rows)
+    (laid.folder / "meta.csv").write_text(text, encoding="utf-8")
+    found, _ = read(laid)
+    assert found.layout == "folders"
+
+
+def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    laid = lay("identical rows twice", tmp_path)
+    found, _ = read(laid)
+    with (laid.folder / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("004217,smut\n")
+    with pytest.raises(InputError, match=r"004217: stands in train\.csv more than once"):
+        build_index(settings_of(found))
+    assert any("with different labels: 004217" in note for note in inspect(laid.folder).notes)
+
+
+def test_the_layout_is_no_part_of_the_identity(tmp_path: Path) -> None:
+    digests = set()
+    for number, name in enumerate((SHARDS, FOLDERS, "semicolons", "table elsewhere")):
+        laid = lay(name, tmp_path / str(number))
+        labels = str(laid.labels) if laid.labels else None
+        digests.add(data_digest(build_index(settings_of(inspect(laid.folder, labels=labels)))))
+    assert len(digests) == 1
+    laid = lay("table elsewhere", tmp_path / "changed")
+    assert laid.labels is not None
+    laid.labels.write_text(laid.labels.read_text().replace("004217,rust", "004217,smut"))
+    found = inspect(laid.folder, labels=str(laid.labels))
+    assert data_digest(build_index(settings_of(found))) not in digests
+
+
+def test_images_that_neither_table_nor_sample_names_are_left_out_and_said(tmp_path: Path) -> None:
+    laid = lay("training and test images in one folder", tmp_path)
+    stray = laid.folder / "images" / "stray.png"
+    stray.write_bytes((laid.folder / "images" / "T2.png").read_bytes())
+    found = inspect(laid.folder)
+    said: list[str] = []
+    index = build_index(settings_of(found), said)
+    assert "stray" not in set(index["id"])
+    assert said == [
+        "1 image is left out, without a label and not in sample_submission.csv: images/stray.png"
+    ]
+    assert "1 image in images/ is not used" in found.notes
+    with (laid.folder / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("T2,smut\n")
+    with pytest.raises(InputError, match=r"that have a label, and that .*asks for:\n  images/T2"):
+        build_index(settings_of(found))
+
+
+def test_a_table_of_ids_only_is_no_rival(tmp_path: Path) -> None:
+    laid = lay("training and test images in one folder", tmp_path)
+    (laid.folder / "test.csv").write_text("ID\n00T1\nT2\nT3\n", encoding="utf-8")
+    assert read(laid)[0].labels == "train.csv"
+
+
+@pytest.mark.slow  # 276 photos, laid out and read 28 times
+def test_real_photos_in_every_layout(shared_data: Path, tmp_path: Path) -> None:
+    train, test = read_set(shared_data / "rice")
+    for number, name in enumerate(LAYOUTS):
+        read(lay_out(name, tmp_path / str(number) / "data", train, test))
+
+
+def test_the_public_fault(shared_data: Path) -> None:
+    found = inspect(shared_data / "public-faults" / "table-over-shards" / "data")
+    assert (found.layout, len(found.classes), found.train_images) == ("table", 4, 48)
