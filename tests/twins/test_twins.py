@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.conftest import FIXTURE, Command
+from tests.layouts import draw, lay_out
 from tests.run_folder.documents import record_member
 from twinrun.compare.member_files import compare_members
 from twinrun.config.reading import read_settings
@@ -353,3 +355,22 @@ def test_one_member_of_each_network_is_taken() -> None:
 def test_an_unknown_member_is_refused_before_anything_is_trained(small_toml: Path) -> None:
     with pytest.raises(InputError, match="there is no member 'c'"):
         read_settings(small_toml).refuse_unknown_members(["a", "c"])
+
+
+def test_a_table_beside_the_data_is_not_looked_for_beside_the_copy(
+    small_toml: Path, tmp_path: Path
+) -> None:
+    laid = lay_out("table elsewhere", tmp_path / "data", *draw(tmp_path / "set"))
+    changes = ["data.layout=table", "data.labels='../data tables/mine.csv'"]
+    settings = read_settings(small_toml, data=laid.folder, changes=changes)
+    assert settings.table_folders() == {"labels_folder": str(tmp_path / "data tables")}
+    with ExitStack() as stack:
+        twin = SecondTwin(settings, [], tmp_path / "runs" / "second", stack)
+        twin.run.parent.mkdir()
+        PERTURBATIONS.get("data").apply(twin)
+        options = dict(zip(*[iter(twin.process().arguments)] * 2, strict=True))
+        assert options["--set"] == f"data.labels={laid.labels}"
+        second = read_settings(
+            small_toml, data=Path(options["--data"]), changes=[*changes, options["--set"]]
+        )
+    assert second.data.labels_path(second.data_folder) == laid.labels

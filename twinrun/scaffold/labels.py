@@ -164,9 +164,8 @@ def _decide(
             table,
             named,
             fix=(
-                f"If the table is right, name it: --labels {name}; if the folders are, say so: "
-                f"--answer layout={LAYOUTS.get(folders.layout).answer!r}.",
-                "A corrected table may lie in any folder.",
+                f"If the table is right: --labels {name} (a corrected one may lie in any folder).",
+                f"If the folders are: --answer layout={LAYOUTS.get(folders.layout).answer!r}.",
             ),
         )
     if folders.sure and known.issuperset(names) and folders.labels.keys() >= table.labels.keys():
