@@ -142,6 +142,12 @@ def test_a_row_per_class_that_is_not_there_is_named(sample: str, write: Write) -
         inspect(write(FOLDERS | TEST | {"sample_submission.csv": sample}))
 
 
+def test_classes_of_other_names_beside_the_ids_are_told(write: Write) -> None:
+    rows = "".join(f"t{number}_{name},0\n" for number in (1, 2) for name in "xy")
+    with pytest.raises(InputError, match=r"such as 't1_x'; .* one of the classes, .*: a, b"):
+        inspect(write(FOLDERS | TEST | {"sample_submission.csv": f"key,p\n{rows}"}))
+
+
 def test_of_a_row_per_class_an_image_that_is_not_there_is_noted(write: Write) -> None:
     rows = "".join(f"t{number}_{name},0\n" for number in (1, 2, 3) for name in "ab")
     found = inspect(write(FOLDERS | TEST | {"sample_submission.csv": f"key,p\n{rows}"}))

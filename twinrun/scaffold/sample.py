@@ -239,6 +239,8 @@ def find_form(
     if found is None:
         raise _other_classes(str(where), [one_spelling(name) for name in columns], classes)
     form, seen = found
+    if isinstance(form, RowPerImage) and len(columns) == 1 and not match_values(keys, names)[1]:
+        _refuse_other_ends(where, keys, images, classes)
     if form.name == LikeliestClass.name:
         _refuse_measured(where, columns[0], values[columns[0]], classes)
     questions += seen.open
@@ -253,6 +255,20 @@ def find_form(
             )
         ids = ids.iloc[: len(asked)].assign(**{sample.columns[0]: asked})
     return form.name, CsvTable(sample.path, ids)
+
+
+def _refuse_other_ends(
+    where: Path, keys: Sequence[str], images: Collection[str], classes: Sequence[str]
+) -> None:
+    """Raise InputError when ids hold something beside an image's, which is no class."""
+    strange = next((key for key in keys if may_be_of([key], images)), None)
+    if strange is not None:
+        raise InputError(
+            f"{where} has an id and more in one text, such as {strange!r}; what is beside the id "
+            f"must be one of the classes, and all of them: {', '.join(shorten(classes))}",
+            fix="Let the labels be called as the sample calls its classes: a table of your own may "
+            "lie in any folder, name it with --labels.",
+        )
 
 
 def _refuse_measured(
