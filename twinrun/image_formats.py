@@ -19,7 +19,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin, _imaging
 
 # Formats that Pillow opens and does not decode by itself, beside its stubs, which have a class.
 _LEFT_OUT = {"EPS": "starts Ghostscript", "MPEG": "a film: no frame of it is decoded"}
@@ -75,7 +75,7 @@ class Other(NamedTuple):
 @cache
 def openers() -> dict[str, Opener]:
     """The formats that are decoded, by Pillow's names, in the order in which Pillow tries them."""
-    _silence_log()
+    _silence()
     plugins()
     Image.init()
     return {
@@ -117,10 +117,17 @@ def set_pillow(max_pixels: int) -> None:
         warnings.filterwarnings("ignore", module=_FROM_PILLOW.pattern)
 
 
-def _silence_log() -> None:
+def _silence() -> None:
+    """Keep Pillow's log and libtiff's own messages from the terminal, for the whole process."""
+    import ctypes  # few processes read images
+
     log = logging.getLogger("PIL")
     log.propagate = False
     log.addHandler(logging.NullHandler())
+    # libtiff prints its errors itself, beside giving them to Pillow, which silences its warnings
+    # only. It is found among the libraries that Pillow's own one is linked with.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def what_else(head: bytes) -> Other:

@@ -286,7 +286,10 @@ def test_no_library_warning_reaches_the_terminal(
     (tmp_path / "samples.tif").write_bytes(content)
     jpeg(tmp_path / "short.jpg", exif(TEXT_IN_NUMBER, announced=9))
     announcing(tmp_path / "many.png", 14_000, 13_000)
-    (tmp_path / "comp.tif").write_bytes(compressed_tiff()[:-40])
+    (tmp_path / "lzw.tif").write_bytes(compressed_tiff("tiff_lzw")[:-40])
+    # libtiff speaks of this one itself, past Python.
+    deflated = compressed_tiff("tiff_adobe_deflate")
+    (tmp_path / "deflated.tif").write_bytes(deflated[:8] + b"\xff\xff" + deflated[10:])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for path in sorted(tmp_path.iterdir()):
@@ -297,9 +300,9 @@ def test_no_library_warning_reaches_the_terminal(
     assert capfd.readouterr() == ("", "")
 
 
-def compressed_tiff() -> bytes:
+def compressed_tiff(compression: str) -> bytes:
     saved = BytesIO()
-    photo().save(saved, "TIFF", compression="tiff_lzw")
+    photo().save(saved, "TIFF", compression=compression)
     return saved.getvalue()
 
 
