@@ -206,3 +206,19 @@ def test_a_layout_or_form_that_the_fixture_cannot_have_is_named() -> None:
         "LABELLED: layout 'names'",
         "SAMPLES: form of submission 'ranks'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "folders", "page"),
+    [
+        ("train", "train", "`train/`"),
+        ('["train_1", "é"]', ["train_1", "é"], "`train_1/`, `é/`"),
+        ("[odd", "[odd", "`[odd/`"),
+        ("[1]", "[1]", "`[1]/`"),
+    ],
+)
+def test_an_answer_names_a_folder_or_several(
+    answer: str, folders: str | list[str], page: str
+) -> None:
+    assert GENERATION["folders_of"](answer) == folders
+    assert GENERATION["folder_names"](answer) == page
