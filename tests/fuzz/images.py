@@ -67,8 +67,9 @@ def pictures() -> list[bytes]:
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Comment", "a text " * 20, zip=True)
     texts.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>', zip=True)
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    more = {"exif": exif, "icc_profile": profile, "pnginfo": texts}
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes(12)  # the time of now
+    more = {"exif": exif, "icc_profile": bytes(profile), "pnginfo": texts}
     found = []
     for kind in openers():
         for mode in ("RGB", "L", "P", "RGBA", "CMYK", "1", "I;16", "F"):
