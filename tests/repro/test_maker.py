@@ -6,8 +6,11 @@ import ast
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,3 +126,21 @@ def test_a_changed_decoder_has_another_cache_in_a_folder_and_in_a_wheel(tmp_path
     with (tmp_path / "installed" / "twinrun" / "data" / "decoding.py").open("a") as file:
         file.write("\n_GAP = 3\n")
     assert cache_of(tmp_path / "installed") != here
+
+
+def test_threads_parse_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsing, together, parse = set[str](), list[str](), ast.parse
+
+    def slow(*source: Any, **options: Any) -> Any:
+        if parsing:
+            together.append("another one parses")
+        parsing.add("parsing")
+        time.sleep(0.005)
+        parsing.discard("parsing")
+        return parse(*source, **options)
+
+    monkeypatch.setattr(ast, "parse", slow)
+    with ThreadPoolExecutor(3) as threads:
+        made = list(threads.map(lambda _: DECODER.facts()["code"], range(6)))
+    assert len(set(made)) == 1
+    assert not together

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import threading
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 
 from twinrun.plain_files import read_bytes
 from twinrun.repro.source import ENGINE
+
+# Python 3.11 counts the depth of a tree that it builds for all threads together: of two that parse
+# at once, one may end with SystemError.
+_PARSING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Maker:
         digest = hashlib.sha256()
         for name in self.modules:
             text = read_bytes(engine / name).decode()
-            digest.update(ast.dump(_without_docstrings(ast.parse(text))).encode())
+            with _PARSING:
+                tree = ast.parse(text)
+            digest.update(ast.dump(_without_docstrings(tree)).encode())
         return {
             "code": digest.hexdigest(),
             "libraries": {name: _version(name) for name in self.libraries},
