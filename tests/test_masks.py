@@ -13,7 +13,7 @@ from rich.table import Table
 from twinrun import console as printing
 from twinrun.console import Terminal, box, complain, console, relay, say, stacked
 from twinrun.errors import InputError, NegativeVerdict, shortened, show
-from twinrun.masks import MASK, holds_secret, mask
+from twinrun.masks import MASK, holds_secret, is_secret, mask
 
 SECRET = "hunter2/+Zq9=="
 # Each with a secret in the place of §, and how it is shown.
@@ -34,6 +34,23 @@ TEXTS = {
     '{"api_key": "§"}': '{"api_key": "***"}',
     "Authorization: Bearer §": "Authorization: Bearer ***",
     "a header of Bearer §, refused": "a header of Bearer ***, refused",
+    "AWS_SECRET_ACCESS_KEY = §": "AWS_SECRET_ACCESS_KEY = ***",
+    "password = '§'": "password = ***",
+    "password: §": "password: ***",
+    "X-Api-Key: §": "X-Api-Key: ***",
+    "x-amz-security-token: §": "x-amz-security-token: ***",
+    "{'password': b'§'}": "{'password': \"***\"}",
+    "{'password': \"§'s\"}": "{'password': \"***\"}",
+    r"{\"password\": \"§\"}": r'{\"password\": "***"}',
+    r'{"password": "a\"§"}': '{"password": "***"}',
+    "{'Authorization': b'Basic §'}": "{'Authorization': b'Basic ***'}",
+    "Authorization: token §": "Authorization: token ***",
+    "passphrase=§": "passphrase=***",
+    "pass=§ SMTP_PASS=§": "pass=*** SMTP_PASS=***",
+    "a header of Basic dXNl§": "a header of Basic ***",
+    "twinrun --password § run": "twinrun --password *** run",
+    "['--api-key', '§']": "['--api-key', ***]",
+    "--set 'cluster.secret_key=§ and more'": "--set 'cluster.secret_key=***'",
 }
 
 
@@ -61,6 +78,12 @@ def test_a_token_in_front_of_a_host_is_masked() -> None:
         "with a token (RAY_AUTH_MODE) the same one",
         "the key data.folder: got 7, allowed: a text",
         "a key: value",
+        "cluster.secret_key: unknown key (value ***)",
+        "the class token: 12 images, signature: 3",
+        "blocks.0.cls_token: 3 of 192 differ",
+        "bypass=1",
+        "basic augmentation, Basic Settings",
+        "--token-file --password --quiet",
         "user:@host",
         "",
     ],
@@ -85,9 +108,19 @@ def test_the_value_of_a_variable_that_is_called_a_secret_is_masked_wherever_it_s
 
 def test_a_long_text_takes_no_time() -> None:
     started = time.perf_counter()
-    for text in ("a:", "@", "token", "'", "token='", "'a", "://", "a-", "bearer ", "&sig"):
-        mask(text * (200_000 // len(text)) + "=:@")
-    assert time.perf_counter() - started < 10  # half a second; a square of it would be minutes
+    for text in (
+        *("a:", "@", "token", "'", "token='", "'a", "://", "a-", "bearer ", "&sig", "password "),
+        *("basic a", "\\'", "token=\\", "token=b'\\", "--token ", "'token=", "pwd: ", "=", " "),
+    ):
+        mask(text * (100_000 // len(text)) + "=:@")
+    assert time.perf_counter() - started < 10  # a second; a square of it would be minutes
+
+
+def test_the_name_of_a_key_tells_that_its_value_is_secret() -> None:
+    for name in ("secret_key", "AWS_SECRET_ACCESS_KEY", "password", "x-api-key", "hf_token"):
+        assert is_secret(name)
+    for name in ("key", "tokens", "passes", "bypass", "design", "network"):
+        assert not is_secret(name)
 
 
 HOSTILE = f"--ray user:{SECRET}@host"

@@ -1035,3 +1035,22 @@ def test_a_table_over_a_value_is_refused_and_not_passed_over(
     small_toml: Path, change: str, key: str
 ) -> None:
     assert_names(refusal(small_toml, changes=[change]), f"{key}: got")
+
+
+def test_the_value_of_a_key_that_is_called_a_secret_is_shown_nowhere(small_toml: Path) -> None:
+    for change in (
+        'cluster.secret_key="hunter2 hunter2"',
+        "cluster.secret_key=hunter2 hunter2",
+        "cluster.api_key=['hunter2']",
+        "cluster.password={ x = 'hunter2' }",
+        "cluster.password=72e99",
+    ):
+        error = refusal(small_toml, changes=[change])
+        assert "hunter2" not in str(error)
+        assert_names(error, "unknown key (value ***)", "Known keys")
+    error = refusal(small_toml, changes=["run.secret_key=hunter2", "run.secret_key.hunter=hunter2"])
+    assert "hunter2" not in str(error)
+    append(small_toml, '[cluster]\nsecret_key = "hunter2 hunter2"\n')
+    error = refusal(small_toml)
+    assert "hunter2" not in str(error)
+    assert_names(error, "cluster.secret_key: unknown key (value ***)")

@@ -8,6 +8,7 @@ from typing import Any
 from twinrun.config.layers import merge
 from twinrun.config.toml_file import MOST_LEVELS, TomlError, TomlSyntaxError, parse_toml
 from twinrun.errors import InputError, shortened
+from twinrun.masks import MASK, is_secret
 
 
 def parse_changes(changes: Sequence[str]) -> dict[str, Any]:
@@ -63,7 +64,9 @@ def _parse(change: str) -> dict[str, Any]:
 
 
 def _option(change: str) -> str:
-    return f"--set {shortened(change)}"
+    key, equals, _ = change.partition("=")
+    secret = equals and any(is_secret(part.strip()) for part in key.split("."))
+    return f"--set {shortened(f'{key}={MASK}' if secret else change)}"
 
 
 def _empty_table(table: Mapping[str, Any], *path: str) -> str:

@@ -20,6 +20,7 @@ from twinrun.config.recipe import Member
 from twinrun.config.settings import Settings
 from twinrun.config.toml_file import read_toml
 from twinrun.errors import InputError, nearest, show
+from twinrun.masks import MASK, is_secret
 
 Location = tuple[str | int, ...]
 
@@ -168,7 +169,7 @@ def _origin_of_folder(config: Path, layers: Mapping[str, Any]) -> FolderOrigin:
 
 def _table(config: Path, key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise InputError(f"{config}: {key}: got {_show(value)}, allowed: a table")
+        raise InputError(f"{config}: {key}: got {_show(value, key)}, allowed: a table")
     return value
 
 
@@ -184,7 +185,7 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
     if kind == "missing":
         return f"{key}: missing"
     if kind in ("model_type", "dict_type"):
-        return f"{key}: got {_show(value)}, allowed: a table"
+        return f"{key}: got {_show(value, key)}, allowed: a table"
     if kind == "too_short":
         return f"{key}: got {len(value)}, allowed: at least {context['min_length']}"
     if kind == "literal_error":
@@ -199,13 +200,13 @@ def _explain(detail: ErrorDetails, origins: Sequence[tuple[str, Any]]) -> str:
         )
     if kind == "value_error":  # one of our own, whose text says what is allowed
         error = str(context["error"])
-        return f"{key}: got {_show(value)}, allowed: {error}" if location else error
-    return f"{key}: got {_show(value)}, allowed: {_requirement(detail['msg'])}"
+        return f"{key}: got {_show(value, key)}, allowed: {error}" if location else error
+    return f"{key}: got {_show(value, key)}, allowed: {_requirement(detail['msg'])}"
 
 
 def _unknown_key(key: str, value: Any, known: Sequence[str]) -> str:
     guess = nearest(re.split(r"[. ]", key)[-1], known)
-    return _sentence(f"{key}: unknown key (value {show(value)})", guess, "Known keys", known)
+    return _sentence(f"{key}: unknown key (value {_shown(key, value)})", guess, "Known keys", known)
 
 
 def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
@@ -213,8 +214,15 @@ def _sentence(what: str, guess: str, title: str, names: Sequence[str]) -> str:
     return f"{what}{middle} {title}: {', '.join(names)}."
 
 
-def _show(value: Any) -> str:
-    return "a table" if isinstance(value, Mapping) else f"{show(value)} ({type(value).__name__})"
+def _show(value: Any, key: str) -> str:
+    if isinstance(value, Mapping):
+        return "a table"
+    return f"{_shown(key, value)} ({type(value).__name__})"
+
+
+def _shown(key: str, value: Any) -> str:
+    """A value for a message, unless the name of its key says that it is secret."""
+    return MASK if any(map(is_secret, re.split(r"[. ]", key))) else show(value)
 
 
 def _requirement(message: str) -> str:
