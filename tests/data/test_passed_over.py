@@ -13,6 +13,7 @@ from twinrun.config.settings import Settings
 from twinrun.data.index import build_index
 from twinrun.data.passed_over import lines_on, passed_over
 from twinrun.errors import InputError
+from twinrun.scaffold.inspect import inspect
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40
 DICOM = b"\0" * 128 + b"DICM" + b"\2\0\0\0" * 20
@@ -101,12 +102,39 @@ def test_a_class_whose_files_are_all_passed_over_is_told_so(
         (data / "train" / "smut").mkdir(exist_ok=True)
         (data / "train" / "smut" / f"{number}.heic").write_bytes(HEIC)
     asked = "competition.classes=['healthy','rust','smut']"
-    for changes in ((asked,), ("competition.classes=auto",)):
+    # A list of classes that lacks the third loses nothing in silence either.
+    for changes in ((asked,), ("competition.classes=auto",), ()):
         with pytest.raises(InputError) as refused:
             build_index(settings(*changes))
         told = str(refused.value)
         assert f"{data / 'train/smut'}: no image in it that can be read: 12 HEIC" in told
         assert "no such" not in told
+
+
+@pytest.mark.parametrize("place", ["smut", "smut/shard"])
+@pytest.mark.parametrize("sample", ["ID,healthy,rust,smut\n5,0,0,0\n", "ID,label\n5,rust\n"])
+def test_init_refuses_a_class_whose_files_are_all_passed_over(
+    sample: str, place: str, data: Path
+) -> None:
+    (data / "train" / place).mkdir(parents=True)
+    (data / "train" / place / "1.heic").write_bytes(HEIC)
+    (data / "sample_submission.csv").write_text(sample)
+    with pytest.raises(InputError) as refused:
+        inspect(data)
+    assert f"{data / 'train' / place}: no image in it that can be read: 1 HEIC" in str(
+        refused.value
+    )
+
+
+def test_a_table_is_the_way_out_of_a_class_whose_files_are_all_passed_over(data: Path) -> None:
+    (data / "train" / "smut").mkdir()
+    (data / "train" / "smut" / "1.heic").write_bytes(HEIC)
+    (data / "sample_submission.csv").write_text("ID,label\n5,rust\n")
+    with pytest.raises(InputError, match="--labels"):
+        inspect(data)
+    labels = data.parent / "labels.csv"
+    labels.write_text("ID,label\n1,rust\n2,rust\n3,healthy\n")
+    assert inspect(data, labels=str(labels)).counts == {"rust": 2, "healthy": 1}
 
 
 def test_a_folder_without_a_picture_is_no_class(

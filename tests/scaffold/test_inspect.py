@@ -98,7 +98,7 @@ def test_both_layouts(
     assert (found.width, found.height, found.smallest, found.largest) == (70, 50, 50, 70)
     assert found.image_size == 32
     assert found.columns == "classes"
-    assert "the smallest class, b, has 1 images" in found.notes
+    assert "the smallest class, b, has 1 image" in found.notes
 
 
 def test_other_names_and_a_folder_that_the_archive_added(write: Write, tmp_path: Path) -> None:

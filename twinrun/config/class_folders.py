@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +37,7 @@ class FolderPerClass(LabelLayout):
         parts = training_folders(data, folder)
         found = class_folders(folder, parts)
         names = sorted(name for name, places in found.items() if _total(places))
-        refuse_unread_classes(
-            folder / place.path
-            for name, places in found.items()
-            for place in places
-            if name not in names
-        )
+        _refuse_unread(folder, found)
         return FoundClasses(
             names,
             looked_at="the folders with an image in them in "
@@ -75,6 +70,7 @@ class FolderPerClass(LabelLayout):
                     for path in (folder / place.path for place in places)
                 ]
             labels |= {path: name for place in places for path in place.nearest}
+        _refuse_unread(folder, {name: found[name] for name in found if name not in classes})
         if problems:
             raise InputError(
                 "the class folders and the settings do not agree:",
@@ -93,6 +89,7 @@ class FolderPerClass(LabelLayout):
             candidate.data.root, [below for part in parts for below in part.folders if below.total]
         )
         found = class_folders(candidate.data.root, parts)
+        _refuse_unread(candidate.data.root, found)
         labels = {
             path: name for name, places in found.items() for part in places for path in part.nearest
         }
@@ -135,6 +132,17 @@ def class_folders(root: Path, parts: Sequence[Folder]) -> dict[str, list[Folder]
             here.add(name)
             found.setdefault(name, []).append(folder)
     return found
+
+
+def _refuse_unread(root: Path, found: Mapping[str, Sequence[Folder]]) -> None:
+    """Raise InputError for classes without an image whose pictures cannot be read here."""
+    refuse_unread_classes(
+        root / below.path
+        for places in found.values()
+        if not _total(places)
+        for place in places
+        for below in place.walk()
+    )
 
 
 def _total(folders: Sequence[Folder]) -> int:

@@ -43,8 +43,8 @@ def refuse_unread_classes(folders: Iterable[Path]) -> None:
         raise InputError(
             "folders of classes whose files are all passed over:",
             details=shorten(lost),
-            fix="Make images of them that can be read, or name the classes without them in "
-            "competition.classes.",
+            fix="Follow that advice, or let a table name the images to train on: --labels of init, "
+            "data.layout = 'table' and data.labels of the settings. It may lie in any folder.",
         )
 
 

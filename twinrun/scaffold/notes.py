@@ -31,7 +31,7 @@ def notes_on(
         *_find_left_out(data, training, test),
     ]
     if counts[smallest] < FEW:
-        notes.append(f"the smallest class, {smallest}, has {counts[smallest]} images")
+        notes.append(f"the smallest class, {smallest}, has {_many(counts[smallest], 'image')}")
     images = training.images
     named = zip(images, training_ids(ids, images), strict=True)
     if shared := [path for path, name in named if name != image_id(ids, path)]:
