@@ -212,6 +212,26 @@ def test_a_table_of_ids_only_is_no_rival(tmp_path: Path) -> None:
     assert read(laid)[0].labels == "train.csv"
 
 
+def test_one_table_of_all_images_leaves_the_test_images_labels_blank(tmp_path: Path) -> None:
+    laid = lay("training and test images in one folder", tmp_path)
+    table = laid.folder / "train.csv"
+    blank = [f"{name}," for name in laid.test]
+    table.write_text("\n".join([table.read_text().strip(), *blank]) + "\n")
+    line = (
+        f"{len(blank)} rows of train.csv left out, without a label and without a training image: "
+        f"{', '.join(laid.test)}"
+    )
+    found, said = read(laid)
+    assert line in said
+    assert line in found.notes
+    # An image of the training's own folder still needs a label.
+    apart = lay("table over one folder", tmp_path / "apart")
+    table = apart.folder / "train.csv"
+    table.write_text(table.read_text().replace("004217,rust", "004217,"))
+    with pytest.raises(InputError, match="004217: no label"):
+        build_index(settings_of(inspect(apart.folder)))
+
+
 @pytest.mark.slow  # 276 photos, laid out and read 28 times
 def test_real_photos_in_every_layout(shared_data: Path, tmp_path: Path) -> None:
     train, test = read_set(shared_data / "rice")

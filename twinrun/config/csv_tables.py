@@ -47,6 +47,11 @@ class CsvTable:
     separator: str = ","
 
     @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
+
+    @property
     def columns(self) -> list[str]:
         """The names of its columns."""
         return list(self.frame.columns)
@@ -54,7 +59,7 @@ class CsvTable:
     @property
     def said(self) -> list[str]:
         """How it is read, where that is not usual, a line each."""
-        return said_of(self.path.rpartition("/")[2], self.separator)
+        return said_of(self.name, self.separator)
 
     @property
     def ids(self) -> set[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,19 @@ class TrainingImages(Labelled):
     unseen: Sequence[str] = ()
     rows: TableRows | None = None
     sure: bool = True
+
+    def beside(self, tests: Collection[str]) -> TrainingImages:
+        """The same where these images are test images, which need no row and no label in the table.
+
+        Args:
+            tests: Their paths, those of training images among them where they lie together.
+        """
+        if self.table is None or self.rows is None:
+            return self
+        name, rows = self.table.name, self.rows.beside(tests)
+        before = self.rows.said(name)
+        said = [*(line for line in self.said if line not in before), *rows.said(name)]
+        return replace(self, rows=rows, said=said)
 
     @property
     def images(self) -> list[str]:

@@ -57,6 +57,8 @@ class TableOfLabels(LabelLayout):
         table, said = read_labels(data, folder, classes)
         name = Path(data.labels).name
         rows = rows_of_images(table["id"].tolist(), table["label"].tolist(), parts)
+        # Where training and test images lie together, the table tells them apart.
+        rows = rows.beside(set(test_images(data, folder)))
         where = words_for(parts)
         problems = [
             f"{image}: stands in {name} more than once, as {' and '.join(map(repr, labels))}"
@@ -75,11 +77,7 @@ class TableOfLabels(LabelLayout):
             for name in classes
             if name not in used
         ]
-        # Where training and test images lie together, the table tells them apart.
-        tests = set(test_images(data, folder))
-        problems += [
-            f"{path}: an image without a label" for path in rows.missing if path not in tests
-        ]
+        problems += [f"{path}: an image without a label" for path in rows.missing]
         problems += [f"{image}: a label without an image in {where}" for image in rows.strangers]
         path = data.labels_path(folder)
         if problems:
@@ -180,7 +178,7 @@ def label_by_table(
     counts = dict.fromkeys(filter(None, labels), 0)
     for label in rows.labels.values():
         counts[label] += 1
-    name = Path(table.path).name
+    name = table.name
     return TrainingImages(
         rows.labels,
         [each for each in folders if any(path in rows.labels for path in each.below)],

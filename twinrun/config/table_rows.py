@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twinrun.config.image_ids import find_images
 from twinrun.errors import shorten
@@ -17,7 +17,7 @@ class TableRows:
         labels: The label by the image's path; none of those that have none.
         repeated: Ids of rows that say once more what a row above them says.
         conflicting: Ids of images that have rows with different labels; each with these.
-        unlabelled: Ids of training images whose row has no label.
+        unlabelled: Ids of training images whose row has no label; each with the image's path.
         unclear: Ids that name several images; each with their paths.
         strangers: Ids with a label that name no training image.
         blank: Ids without a label that name no training image.
@@ -27,11 +27,25 @@ class TableRows:
     labels: dict[str, str] = field(default_factory=dict)
     repeated: list[str] = field(default_factory=list)
     conflicting: dict[str, list[str]] = field(default_factory=dict)
-    unlabelled: list[str] = field(default_factory=list)
+    unlabelled: dict[str, str] = field(default_factory=dict)
     unclear: dict[str, list[str]] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     blank: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+
+    def beside(self, tests: Collection[str]) -> TableRows:
+        """The same rows where these images are test images, which need no row and no label.
+
+        Args:
+            tests: Their paths.
+        """
+        unasked = [name for name, path in self.unlabelled.items() if path in tests]
+        return replace(
+            self,
+            unlabelled={n: path for n, path in self.unlabelled.items() if path not in tests},
+            blank=[*self.blank, *unasked],
+            missing=[path for path in self.missing if path not in tests],
+        )
 
     def said(self, table: str) -> list[str]:
         """What is passed over, a line each.
@@ -71,7 +85,7 @@ def read_rows(ids: Sequence[str], labels: Sequence[str], paths: Collection[str])
             if label:
                 rows.labels[images[0]] = label
             else:
-                rows.unlabelled.append(name)
+                rows.unlabelled[name] = images[0]
         elif read[images[0]] == label:
             rows.repeated.append(name)
         else:

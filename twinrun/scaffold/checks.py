@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -35,8 +34,7 @@ def tell_apart(training: TrainingImages, test: TestFolders) -> tuple[TrainingIma
             "--labels.",
         )
     if training.rows is not None:
-        missing = [path for path in training.rows.missing if path not in there]
-        training = replace(training, rows=replace(training.rows, missing=missing))
+        training = training.beside(there)
     return training, TestFolders(test.folders, images, shared=len(images) < len(there))
 
 
