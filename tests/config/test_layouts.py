@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,66 @@ def test_a_disagreement_stops_init_and_run_with_both_readings(tmp_path: Path) ->
             InputError, match=r"train/rust/004217\.png: (smut or rust|rust or smut)"
         ):
             build_index(settings)
+
+
+def _two_tables(laid: Laid) -> None:
+    text = (laid.folder / "labels.csv").read_text(encoding="utf-8")
+    (laid.folder / "labels_fixed.csv").write_text(
+        text.replace("004217,rust", "004217,smut"), encoding="utf-8"
+    )
+
+
+def _two_columns(laid: Laid) -> None:
+    swap(laid)
+    path = laid.folder / "labels.csv"
+    rows = path.read_text(encoding="utf-8").split()
+    text = "".join(f"{row},{'x' if number % 2 else 'y'}\n" for number, row in enumerate(rows[1:]))
+    path.write_text(f"ID,label,species\n{text}", encoding="utf-8")
+    (laid.folder / "sample_submission.csv").write_text(
+        "ID,prediction\n00T1,rust\nT2,rust\nT3,rust\n"
+    )
+
+
+def _two_labels(laid: Laid) -> None:
+    with (laid.folder / "labels.csv").open("a", encoding="utf-8") as file:
+        file.write("004217,smut\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "label"),
+    [(_two_tables, "smut"), (_two_columns, "smut"), (_two_labels, "rust and smut")],
+)
+def test_a_table_with_a_problem_of_its_own_still_contradicts(
+    spoil: Callable[[Laid], None], label: str, tmp_path: Path
+) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    spoil(laid)
+    assert f"train/rust/004217.png: {label} or rust" in refusal(laid)
+    found = inspect(laid.folder, layout="folders")
+    assert found.contradictions == "ignore"
+    assert len(build_index(settings_of(found))) == 21
+    with pytest.raises(InputError, match=rf"train/rust/004217\.png: rust or {label}"):
+        build_index(settings_of(found, "data.contradictions=error"))
+
+
+def test_a_column_that_agrees_makes_the_other_one_no_rival(tmp_path: Path) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    _two_columns(laid)
+    path = laid.folder / "labels.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("004217,smut", "004217,rust"))
+    found, _ = read(laid)
+    assert (found.layout, found.contradictions) == ("folders", "error")
+
+
+def test_numbered_folders_are_no_classes_where_a_table_is_not_clear(tmp_path: Path) -> None:
+    laid = lay(SHARDS, tmp_path)
+    rows = "".join(f"{Path(path).stem},{n % 2},{n % 3}\n" for n, path in enumerate(laid.truth))
+    (laid.folder / "train.csv").write_text(f"ID,grade,camera\n{rows}", encoding="utf-8")
+    (laid.folder / "sample_submission.csv").write_text("ID,prediction\n00T1,0\nT2,0\nT3,0\n")
+    said = refusal(laid)
+    assert "Name the column with --label-column." in said
+    assert "--answer layout='folder per class'" in said
+    assert inspect(laid.folder, layout="folders").classes == ["part1", "part2"]
 
 
 @pytest.mark.parametrize(

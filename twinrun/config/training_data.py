@@ -7,6 +7,7 @@ read; where the other one says something else, nothing is read at all.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from twinrun.config.csv_tables import (
     CsvTable,
     csv_paths,
     match,
+    named_labels,
     read_table,
     sample_paths,
     says_labels,
 )
+from twinrun.config.image_ids import find_images
 from twinrun.config.label_layout import Labelled, TrainingImages
 from twinrun.config.label_table import TableOfLabels, label_by_table
 from twinrun.config.layouts import LAYOUTS
@@ -105,15 +108,46 @@ def find_labels(
         table: Any table of it.
         found: By the folders.
         asked: The classes that the sample submission names; empty where it names none.
+
+    Returns:
+        What it says; of several columns that may hold labels the one that agrees with the folders,
+        or else the first. None where no column is one of labels.
     """
     images = list(found.labels)
     match_ = match(table, images)
     if match_ is None:
         return None
+    classes = set(found.labels.values())
     try:
         table, column = choose_labels(table, match_.column, asked, None, root / table.path)
-    except InputError:  # it has columns of other things
-        return None
-    if not says_labels(table, column, asked, set(found.labels.values())):
-        return None
-    return label_by_table(found.folders, table, match_.column, column)
+        columns = [column]
+    except InputError:  # several columns may be it, or an image has several labels
+        others = [each for each in table.columns if each != match_.column]
+        named = named_labels(table, others, asked)
+        columns = [*named, *(each for each in others if _are_classes(table, each, classes))]
+    readings = [
+        with_all_labels(label_by_table(found.folders, table, match_.column, each))
+        for each in columns
+        if says_labels(table, each, asked, classes)
+    ]
+    agreeing = (each for each in readings if not find_contradictions(each.labels, found.labels))
+    return next(agreeing, readings[0] if readings else None)
+
+
+def _are_classes(table: CsvTable, column: str, classes: Collection[str]) -> bool:
+    values = table.values(column)
+    return bool(values) and values.issubset(classes)
+
+
+def with_all_labels(found: TrainingImages) -> TrainingImages:
+    """A reading in which an image whose rows differ has all its labels, and so agrees with none.
+
+    Args:
+        found: By a table.
+    """
+    conflicting = found.rows.conflicting if found.rows else {}
+    if not conflicting:
+        return found
+    paths = find_images(set(conflicting), [path for each in found.folders for path in each.below])
+    several = {paths[name][0]: " and ".join(labels) for name, labels in conflicting.items()}
+    return replace(found, labels={**found.labels, **several})

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from twinrun.config.contradictions import contradiction, find_contradictions
-from twinrun.config.csv_tables import match, says_labels
+from twinrun.config.csv_tables import CsvTable, match, says_labels
 from twinrun.config.data_folder import DataFolder, join_errors
-from twinrun.config.label_layout import Candidate, TrainingImages
+from twinrun.config.label_layout import Candidate, Labelled, TrainingImages
 from twinrun.config.label_table import TableOfLabels
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.listing import Folder, words_for
-from twinrun.config.training_data import by_folders, find_labels
+from twinrun.config.training_data import by_folders, find_labels, with_all_labels
 from twinrun.errors import InputError, shorten
 
 _NUMBER = re.compile(r"[\s_-]*\d+")
@@ -130,14 +130,66 @@ def _training(data: DataFolder, folders: Sequence[Folder], asked: Asked) -> Trai
     tables = [each for each in found if each.table is not None]
     others = [each for each in found if each.table is None]
     if tables and others:
-        return _decide(data, tables[0], min(others, key=lambda each: not each.sure), asked)
-    if found:
-        return min(found, key=lambda images: not images.sure)
-    if problems:
+        taken = _decide(data, tables[0], min(others, key=lambda each: not each.sure), asked)
+    elif found:
+        taken = min(found, key=lambda images: not images.sure)
+    elif problems:
         raise join_errors(data.root, problems)
-    raise InputError(
-        f"no image in {words_for(folders)}", fix="Name the folder of training images with --train."
+    else:
+        raise InputError(
+            f"no image in {words_for(folders)}",
+            fix="Name the folder of training images with --train.",
+        )
+    if chosen is None and taken.table is None:
+        _refuse_rivals(data, taken, asked, problems)
+    return taken
+
+
+def _refuse_rivals(
+    data: DataFolder, folders: TrainingImages, asked: Asked, problems: Sequence[InputError]
+) -> None:
+    """Refuse class folders that a table speaks against, also one that cannot be read as it is.
+
+    Args:
+        data: The data folder.
+        folders: By the names of folders.
+        asked: What is known before.
+        problems: Why no table labels these images.
+    """
+    for table, other in _tables_beside(data, folders, asked):
+        if find_contradictions(other.labels, folders.labels):
+            raise contradiction(
+                data.root, other, folders, fix=_ways_out(table.path, folders.layout)
+            )
+    # part1 and part2 are shards, and a table that names their images is one of labels.
+    shards = {_NUMBER.sub("", name) for name in folders.counts}
+    if len(shards) > 1 or "" in shards or set(folders.counts).issubset(asked.columns):
+        return
+    images = list(folders.labels)
+    tables = [table for path, table in data.tables.items() if path not in data.samples]
+    if problems and any(len(table.columns) > 1 and match(table, images) for table in tables):
+        error = join_errors(data.root, problems)
+        ways = (*error.fixes, _ways_out("", folders.layout)[1])
+        raise InputError(error.what, details=error.details, fix=ways)
+
+
+def _ways_out(table: str, layout: str) -> tuple[str, str]:
+    return (
+        f"If the table is right: --labels {table} (a corrected one may lie in any folder).",
+        f"If the folders are: --answer layout={LAYOUTS.get(layout).answer!r}.",
     )
+
+
+def _tables_beside(
+    data: DataFolder, folders: TrainingImages, asked: Asked
+) -> Iterator[tuple[CsvTable, TrainingImages]]:
+    """The tables of labels of images that their folders label, with what they say of them."""
+    columns = asked.columns if len(asked.columns) > 1 else []
+    for path, table in data.tables.items():
+        if path not in data.samples:
+            found = find_labels(data.root, table, folders, columns)
+            if found is not None:
+                yield table, found
 
 
 def _decide(
@@ -158,16 +210,9 @@ def _decide(
         return replace(folders, said=[*folders.said, f"{note}the class folders are taken"])
     known = {*table.counts, *(columns if len(columns) > 1 else ())}
     named = by_folders(table, known)
-    if find_contradictions(table.labels, named.labels):
-        raise contradiction(
-            data.root,
-            table,
-            named,
-            fix=(
-                f"If the table is right: --labels {name} (a corrected one may lie in any folder).",
-                f"If the folders are: --answer layout={LAYOUTS.get(folders.layout).answer!r}.",
-            ),
-        )
+    shown = with_all_labels(table)
+    if find_contradictions(shown.labels, named.labels):
+        raise contradiction(data.root, shown, named, fix=_ways_out(name, folders.layout))
     if folders.sure and known.issuperset(names) and folders.labels.keys() >= table.labels.keys():
         same = f"{name} gives the same labels; the class folders are taken"
         return replace(folders, said=[*folders.said, same])
@@ -180,11 +225,11 @@ def _decide(
 
 def is_contradicted(data: DataFolder, training: TrainingImages, asked: Asked) -> bool:
     """Whether labels are written twice and differ, so that the user's word alone decides."""
+    if asked.layout is None and data.labels is None:
+        return False
+    others: list[Labelled]
     if training.table is not None:
-        others = [by_folders(training, training.counts).labels]
+        others = [by_folders(training, training.counts)]
     else:
-        columns = asked.columns if len(asked.columns) > 1 else []
-        tables = [table for path, table in data.tables.items() if path not in data.samples]
-        found = [find_labels(data.root, table, training, columns) for table in tables]
-        others = [each.labels for each in found if each is not None]
-    return any(find_contradictions(training.labels, other) for other in others)
+        others = [other for _, other in _tables_beside(data, training, asked)]
+    return any(find_contradictions(training.labels, other.labels) for other in others)
