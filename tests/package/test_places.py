@@ -26,7 +26,7 @@ from tests.run_folder.documents import edited
 from twinrun.errors import NegativeVerdict
 from twinrun.package.hosts import HOSTS
 from twinrun.package.package import make_package
-from twinrun.package.places import find_places, hide_places, own_places
+from twinrun.package.places import find_places, hide_places, own_places, telling_places
 from twinrun.package.worktree import read_work_tree
 from twinrun.run_folder.paths import RUN_FILES, RunFolder
 
@@ -237,3 +237,29 @@ def test_the_longest_place_is_hidden_first() -> None:
     assert hide_places(text, places) == (
         "the run's folder/x, the project's folder/y, the data folder"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("/data/me2/x /data/me-2 x/data/me", "/data/me2/x /data/me-2 x/data/me"),
+        (
+            "/data/me/x, '/data/me', /data/me.",
+            "the data folder/x, 'the data folder', the data folder.",
+        ),
+        (r"'no\n/data/me/x'", r"'no\nthe data folder/x'"),
+        ("/data/me \ud800", "the data folder \ud800"),
+    ],
+)
+def test_a_place_is_hidden_where_it_is_found(tmp_path: Path, text: str, hidden: str) -> None:
+    places = telling_places((Path("/data/me"), "the data folder"))
+    assert hide_places(text, places) == hidden
+    file = tmp_path / "x.txt"
+    file.write_text(text, encoding="utf-8", errors="surrogatepass")
+    assert bool(list(find_places({"x.txt": file}, places))) == (text != hidden)
+
+
+def test_a_place_is_hidden_however_it_is_written() -> None:
+    places = telling_places((Path("/srv/my <photos>"), "the data folder"))
+    text = 'file:///srv/my%20%3Cphotos%3E/a, <a href="/srv/my &lt;photos&gt;">'
+    assert hide_places(text, places) == 'file://the data folder/a, <a href="the data folder">'

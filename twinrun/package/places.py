@@ -10,7 +10,8 @@ import html
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,8 +62,8 @@ def hide_places(text: str, places: Mapping[str, str]) -> str:
         text: One that is handed on.
         places: From `own_places` or `telling_places`.
     """
-    for path, words in places.items():
-        text = text.replace(path, words)
+    for place, words in places.items():
+        text = _written(place).sub(words.replace("\\", r"\\"), text)
     return text
 
 
@@ -76,23 +77,26 @@ def find_places(files: Mapping[str, Path], places: Mapping[str, str]) -> Iterato
     """
     for name, path in sorted(files.items()):
         content = b"" if path.suffix == _NUMBERS else read_bytes(path)
-        words = next((words for place, words in places.items() if _names(content, place)), None)
+        text = content.decode("utf-8", "surrogateescape")
+        words = next((words for place, words in places.items() if _names(text, place)), None)
         if words:
             mend = f"; it belongs into {SETTINGS.with_name(LOCAL)}" if name == str(SETTINGS) else ""
             yield f"{name}: names {words} of this machine{mend}"
 
 
-def _names(content: bytes, place: str) -> bool:
-    """Whether a file's bytes hold a path, as text, in JSON, in HTML or in an address."""
-    return any(
-        re.search(rb"(?<![\w-])" + re.escape(written) + rb"(?![\w-])", content)
-        for written in set(_spellings(place))
-        if written in content
-    )
+def _names(text: str, place: str) -> bool:
+    # Looked for first, which takes a fraction of the time.
+    there = any(written in text for written in _spellings(place))
+    return there and _written(place).search(text) is not None
 
 
-def _spellings(place: str) -> Iterable[bytes]:
-    yield os.fsencode(place)
-    yield json.dumps(place)[1:-1].encode()
-    yield html.escape(place).encode("utf-8", "surrogateescape")
-    yield quote(os.fsencode(place)).encode()
+@cache
+def _written(place: str) -> re.Pattern[str]:
+    """A path in a text, in JSON, in HTML or in an address; not the beginning of a longer name."""
+    ways = "|".join(map(re.escape, sorted(_spellings(place), key=lambda each: (-len(each), each))))
+    # In a text that is quoted, the n of an end of line stands in front of what begins the next.
+    return re.compile(rf"(?:(?<![\w-])|(?<=\\[nrt]))(?:{ways})(?![\w-])", re.ASCII)
+
+
+def _spellings(place: str) -> set[str]:
+    return {place, json.dumps(place)[1:-1], html.escape(place), quote(os.fsencode(place))}
