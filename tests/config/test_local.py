@@ -231,3 +231,24 @@ def test_a_table_of_this_machine_may_stand_in_local_toml(
 def test_a_full_path_in_a_file_that_git_keeps_is_refused(small_toml: Path, key: str) -> None:
     append(small_toml, f'[profiles.p.data]\n{key} = "/elsewhere/mine.csv"\n')
     assert_names(refusal(small_toml), f"profiles.p.data.{key}", "local.toml, which git ignores")
+
+
+@pytest.mark.parametrize(
+    ("key", "right"),
+    [("labels_folder", "data.labels"), ("sample_folder", "data.sample_submission")],
+)
+def test_the_folder_of_a_table_is_no_key_of_its_own(small_toml: Path, key: str, right: str) -> None:
+    change = f'data.{key}="/home/me/x"'
+    said = f"data.{key}: unknown key. {right} names the table with its folder"
+    assert_names(refusal(small_toml, changes=[change]), f"--set {said}")
+    kept = small_toml.read_text(encoding="utf-8")
+    append(small_toml, f"[profiles.p]\n{change}\n")
+    assert_names(refusal(small_toml), f"profiles.p.{said}")
+    small_toml.write_text(kept.replace("[data]\n", f'[data]\n{key} = "x"\n'), encoding="utf-8")
+    assert_names(refusal(small_toml), said)
+
+
+def test_the_folder_of_a_table_is_not_among_the_known_keys(small_toml: Path) -> None:
+    told = str(refusal(small_toml, changes=["data.labels_foldr=x"]))
+    assert "labels_folder" not in told
+    assert "sample_folder" not in told

@@ -17,6 +17,9 @@ LOCAL = "local.toml"
 # What of [data] may stand in it.
 KEYS = ("folder", "labels", "sample_submission")
 
+# What Settings keep apart of these two: the folder of a table that is not in the data folder.
+TABLE_FOLDERS = {"labels": "labels_folder", "sample_submission": "sample_folder"}
+
 _CORRECT = "Correct it there, or name the folder with --data."
 
 
@@ -101,6 +104,22 @@ def find_full_paths(table: Any, where: str = "") -> Iterator[str]:
             yield (
                 f"{where}data.{key}: got {text!r}, allowed: a path from data.folder; a full path "
                 f"belongs in {LOCAL}, which git ignores"
+            )
+
+
+def find_inner_keys(table: Any, where: str = "") -> Iterator[str]:
+    """A line for each key of `TABLE_FOLDERS`' values, which nobody writes: the other key says both.
+
+    Args:
+        table: All of a file, a profile of it, or the changes of --set.
+        where: The profile with a dot, or the option with a space.
+    """
+    data = table.get("data") if isinstance(table, Mapping) else None
+    for key, folder in TABLE_FOLDERS.items():
+        if isinstance(data, Mapping) and folder in data:
+            yield (
+                f"{where}data.{folder}: unknown key. data.{key} names the table with its folder; "
+                f"a full path belongs in {LOCAL} or after --set"
             )
 
 

@@ -14,7 +14,15 @@ from twinrun.config.changes import parse_changes
 from twinrun.config.hooks import refuse_code
 from twinrun.config.layers import merge, over
 from twinrun.config.layouts import find_classes
-from twinrun.config.local import LOCAL, FolderOrigin, find_full_paths, find_origin, read_local
+from twinrun.config.local import (
+    LOCAL,
+    TABLE_FOLDERS,
+    FolderOrigin,
+    find_full_paths,
+    find_inner_keys,
+    find_origin,
+    read_local,
+)
 from twinrun.config.project import project_settings
 from twinrun.config.recipe import Member
 from twinrun.config.settings import Settings
@@ -79,15 +87,17 @@ def read_settings(
         what = f"{config}: there is no profile {profile!r}"
         guess = nearest(profile, profiles)
         raise InputError(_sentence(what, guess, "Known profiles", list(profiles) or ["none"]))
-    mistakes = list(find_full_paths(raw))
+    mistakes = [*find_full_paths(raw), *find_inner_keys(raw)]
     local = read_local(config)
     layers: dict[str, Any] = {LOCAL: local} if local else {}
     for name, table in profiles.items():
         mistakes += find_full_paths(table, f"profiles.{name}.")
+        mistakes += find_inner_keys(table, f"profiles.{name}.")
         mistakes += _validate(config, raw, layers | {f"profiles.{name}": table})[1]
     if profile is not None:
         layers[f"profiles.{profile}"] = profiles[profile]
     layers["--set"] = parse_changes(changes)
+    mistakes += find_inner_keys(layers["--set"], "--set ")
     if data is not None:
         layers["--data"] = {"data": {"folder": str(data.absolute())}}
     settings = _refuse_mistakes(config, mistakes, *_validate(config, raw, layers))
@@ -265,7 +275,8 @@ def _known_keys(location: Location) -> list[str]:
         else:
             field = model.known_keys()[str(part)].annotation
             model = next((kind for kind in (field, *get_args(field)) if _is_model(kind)), Settings)
-    known = [name for name, field in model.known_keys().items() if not field.exclude]
+    inner = TABLE_FOLDERS.values()
+    known = [key for key, it in model.known_keys().items() if not it.exclude and key not in inner]
     return [*known, "recipe", "profiles"] if model is Settings else known
 
 

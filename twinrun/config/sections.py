@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
+from twinrun.config.local import TABLE_FOLDERS
 from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.config.recipe import Table
 from twinrun.config.texts import AddressText, FolderText, PlaceText, PlainText
@@ -143,7 +144,7 @@ class Data(Table):
         if not isinstance(content, Mapping):
             return content
         content = dict(content)
-        for key, folder in (("labels", "labels_folder"), ("sample_submission", "sample_folder")):
+        for key, folder in TABLE_FOLDERS.items():
             text = content.get(key)
             if not isinstance(text, str) or "\0" in text:
                 continue

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from twinrun.config.identity import identity_settings, write_out_settings
-from twinrun.config.local import FolderOrigin
+from twinrun.config.local import TABLE_FOLDERS, FolderOrigin
 from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
 from twinrun.config.trainings import Training, member_of, trainings_of
@@ -137,7 +137,7 @@ class Settings(Table):
 
     def table_folders(self) -> dict[str, str]:
         """The full paths of tables' folders that are not the data folder, by their settings."""
-        named = {key: getattr(self.data, key) for key in ("labels_folder", "sample_folder")}
+        named = {key: getattr(self.data, key) for key in TABLE_FOLDERS.values()}
         return {
             key: str((self.data_folder / name).resolve()) for key, name in named.items() if name
         }
