@@ -92,7 +92,7 @@ class SubmissionForm(ABC):
         """Which images a sample asks for.
 
         Args:
-            sample: As `read_submission` reads it.
+            sample: As `read_sample` reads it.
             classes: Of the settings.
             known: The ids of the test images, where they are known.
 
@@ -125,7 +125,7 @@ class SubmissionForm(ABC):
 
         Args:
             answers: From `answers`.
-            sample: As `read_submission` reads it; None where there is none, and the answers'
+            sample: As `read_sample` reads it; None where there is none, and the answers'
                 order and names of their own do.
             classes: Of the settings.
         """

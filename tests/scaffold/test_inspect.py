@@ -441,6 +441,11 @@ def test_a_sample_that_is_not_separated_by_commas(write: Write) -> None:
     assert "not separated by commas" in refused(write(TABLE | TEST | sample))
 
 
+@pytest.mark.parametrize("sample", ["id, b, a\nt1, 0, 0\nt2, 0, 0\n", "id, label\nt1, b\nt2, a\n"])
+def test_a_blank_after_the_samples_commas(sample: str, write: Write, tmp_path: Path) -> None:
+    accepted(inspect(write(FOLDERS | TEST | {"sample_submission.csv": sample})), tmp_path)
+
+
 def test_names_that_are_not_utf8(write: Write) -> None:
     folder = write(FOLDERS | TEST | SAMPLE)
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from twinrun.config.any_csv import read_sample_csv
 from twinrun.errors import InputError, shorten
 from twinrun.files import read_csv
 from twinrun.names import one_spelling
@@ -14,7 +15,7 @@ from twinrun.submission_forms import FORMS, in_one_spelling
 
 
 def read_submission(path: Path, columns: str = "classes") -> pd.DataFrame:
-    """Read a submission or a sample of one.
+    """Read a submission, whose every blank counts.
 
     Args:
         path: The file.
@@ -51,8 +52,8 @@ def read_sample(
             fix="Name it with --sample (validate, blend), the data folder with --data, or set "
             "data.sample_submission.",
         )
-    sample = read_submission(path, columns)
     form = FORMS.get(columns)
+    sample = read_sample_csv(path, leading=form.key_columns, all_text=form.as_text)
     names = list(sample.columns[1:])
     problem, fix = form.sample_problem(names, classes)
     if problem:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from twinrun.config.any_csv import read_any_csv
+from twinrun.config.any_csv import read_sample_csv
 from twinrun.config.image_ids import image_id, training_ids
 from twinrun.config.label_layout import test_images
 from twinrun.config.settings import Settings
@@ -159,7 +159,8 @@ def _find_asked(
         return [image for image in there if image not in labels]
     form = FORMS.get(settings.submission.columns)
     known = set(ids.values())
-    asked = set(form.images(read_any_csv(path)[0], settings.asked_classes, known)[0])
+    sample = read_sample_csv(path, all_text=True).fillna("")
+    asked = set(form.images(sample, settings.asked_classes, known)[0])
     both = [image for image in there if image in labels and ids[image] in asked]
     if both:
         raise InputError(

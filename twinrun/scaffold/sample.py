@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from twinrun.config.any_csv import not_commas
 from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
 from twinrun.config.image_ids import Names, image_id, match_values, why_none_match
@@ -105,7 +106,7 @@ def _samples(data: DataFolder, problems: list[InputError]) -> list[CsvTable]:
     for path in data.samples:
         table = data.tables.get(path)
         if table and table.separator != ",":
-            problems.append(_not_commas(data, table))
+            problems.append(not_commas(data.root / path, table.frame, table.separator))
             continue
         # A second download of one file is no second candidate.
         if table and not any(table.frame.equals(other.frame) for other in samples):
@@ -120,15 +121,6 @@ def _samples(data: DataFolder, problems: list[InputError]) -> list[CsvTable]:
             )
         )
     return samples
-
-
-def _not_commas(data: DataFolder, table: CsvTable) -> InputError:
-    return InputError(
-        f"{data.root / table.path}: its values are not separated by commas: "
-        f"{table.separator.join(table.columns)!r}",
-        fix="Save a copy as comma-separated text in UTF-8, in any folder, and name it with "
-        "--sample.",
-    )
 
 
 def _tests(
