@@ -72,6 +72,7 @@ def python(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_a_training_imports_nothing_that_it_does_not_use(small_toml: Path, tmp_path: Path) -> None:
     answer = python(TRAINING, "train", "a", "--quiet", "--config", small_toml, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr

@@ -14,6 +14,7 @@ from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 
 
+@pytest.mark.slow
 def test_a_run_takes_members_of_another_environment_only_when_asked_and_says_which(
     small_toml: Path, tmp_path: Path
 ) -> None:

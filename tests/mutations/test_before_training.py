@@ -225,6 +225,7 @@ def pretrained(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(torchvision_models, "imagenet_model", fake_imagenet(1))
 
 
+@pytest.mark.slow
 def test_09_other_pretrained_weights(bench: Bench) -> None:
     def mutation(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(torchvision_models, "imagenet_model", fake_imagenet(2))

@@ -180,7 +180,13 @@ def blocks(page: str) -> list[str]:
     return [block.replace("DATA", "/images") for block in found if "PACKAGE.zip" not in block]
 
 
-@pytest.mark.parametrize(("host", "form"), [("zindi", "wheel"), ("drivendata", "unpacked engine")])
+@pytest.mark.parametrize(
+    ("host", "form"),
+    [
+        ("zindi", "wheel"),
+        pytest.param("drivendata", "unpacked engine", marks=pytest.mark.slow),
+    ],
+)
 def test_a_readmes_commands_work_as_they_stand_one_after_the_other(
     run: Path, tmp_path: Path, host: str, form: str
 ) -> None:

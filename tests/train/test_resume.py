@@ -203,7 +203,7 @@ def places(quick: set[Place]) -> pytest.MarkDecorator:
     )
 
 
-@places({Place(1, "validation", 1), Place(2, "end"), Place(3, "step", 2)})
+@places({Place(1, "validation", 1), Place(3, "step", 2)})
 def test_killed_anywhere_and_resumed(small: Small, unbroken: Path, name: str, place: Place) -> None:
     small.interrupted(name, place, OFTEN)
     assert checkpoints(small.folder / name)[-1] == complete(place)
@@ -295,6 +295,7 @@ def test_killed_after_each_single_step(small: Small, unbroken: Path, name: str) 
     assert differing(unbroken, small.train(name)) == []
 
 
+@pytest.mark.slow
 def test_killed_twice_and_before_it_got_any_further(
     small: Small, unbroken: Path, name: str
 ) -> None:
@@ -971,6 +972,7 @@ def test_a_checkpoint_after_each_step_changes_no_bit(
     assert saved == sorted(EPOCH_ENDS + steps)
 
 
+@pytest.mark.slow
 def test_the_seconds_between_two_checkpoints_are_kept(
     small: Small, name: str, saved: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_member_with_every_wish_has_the_same_bits_whatever_helps_or_was_before
     assert all(after[file] != alone[file] for file in RESULT_FILES)
 
 
+@pytest.mark.slow
 def test_each_wish_changes_what_it_is_for(train: Any, settings: Settings, small_toml: Path) -> None:
     before = bits(train(settings, "before"))
     wishes = {

@@ -189,8 +189,13 @@ for top, folders, files in os.walk("/"):
             text = pathlib.Path(path).read_bytes().decode(errors="replace")
             found += [path for answer in {digests!r} if answer in text]
 print("found:", sorted(set(found)))
-processes = [name for name in os.listdir("/proc") if name.isdigit()]
-print("commands:", [open(f"/proc/{{name}}/cmdline").read() for name in processes])
+commands = []
+for name in os.listdir("/proc"):
+    try:
+        commands += [open(f"/proc/{{name}}/cmdline").read()] if name.isdigit() else []
+    except OSError:
+        pass  # it has ended meanwhile
+print("commands:", commands)
 """
     done = verify(
         with_engine(honest, tmp_path / "spy.zip", search + ANSWERS), tmp_path, columns=9000
