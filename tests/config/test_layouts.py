@@ -88,7 +88,8 @@ def test_folders_that_a_table_contradicts_never_become_classes(tmp_path: Path) -
     found, _ = read(laid)
     assert (found.layout, sorted(found.counts)) == ("table", ["healthy", "rust", "smut"])
     assert (
-        "train.csv labels the images; folders that are no class of it: part1, part2" in found.notes
+        "train.csv labels the images; the names of the folders are not looked at: part1, part2"
+        in found.notes
     )
     # Nor where the settings say so.
     (laid.folder / "sample_submission.csv").write_text("ID,label\nT2,x\n", encoding="utf-8")
@@ -199,6 +200,46 @@ def test_numbered_folders_are_no_classes_where_a_table_is_not_clear(tmp_path: Pa
     assert "Name the column with --label-column." in said
     assert "--answer layout='folder per class'" in said
     assert inspect(laid.folder, layout="folders").classes == ["part1", "part2"]
+
+
+def test_a_table_of_a_part_of_the_images_is_told_as_that(tmp_path: Path) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    path = laid.folder / "labels.csv"
+    path.write_text("\n".join(path.read_text(encoding="utf-8").split()[:13]) + "\n")
+    found, _ = read(laid)
+    assert (
+        "labels.csv gives the same labels for 12 images and none for 6 more; the class folders are "
+        "taken" in found.notes
+    )
+
+
+@pytest.mark.parametrize("places", ["train/part1 train/part2", "train_1 train_2"])
+def test_a_shard_that_the_table_forgot_is_refused(places: str, tmp_path: Path) -> None:
+    name = "table over several training folders" if "train_1" in places else SHARDS
+    laid = lay(name, tmp_path)
+    found, _ = read(laid)
+    first, second = places.split()
+    rows = [(Path(p).stem, label) for p, label in laid.truth.items() if p.startswith(f"{first}/")]
+    laid.write("train.csv", rows)
+    with pytest.raises(InputError, match=rf"{second}/\w+\.png: an image without a label"):
+        build_index(settings_of(found))
+    notes = inspect(laid.folder).notes
+    assert any(
+        "9 images in train/ without a row in train.csv" in note
+        or f"not used: {second}/ (9)" in note
+        for note in notes
+    )
+
+
+def test_images_below_the_training_images_that_no_table_names_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    laid = lay("table over one folder", tmp_path)
+    (laid.folder / "train" / "thumbnails").mkdir()
+    thumbnail = (laid.folder / "test" / "T2.png").read_bytes()
+    (laid.folder / "train" / "thumbnails" / "cover.png").write_bytes(thumbnail)
+    found, _ = read(laid)
+    assert "1 image in train/thumbnails/ is not used" in found.notes
 
 
 @pytest.mark.parametrize(

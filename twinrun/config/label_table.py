@@ -147,18 +147,32 @@ def rows_of_images(
 ) -> TableRows:
     """The rows of a table beside the images of some folders and of those below them.
 
-    A folder of which the table names no image holds no training images.
+    A folder of which the table names no image is passed over where it stands above or below all
+    images that the table names. Beside them it was forgotten, as is one that data.train names.
 
     Args:
         ids: Of the rows.
         labels: Of the rows, in Unicode's form NFC.
         folders: As data.train names them.
     """
-    parts = [part.own for folder in folders for part in folder.walk() if part.images]
-    rows = read_rows(ids, labels, list(dict.fromkeys(path for part in parts for path in part)))
+    parts = [part for folder in folders for part in folder.walk() if part.images]
+    rows = read_rows(ids, labels, list(dict.fromkeys(path for part in parts for path in part.own)))
     missing = set(rows.missing)
-    named = {path for part in parts if not missing.issuperset(part) for path in part}
-    return replace(rows, missing=[path for path in rows.missing if path in named])
+    named = {part.path for part in parts if not missing.issuperset(part.own)}
+    tops = {folder.path for folder in folders}
+    asked = {
+        path
+        for part in parts
+        if part.path in tops or not all(_is_above(part.path, each) for each in named)
+        for path in part.own
+    }
+    return replace(rows, missing=[path for path in rows.missing if path in asked])
+
+
+def _is_above(one: str, other: str) -> bool:
+    """Whether one of two different folders stands above the other."""
+    short, long = sorted((one, other), key=len)
+    return one != other and (not short or long.startswith(f"{short}/"))
 
 
 def label_by_table(

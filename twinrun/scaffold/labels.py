@@ -214,12 +214,14 @@ def _decide(
     if find_contradictions(shown.labels, named.labels):
         raise contradiction(data.root, shown, named, fix=_ways_out(name, folders.layout))
     if folders.sure and known.issuperset(names) and folders.labels.keys() >= table.labels.keys():
-        same = f"{name} gives the same labels; the class folders are taken"
+        more = len(folders.labels) - len(table.labels)
+        of = f" for {len(table.labels):,} images and none for {more:,} more" if more else ""
+        same = f"{name} gives the same labels{of}; the class folders are taken"
         return replace(folders, said=[*folders.said, same])
     strange = [each for each in names if each not in known]
     if not strange:
         return table
-    note = f"{name} labels the images; folders that are no class of it: "
+    note = f"{name} labels the images; the names of the folders are not looked at: "
     return replace(table, said=[*table.said, note + ", ".join(shorten(strange, most=3))])
 
 
