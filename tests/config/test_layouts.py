@@ -252,8 +252,55 @@ def test_the_users_word_decides_a_disagreement(
     swap(laid)
     found = inspect(laid.folder, **chosen)
     assert found.contradictions == "ignore"
+    assert any(
+        note.startswith("1 image labelled differently by") and note.endswith("decides, as you said")
+        for note in found.notes
+    )
     index = build_index(settings_of(found)).set_index("path")
     assert index.loc["train/rust/004217.png", "label"] == label
+
+
+def test_a_table_and_the_folders_are_not_both_right(tmp_path: Path) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    said = refusal(laid, labels="labels.csv", layout="folders")
+    assert "--labels labels.csv" in said
+    assert "layout='folder per class'" in said
+
+
+def _views(laid: Laid, sample: str) -> None:
+    """Photos of each class from the left and from the right, in a folder each."""
+    for number, path in enumerate(sorted(laid.truth)):
+        name = path.rpartition("/")[2]
+        target = laid.folder / "train" / laid.truth[path] / ("left", "right")[number % 2] / name
+        target.parent.mkdir(exist_ok=True)
+        (laid.folder / path).rename(target)
+    laid.truth = {
+        path.relative_to(laid.folder).as_posix(): path.parent.parent.name
+        for path in (laid.folder / "train").rglob("*.png")
+    }
+    rows = "".join(f"{name},{sample}\n" for name in laid.test)
+    (laid.folder / "sample_submission.csv").write_text(f"ID,label\n{rows}", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("sample", "classes"), [("rust", ["healthy", "rust", "smut"]), ("left", ["left", "right"])]
+)
+def test_the_samples_labels_say_which_of_two_levels_is_the_classes(
+    sample: str, classes: list[str], tmp_path: Path
+) -> None:
+    laid = lay("class folders", tmp_path)
+    _views(laid, sample)
+    assert inspect(laid.folder).classes == classes
+    if sample == "rust":
+        read(laid)
+
+
+def test_two_levels_of_folders_are_asked_about_where_nothing_tells(tmp_path: Path) -> None:
+    laid = lay("class folders", tmp_path)
+    _views(laid, "?")
+    said = refusal(laid)
+    assert "whose images stand in folders below them" in said
+    assert "train/rust" in said
 
 
 def test_a_table_of_something_else_beside_class_folders_decides_nothing(tmp_path: Path) -> None:

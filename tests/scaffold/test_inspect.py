@@ -430,8 +430,10 @@ def test_images_of_a_class_deeper_down(write: Write, tmp_path: Path) -> None:
 
 def test_folders_that_may_be_classes_or_hold_them(write: Write, tmp_path: Path) -> None:
     deep = {"train/b/x/1.jpg": SIZE, "train/a/x/2.jpg": SIZE, "train/a/y/3.jpg": SIZE}
-    label = {"sample_submission.csv": "id,label\nt1,a\nt2,b\n"}
+    label = {"sample_submission.csv": "id,label\nt1,?\nt2,?\n"}
     assert "--train" in refused(write(deep | TEST | label))
+    label = {"sample_submission.csv": "id,label\nt1,a\nt2,b\n"}
+    assert accepted(inspect(write(label)), tmp_path).counts == {"b": 1, "a": 2}
     named = write({"sample_submission.csv": "id,x,y\nt1,0,0\nt2,0,0\n"})
     assert accepted(inspect(named), tmp_path).train == ["train/a", "train/b"]
 

@@ -15,7 +15,7 @@ from twinrun.config.label_layout import (
     training_folders,
 )
 from twinrun.config.layout import no_image_in, refuse_unread_classes
-from twinrun.config.listing import Folder, words_for
+from twinrun.config.listing import Folder, stems, words_for
 from twinrun.config.other_tasks import refuse_masks
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
@@ -149,6 +149,16 @@ def _total(folders: Sequence[Folder]) -> int:
     return sum(folder.total for folder in folders)
 
 
+def _asked(candidate: Candidate) -> set[str]:
+    """What the sample submission asks for: its columns, or the labels in its only one."""
+    asked = set(candidate.asked)
+    if len(asked) == 1:
+        tables = candidate.data.tables
+        for table in (tables[path] for path in candidate.data.samples if path in tables):
+            asked |= {v for name in asked & set(table.columns) for v in table.values(name)}
+    return set(map(one_spelling, asked))
+
+
 def _above_the_classes(candidate: Candidate) -> list[Folder]:
     """The folders whose folders are the classes: the candidates, or the shards in them.
 
@@ -162,10 +172,11 @@ def _above_the_classes(candidate: Candidate) -> list[Folder]:
     # Every folder in them holds folders only.
     inside = [{one_spelling(each.name) for each in below.filled} for below in filled]
     names = {one_spelling(below.name) for below in filled}
-    asked = {one_spelling(name) for name in candidate.asked}
-    if len(asked) > 1 and (names <= asked or set().union(*inside) <= asked):
-        return tops if names <= asked else filled
-    if len(inside[0]) > 1 and all(each == inside[0] for each in inside):
+    asked = _asked(candidate)
+    if names.isdisjoint(asked) != set().union(*inside).isdisjoint(asked):
+        return filled if names.isdisjoint(asked) else tops
+    numbered = len(stems(names)) == 1 and "" not in stems(names)
+    if numbered and len(inside[0]) > 1 and all(each == inside[0] for each in inside):
         return filled
     if all(len(each) == 1 for each in inside):
         return tops

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,8 @@ SCAN_DEPTH = 6
 TABLES = (".csv", ".tsv")
 
 _JUNK = "__MACOSX"
+# What differs in the names of shards.
+_NUMBER = re.compile(r"[\s_-]*\d+")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 Role = Literal["train", "test", ""]
@@ -117,6 +119,11 @@ def setting_for(folders: Sequence[Folder]) -> str | list[str]:
     """What data.train or data.test says of these folders."""
     names = [folder.path or "." for folder in folders]
     return names[0] if len(names) == 1 else names
+
+
+def stems(names: Iterable[str]) -> set[str]:
+    """Names without the numbers in them: shards such as part1 and part2 have one stem."""
+    return {_NUMBER.sub("", name) for name in names}
 
 
 def words_for(folders: Sequence[Folder]) -> str:

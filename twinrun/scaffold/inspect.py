@@ -21,7 +21,7 @@ from twinrun.scaffold.checks import (
     refuse_shared_ids,
     tell_apart,
 )
-from twinrun.scaffold.labels import Asked, choose_training, is_contradicted
+from twinrun.scaffold.labels import Asked, choose_training, notes_on_overruled
 from twinrun.scaffold.notes import notes_on
 from twinrun.scaffold.sample import (
     TestData,
@@ -170,7 +170,8 @@ def inspect(
         raise join_errors(data.root, problems)
 
     notes = notes_on(data, training, table, images, ids)
-    notes += _notes_on_unseen(training, unseen, table.path)
+    overruled = notes_on_overruled(data, training, known)
+    notes += overruled + _notes_on_unseen(training, unseen, table.path)
     if broken:
         notes.insert(
             0,
@@ -190,7 +191,7 @@ def inspect(
         label_column=_label_column(training, asked),
         ids=ids,
         sample_submission=table.path,
-        contradictions="ignore" if is_contradicted(data, training, known) else "error",
+        contradictions="ignore" if overruled else "error",
         columns=columns,
         train_images=len(paths),
         test_images=len(images.images),

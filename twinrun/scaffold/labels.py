@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,11 +11,9 @@ from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.label_layout import Candidate, Labelled, TrainingImages
 from twinrun.config.label_table import TableOfLabels
 from twinrun.config.layouts import LAYOUTS
-from twinrun.config.listing import Folder, words_for
+from twinrun.config.listing import Folder, stems, words_for
 from twinrun.config.training_data import by_folders, find_labels, with_all_labels
 from twinrun.errors import InputError, shorten
-
-_NUMBER = re.compile(r"[\s_-]*\d+")
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,12 @@ def choose_training(data: DataFolder, asked: Asked) -> TrainingImages:
         InputError: There are none, there are several, they carry no labels, or a table and the
             names of folders contradict each other.
     """
+    if data.labels is not None and asked.layout not in (None, TableOfLabels.name):
+        raise InputError(
+            f"--labels {data.labels} says that the table is right, and "
+            f"layout={LAYOUTS.get(asked.layout).answer!r} that the folders are",
+            fix="Give one of the two.",
+        )
     if asked.train:
         candidates = [data.folder(each, "--train").unwrapped() for each in asked.train]
         return _training(data, candidates, asked)
@@ -82,15 +85,15 @@ def _together(
     data: DataFolder, candidates: Sequence[Folder], asked: Asked
 ) -> TrainingImages | None:
     """Several folders as one: a table names images of them, or their names differ in a number."""
-    stems = {_NUMBER.sub("", folder.path) for folder in candidates}
+    shards = len(stems(folder.path for folder in candidates)) == 1
     try:
         found = _training(data, candidates, asked)
     except InputError:
-        if len(stems) == 1:
+        if shards:
             raise
         return None
     if found.rows is None:
-        return found if len(stems) == 1 else None
+        return found if shards else None
     return None if found.rows.unclear else found
 
 
@@ -162,7 +165,7 @@ def _refuse_rivals(
                 data.root, other, folders, fix=_ways_out(table.path, folders.layout)
             )
     # part1 and part2 are shards, and a table that names their images is one of labels.
-    shards = {_NUMBER.sub("", name) for name in folders.counts}
+    shards = stems(folders.counts)
     if len(shards) > 1 or "" in shards or set(folders.counts).issubset(asked.columns):
         return
     images = list(folders.labels)
@@ -225,13 +228,19 @@ def _decide(
     return replace(table, said=[*table.said, note + ", ".join(shorten(strange, most=3))])
 
 
-def is_contradicted(data: DataFolder, training: TrainingImages, asked: Asked) -> bool:
-    """Whether labels are written twice and differ, so that the user's word alone decides."""
+def notes_on_overruled(data: DataFolder, training: TrainingImages, asked: Asked) -> list[str]:
+    """Which labels the user's word overrules, a line each; empty where nothing is contradicted."""
     if asked.layout is None and data.labels is None:
-        return False
+        return []
     others: list[Labelled]
     if training.table is not None:
         others = [by_folders(training, training.counts)]
     else:
         others = [other for _, other in _tables_beside(data, training, asked)]
-    return any(find_contradictions(training.labels, other.labels) for other in others)
+    wrong = [(other, len(find_contradictions(training.labels, other.labels))) for other in others]
+    return [
+        f"{number:,} {'image' if number == 1 else 'images'} labelled differently by "
+        f"{other.source}; {training.source} decides, as you said"
+        for other, number in wrong
+        if number
+    ]
