@@ -428,6 +428,22 @@ def test_images_of_a_class_deeper_down(write: Write, tmp_path: Path) -> None:
     assert accepted(inspect(write(deep | TEST | SAMPLE)), tmp_path).counts == {"b": 1, "a": 1}
 
 
+@pytest.mark.parametrize("name", ["train/a/1/2/3/4/5/6.jpg", "test/1/2/3/4/5/6/t3.jpg"])
+def test_images_too_deep_to_be_looked_for_are_no_silent_loss(
+    name: str, write: Write, tmp_path: Path
+) -> None:
+    folder = write(FOLDERS | TEST | SAMPLE)
+    found = inspect(folder)
+    deep = "/".join(name.split("/")[:6])
+    (folder / deep).mkdir(parents=True)
+    accepted(inspect(folder), tmp_path)  # an empty folder takes nothing away
+    write({name: SIZE})
+    with pytest.raises(InputError, match=f"not looked into:\n  {deep}"):
+        inspect(folder)
+    with pytest.raises(InputError, match=f"not looked into:\n  {deep}"):
+        accepted(found, tmp_path)
+
+
 def test_folders_that_may_be_classes_or_hold_them(write: Write, tmp_path: Path) -> None:
     deep = {"train/b/x/1.jpg": SIZE, "train/a/x/2.jpg": SIZE, "train/a/y/3.jpg": SIZE}
     label = {"sample_submission.csv": "id,label\nt1,?\nt2,?\n"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from twinrun.config.layout import refuse_unspeakable_names
-from twinrun.errors import InputError
+from twinrun.errors import InputError, shorten
 from twinrun.file_names import suffix_of
 
 # Deep enough for two folders that an archive added, images/train/<class>/ and one below.
@@ -38,12 +38,14 @@ class Folder:
         images: Names of what lies directly in it and is an image, or is called like one.
         files: Names of the other files directly in it.
         folders: The folders directly in it.
+        deep: Whether it lies too deep, so that it was not looked into.
     """
 
     path: str
     images: tuple[str, ...]
     files: tuple[str, ...]
     folders: tuple[Folder, ...]
+    deep: bool = False
 
     @property
     def name(self) -> str:
@@ -158,7 +160,8 @@ def scan(root: Path, path: str = "", *, depth: int = SCAN_DEPTH) -> Folder:
     Args:
         root: The data folder.
         path: The folder in it to begin with, relative to it, with slashes.
-        depth: How many levels of folders below `root` are listed; deeper ones look empty.
+        depth: How many levels of folders below `root` are listed; deeper ones look empty, and are
+            marked as `deep`.
 
     Raises:
         InputError: A folder cannot be read, or names of folders, images or tables are not UTF-8.
@@ -190,7 +193,31 @@ def named_folders(root: Path, names: str | Sequence[str], key: str) -> list[Fold
         if not (root / place).is_dir():
             raise InputError(f"no folder {root / name}", fix=f"Put the images there, or set {key}.")
         found.append(scan(root, place))
+    refuse_deep(root, found)
     return found
+
+
+def refuse_deep(root: Path, folders: Sequence[Folder]) -> None:
+    """Raise InputError when folders below these lie too deep and are not empty.
+
+    Args:
+        root: The data folder.
+        folders: Of it, as `scan` lists them from the data folder on.
+    """
+    deep = [below.path for folder in folders for below in folder.walk() if below.deep]
+    lost = [path for path in deep if _is_filled(_scan(root, path, 1, []))]
+    if lost:
+        raise InputError(
+            f"folders in {root} that lie more than {SCAN_DEPTH - 1} folders deep, and are not "
+            "looked into:",
+            details=shorten(lost),
+            fix="Let the data folder be one that is nearer to the images (--data of init, "
+            "data.folder of the settings): the table and the sample may lie in any folder.",
+        )
+
+
+def _is_filled(folder: Folder) -> bool:
+    return bool(folder.images or folder.folders)
 
 
 def places(root: Path, names: str | Sequence[str]) -> dict[str, str]:
@@ -238,7 +265,9 @@ def _scan(root: Path, path: str, depth: int, names: list[str]) -> Folder:
         tuple(sorted(images)),
         tuple(sorted(files)),
         tuple(
-            _scan(root, name, depth - 1, names) if depth > 1 else Folder(name, (), (), ())
+            _scan(root, name, depth - 1, names)
+            if depth > 1
+            else Folder(name, (), (), (), deep=True)
             for name in below
         ),
     )

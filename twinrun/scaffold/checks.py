@@ -33,9 +33,9 @@ def tell_apart(training: TrainingImages, test: TestFolders) -> tuple[TrainingIma
             fix="Name the folder of the test images with --test, or the table of labels with "
             "--labels.",
         )
-    if training.rows is not None:
-        training = training.beside(there)
-    return training, TestFolders(test.folders, images, shared=len(images) < len(there))
+    return training.beside(there), TestFolders(
+        test.folders, images, shared=len(images) < len(there)
+    )
 
 
 def refuse_classes(data: DataFolder, training: TrainingImages, classes: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.image_ids import Ids
 from twinrun.config.label_layout import TrainingImages
-from twinrun.config.listing import setting_for
+from twinrun.config.listing import Folder, refuse_deep, setting_for
 from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.data.decoding import UNREADABLE, header_size
 from twinrun.errors import InputError, shorten
@@ -25,6 +25,7 @@ from twinrun.scaffold.labels import Asked, choose_training, notes_on_overruled
 from twinrun.scaffold.notes import notes_on
 from twinrun.scaffold.sample import (
     TestData,
+    TestFolders,
     choose_test_data,
     find_form,
     refuse_strangers,
@@ -138,6 +139,7 @@ def inspect(
         training = choose_training(data, known)
     except InputError as problem:
         problems.append(problem)
+    refuse_deep(data.root, _looked_into(data, training, asked.test))
     if problems or training is None or asked.sample is None or asked.test is None:
         raise join_errors(data.root, problems)
     table, images = asked.sample, asked.test
@@ -169,9 +171,12 @@ def inspect(
     if problems:
         raise join_errors(data.root, problems)
 
-    notes = notes_on(data, training, table, images, ids)
     overruled = notes_on_overruled(data, training, known)
-    notes += overruled + _notes_on_unseen(training, unseen, table.path)
+    notes = [
+        *notes_on(data, training, table, images, ids),
+        *overruled,
+        *_notes_on_unseen(training, unseen, table.path),
+    ]
     if broken:
         notes.insert(
             0,
@@ -222,6 +227,13 @@ def _notes_on_unseen(training: TrainingImages, asked: Sequence[str], sample: str
             "can be learnt, and its probability is always 0"
         )
     return notes
+
+
+def _looked_into(
+    data: DataFolder, training: TrainingImages | None, test: TestFolders | None
+) -> Sequence[Folder]:
+    """The folders of the images; all, where some were not found."""
+    return [*training.folders, *test.folders] if training and test else [data.listing]
 
 
 def _listed(names: str | Sequence[str]) -> Sequence[str]:
