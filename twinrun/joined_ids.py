@@ -74,7 +74,7 @@ def take_apart(
         classes: All of them.
         known: The ids that there are, where they are known.
     """
-    readings = [each for way in _possible(texts, classes) if (each := _read(texts, classes, way))]
+    readings = [_read(texts, classes, way) for way in _possible(texts, classes)]
     best = min((each.lacking for each in readings), default=0)
     readings = [each for each in readings if each.lacking == best]
     if known is not None:

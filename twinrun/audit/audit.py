@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from twinrun.audit.check import AuditedData, Finding, Severity, blank_images, count_of
+from twinrun.audit.check import AuditedData, Finding, Severity, blank_images
 from twinrun.audit.checks import CHECKS
 from twinrun.audit.duplicate_policy import apply_policy
 from twinrun.audit.duplicates import Group, copies, duplicate_groups, look_alikes
 from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.config.settings import Settings
-from twinrun.console import Line, say
+from twinrun.console import Line, count_of, say
 from twinrun.data.cache import cache_readable_pixels, with_pixels
 from twinrun.data.index import list_images
 from twinrun.data.passed_over import passed_over

@@ -153,11 +153,6 @@ class Check(ABC):
         )
 
 
-def count_of(number: int, what: str) -> str:
-    """`1 group`, `2 groups`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 def blank_images(fingerprints: pd.DataFrame) -> np.ndarray:
     """bool: the images without a picture in them.
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from twinrun.audit.check import AuditedData, Check, Finding, Severity, count_of
+from twinrun.audit.check import AuditedData, Check, Finding, Severity
+from twinrun.console import count_of
 from twinrun.errors import shorten
 
 # By data.duplicates: what becomes of copies.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST_TABLES = 20
 
 # More different values than this, and more than every second row has its own: no classes.
-_MANY = 20
+MANY_CLASSES = 20
 
 # What organisers call a column of labels.
 _LABEL_NAMES = frozenset(
@@ -191,7 +191,7 @@ def says_labels(
     if column == ONE_PER_CLASS or not values.isdisjoint({*asked, *folders}):
         return True
     called_so = _letters(column) in _LABEL_NAMES or column.lower() in map(str.lower, asked)
-    few = 2 <= len(values) <= max(_MANY, len(table.frame) / 2)
+    few = 2 <= len(values) <= max(MANY_CLASSES, len(table.frame) / 2)
     return few and (called_so or len(table.columns) == 2)
 
 

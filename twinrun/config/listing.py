@@ -21,7 +21,8 @@ SCAN_DEPTH = 6
 # What the names of tables end with.
 TABLES = (".csv", ".tsv")
 
-_JUNK = "__MACOSX"
+# What macOS adds to archives.
+JUNK = "__MACOSX"
 # What differs in the names of shards.
 _NUMBER = re.compile(r"[\s_-]*\d+")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -243,7 +244,7 @@ def _scan(root: Path, path: str, depth: int, names: list[str]) -> Folder:
     try:
         with os.scandir(root / path) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name == _JUNK:
+                if entry.name.startswith(".") or entry.name == JUNK:
                     continue
                 # A folder that is called like an image is told with the images that cannot be read.
                 if entry.is_dir() and suffix_of(entry.name) not in suffixes():

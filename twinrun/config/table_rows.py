@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from twinrun.config.image_ids import find_images
+from twinrun.console import count_of
 from twinrun.errors import shorten
 
 
@@ -54,7 +55,7 @@ class TableRows:
             table: Its name.
         """
         return [
-            f"{_many(len(ids), 'row')} of {table} {what}: {', '.join(shorten(ids, most=3))}"
+            f"{count_of(len(ids), 'row')} of {table} {what}: {', '.join(shorten(ids, most=3))}"
             for ids, what in (
                 (self.repeated, "read once, as a row above says the same"),
                 (self.blank, "left out, without a label and without a training image"),
@@ -92,7 +93,3 @@ def read_rows(ids: Sequence[str], labels: Sequence[str], paths: Collection[str])
             rows.conflicting.setdefault(name, [read[images[0]]]).append(label)
     rows.missing.extend(sorted(set(paths) - read.keys()))
     return rows
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from twinrun.config.extras import how_to_install
-from twinrun.config.listing import places
+from twinrun.config.listing import JUNK, places
 from twinrun.config.settings import Settings
 from twinrun.console import Line, count_of
 from twinrun.errors import shorten
@@ -17,7 +17,6 @@ from twinrun.image_formats import Other
 
 # An image all the same: no layout looks there, or no label names it.
 _UNUSED = Other("image that is not asked for")
-_JUNK = "__MACOSX"
 # Of each kind so many are named in a run's lines.
 _SHOWN = 3
 
@@ -66,7 +65,7 @@ def lines_on(others: Mapping[str, Other]) -> list[Line]:
 def _files(root: Path, place: str) -> Iterator[str]:
     """The paths of all visible files in a folder and below it, relative to the data folder."""
     for folder, below, names in os.walk(root / place):
-        below[:] = [name for name in below if not name.startswith(".") and name != _JUNK]
+        below[:] = [name for name in below if not name.startswith(".") and name != JUNK]
         where = Path(folder).relative_to(root).as_posix()
         start = "" if where == "." else f"{where}/"
         yield from (start + name for name in names if not name.startswith("."))

@@ -80,9 +80,9 @@ def make_package(
     tree = read_work_tree(project)
     place = _place_of(run)
     sources = {name: tree.root / name for name in _source_files(tree, run, place)}
-    places = own_places(project, run, Path(place["data_folder"]))
-    found = [*find_faults(run, manifest, tree), *find_places(sources, places)]
-    faults = [hide_places(fault, places) for fault in found]
+    telling = own_places(project, run, Path(place["data_folder"]))
+    found = [*find_faults(run, manifest, tree), *find_places(sources, telling)]
+    faults = [hide_places(fault, telling) for fault in found]
     if not force:
         _refuse_faults(run, faults)
     verdicts, left_out = _find_verdicts(run, manifest)
@@ -93,7 +93,7 @@ def make_package(
     }
     refuse_unspeakable_names(files)
     told_of_run = {name: path for name, path in files.items() if name.startswith(f"{RUN}/")}
-    faults += find_places(told_of_run, places)
+    faults += find_places(told_of_run, telling)
     if not force:
         _refuse_faults(run, faults)
     if LOCK not in files:

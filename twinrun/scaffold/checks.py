@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
-from twinrun.config.csv_tables import CsvTable
+from twinrun.config.csv_tables import MANY_CLASSES, CsvTable
 from twinrun.config.data_folder import DataFolder
 from twinrun.config.image_ids import Ids, Names, image_id, match_values
 from twinrun.config.label_layout import TrainingImages
@@ -14,9 +14,6 @@ from twinrun.config.listing import words_for
 from twinrun.errors import InputError, shorten
 from twinrun.names import ClassName
 from twinrun.scaffold.sample import TestFolders
-
-# More different values than this, and more than every second row has its own: no classes.
-_MANY_CLASSES = 20
 
 
 def tell_apart(training: TrainingImages, test: TestFolders) -> tuple[TrainingImages, TestFolders]:
@@ -51,7 +48,7 @@ def refuse_classes(data: DataFolder, training: TrainingImages, classes: Sequence
             "--label-column."
         )
         rows = len(training.table.frame)
-        if len(classes) > max(_MANY_CLASSES, rows / 2):
+        if len(classes) > max(MANY_CLASSES, rows / 2):
             raise InputError(
                 f"{where}: the column {training.label_column!r} has {len(classes):,} different "
                 f"values in {rows:,} rows: no classes",

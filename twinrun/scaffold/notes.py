@@ -10,6 +10,7 @@ from twinrun.config.data_folder import DataFolder
 from twinrun.config.image_ids import Ids, image_id, training_ids
 from twinrun.config.label_layout import TrainingImages
 from twinrun.config.listing import Folder, words_for
+from twinrun.console import count_of
 from twinrun.errors import shorten
 from twinrun.scaffold.sample import TestFolders
 
@@ -31,12 +32,12 @@ def notes_on(
         *_find_left_out(data, training, test),
     ]
     if counts[smallest] < FEW:
-        notes.append(f"the smallest class, {smallest}, has {_many(counts[smallest], 'image')}")
+        notes.append(f"the smallest class, {smallest}, has {count_of(counts[smallest], 'image')}")
     images = training.images
     named = zip(images, training_ids(ids, images), strict=True)
     if shared := [path for path, name in named if name != image_id(ids, path)]:
         notes.append(
-            f"{_many(len(shared), 'training image')} of the same file names in several folders: "
+            f"{count_of(len(shared), 'training image')} of the same file names in several folders: "
             f"their ids are their paths: {_examples(shared)}"
         )
     for what, path in (("table of labels", training.table), ("sample submission", sample)):
@@ -68,7 +69,7 @@ def _find_refused(
 
 def _some(ids: Collection[str], what: str, where: str) -> Iterator[str]:
     if ids:
-        yield f"{_many(len(ids), what)} {where}: {_examples(sorted(ids))}; {_REFUSED}"
+        yield f"{count_of(len(ids), what)} {where}: {_examples(sorted(ids))}; {_REFUSED}"
 
 
 def _find_left_out(data: DataFolder, training: TrainingImages, test: TestFolders) -> Iterator[str]:
@@ -86,14 +87,14 @@ def _find_left_out(data: DataFolder, training: TrainingImages, test: TestFolders
         if strays:
             are = "are not images" if len(strays) > 1 else "is not an image"
             names = _examples(_short(strays, tops))
-            yield f"{_many(len(strays), 'file')} in {where} {are}: {names}"
+            yield f"{count_of(len(strays), 'file')} in {where} {are}: {names}"
         # Together with what is in the other part's folders.
         used = training_images.union(test.images)
         for folder in walked:
             left = [path for path in folder.own if path not in used]
             if left:
                 verb = "is" if len(left) == 1 else "are"
-                yield f"{_many(len(left), 'image')} in {folder.path or '.'}/ {verb} not used"
+                yield f"{count_of(len(left), 'image')} in {folder.path or '.'}/ {verb} not used"
         empty = [folder.name for top in tops for folder in top.folders if not folder.total]
         if empty and images is training_images and training.table is None:
             yield f"folders in {where} without an image, no classes: {_examples(empty)}"
@@ -126,7 +127,3 @@ def _paths(folder: Folder, names: Iterable[str]) -> list[str]:
 
 def _examples(names: Iterable[str]) -> str:
     return ", ".join(shorten(names, most=3))
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
