@@ -376,6 +376,12 @@ def test_class_folders_in_the_test_folder(write: Write, tmp_path: Path) -> None:
     assert accepted(inspect(only), tmp_path).test_images == 2
 
 
+@pytest.mark.parametrize("option", ["train", "test", "labels", "sample"])
+def test_an_option_with_a_name_that_no_file_can_have(write: Write, option: str) -> None:
+    with pytest.raises(InputError):
+        inspect(write(TABLE | TEST | SAMPLE), **{option: "a" * 300})
+
+
 def test_ids_that_name_no_file(write: Write) -> None:
     base = FOLDERS | TEST
     folder = write(base | {"sample_submission.csv": "id,b,a\nelsewhere/t1.jpg,0,0\n"})

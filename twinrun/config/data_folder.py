@@ -50,9 +50,10 @@ class DataFolder:
         root = self.root.absolute()
         for base in (self.root, self.given, Path()):
             there = (base / path).absolute()
-            if there.exists() and there.is_relative_to(root):
+            # Unlike a Path's methods these answer no where a name is too long for any file.
+            if os.path.exists(there) and there.is_relative_to(root):  # noqa: PTH110
                 return there.relative_to(root).as_posix()
-            if there.is_file():
+            if os.path.isfile(there):  # noqa: PTH113
                 return Path(os.path.abspath(there)).as_posix()  # noqa: PTH100  (links stay links)
         return path
 
