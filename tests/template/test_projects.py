@@ -52,6 +52,7 @@ CYCLE: dict[str, dict[str, str]] = {
         "classes": ",".join(f"kind {n}" for n in range(12)),
         "submission_columns": "a row per class: id_class, probability",
         "metric": "macro F1",
+        "ids": "the file's path in the data folder",
         "members": "13th place",
     },
     "accuracy": {
