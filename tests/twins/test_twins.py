@@ -99,12 +99,15 @@ def test_a_training_that_forgets_its_seed_is_found_out_and_the_culprit_named(
     assert "numbers differ, by up to" in printed
     assert "first difference: init, before training" in printed
     assert "Body and head began with different weights" in printed
-    # The replay counts the values that differ: of the convolutions, and of the last layer, all do.
+    # The replay counts the values that differ: of the convolutions, and of the last layer, all do
+    # but a few, as of some ten million numbers of 24 bits one or two come out equal by chance.
     again = printed.partition("made again, differs first in init")[2]
     told = r"values ([\d,]+) of ([\d,]+) values differ, by up to .+ \(farthest: "
     values = re.search(told, again)
     assert values is not None
-    assert values[1] == values[2]
+    differing, of = (int(number.replace(",", "")) for number in values.groups())
+    assert of > 10_000_000
+    assert of - differing < 20
 
 
 def test_an_unknown_perturbation_is_refused_with_the_nearest_name(
