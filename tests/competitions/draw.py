@@ -72,6 +72,20 @@ def photo(path: Path, number: int, shade: int) -> None:
     image.save(path, quality=92)
 
 
+def photos(folder: Path, labels: dict[str, str], test: list[str], classes: Sequence[str]) -> None:
+    """Write all photos of a competition.
+
+    Args:
+        folder: Of the data.
+        labels, test: As `Truth` has them.
+        classes: Whose order gives each its colour; those of the test images take turns.
+    """
+    for path, label in labels.items():
+        photo(folder / path, classes.index(label), 0)
+    for number, path in enumerate(test):
+        photo(folder / path, number % len(classes), 1)
+
+
 def table(path: Path, header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -94,20 +108,18 @@ def plant_pathology(folder: Path) -> Truth:
     classes = ["healthy", "multiple_diseases", "rust", "scab"]
     images = training((f"Train_{k}" for k in range(99)), classes, "plants")
     test = [f"Test_{k}" for k in range(TEST)]
-    for image, label in images:
-        photo(folder / "images" / f"{image}.jpg", classes.index(label), 0)
-    for k, image in enumerate(test):
-        photo(folder / "images" / f"{image}.jpg", k % 4, 1)
+    truth = Truth(
+        {f"images/{image}.jpg": label for image, label in images},
+        [f"images/{image}.jpg" for image in test],
+        "sample_submission.csv",
+    )
+    photos(folder, truth.labels, truth.test, classes)
     one_hot = ([image, *(int(label == name) for name in classes)] for image, label in images)
     table(folder / "train.csv", ["image_id", *classes], one_hot)
     table(folder / "test.csv", ["image_id"], ([image] for image in test))
     even = ([image, *[0.25] * 4] for image in test)
     table(folder / "sample_submission.csv", ["image_id", *classes], even)
-    return Truth(
-        {f"images/{image}.jpg": label for image, label in images},
-        [f"images/{image}.jpg" for image in test],
-        "sample_submission.csv",
-    )
+    return truth
 
 
 def cassava(folder: Path) -> Truth:
@@ -116,10 +128,12 @@ def cassava(folder: Path) -> Truth:
     names = [f"{draw.randrange(10**8, 10**10)}.jpg" for _ in range(99)]
     images = training(names, list("01234"), "cassava")
     test = [f"{draw.randrange(10**8, 10**10)}.jpg" for _ in range(TEST)]
-    for image, label in images:
-        photo(folder / "train_images" / image, int(label), 0)
-    for k, image in enumerate(test):
-        photo(folder / "test_images" / image, k % 5, 1)
+    truth = Truth(
+        {f"train_images/{image}": label for image, label in images},
+        [f"test_images/{image}" for image in test],
+        "sample_submission.csv",
+    )
+    photos(folder, truth.labels, truth.test, "01234")
     table(folder / "train.csv", ["image_id", "label"], images)
     table(folder / "sample_submission.csv", ["image_id", "label"], ([image, 4] for image in test))
     diseases = {"0": "Bacterial Blight", "1": "Brown Streak", "2": "Mottle", "3": "Mosaic"}
@@ -129,11 +143,7 @@ def cassava(folder: Path) -> Truth:
         shard = folder / f"{part}_tfrecords" / f"ld_{part}00-1.tfrec"
         shard.parent.mkdir()
         shard.write_bytes(b"\x0a\x00" * 8)
-    return Truth(
-        {f"train_images/{image}": label for image, label in images},
-        [f"test_images/{image}" for image in test],
-        "sample_submission.csv",
-    )
+    return truth
 
 
 def aptos(folder: Path) -> Truth:
@@ -142,18 +152,16 @@ def aptos(folder: Path) -> Truth:
     names = [f"{draw.randrange(16**12):012x}" for _ in range(99)]
     images = training(names, list("01234"), "aptos")
     test = [f"{draw.randrange(16**12):012x}" for _ in range(TEST)]
-    for image, label in images:
-        photo(folder / "train_images" / f"{image}.png", int(label), 0)
-    for k, image in enumerate(test):
-        photo(folder / "test_images" / f"{image}.png", k % 5, 1)
-    table(folder / "train.csv", ["id_code", "diagnosis"], images)
-    table(folder / "test.csv", ["id_code"], ([image] for image in test))
-    table(folder / "sample_submission.csv", ["id_code", "diagnosis"], ([i, 0] for i in test))
-    return Truth(
+    truth = Truth(
         {f"train_images/{image}.png": label for image, label in images},
         [f"test_images/{image}.png" for image in test],
         "sample_submission.csv",
     )
+    photos(folder, truth.labels, truth.test, "01234")
+    table(folder / "train.csv", ["id_code", "diagnosis"], images)
+    table(folder / "test.csv", ["id_code"], ([image] for image in test))
+    table(folder / "sample_submission.csv", ["id_code", "diagnosis"], ([i, 0] for i in test))
+    return truth
 
 
 def isic(folder: Path) -> Truth:
@@ -165,16 +173,18 @@ def isic(folder: Path) -> Truth:
     images = training((f"ISIC_{k:07d}" for k in range(99)), classes, "isic")
     test = [f"ISIC_{34321 + k:07d}" for k in range(TEST)]
     train_folder, test_folder = "ISIC_2019_Training_Input", "ISIC_2019_Test_Input"
-    for image, label in images:
-        photo(folder / train_folder / f"{image}.jpg", classes.index(label), 0)
-    for k, image in enumerate(test):
-        photo(folder / test_folder / f"{image}.jpg", k % 8, 1)
+    truth = Truth(
+        {f"{train_folder}/{image}.jpg": label for image, label in images},
+        [f"{test_folder}/{image}.jpg" for image in test],
+        "sample_submission.csv",
+    )
+    photos(folder, truth.labels, truth.test, classes)
     for part in (train_folder, test_folder):
         (folder / part / "LICENSE.txt").write_text("CC-BY-NC\n", encoding="utf-8")
         (folder / part / "ATTRIBUTION.txt").write_text("drawn\n", encoding="utf-8")
     header = ["image", *classes, "UNK"]
-    truth = ([i, *(float(label == name) for name in classes), 0.0] for i, label in images)
-    table(folder / "ISIC_2019_Training_GroundTruth.csv", header, truth)
+    marks = ([i, *(float(label == name) for name in classes), 0.0] for i, label in images)
+    table(folder / "ISIC_2019_Training_GroundTruth.csv", header, marks)
     draw = Random("isic")
     known = ["image", "age_approx", "anatom_site_general", "lesion_id", "sex"]
     sites = ["anterior torso", "upper extremity", ""]
@@ -186,11 +196,7 @@ def isic(folder: Path) -> Truth:
     seen = ([i, draw.randrange(5, 85, 5), draw.choice(sites), "male"] for i in test)
     table(folder / "ISIC_2019_Test_Metadata.csv", [*known[:3], "sex"], seen)
     table(folder / "sample_submission.csv", header, ([i, *[0.5] * 9] for i in test))
-    return Truth(
-        {f"{train_folder}/{image}.jpg": label for image, label in images},
-        [f"{test_folder}/{image}.jpg" for image in test],
-        "sample_submission.csv",
-    )
+    return truth
 
 
 def zindi_table(folder: Path) -> Truth:
@@ -202,19 +208,17 @@ def zindi_table(folder: Path) -> Truth:
     names = [f"id_{draw.randrange(36**6):06x}.jpg" for _ in range(99)]
     images = training(names, ["0", "1"], "zindi", 2 * TRAIN)
     test = [f"id_{draw.randrange(36**6):06x}.jpg" for _ in range(TEST)]
-    for image, label in images:
-        photo(folder / "Images" / image, int(label), 0)
-    for k, image in enumerate(test):
-        photo(folder / "Images" / image, k % 2, 1)
-    table(folder / "Train.csv", ["Image_id", "Label"], images)
-    table(folder / "Test.csv", ["Image_id"], ([image] for image in test))
-    even = ([image, 0.5 + k / 100] for k, image in enumerate(test))
-    table(folder / "Sample_submission.csv", ["Image_id", "Label"], even)
-    return Truth(
+    truth = Truth(
         {f"Images/{image}": label for image, label in images},
         [f"Images/{image}" for image in test],
         "Sample_submission.csv",
     )
+    photos(folder, truth.labels, truth.test, "01")
+    table(folder / "Train.csv", ["Image_id", "Label"], images)
+    table(folder / "Test.csv", ["Image_id"], ([image] for image in test))
+    even = ([image, 0.5 + k / 100] for k, image in enumerate(test))
+    table(folder / "Sample_submission.csv", ["Image_id", "Label"], even)
+    return truth
 
 
 def wheat(folder: Path) -> Truth:
@@ -229,10 +233,7 @@ def wheat(folder: Path) -> Truth:
         for image, label in training(names, classes, "wheat")
     }
     test = [f"test/{image}{draw.choice(suffixes)}" for image in names[60 : 60 + TEST]]
-    for path, label in labels.items():
-        photo(folder / path, classes.index(label), 0)
-    for k, path in enumerate(test):
-        photo(folder / path, k % 3, 1)
+    photos(folder, labels, test, classes)
     ids = [Path(path).stem for path in test]
     even = ([image, *[0.333] * 3] for image in ids)
     table(folder / "sample_submission.csv", ["ID", *classes], even)

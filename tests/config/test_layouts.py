@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.found import settings_of
 from tests.layouts import LAYOUTS, Laid, draw, lay_out, read_set
-from twinrun.config.reading import read_settings
-from twinrun.config.settings import Settings
 from twinrun.data.index import build_index, data_digest
 from twinrun.errors import InputError
 from twinrun.scaffold.inspect import Findings, inspect
@@ -17,27 +16,6 @@ from twinrun.scaffold.inspect import Findings, inspect
 
 def lay(name: str, tmp_path: Path) -> Laid:
     return lay_out(name, tmp_path / "data", *draw(tmp_path / "set"))
-
-
-def settings_of(found: Findings, *more: str) -> Settings:
-    """The settings that a data folder shows."""
-    changes = {
-        "competition.name": "x",
-        "competition.classes": found.classes,
-        "data.folder": str(found.folder),
-        "data.layout": found.layout,
-        "data.train": found.train,
-        "data.test": found.test,
-        "data.sample_submission": found.sample_submission,
-        "data.labels": found.labels or "labels.csv",
-        "data.id_column": found.id_column,
-        "data.label_column": found.label_column,
-        "data.ids": found.ids,
-        "data.contradictions": found.contradictions,
-        "submission.columns": found.columns,
-    }
-    listed = [f"{key}={value!r}" for key, value in changes.items()]
-    return read_settings(changes=[*listed, *more])
 
 
 def read(laid: Laid) -> tuple[Findings, list[str]]:

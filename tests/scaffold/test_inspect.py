@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import FIXTURE
+from tests.found import settings_of
 from twinrun.blend.submission import read_sample, refuse_other_images
 from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.config.reading import read_settings
@@ -52,22 +53,7 @@ SAMPLE = {"sample_submission.csv": "id,b,a\nt1,0,0\nt2,0,0\n"}
 
 def accepted(found: Findings, tmp_path: Path) -> Findings:
     """The findings, once the engine's index and its sample have accepted settings of them."""
-    changes = {
-        "competition.name": "x",
-        "competition.classes": found.classes,
-        "data.folder": str(found.folder),
-        "data.layout": found.layout,
-        "data.train": found.train,
-        "data.test": found.test,
-        "data.sample_submission": found.sample_submission,
-        "data.labels": found.labels or "labels.csv",
-        "data.id_column": found.id_column,
-        "data.label_column": found.label_column,
-        "data.ids": found.ids,
-        "submission.columns": found.columns,
-        "submission.unseen": found.unseen,
-    }
-    settings = read_settings(changes=[f"{key}={value!r}" for key, value in changes.items()])
+    settings = settings_of(found)
     index = build_index(settings)
     counts = index.loc[index["part"] == "train", "label"].value_counts().to_dict()
     assert counts == found.counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,21 @@ _DARK = 32
 _SAME_FORMAT = {"MPO": "JPEG"}
 
 
-class Unreadable(Check):
+class FileCheck(Check):
+    """A check that names files, each with a reason."""
+
+    @abstractmethod
+    def reasons(self, data: AuditedData) -> Mapping[str, str]:
+        """What is the matter with each file, by its path."""
+
+    def find(self, data: AuditedData) -> list[Finding]:
+        reasons = self.reasons(data)
+        paths = sorted(reasons)
+        lines = [f"{path}: {reasons[path]}" for path in paths]
+        return [self.finding(len(paths), paths, lines)] if paths else []
+
+
+class Unreadable(FileCheck):
     """Files that cannot be opened, or that no image can be decoded from."""
 
     name = "unreadable"
@@ -29,13 +43,11 @@ class Unreadable(Check):
         "with exit code 2"
     )
 
-    def find(self, data: AuditedData) -> list[Finding]:
-        paths = sorted(data.unreadable)
-        lines = [f"{path}: {data.unreadable[path]}" for path in paths]
-        return [self.finding(len(lines), paths, lines)] if lines else []
+    def reasons(self, data: AuditedData) -> Mapping[str, str]:
+        return data.unreadable
 
 
-class PassedOver(Check):
+class PassedOver(FileCheck):
     """Files among the images that are no images, or that nobody asks for."""
 
     name = "passed-over"
@@ -46,10 +58,8 @@ class PassedOver(Check):
         "be decoded, or stands where no image is looked for"
     )
 
-    def find(self, data: AuditedData) -> list[Finding]:
-        paths = sorted(data.passed_over)
-        lines = [f"{path}: {data.passed_over[path]}" for path in paths]
-        return [self.finding(len(paths), paths, lines)] if paths else []
+    def reasons(self, data: AuditedData) -> Mapping[str, str]:
+        return data.passed_over
 
 
 class ImageCheck(Check):
