@@ -70,6 +70,10 @@ def cached(count: int, folder: Path) -> tuple[pd.DataFrame, Pixels]:
             "height": SIZE,
             "orientation": 1,
             "note": "",
+            "wide": False,
+            "lowest": 0.0,
+            "highest": 0.0,
+            "not_numbers": 0,
             f"pixels_{SIZE}": names,
         }
     )

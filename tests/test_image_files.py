@@ -15,7 +15,9 @@ import pytest
 from PIL import Image, ImageFile
 
 from twinrun import image_files, image_formats
-from twinrun.data.decoding import UnreadableImage, decode
+from twinrun.data.decoding import decode
+from twinrun.data.opening import UnreadableImage
+from twinrun.data.wide_values import ValueRange
 from twinrun.file_names import stem_of, suffix_of
 from twinrun.image_files import is_image, look_into, suffixes
 from twinrun.image_formats import openers
@@ -72,7 +74,7 @@ def test_every_format_counts_with_any_suffix_or_none(tmp_path: Path, kind: str) 
         assert is_image(tmp_path, name), name
         assert look_into(str(tmp_path / name)) is None, name
         # An icon holds several sizes, the largest of which is taken.
-        assert min(decode(tmp_path / name).size) >= 64
+        assert min(decode(tmp_path / name, scale=ValueRange(0, 255)).size) >= 64
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.in_time import in_time
-from twinrun.data.decoding import decode, decode_to, header_size
+from twinrun.data.decoding import decode, decode_to, read_header
 from twinrun.errors import InputError
 from twinrun.files import is_there, read_csv, read_text, sha256_file, write_text
 from twinrun.plain_files import open_plain, plain, read_bytes
@@ -57,7 +57,7 @@ READERS: list[Callable[[Path], object]] = [
     read_bytes,
     sha256_file,
     decode,
-    header_size,
+    read_header,
     lambda path: decode_to(path, 16),
     read_text,
     read_csv,

@@ -23,6 +23,8 @@ from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import data_digest, list_images, unreadable_images
 from twinrun.data.passed_over import lines_on, passed_over
 from twinrun.data.pixels import Pixels
+from twinrun.data.scale import asked_scale
+from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
 from twinrun.files import is_there
 from twinrun.locks import lock_record
@@ -67,6 +69,11 @@ class Prepared:
     data: str
     audit: Audit
     mixed: bool = False
+
+    @property
+    def scale(self) -> ValueRange | None:
+        """The range that wide images are seen in; None where there are none."""
+        return next((each.scale for each in self.pixels.values()), None)
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -149,8 +156,11 @@ def prepare(
             sizes,
             cache,
             max_pixels=settings.data.max_pixels,
+            scale=asked_scale(settings.data.range),
             unreadable=unreadable,
         )
+    if scale := pixels[max(pixels)].scale:
+        say(("values", "bold"), f"    from {scale.words}, of images of more than 8 bits a value")
     audited = audit(with_pixels(index, pixels), pixels, settings, passed=passed)
     audited.refuse()
     for line in audited.summary():
@@ -230,6 +240,7 @@ def keep_record(run: Prepared, started: float) -> None:
             seconds=time.perf_counter() - started,
             guards=guard_digests(run.folder),
             blend=read_taken_blend(run.folder),
+            scale=run.scale,
         )
         written = read_written_blend(run.folder)
         if submission and written:

@@ -15,17 +15,9 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from twinrun.config.sections import Data
-from twinrun.data import decoding
-from twinrun.data.decoding import (
-    MOST_PIXELS,
-    UNREADABLE,
-    DecodedImage,
-    UnreadableImage,
-    decode,
-    decode_to,
-    header_size,
-    why_unreadable,
-)
+from twinrun.data import opening
+from twinrun.data.decoding import DecodedImage, decode, decode_to, read_header
+from twinrun.data.opening import MOST_PIXELS, UNREADABLE, UnreadableImage, why_unreadable
 from twinrun.data.orientation import orientation_in, orientation_in_block
 from twinrun.image_formats import Opener, openers
 
@@ -87,7 +79,7 @@ def seen(path: Path) -> DecodedImage:
     """A file, decoded in its own size by each of the ways."""
     found = decode_to(path, min(WIDTH, HEIGHT))
     assert np.array_equal(np.asarray(decode(path)), np.asarray(found.image))
-    assert sorted(header_size(path)) == sorted((WIDTH, HEIGHT))
+    assert sorted(read_header(path)[:2]) == sorted((WIDTH, HEIGHT))
     return found
 
 
@@ -219,9 +211,9 @@ def announcing(path: Path, width: int, height: int) -> Path:
 
 def test_an_image_of_too_many_pixels_is_refused_with_the_true_reason(tmp_path: Path) -> None:
     path = announcing(tmp_path / "a.png", 14_000, 13_000)
-    assert header_size(path) == (14_000, 13_000)
+    assert read_header(path) == (14_000, 13_000, False)
     for read in (
-        lambda: header_size(path, max_pixels=100_000_000),
+        lambda: read_header(path, max_pixels=100_000_000),
         lambda: decode_to(path, 32, max_pixels=100_000_000),
     ):
         with pytest.raises(UnreadableImage) as refused:
@@ -258,9 +250,9 @@ def test_whatever_a_decoder_raises_is_told_of_the_file(
         raise error
 
     failing = {"JPEG": Opener(fails, openers()["JPEG"].accepts)}
-    monkeypatch.setattr(decoding, "openers", lambda: failing)
+    monkeypatch.setattr(opening, "openers", lambda: failing)
     path = jpeg(tmp_path / "a.jpg")
-    for read in (decode, header_size, lambda path: decode_to(path, 16)):
+    for read in (decode, read_header, lambda path: decode_to(path, 16)):
         with pytest.raises(UnreadableImage, match="damaged or cut short"):
             read(path)
     assert UnreadableImage in UNREADABLE
@@ -270,7 +262,7 @@ def test_want_of_memory_is_said_as_such(tmp_path: Path, monkeypatch: pytest.Monk
     def fails(*_: object) -> ImageFile.ImageFile:
         raise MemoryError
 
-    monkeypatch.setattr(decoding, "openers", lambda: {"JPEG": Opener(fails, lambda _: True)})
+    monkeypatch.setattr(opening, "openers", lambda: {"JPEG": Opener(fails, lambda _: True)})
     with pytest.raises(UnreadableImage, match="more memory than there is"):
         decode(jpeg(tmp_path / "a.jpg"))
 
@@ -293,7 +285,7 @@ def test_no_library_warning_reaches_the_terminal(
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for path in sorted(tmp_path.iterdir()):
-            for read in (decode, header_size, lambda path: decode_to(path, 16)):
+            for read in (decode, read_header, lambda path: decode_to(path, 16)):
                 with suppress(*UNREADABLE):
                     read(path)
     assert [str(each.message) for each in told] == []

@@ -28,12 +28,15 @@ import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
 from tests.fuzz.cases import in_time
-from twinrun.data.decoding import UNREADABLE, decode_to, header_size, why_unreadable
+from twinrun.data.decoding import decode_to, read_header
+from twinrun.data.opening import UNREADABLE, why_unreadable
+from twinrun.data.wide_values import ValueRange
 from twinrun.image_files import is_image
 from twinrun.image_formats import openers
 
 # A pixel more than the pictures have, so that a size that is flipped is refused before it is drawn.
 _MOST_PIXELS = 1 << 16
+_SCALE = ValueRange(0, 65_535)
 _MOST_LETTERS = 400
 
 
@@ -138,8 +141,8 @@ def _end(path: Path, size: int, gave: Gave) -> str:
     is_image(path.parent, path.name)
     try:
         with suppress(*UNREADABLE):
-            header_size(path, max_pixels=_MOST_PIXELS)
-        found = decode_to(path, size, max_pixels=_MOST_PIXELS)
+            read_header(path, max_pixels=_MOST_PIXELS)
+        found = decode_to(path, size, max_pixels=_MOST_PIXELS, scale=_SCALE)
     except UNREADABLE as error:
         reason = why_unreadable(error)
         assert reason.strip()

@@ -315,7 +315,7 @@ def test_a_training_reads_first_what_the_run_s_record_is_made_from(
 ) -> None:
     settings = read_settings(Path("competition.toml"))
     index = read_index(RUN.path)
-    pixels = SimpleNamespace(column="sha256")
+    pixels = SimpleNamespace(column="sha256", scale=None)
     prepared = Prepared(
         settings=settings,
         folder=RUN.path,

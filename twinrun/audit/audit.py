@@ -21,6 +21,7 @@ from twinrun.data.cache import cache_readable_pixels, with_pixels
 from twinrun.data.index import list_images
 from twinrun.data.passed_over import passed_over
 from twinrun.data.pixels import Pixels
+from twinrun.data.scale import asked_scale
 from twinrun.errors import NegativeVerdict, shorten
 from twinrun.image_formats import Other
 
@@ -134,6 +135,7 @@ def audit_folder(settings: Settings, cache: Path) -> Audit:
         settings.cached_sizes(),
         cache,
         max_pixels=settings.data.max_pixels,
+        scale=asked_scale(settings.data.range),
     )
     unreadable |= reasons
     passed = passed_over(settings, index["path"])
@@ -168,7 +170,9 @@ def audit(
     exact = copies(index, largest.column)
     alike = look_alikes(exact, fingerprints["hash"].tolist(), blank_images(fingerprints))
     groups = duplicate_groups(index, exact, alike)
-    data = AuditedData(index, fingerprints, exact, groups, settings, unreadable or {}, others)
+    data = AuditedData(
+        index, fingerprints, exact, groups, settings, unreadable or {}, others, largest.scale
+    )
     found = [finding for check in CHECKS for finding in check.find(data)]
     applied = apply_policy(index, groups, exact, settings.data)
     return Audit(

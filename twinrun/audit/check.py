@@ -13,6 +13,7 @@ import pandas as pd
 
 from twinrun.audit.duplicates import Group
 from twinrun.config.settings import Settings
+from twinrun.data.wide_values import ValueRange
 from twinrun.errors import shorten
 
 Severity = Literal["error", "warning", "note"]
@@ -55,6 +56,7 @@ class AuditedData:
         settings: Of the run.
         unreadable: Why images that are not in the index cannot be read, by path.
         passed_over: What the files are that stand among the images and are not read, by path.
+        scale: The range that images of more than 8 bits a value are seen in; None where none has.
     """
 
     index: pd.DataFrame
@@ -64,6 +66,7 @@ class AuditedData:
     settings: Settings
     unreadable: Mapping[str, str]
     passed_over: Mapping[str, str]
+    scale: ValueRange | None
 
     @cached_property
     def paths(self) -> np.ndarray:

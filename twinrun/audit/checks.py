@@ -17,17 +17,20 @@ from twinrun.audit.image_checks import (
     Unreadable,
 )
 from twinrun.audit.label_checks import MetadataLeaks, Single
+from twinrun.audit.value_checks import Unseen, Values
 from twinrun.registry import Registry
 
 CHECKS: Registry[Check] = Registry("check of the audit", Check)
 for _check in (
     Unreadable(),
+    Unseen(),
     Blank(),
     Dark(),
     Shape(),
     Small(),
     PassedOver(),
     Extension(),
+    Values(),
     Mode(),
     Orientation(),
     Metadata(),

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from twinrun.console import console, progress_bars, relay
 from twinrun.data.cache import cache_pixels
+from twinrun.data.scale import asked_scale
 from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
-from twinrun.run_folder.manifest import read_run_settings
+from twinrun.run_folder.manifest import read_run_settings, recorded_range
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.tables import read_index
 from twinrun.streams import let_no_print_fail
@@ -72,7 +73,13 @@ def replay(
     sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)
     pixels = cache_pixels(
-        index, settings.data_folder, sizes, cache, max_pixels=settings.data.max_pixels
+        index,
+        settings.data_folder,
+        sizes,
+        cache,
+        max_pixels=settings.data.max_pixels,
+        # The images that the audit left out may reach further than those of the index.
+        scale=asked_scale(recorded_range(run) or settings.data.range),
     )
     setup = set_up_training(name, settings, index, pixels, environment)
     about = {**setup.ledger.about, "level": "tensor"}

@@ -282,8 +282,16 @@ def _other_settings(
 ) -> Iterator[ValueDifference]:
     """What differs in the manifests' settings, is not known, and is of no member left out."""
     if all(contents):
-        before, now = (write_out_settings(Settings, content["settings"]) for content in contents)
+        before, now = map(_settings_in_force, contents)
         for name, first, second in gaps(before, now):
             table, _, rest = name.partition(".")
             if name not in known and (table != "members" or rest.split(".")[0] in compared):
                 yield ValueDifference(name, first, second)
+
+
+def _settings_in_force(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's settings, with the range of values that images were seen in."""
+    settings = write_out_settings(Settings, content["settings"])
+    if "range" in content:
+        settings["data"] = {**settings["data"], "range": content["range"]}
+    return settings

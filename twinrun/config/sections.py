@@ -17,6 +17,7 @@ from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.config.recipe import Table
 from twinrun.config.texts import AddressText, FolderText, PlaceText, PlainText
 from twinrun.config.toml_file import LARGEST
+from twinrun.config.value_range import AskedRange
 from twinrun.intervals import check_ascending_or_off
 from twinrun.metrics import METRICS
 from twinrun.names import Classes, ClassName
@@ -121,6 +122,11 @@ class Data(Table):
     )
     max_pixels: Annotated[int, Field(ge=1, le=10**12), Beside()] = Field(
         500_000_000, description="of an image; one that has more is not decoded but refused"
+    )
+    range: Annotated[AskedRange, Neutral("auto")] = Field(
+        "auto",
+        description="of images of more than 8 bits a value: which values are black and white; "
+        '"auto": the lowest and the highest of all training images',
     )
     duplicates: Annotated[Literal["group", "drop", "keep"], Neutral("keep")] = Field(
         "group", description="images that are copies: held out together, dropped, or left alone"

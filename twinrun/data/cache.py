@@ -30,17 +30,12 @@ from twinrun.data.cache_files import (
     write_table,
 )
 from twinrun.data.cache_key import cache_name
-from twinrun.data.decoding import (
-    MOST_PIXELS,
-    UNREADABLE,
-    decode_to,
-    header_size,
-    shape_in_cache,
-    too_large,
-    why_unreadable,
-)
+from twinrun.data.decoding import decode_to, read_header, shape_in_cache
 from twinrun.data.index import unreadable_images
+from twinrun.data.opening import MOST_PIXELS, UNREADABLE, too_large, why_unreadable
 from twinrun.data.pixels import Pixels
+from twinrun.data.scale import AUTO, LARGE, Scale, find_scale
+from twinrun.data.wide_values import ValueRange, Values
 from twinrun.errors import InputError
 from twinrun.files import unwritable
 from twinrun.locks import wait_for_lock
@@ -50,8 +45,6 @@ from twinrun.plain_files import plain, read_bytes
 _SECONDS = 5.0
 # Left free on the disk, in bytes.
 _SPARE = 64 << 20
-# Images with more pixels are decoded one at a time: each takes three or four bytes, or more.
-_LARGE = 64 << 20
 _FIX = "Free some space, or choose a different place: --set run.cache=FOLDER."
 
 
@@ -62,6 +55,7 @@ def cache_pixels(
     cache: Path,
     *,
     max_pixels: int = MOST_PIXELS,
+    scale: Scale = AUTO,
     unreadable: Mapping[str, str] | None = None,
 ) -> dict[int, Pixels]:
     """The images of an index, decoded: those that are not in the cache yet are added to it.
@@ -76,6 +70,7 @@ def cache_pixels(
         sizes: Shorter sides, in pixels.
         cache: The folder of all caches.
         max_pixels: Of an image's file; one that has more is not decoded.
+        scale: As `find_scale` is asked for.
         unreadable: What `list_images` says of files that cannot be read.
 
     Returns:
@@ -85,7 +80,9 @@ def cache_pixels(
         InputError: Images that cannot be read, all of them in one message; the disk is too small,
             the folder cannot be written.
     """
-    pixels, found = cache_readable_pixels(index, folder, sizes, cache, max_pixels=max_pixels)
+    pixels, found = cache_readable_pixels(
+        index, folder, sizes, cache, max_pixels=max_pixels, scale=scale
+    )
     reasons = {**(unreadable or {}), **found}
     if reasons:
         raise unreadable_images(reasons, len(index), folder)
@@ -99,6 +96,7 @@ def cache_readable_pixels(
     cache: Path,
     *,
     max_pixels: int = MOST_PIXELS,
+    scale: Scale = AUTO,
 ) -> tuple[dict[int, Pixels], dict[str, str]]:
     """As `cache_pixels`, but images that cannot be decoded are told apart from the others.
 
@@ -111,10 +109,11 @@ def cache_readable_pixels(
     wanted = with_file.drop_duplicates("sha256").set_index("sha256")["path"]
     pixels: dict[int, Pixels] = {}
     unreadable: dict[str, str] = {}
+    found_scale = find_scale(index, folder, cache, min(sizes), max_pixels=max_pixels, asked=scale)
     for size in sorted(set(sizes)):
         # What one size cannot decode no other can.
         left = wanted.drop(list(unreadable))
-        pixels[size], found = _Cache(cache, size, max_pixels).fill(left, folder)
+        pixels[size], found = _Cache(cache, size, max_pixels, found_scale).fill(left, folder)
         unreadable |= found
     bad = with_file[with_file["sha256"].isin(unreadable)]
     files = zip(bad["path"], bad["sha256"], strict=True)
@@ -125,9 +124,11 @@ def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
     """An index with what decoding has shown of each image.
 
     Returns:
-        With format (as the content says), mode, width and height (pixels, upright), orientation
-        (EXIF's, 1 for upright) and note (what of its metadata cannot be read) of the file, and for
-        each size a column such as pixels_224: the digest of the decoded pixels.
+        With what the file shows: format (as its content says), mode, width and height (pixels,
+        upright), orientation (EXIF's, 1 for upright), note (what of its metadata cannot be read);
+        wide (more than 8 bits a value), and of such a file the lowest and highest value, and how
+        many are not_numbers. And for each size a column such as pixels_224: the digest of the
+        decoded pixels.
     """
     index = index.copy()
     for each in pixels.values():
@@ -154,10 +155,10 @@ class _Task(NamedTuple):
 class _Cache:
     """The cache of one size."""
 
-    def __init__(self, cache: Path, size: int, max_pixels: int) -> None:
-        self.size, self.max_pixels = size, max_pixels
+    def __init__(self, cache: Path, size: int, max_pixels: int, scale: ValueRange | None) -> None:
+        self.size, self.max_pixels, self.scale = size, max_pixels, scale
         self.one_at_a_time = Lock()
-        self.folder = cache / cache_name(size)
+        self.folder = cache / cache_name(size, scale)
         self.array = self.folder / ARRAY
 
     def fill(self, wanted: pd.Series, folder: Path) -> tuple[Pixels, dict[str, str]]:
@@ -180,7 +181,7 @@ class _Cache:
                 if len(missing):
                     table, found = self._add(table, missing, folder)
                     unreadable |= found
-        return Pixels(self.size, self.array, table), unreadable
+        return Pixels(self.size, self.array, table, self.scale), unreadable
 
     def _drop_damaged(self, wanted: pd.Series) -> pd.DataFrame:
         """The table without those of `wanted` whose pixels are damaged."""
@@ -229,7 +230,7 @@ class _Cache:
 
         def pixels_of(path: str) -> tuple[int, int] | str:
             try:
-                width, height = header_size(folder / path, max_pixels=self.max_pixels)
+                width, height, _ = read_header(folder / path, max_pixels=self.max_pixels)
             except UNREADABLE as error:
                 return why_unreadable(error)
             rows, columns = shape_in_cache(width, height, self.size)
@@ -265,8 +266,10 @@ class _Cache:
         try:
             content = read_bytes(task.path)
             # Of the largest ones several at once would need the memory of several.
-            with self.one_at_a_time if task.stored > _LARGE else nullcontext():
-                found = decode_to(BytesIO(content), self.size, max_pixels=self.max_pixels)
+            with self.one_at_a_time if task.stored > LARGE else nullcontext():
+                found = decode_to(
+                    BytesIO(content), self.size, max_pixels=self.max_pixels, scale=self.scale
+                )
         except UNREADABLE as error:
             return why_unreadable(error)
         # Pixels that are kept under another file's digest would never be found out.
@@ -293,6 +296,8 @@ class _Cache:
             "height": found.height,
             "orientation": found.orientation,
             "note": found.note,
+            "wide": found.values is not None,
+            **(found.values or Values(0.0, 0.0, 0))._asdict(),
         }
 
 

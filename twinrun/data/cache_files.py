@@ -32,7 +32,18 @@ from twinrun.plain_files import plain, read_bytes
 
 ARRAY, TABLE = "pixels.u8", "rows.parquet"
 # What decoding shows of a file.
-OF_THE_FILE = ["format", "mode", "width", "height", "orientation", "note"]
+OF_THE_FILE = [
+    "format",
+    "mode",
+    "width",
+    "height",
+    "orientation",
+    "note",
+    "wide",
+    "lowest",
+    "highest",
+    "not_numbers",
+]
 COLUMNS = ["offset", "rows", "columns", "digest", *OF_THE_FILE]
 # Images handled between two looks at the clock: what waits for a thread takes little memory then.
 BLOCK = 256
@@ -151,6 +162,8 @@ def clear_caches(cache: Path) -> None:
                     path.unlink()
         with suppress(OSError):
             folder.rmdir()
+    for path in cache.glob("values-*.parquet"):
+        path.unlink()
     # What the nodes of a cluster were handed; the next run hands it to them again.
     shutil.rmtree(cache / "shared", ignore_errors=True)
     with suppress(OSError):

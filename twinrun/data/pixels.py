@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from twinrun.data.wide_values import ValueRange
 from twinrun.plain_files import plain
 
 
@@ -86,10 +87,13 @@ class Pixels:
         path: The array.
         table: By the SHA-256 of the file: offset, rows, columns of the cached image; its digest;
             format, mode, width, height of the file.
+        scale: The range that images of more than 8 bits a value are seen in; None where none has.
     """
 
-    def __init__(self, size: int, path: Path, table: pd.DataFrame) -> None:
-        self.size, self.path, self.table = size, path, table
+    def __init__(
+        self, size: int, path: Path, table: pd.DataFrame, scale: ValueRange | None = None
+    ) -> None:
+        self.size, self.path, self.table, self.scale = size, path, table, scale
 
     @property
     def column(self) -> str:

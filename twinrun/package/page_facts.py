@@ -13,6 +13,7 @@ from twinrun.config.identity import write_out_settings
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
 from twinrun.console import clock
+from twinrun.data.wide_values import number
 from twinrun.errors import InputError
 from twinrun.package.engine import FOLDER
 from twinrun.package.page_settings import page_settings
@@ -47,6 +48,7 @@ def collect_page_facts(
     return {
         "competition": settings["competition"],
         "data": settings["data"],
+        "value_range": [number(float(end)) for end in content.get("range", ())],
         "layout": LAYOUTS.get(settings["data"]["layout"]).words,
         "run": run.resolve().name,
         "seed": settings["run"]["seed"],

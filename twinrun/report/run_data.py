@@ -9,6 +9,7 @@ from typing import Any
 
 from twinrun.blend.held_out import own_scores, read_groups, read_held_out_tables
 from twinrun.config.settings import Settings
+from twinrun.data.wide_values import ValueRange
 from twinrun.metrics import METRICS, Metric, compare_score
 from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
 from twinrun.report.looked_into import LookedInto, look_into
@@ -18,7 +19,12 @@ from twinrun.report.sourced_value import Shown, Source, source_name
 from twinrun.report.thumbnails import Thumbnails
 from twinrun.report.verdicts import Verdict, read_verdicts
 from twinrun.run_folder.audit import read_audit_if_there
-from twinrun.run_folder.manifest import read_blend_if_there, read_manifest, read_run_settings
+from twinrun.run_folder.manifest import (
+    read_blend_if_there,
+    read_manifest,
+    read_run_settings,
+    recorded_range,
+)
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.tables import read_index_if_there
 
@@ -107,7 +113,11 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
         weights={name: _shown_weight(name, settings, manifest, computed, blend) for name in names},
         computed=computed,
         looked_into=looked_into,
-        thumbnails=Thumbnails(settings.data_folder, read_index_if_there(run)),
+        thumbnails=Thumbnails(
+            settings.data_folder,
+            read_index_if_there(run),
+            ValueRange(*values) if (values := recorded_range(run)) else None,
+        ),
     )
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from twinrun.console import count_of
-from twinrun.data.decoding import UNREADABLE, decode_to
+from twinrun.data.decoding import decode_to
+from twinrun.data.opening import UNREADABLE
+from twinrun.data.wide_values import ValueRange
 from twinrun.files import sha256_file
 
 # Pixels of the shorter side; a page shows them at most so large.
@@ -44,10 +46,13 @@ class Thumbnails:
     Args:
         folder: The data folder, as it was recorded or named.
         index: Of the run, with part, id, path and sha256; None where the run has none.
+        scale: The range that the run saw images of more than 8 bits a value in; None without such.
     """
 
-    def __init__(self, folder: Path, index: pd.DataFrame | None) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path, index: pd.DataFrame | None, scale: ValueRange | None = None
+    ) -> None:
+        self._folder, self._scale = folder, scale
         self._files: dict[tuple[str, str], tuple[str, str]] = {}
         if index is not None:
             keys = zip(index["part"], index["id"], strict=True)
@@ -106,7 +111,7 @@ class Thumbnails:
             if sha256_file(file) != digest:
                 self._changed += 1
                 return None
-            image = decode_to(file, _SIZE, max_pixels=sys.maxsize).image
+            image = decode_to(file, _SIZE, max_pixels=sys.maxsize, scale=self._scale).image
         except UNREADABLE:
             self._gone += 1
             return None

@@ -86,6 +86,7 @@ STAGES.add(
             "its JPEG library, or a different way of decoding.",
             "install requirements.lock on both sides, and train again",
         ),
+        settings=r"data\.range$",
         index_column="pixels",
     )
 )

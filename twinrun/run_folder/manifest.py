@@ -6,7 +6,7 @@ Reading one does without the settings, which import pandas.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ def build_manifest(
     seconds: float,
     guards: Mapping[str, str],
     blend: dict[str, Any] | None = None,
+    scale: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """The content of manifest.json, as JSON values in three tables.
 
@@ -54,6 +55,7 @@ def build_manifest(
         seconds: Wall time of the command that writes the manifest.
         guards: From `guard_digests`.
         blend: From `read_taken_blend`.
+        scale: The range that images of more than 8 bits a value were seen in, where there are such.
     """
     from twinrun.config.identity import identity_settings
 
@@ -73,6 +75,7 @@ def build_manifest(
             },
             "submission": sha256_file(submission) if submission else None,
             "blend": blend,
+            **({"range": [float(end) for end in scale]} if scale else {}),
         },
         "beside": {
             "written": _now(),
@@ -228,6 +231,16 @@ def read_manifest(run: Path) -> dict[str, Any]:
         Manifest,
         fix="Rerun the command that made the run to have a new one.",
     )
+
+
+def recorded_range(run: Path) -> list[float] | None:
+    """The range that a run's images of more than 8 bits a value were seen in; None without such.
+
+    Raises:
+        InputError: As `read_manifest`.
+    """
+    found: list[float] | None = read_manifest(run)["content"].get("range")
+    return found
 
 
 def write_manifest(run: Path, content: Mapping[str, Any]) -> None:

@@ -42,6 +42,7 @@ Place = Annotated[str, AfterValidator(_check_place)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Moment = Annotated[str, AfterValidator(_check_moment)]
+ValueRange = Annotated[list[float], Field(min_length=2, max_length=2)]
 TrainingSettings = Annotated[dict[str, Any], AfterValidator(_check_settings)]
 
 
@@ -215,7 +216,11 @@ class Environment(Shape):
 
 
 class ManifestContent(Shape):
-    """What is the same in every run with the same bits."""
+    """What is the same in every run with the same bits.
+
+    Attributes:
+        range: That images of more than 8 bits a value were seen in; not there without such images.
+    """
 
     settings: dict[str, Any]
     data: Digest
@@ -224,6 +229,7 @@ class ManifestContent(Shape):
     members: dict[Name, ManifestMember]
     submission: Digest | None
     blend: TakenBlend | None
+    range: ValueRange | None = None
 
 
 class ManifestSeconds(Shape):

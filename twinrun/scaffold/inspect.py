@@ -12,7 +12,8 @@ from twinrun.config.image_ids import Ids
 from twinrun.config.label_layout import TrainingImages
 from twinrun.config.listing import Folder, refuse_deep, setting_for
 from twinrun.config.one_hot import ONE_PER_CLASS
-from twinrun.data.decoding import UNREADABLE, header_size
+from twinrun.data.decoding import read_header
+from twinrun.data.opening import UNREADABLE
 from twinrun.errors import InputError, shorten
 from twinrun.names import one_spelling
 from twinrun.scaffold.checks import (
@@ -266,7 +267,7 @@ def _sizes(root: Path, images: Sequence[str]) -> tuple[list[tuple[int, int]], li
     broken: list[str] = []
     for path in (images[number * len(images) // some] for number in range(some)):
         try:
-            sizes.append(header_size(root / path))
+            sizes.append(read_header(root / path)[:2])
         except UNREADABLE:
             broken.append(path)
     if not sizes:

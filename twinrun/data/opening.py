@@ -1,0 +1,138 @@
+"""An image file, opened by who knows its first bytes: with its metadata, or else without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import chain
+from typing import BinaryIO, NamedTuple, TypeVar
+
+from PIL import Image, ImageFile
+
+from twinrun.data.bare import without_metadata
+from twinrun.data.orientation import Orientation, orientation_in_block, orientation_of
+from twinrun.image_formats import HEAD, Opener, openers, set_pillow, what_else
+
+# Of an image, unless data.max_pixels says otherwise: the largest photos that are taken.
+MOST_PIXELS = 500_000_000
+# What a library says of a file may quote the file.
+_MOST_LETTERS = 200
+
+_T = TypeVar("_T")
+
+
+class UnreadableImage(Exception):
+    """A file from which no image can be read; says why, in words for a list of files."""
+
+
+# What reading an image raises, and nothing else: the file cannot be opened, or it is no image.
+UNREADABLE = (OSError, UnreadableImage)
+
+
+class Opened(NamedTuple):
+    """An image file whose pixels are not decoded yet, and what opens it once more."""
+
+    file: ImageFile.ImageFile
+    again: Callable[[], ImageFile.ImageFile]
+
+
+def read_opened(
+    content: BinaryIO,
+    max_pixels: int,
+    use: Callable[[Opened, Orientation | None], _T],
+) -> _T:
+    """What `use` makes of an image file that is opened, with its metadata or else without.
+
+    `use` is told how the picture lies where that is known already. Decoders and what they call
+    raise whatever they like for a damaged file: it becomes UnreadableImage.
+    """
+    try:
+        with _open(content, max_pixels) as opened:
+            return use(opened, None)
+    except UnreadableImage:
+        raise
+    except MemoryError as error:
+        raise UnreadableImage("it takes more memory than there is") from error
+    except Exception as error:
+        reason, told = _reason(error), _told(error)
+    try:
+        content.seek(0)
+        bare = without_metadata(content.read())
+        if bare is not None:
+            known = orientation_in_block(bare.exif)
+            known = known._replace(note=known.note or f"metadata passed over: {told}")
+            with _open(BytesIO(bare.content), max_pixels) as opened:
+                return use(opened, known)
+    except Exception as error:
+        # What is told is what was wrong with the file as it is.
+        raise UnreadableImage(reason) from error
+    raise UnreadableImage(reason)
+
+
+def too_large(pixels: int, max_pixels: int) -> str:
+    """Why an image of so many pixels is refused where fewer are allowed."""
+    return (
+        f"{_megapixels(pixels)} megapixels, allowed are {_megapixels(max_pixels)} (data.max_pixels)"
+    )
+
+
+def why_unreadable(error: Exception) -> str:
+    """One of UNREADABLE in words, for a list of files."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+@contextmanager
+def _open(content: BinaryIO, max_pixels: int) -> Iterator[Opened]:
+    """An image file of a format that is decoded; its pixels are not yet."""
+    set_pillow(max_pixels)
+    content.seek(0)
+    head = content.read(HEAD)
+    every = openers().values()
+    known = (opener for opener in every if opener.knows(head))
+    problem: Exception | None = None
+    for opener in chain(known, (opener for opener in every if opener.accepts is None)):
+        content.seek(0)
+        try:
+            # Not Image.open, which counts pixels before their number can be told, and calls all
+            # that its openers raise unidentified.
+            file = opener.factory(content, "")
+        except Exception as error:
+            if opener.accepts is not None:
+                problem = problem or error
+            continue
+        pixels = file.width * file.height
+        if pixels > max_pixels:
+            raise UnreadableImage(too_large(pixels, max_pixels))
+
+        def again(opener: Opener = opener) -> ImageFile.ImageFile:
+            content.seek(0)
+            other: ImageFile.ImageFile = opener.factory(content, "")
+            if hasattr(other, "tag_v2"):  # else Pillow turns it; of a PNG this decodes it
+                orientation_of(other)
+            return other
+
+        with file:
+            yield Opened(file, again)
+        return
+    raise problem or UnreadableImage(_what_instead(head))
+
+
+def _what_instead(head: bytes) -> str:
+    other = what_else(head)
+    return str(other) if other.advice else "not an image, whatever its name says"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "a picture within it has more pixels than are allowed (data.max_pixels)"
+    return f"damaged or cut short ({_told(error)})"
+
+
+def _told(error: Exception) -> str:
+    told = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return "a text or colour profile is too large" if "MAX_TEXT" in told else told[:_MOST_LETTERS]
+
+
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 1e6:,.0f}" if pixels >= 10_000_000 else f"{pixels / 1e6:,.7g}"
