@@ -70,6 +70,7 @@ def cached(count: int, folder: Path) -> tuple[pd.DataFrame, Pixels]:
             "height": SIZE,
             "orientation": 1,
             "note": "",
+            "missing": "",
             "wide": False,
             "lowest": 0.0,
             "highest": 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from twinrun.compare import replay_step
 from twinrun.compare.runs import _other_settings
 from twinrun.config.reading import read_settings
 from twinrun.data.wide_values import ValueRange
+from twinrun.errors import InputError
 from twinrun.report.thumbnails import Thumbnails
 from twinrun.run_folder.manifest import read_manifest, recorded_range
 from twinrun.run_folder.tables import read_index, write_index
@@ -60,6 +62,13 @@ def test_without_such_images_nothing_stands_there(small_toml: Path, tmp_path: Pa
     assert found.scale is None
     assert "range" not in read_manifest(found.folder)["content"]
     assert recorded_range(found.folder) is None
+
+
+@pytest.mark.parametrize("value", [[7.0, 7.0], [9.0, 1.0], [0.0], [0.0, math.nan], [0.0, math.inf]])
+def test_a_record_of_no_range_is_damaged(run: prepare.Prepared, value: list[float]) -> None:
+    edited(run.folder / "manifest.json", "content", "range", value=value)
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        recorded_range(run.folder)
 
 
 def test_a_replay_sees_images_in_the_recorded_range(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +19,12 @@ from twinrun.config.data_folder import join_errors
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.console import say
-from twinrun.data.cache import cache_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.index import data_digest, list_images, unreadable_images
 from twinrun.data.passed_over import lines_on, passed_over
 from twinrun.data.pixels import Pixels
-from twinrun.data.scale import asked_scale
+from twinrun.data.unread import left_out, refuse_too_many, with_unread
 from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
 from twinrun.files import is_there
@@ -135,7 +136,8 @@ def prepare(
         refuse_other_images(sample, test_ids, sample_path, *asked)
     except InputError as problem:
         data = settings.data_folder
-        files = [unreadable_images(unreadable, len(index), data)] if unreadable else []
+        goes_on = settings.data.unreadable == "prior" or not unreadable
+        files = [] if goes_on else [unreadable_images(unreadable, len(index), data)]
         raise join_errors(data, [*files, problem]) from None
     counts = index["part"].value_counts()
     say(
@@ -148,20 +150,13 @@ def prepare(
     passed = passed_over(settings, index["path"])
     for line in lines_on(passed):
         say(*line)
-    sizes, cache = settings.cached_sizes(), settings.cache_folder(folder.parent)
+    cache = settings.cache_folder(folder.parent)
     with current_group().first_on_machine():
-        pixels = cache_pixels(
-            index,
-            settings.data_folder,
-            sizes,
-            cache,
-            max_pixels=settings.data.max_pixels,
-            scale=asked_scale(settings.data.range),
-            unreadable=unreadable,
-        )
+        pixels, reasons = _decode(index, unreadable, settings, cache)
     if scale := pixels[max(pixels)].scale:
         say(("values", "bold"), f"    from {scale.words}, of images of more than 8 bits a value")
-    audited = audit(with_pixels(index, pixels), pixels, settings, passed=passed)
+    read = index[~index["path"].isin(reasons)].reset_index(drop=True)
+    audited = audit(with_pixels(read, pixels), pixels, settings, left_out(index, reasons), passed)
     audited.refuse()
     for line in audited.summary():
         say(*line)
@@ -180,16 +175,31 @@ def prepare(
         f"    {decides.get('gpu', decides['device'])}, torch {decides['packages']['torch']}, "
         f"threads {decides['threads']}, seed {settings.run.seed}",
     )
+    whole = with_unread(audited.index, index, reasons)
     return Prepared(
         settings,
         folder,
-        audited.index,
+        whole,
         pixels,
         sample_path,
         environment,
-        data_digest(audited.index),
+        data_digest(whole),
         audited,
     )
+
+
+def _decode(
+    index: pd.DataFrame, unreadable: Mapping[str, str], settings: Settings, cache: Path
+) -> tuple[dict[int, Pixels], dict[str, str]]:
+    """The images, by size; and why some cannot be read, by path, where the settings go on."""
+    folder, sizes = settings.data_folder, settings.cached_sizes()
+    how = DecodeSettings.of(settings.data)
+    if settings.data.unreadable != "prior":
+        return cache_pixels(index, folder, sizes, cache, how=how, unreadable=unreadable), {}
+    pixels, found = cache_readable_pixels(index, folder, sizes, cache, how=how)
+    reasons = {**unreadable, **found}
+    refuse_too_many(index, reasons, settings.classes, folder)
+    return pixels, reasons
 
 
 def warn_of_validation(run: Prepared, names: Sequence[str]) -> None:

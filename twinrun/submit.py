@@ -25,6 +25,7 @@ from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.identity import identity_settings
 from twinrun.config.sections import Blend, check_weight
 from twinrun.config.settings import Settings
+from twinrun.data.unread import with_shares
 from twinrun.errors import InputError, NegativeVerdict, shorten
 from twinrun.files import sha256_file, write_csv
 from twinrun.probabilities import check_probabilities, read_probabilities, row_sum_problems
@@ -36,7 +37,7 @@ from twinrun.run_folder.manifest import (
 )
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.records import checked_file, read_record
-from twinrun.run_folder.tables import read_predictions
+from twinrun.run_folder.tables import read_index_if_there, read_predictions
 from twinrun.submission_forms import FORMS
 
 
@@ -126,6 +127,7 @@ def blend_run(
         sample_path,
         output,
         temperature=chosen.temperature,
+        index=read_index_if_there(folder),
         copies=find_copies(folder, settings),
     )
     if output == RunFolder(folder).submission:
@@ -201,6 +203,7 @@ def _write_blend(
     output: Path,
     *,
     temperature: float = 1.0,
+    index: pd.DataFrame | None = None,
     copies: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write the mean of files as `blend_files` does.
@@ -212,6 +215,8 @@ def _write_blend(
         sample_path: As for `blend_files`.
         output: The file to write.
         temperature: Of the finished blend; 1 leaves it as it is.
+        index: Of the run: test images that cannot be read get the classes' shares, whatever the
+            blend makes of them.
         copies: From `find_copies`: their answers become one.
     """
     tables = [table for (_, table), _ in files]
@@ -220,6 +225,8 @@ def _write_blend(
     if temperature != 1.0:
         names = list(blended.columns[1:])
         blended[names] = apply_temperature(blended[names].to_numpy(), temperature)
+    if index is not None:
+        blended = with_shares(blended, index)
     if copies:
         blended = average_copies(blended, copies)
     columns, problems = settings.submission.columns, list[str]()

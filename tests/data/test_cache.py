@@ -24,6 +24,7 @@ from twinrun.console import console
 from twinrun.data import cache, cache_files
 from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import TABLE, clear_caches, list_caches
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import bytes_digest, decode, decode_to
 from twinrun.data.index import build_index
 from twinrun.data.pixels import Pixels
@@ -256,7 +257,7 @@ def test_images_of_too_many_pixels_are_named_whether_they_are_in_the_cache_or_no
     index = index_of(data)
     for allowed in (5_999_999, 6_000_000, 5_999_999):
         _, reasons = cache_readable_pixels(
-            index, data, [SIZE], tmp_path / "cache", max_pixels=allowed
+            index, data, [SIZE], tmp_path / "cache", how=DecodeSettings(max_pixels=allowed)
         )
         told = "6 megapixels, allowed are 5.999999 (data.max_pixels)"
         assert reasons == ({} if allowed == 6_000_000 else {"test/large.png": told})

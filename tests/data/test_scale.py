@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,14 @@ from twinrun.data import scale as scales
 from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.cache_files import clear_caches, list_caches
 from twinrun.data.cache_key import cache_name
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import read_values
 from twinrun.data.pixels import Pixels
-from twinrun.data.scale import AUTO, Scale
 from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
 
 SIZE = 8
+Scale = ValueRange | Literal["auto"]
 
 
 class Folder:
@@ -53,11 +54,13 @@ class Folder:
             }
         )
 
-    def pixels(self, scale: Scale = AUTO, size: int = SIZE) -> Pixels:
+    def pixels(self, scale: Scale = "auto", size: int = SIZE, *, part: bool = False) -> Pixels:
         """Fill the cache as a run does."""
-        return cache_pixels(self.index(), self.data, [size], self.cache, scale=scale)[size]
+        return cache_pixels(
+            self.index(), self.data, [size], self.cache, how=DecodeSettings(scale=scale, part=part)
+        )[size]
 
-    def image(self, part: str, name: str, scale: Scale = AUTO) -> list[Any]:
+    def image(self, part: str, name: str, scale: Scale = "auto") -> list[Any]:
         """What an image is in the cache: its greys."""
         pixels, index = self.pixels(scale), self.index()
         [sha256] = index.loc[index["path"] == f"{part}/{name}", "sha256"]
@@ -151,7 +154,7 @@ def test_images_of_8_bits_know_no_range_and_none_changes_their_cache(folder: Fol
     plain = Folder(folder.data.parent / "plain")
     plain.draw("train", "a.png", picture(3, 200, np.uint8))
     plain.draw("test", "b.png", picture(9, 90, np.uint8))
-    for scale in (AUTO, ValueRange(0, 4095)):
+    for scale in ("auto", ValueRange(0, 4095)):
         pixels = plain.pixels(scale)
         assert pixels.scale is None
         assert pixels.path.parent.name == cache_name(SIZE)
@@ -215,9 +218,23 @@ def test_a_damaged_table_of_what_is_known_is_made_anew(folder: Folder, looked: l
     assert len(looked) == 4
 
 
-def test_files_that_cannot_be_read_are_told_where_they_are_decoded(folder: Folder) -> None:
+def test_files_that_cannot_be_read_are_told_with_their_own_reason(folder: Folder) -> None:
     for name in ("a.png", "b.png"):
         path = folder.data / "train" / name
         path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(InputError, match=r"[23] of 3 images in .* cannot be read"):
+    with pytest.raises(InputError, match=r"2 of 3 images in .* cannot be read") as caught:
         folder.pixels()
+    assert "train/a.png: damaged or cut short" in str(caught.value)
+    folder.draw("train", "b.png", picture(100, 3936))
+    with pytest.raises(InputError, match=r"1 of 3 images in .* cannot be read") as caught:
+        folder.pixels()
+    assert "train/a.png: damaged or cut short" in str(caught.value)
+
+
+def test_a_part_has_no_say_in_the_range(folder: Folder) -> None:
+    folder.draw("train", "d.tif", picture(0, 60_000))
+    path = folder.data / "train" / "d.tif"
+    path.write_bytes(path.read_bytes()[:-20])
+    pixels = folder.pixels(part=True)
+    assert pixels.scale == ValueRange(16, 3936)
+    assert (pixels.table["missing"] != "").sum() == 1

@@ -124,23 +124,43 @@ def test_a_picture_of_16_bit_colours_is_turned_upright(tmp_path: Path, order: st
 
 
 def tiff(values: np.ndarray, orientation: int, order: str) -> bytes:
-    """A TIFF of 16 bits a colour that says how it lies."""
+    """A TIFF of colours or greys, without compression, that says how it lies."""
     height, width = values.shape[:2]
-    pixels = values.astype(f"{order}u2").tobytes()
-    tags = {256: width, 257: height, 258: 0, 259: 1, 262: 2, 273: 0, 274: orientation}
-    tags |= {277: 3, 278: height, 279: len(pixels)}
-    end = 8 + 2 + 12 * len(tags) + 4
+    channels = values[0, 0].size
+    pixels = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    # Each tag with the type of its values (3 of two bytes, 4 of four), their number, and the value.
+    tags = {256: (4, 1, width), 257: (4, 1, height), 258: (3, channels, 0), 259: (4, 1, 1)}
+    tags |= {262: (4, 1, 2 if channels == 3 else 1), 273: (4, 1, 0), 274: (3, 1, orientation)}
+    tags |= {277: (4, 1, channels), 278: (4, 1, height), 279: (4, 1, len(pixels))}
+    behind = 8 + 2 + 12 * len(tags) + 4
+    depths = struct.pack(f"{order}{channels}H", *[8 * values.itemsize] * channels)
+    tags[273] = (4, 1, behind + len(depths))
+    if channels > 2:
+        tags[258] = (3, channels, behind)
+    else:
+        tags[258] = (3, 1, 8 * values.itemsize)
     entries = b"".join(
-        struct.pack(f"{order}HHII", tag, 3, 3, end)
-        if tag == 258
-        else struct.pack(f"{order}HHII", tag, 4, 1, end + 6 if tag == 273 else value)
-        if tag != 274
-        else struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0)
-        for tag, value in tags.items()
+        struct.pack(f"{order}HHI", tag, kind, count)
+        + (
+            struct.pack(f"{order}HH", value, 0)
+            if kind == 3 and count == 1
+            else struct.pack(f"{order}I", value)
+        )
+        for tag, (kind, count, value) in tags.items()
     )
     start = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8)
     head = start + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
-    return head + struct.pack(f"{order}3H", 16, 16, 16) + pixels
+    return head + depths + pixels
+
+
+def test_32_bits_without_a_sign_go_to_their_end(tmp_path: Path) -> None:
+    # Pillow takes them for numbers with a sign, and does not know them with their first byte first.
+    values = np.array([[0, 2**31 - 1, 2**31, 2**32 - 1]], np.uint32)
+    path = tmp_path / "deep.tif"
+    path.write_bytes(tiff(values, 1, "<"))
+    assert read_values(path) == Values(0, 2**32 - 1, 0)
+    found = np.asarray(decode(path, scale=ValueRange(0, 2**32 - 1)))
+    assert found[0, :, 0].tolist() == [0, 127, 128, 255]
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float32])

@@ -18,10 +18,11 @@ from twinrun.audit.fingerprints import fingerprint_images
 from twinrun.config.settings import Settings
 from twinrun.console import Line, count_of, say
 from twinrun.data.cache import cache_readable_pixels, with_pixels
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.index import list_images
 from twinrun.data.passed_over import passed_over
 from twinrun.data.pixels import Pixels
-from twinrun.data.scale import asked_scale
+from twinrun.data.unread import LeftOut, left_out
 from twinrun.errors import NegativeVerdict, shorten
 from twinrun.image_formats import Other
 
@@ -38,6 +39,7 @@ class Audit:
         audited: The index that was looked at: positions in groups are of its rows.
         index: After the policy: without what was dropped, with a column `group`.
         dropped: Ids of training images that the policy drops, sorted.
+        unread: Ids of training images that cannot be read.
         policy: The settings of it.
     """
 
@@ -46,6 +48,7 @@ class Audit:
     audited: pd.DataFrame
     index: pd.DataFrame
     dropped: tuple[str, ...]
+    unread: tuple[str, ...]
     policy: Mapping[str, str]
 
     @property
@@ -113,7 +116,7 @@ class Audit:
                 }
                 for group in self.groups
             ],
-            "policy": {**self.policy, "dropped": list(self.dropped)},
+            "policy": {**self.policy, "dropped": sorted([*self.dropped, *self.unread])},
         }
 
 
@@ -134,20 +137,20 @@ def audit_folder(settings: Settings, cache: Path) -> Audit:
         settings.data_folder,
         settings.cached_sizes(),
         cache,
-        max_pixels=settings.data.max_pixels,
-        scale=asked_scale(settings.data.range),
+        how=DecodeSettings.of(settings.data),
     )
     unreadable |= reasons
+    left = left_out(index, unreadable)
     passed = passed_over(settings, index["path"])
     index = index[~index["path"].isin(unreadable)].reset_index(drop=True)
-    return audit(with_pixels(index, pixels), pixels, settings, unreadable, passed)
+    return audit(with_pixels(index, pixels), pixels, settings, left, passed)
 
 
 def audit(
     index: pd.DataFrame,
     pixels: Mapping[int, Pixels],
     settings: Settings,
-    unreadable: Mapping[str, str] | None = None,
+    left: LeftOut = LeftOut(),  # noqa: B008  (frozen)
     passed: Mapping[str, Other] | None = None,
 ) -> Audit:
     """Look at all images of an index, and apply the settings' policy.
@@ -158,7 +161,7 @@ def audit(
         index: From `with_pixels`.
         pixels: By size, from `cache_pixels`.
         settings: Of the run.
-        unreadable: Why images that are not in the index cannot be read, by path.
+        left: The images that are not in the index because they cannot be read.
         passed: From `passed_over`.
 
     Raises:
@@ -171,7 +174,7 @@ def audit(
     alike = look_alikes(exact, fingerprints["hash"].tolist(), blank_images(fingerprints))
     groups = duplicate_groups(index, exact, alike)
     data = AuditedData(
-        index, fingerprints, exact, groups, settings, unreadable or {}, others, largest.scale
+        index, fingerprints, exact, groups, settings, left.reasons, others, largest.scale
     )
     found = [finding for check in CHECKS for finding in check.find(data)]
     applied = apply_policy(index, groups, exact, settings.data)
@@ -181,5 +184,6 @@ def audit(
         audited=index,
         index=applied.index,
         dropped=applied.dropped,
+        unread=left.train,
         policy={"duplicates": settings.data.duplicates, "conflicts": settings.data.conflicts},
     )

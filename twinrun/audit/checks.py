@@ -11,6 +11,7 @@ from twinrun.audit.image_checks import (
     Metadata,
     Mode,
     Orientation,
+    Part,
     PassedOver,
     Shape,
     Small,
@@ -24,6 +25,7 @@ CHECKS: Registry[Check] = Registry("check of the audit", Check)
 for _check in (
     Unreadable(),
     Unseen(),
+    Part(),
     Blank(),
     Dark(),
     Shape(),

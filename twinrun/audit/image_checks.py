@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -40,11 +41,19 @@ class Unreadable(FileCheck):
     title = "cannot be decoded"
     meaning = (
         "a file cannot be opened, is empty, or no image can be decoded from it. `run` ends here "
-        "with exit code 2"
+        'with exit code 2. A warning with `data.unreadable = "prior"`: training images are left '
+        "out, test images get the share of each class"
     )
 
     def reasons(self, data: AuditedData) -> Mapping[str, str]:
         return data.unreadable
+
+    def find(self, data: AuditedData) -> list[Finding]:
+        found = super().find(data)
+        if data.settings.data.unreadable != "prior":
+            return found
+        title = f"{self.title}: training images left out, test images given the classes' shares"
+        return [replace(one, title=title, severity="warning") for one in found]
 
 
 class PassedOver(FileCheck):
@@ -96,6 +105,22 @@ class ImageCheck(Check):
         """Lines about the images that have the fault."""
         values = self.values(data)
         return [] if values is None else frequencies(values, which)
+
+
+class Part(ImageCheck):
+    """Images that are damaged or cut short, of which a part is taken."""
+
+    name = "partial"
+    severity = "warning"
+    title = "damaged or cut short: only a part of the picture is there"
+    meaning = 'with `data.unreadable = "partial"` what is there of a damaged image was decoded'
+
+    def which(self, data: AuditedData) -> np.ndarray:
+        return (data.index["missing"] != "").to_numpy()
+
+    def details(self, data: AuditedData, which: np.ndarray) -> list[str]:
+        pairs = zip(data.paths[which], data.index["missing"][which], strict=True)
+        return [f"{path}: {why}" for path, why in pairs]
 
 
 class Blank(ImageCheck):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from twinrun.config.settings import Settings
+from twinrun.data.unread import readable
 from twinrun.errors import InputError
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.tables import read_index_if_there
@@ -35,6 +36,7 @@ def find_copies(folder: Path, settings: Settings) -> list[list[str]]:
             "copies",
             fix="Train the run's members first, or set submission.copies to 'keep'.",
         )
+    index = readable(index)
     test = index[index["part"] == "test"]
     groups = test.groupby(copies_column(index), sort=False)["id"]
     return [ids.tolist() for _, ids in groups if len(ids) > 1]

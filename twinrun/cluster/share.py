@@ -30,6 +30,7 @@ from twinrun.console import megabytes, say
 from twinrun.data.cache_files import COLUMNS, TABLE, write_rows
 from twinrun.data.decoding import bytes_digest
 from twinrun.data.pixels import Pixels
+from twinrun.data.unread import readable
 from twinrun.errors import InputError
 from twinrun.files import sha256_file, unwritable
 from twinrun.locks import wait_for_lock
@@ -88,7 +89,7 @@ def share_images(
         InputError: The storage cannot be written; the cache has been damaged since it was read, or
             has no space for a chunk.
     """
-    files = sorted(index["sha256"].unique())
+    files = sorted(readable(index)["sha256"].unique())
     sizes = []
     for size, source in sorted(pixels.items()):
         table = source.table.loc[files, COLUMNS]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from twinrun.console import console, progress_bars, relay
 from twinrun.data.cache import cache_pixels
-from twinrun.data.scale import asked_scale
+from twinrun.data.decode_settings import DecodeSettings
+from twinrun.data.unread import readable
 from twinrun.errors import InputError, TwinrunError
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
@@ -73,13 +74,12 @@ def replay(
     sizes = [settings.members[training.member].cached_size]
     cache = settings.cache_folder(run.parent)
     pixels = cache_pixels(
-        index,
+        readable(index),
         settings.data_folder,
         sizes,
         cache,
-        max_pixels=settings.data.max_pixels,
         # The images that the audit left out may reach further than those of the index.
-        scale=asked_scale(recorded_range(run) or settings.data.range),
+        how=DecodeSettings.of(settings.data, recorded_range(run)),
     )
     setup = set_up_training(name, settings, index, pixels, environment)
     about = {**setup.ledger.about, "level": "tensor"}

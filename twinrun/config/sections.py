@@ -123,6 +123,11 @@ class Data(Table):
     max_pixels: Annotated[int, Field(ge=1, le=10**12), Beside()] = Field(
         500_000_000, description="of an image; one that has more is not decoded but refused"
     )
+    unreadable: Annotated[Literal["error", "partial", "prior"], Neutral("error")] = Field(
+        "error",
+        description="images that cannot be read: no training at all; what is there of one that is "
+        "cut short; training images left out, test images given the share of each class",
+    )
     range: Annotated[AskedRange, Neutral("auto")] = Field(
         "auto",
         description="of images of more than 8 bits a value: which values are black and white; "

@@ -30,11 +30,12 @@ from twinrun.data.cache_files import (
     write_table,
 )
 from twinrun.data.cache_key import cache_name
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import decode_to, read_header, shape_in_cache
 from twinrun.data.index import unreadable_images
-from twinrun.data.opening import MOST_PIXELS, UNREADABLE, too_large, why_unreadable
+from twinrun.data.opening import UNREADABLE, too_large, why_unreadable
 from twinrun.data.pixels import Pixels
-from twinrun.data.scale import AUTO, LARGE, Scale, find_scale
+from twinrun.data.scale import LARGE, find_scale
 from twinrun.data.wide_values import ValueRange, Values
 from twinrun.errors import InputError
 from twinrun.files import unwritable
@@ -54,8 +55,7 @@ def cache_pixels(
     sizes: Sequence[int],
     cache: Path,
     *,
-    max_pixels: int = MOST_PIXELS,
-    scale: Scale = AUTO,
+    how: DecodeSettings = DecodeSettings(),  # noqa: B008  (frozen)
     unreadable: Mapping[str, str] | None = None,
 ) -> dict[int, Pixels]:
     """The images of an index, decoded: those that are not in the cache yet are added to it.
@@ -69,8 +69,7 @@ def cache_pixels(
         folder: The data folder.
         sizes: Shorter sides, in pixels.
         cache: The folder of all caches.
-        max_pixels: Of an image's file; one that has more is not decoded.
-        scale: As `find_scale` is asked for.
+        how: Files are decoded.
         unreadable: What `list_images` says of files that cannot be read.
 
     Returns:
@@ -80,12 +79,10 @@ def cache_pixels(
         InputError: Images that cannot be read, all of them in one message; the disk is too small,
             the folder cannot be written.
     """
-    pixels, found = cache_readable_pixels(
-        index, folder, sizes, cache, max_pixels=max_pixels, scale=scale
-    )
+    pixels, found = cache_readable_pixels(index, folder, sizes, cache, how=how)
     reasons = {**(unreadable or {}), **found}
     if reasons:
-        raise unreadable_images(reasons, len(index), folder)
+        raise unreadable_images(reasons, len(index), folder, part=how.part)
     return pixels
 
 
@@ -95,8 +92,7 @@ def cache_readable_pixels(
     sizes: Sequence[int],
     cache: Path,
     *,
-    max_pixels: int = MOST_PIXELS,
-    scale: Scale = AUTO,
+    how: DecodeSettings = DecodeSettings(),  # noqa: B008  (frozen)
 ) -> tuple[dict[int, Pixels], dict[str, str]]:
     """As `cache_pixels`, but images that cannot be decoded are told apart from the others.
 
@@ -109,11 +105,11 @@ def cache_readable_pixels(
     wanted = with_file.drop_duplicates("sha256").set_index("sha256")["path"]
     pixels: dict[int, Pixels] = {}
     unreadable: dict[str, str] = {}
-    found_scale = find_scale(index, folder, cache, min(sizes), max_pixels=max_pixels, asked=scale)
+    scale = find_scale(index, folder, cache, min(sizes), how)
     for size in sorted(set(sizes)):
         # What one size cannot decode no other can.
         left = wanted.drop(list(unreadable))
-        pixels[size], found = _Cache(cache, size, max_pixels, found_scale).fill(left, folder)
+        pixels[size], found = _Cache(cache, size, how, scale).fill(left, folder)
         unreadable |= found
     bad = with_file[with_file["sha256"].isin(unreadable)]
     files = zip(bad["path"], bad["sha256"], strict=True)
@@ -125,10 +121,10 @@ def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
 
     Returns:
         With what the file shows: format (as its content says), mode, width and height (pixels,
-        upright), orientation (EXIF's, 1 for upright), note (what of its metadata cannot be read);
-        wide (more than 8 bits a value), and of such a file the lowest and highest value, and how
-        many are not_numbers. And for each size a column such as pixels_224: the digest of the
-        decoded pixels.
+        upright), orientation (EXIF's, 1 for upright), note (what of its metadata cannot be read),
+        missing (why only a part of it is there), wide (more than 8 bits a value), and of such a
+        file the lowest and highest value and how many are not_numbers. And for each size a column
+        such as pixels_224: the digest of the decoded pixels.
     """
     index = index.copy()
     for each in pixels.values():
@@ -155,8 +151,10 @@ class _Task(NamedTuple):
 class _Cache:
     """The cache of one size."""
 
-    def __init__(self, cache: Path, size: int, max_pixels: int, scale: ValueRange | None) -> None:
-        self.size, self.max_pixels, self.scale = size, max_pixels, scale
+    def __init__(
+        self, cache: Path, size: int, how: DecodeSettings, scale: ValueRange | None
+    ) -> None:
+        self.size, self.how, self.scale = size, how, scale
         self.one_at_a_time = Lock()
         self.folder = cache / cache_name(size, scale)
         self.array = self.folder / ARRAY
@@ -168,11 +166,6 @@ class _Cache:
             And why the others cannot be decoded.
         """
         table, unreadable = self._drop_damaged(wanted), dict[str, str]()
-        # Those that are in the cache were decoded when more was allowed.
-        known = table[table.index.isin(wanted.index)]
-        pixels = known["width"].astype("int64") * known["height"].astype("int64")
-        for sha256, count in pixels[pixels > self.max_pixels].items():
-            unreadable[str(sha256)] = too_large(count, self.max_pixels)
         if not wanted.index.isin(table.index).all():
             with wait_for_lock(self.folder, "being added to"):
                 # While this one waited, another process may have decoded them.
@@ -181,6 +174,14 @@ class _Cache:
                 if len(missing):
                     table, found = self._add(table, missing, folder)
                     unreadable |= found
+        # Some that are in the cache were decoded for others, to whom more is allowed.
+        known = table[table.index.isin(wanted.index)]
+        pixels = known["width"].astype("int64") * known["height"].astype("int64")
+        for sha256, count in pixels[pixels > self.how.max_pixels].items():
+            unreadable[str(sha256)] = too_large(count, self.how.max_pixels)
+        if not self.how.part:
+            parts = known[known["missing"] != ""]
+            unreadable |= dict(zip(parts.index, parts["missing"], strict=True))
         return Pixels(self.size, self.array, table, self.scale), unreadable
 
     def _drop_damaged(self, wanted: pd.Series) -> pd.DataFrame:
@@ -230,7 +231,7 @@ class _Cache:
 
         def pixels_of(path: str) -> tuple[int, int] | str:
             try:
-                width, height, _ = read_header(folder / path, max_pixels=self.max_pixels)
+                width, height, _ = read_header(folder / path, max_pixels=self.how.max_pixels)
             except UNREADABLE as error:
                 return why_unreadable(error)
             rows, columns = shape_in_cache(width, height, self.size)
@@ -268,7 +269,11 @@ class _Cache:
             # Of the largest ones several at once would need the memory of several.
             with self.one_at_a_time if task.stored > LARGE else nullcontext():
                 found = decode_to(
-                    BytesIO(content), self.size, max_pixels=self.max_pixels, scale=self.scale
+                    BytesIO(content),
+                    self.size,
+                    max_pixels=self.how.max_pixels,
+                    scale=self.scale,
+                    part=self.how.part,
                 )
         except UNREADABLE as error:
             return why_unreadable(error)
@@ -296,6 +301,7 @@ class _Cache:
             "height": found.height,
             "orientation": found.orientation,
             "note": found.note,
+            "missing": found.missing,
             "wide": found.values is not None,
             **(found.values or Values(0.0, 0.0, 0))._asdict(),
         }

@@ -39,6 +39,7 @@ OF_THE_FILE = [
     "height",
     "orientation",
     "note",
+    "missing",
     "wide",
     "lowest",
     "highest",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -13,9 +13,23 @@ import numpy as np
 import xxhash
 from PIL import Image, ImageFile
 
-from twinrun.data.opening import MOST_PIXELS, Opened, UnreadableImage, read_opened
+from twinrun.data.opening import (
+    MOST_PIXELS,
+    Opened,
+    UnreadableImage,
+    load_part,
+    read_opened,
+    read_part,
+)
 from twinrun.data.orientation import Orientation, orientation_of
-from twinrun.data.wide_values import ValueRange, Values, is_wide, values_of, wide_values
+from twinrun.data.wide_values import (
+    ValueRange,
+    Values,
+    is_wide,
+    load_whole,
+    values_of,
+    wide_values,
+)
 from twinrun.plain_files import open_plain
 
 # A panorama or a banner must not fill the disk: what sticks out at its two ends is cut off.
@@ -23,6 +37,8 @@ LONGEST = 4
 # A JPEG may be decoded at a half, a quarter or an eighth of its size, as long as that leaves so
 # many times the pixels that are wanted; the rest is left to the better filter.
 _GAP = 2
+# Where more pixels than that have one brightness, nothing of a picture is there.
+_MOST_ALIKE = 0.95
 _FILTER = Image.Resampling.LANCZOS
 
 
@@ -51,6 +67,7 @@ class DecodedImage:
         orientation: EXIF's, from 1 for upright to 8: how the file holds it.
         note: What of its metadata could not be read; empty where nothing is to be said.
         values: What the values of a wide image reach in its file; None of one of 8 bits a value.
+        missing: Why only a part of the picture is there; empty where it is whole.
     """
 
     image: Image.Image
@@ -61,6 +78,7 @@ class DecodedImage:
     orientation: int
     note: str
     values: Values | None
+    missing: str
 
     @cached_property
     def pixels(self) -> bytes:
@@ -106,6 +124,7 @@ def decode_to(
     *,
     max_pixels: int = MOST_PIXELS,
     scale: ValueRange | None = None,
+    part: bool = False,
 ) -> DecodedImage:
     """Read an image file as `decode` does, and resize it by Lanczos' filter.
 
@@ -118,33 +137,60 @@ def decode_to(
         size: Pixels of the shorter side.
         max_pixels: Of the file; one that has more is refused before any is decoded.
         scale: As `decode`.
+        part: Of a file that is damaged or cut short decode what is there, if that is anything; the
+            rest of the picture is black, of a JPEG grey.
 
     Raises:
         Exception: One of UNREADABLE.
     """
-
-    def resized(opened: Opened, known: Orientation | None) -> DecodedImage:
-        file = opened.file
-        kind, mode, stored = file.format, file.mode, file.size
-        may_be_reduced = file.draft(None, (_GAP * size, _GAP * size)) is not None
-        loaded = _load(opened, scale)
-        turned = known or loaded.orientation
-        image = _rgb(turned.upright(loaded.image))
-        if may_be_reduced:
-            width, height = stored[::-1] if turned.swaps_sides else stored
-        else:
-            width, height = image.size
-        rows, columns = shape_in_cache(width, height, size)
-        box = _middle(*image.size)
-        if (columns, rows) != image.size or box != (0, 0, *image.size):
-            image = image.resize((columns, rows), _FILTER, box=box)
-        return DecodedImage(
-            image, kind, mode, width, height, turned.number, turned.note, loaded.values
-        )
-
     opened = open_plain(source) if isinstance(source, Path) else nullcontext(source)
     with opened as content:
-        return read_opened(content, max_pixels, resized)
+        try:
+            return read_opened(content, max_pixels, partial(_resized, size=size, scale=scale))
+        except UnreadableImage as error:
+            if not part:
+                raise
+            refused = error
+        of_part = partial(_resized, size=size, scale=scale, refused=refused)
+        return read_part(content, max_pixels, of_part)
+
+
+def _resized(
+    opened: Opened,
+    known: Orientation | None,
+    *,
+    size: int,
+    scale: ValueRange | None,
+    refused: UnreadableImage | None = None,
+) -> DecodedImage:
+    """As `decode_to`; of a file that is refused for a reason, what is there of it."""
+    file = opened.file
+    kind, mode, stored = file.format, file.mode, file.size
+    may_be_reduced = file.draft(None, (_GAP * size, _GAP * size)) is not None
+    loaded = _load(opened, scale, load_part if refused else load_whole)
+    turned = known or loaded.orientation
+    image = _rgb(turned.upright(loaded.image))
+    if refused and max(image.convert("L").histogram()) > _MOST_ALIKE * image.width * image.height:
+        raise refused
+    if may_be_reduced:
+        width, height = stored[::-1] if turned.swaps_sides else stored
+    else:
+        width, height = image.size
+    rows, columns = shape_in_cache(width, height, size)
+    box = _middle(*image.size)
+    if (columns, rows) != image.size or box != (0, 0, *image.size):
+        image = image.resize((columns, rows), _FILTER, box=box)
+    return DecodedImage(
+        image,
+        kind,
+        mode,
+        width,
+        height,
+        turned.number,
+        turned.note,
+        loaded.values,
+        str(refused or ""),
+    )
 
 
 def read_header(path: Path, *, max_pixels: int = MOST_PIXELS) -> Header:
@@ -207,15 +253,19 @@ class _Loaded(NamedTuple):
     values: Values | None
 
 
-def _load(opened: Opened, scale: ValueRange | None) -> _Loaded:
+def _load(
+    opened: Opened,
+    scale: ValueRange | None,
+    load: Callable[[ImageFile.ImageFile], object] = load_whole,
+) -> _Loaded:
     """Decode the pixels, of a wide image by a range."""
     file = opened.file
     if not is_wide(file):
-        return _Loaded(file, _load_upright(file, file.load), None)
+        return _Loaded(file, _load_upright(file, lambda: load(file)), None)
     if scale is None:
         raise UnreadableImage(f"{_bits(file)}, and no range to see them in (data.range)")
     values: list[np.ndarray] = []
-    found = _load_upright(file, lambda: values.append(wide_values(file, opened.again)))
+    found = _load_upright(file, lambda: values.append(wide_values(file, opened.again, load)))
     reach = _finite(values[0])
     return _Loaded(scale.image(values[0]), found, reach)
 

@@ -227,12 +227,24 @@ def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str],
     return sizes, digests, unreadable
 
 
-def unreadable_images(unreadable: Mapping[str, str], total: int, folder: Path) -> InputError:
-    """The error for images of a data folder that cannot be read: the reason by path, of so many."""
+def unreadable_images(
+    unreadable: Mapping[str, str], total: int, folder: Path, *, part: bool = False
+) -> InputError:
+    """The error for images of a data folder that cannot be read.
+
+    Args:
+        unreadable: The reason by path.
+        total: Of so many images.
+        folder: The data folder.
+        part: What there is of one that is cut short was taken already.
+    """
+    ways = '"prior" leaves training images out and gives test images the share of each class'
+    if not part:
+        ways = f'"partial" takes what is there of one that is cut short, {ways}'
     return InputError(
         f"{len(unreadable)} of {total} images in {folder} cannot be read:",
         details=shorten([f"{path}: {unreadable[path]}" for path in sorted(unreadable)], most=50),
-        fix="Fetch these files again, or take them out.",
+        fix=f"Fetch these files again, or set data.unreadable: {ways}.",
     )
 
 

@@ -16,6 +16,7 @@ from twinrun.image_formats import HEAD, Opener, openers, set_pillow, what_else
 
 # Of an image, unless data.max_pixels says otherwise: the largest photos that are taken.
 MOST_PIXELS = 500_000_000
+_JPEG, _END_OF_JPEG = b"\xff\xd8\xff", b"\xff\xd9"
 # What a library says of a file may quote the file.
 _MOST_LETTERS = 200
 
@@ -68,6 +69,38 @@ def read_opened(
         # What is told is what was wrong with the file as it is.
         raise UnreadableImage(reason) from error
     raise UnreadableImage(reason)
+
+
+def read_part(
+    content: BinaryIO, max_pixels: int, use: Callable[[Opened, Orientation | None], _T]
+) -> _T:
+    """What `use` makes of a file that `read_opened` refuses, where it takes what there is of it.
+
+    A JPEG is ended where it was cut, which is what its decoder waits for. Of other formats `use`
+    gets the file as it is, and finds out itself how far it goes: see `load_part`. Pillow's own way
+    is a switch for the whole process, which all its threads obey.
+    """
+    content.seek(0)
+    there = content.read()
+    ended = there + _END_OF_JPEG if there.startswith(_JPEG) else there
+    return read_opened(BytesIO(ended), max_pixels, use)
+
+
+def load_part(file: ImageFile.ImageFile) -> None:
+    """Decode what there is of a file's pixels; the others are 0.
+
+    Raises:
+        Exception: As its decoder, where it has not even begun.
+    """
+    try:
+        file.load()
+    except MemoryError:
+        raise
+    except Exception:
+        if file._im is None:
+            raise
+        # What is decoded stays, and nobody begins again.
+        file.tile = []
 
 
 def too_large(pixels: int, max_pixels: int) -> str:

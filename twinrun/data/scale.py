@@ -8,41 +8,33 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Literal
 
 import pandas as pd
 
 from twinrun.console import progress_bars, say
 from twinrun.data.cache_files import TABLE, UNREADABLE_ROWS, in_blocks, read_rows, write_rows
 from twinrun.data.cache_key import cache_name, values_name
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import read_header, read_values
-from twinrun.data.opening import UNREADABLE
+from twinrun.data.index import unreadable_images
+from twinrun.data.opening import UNREADABLE, why_unreadable
 from twinrun.data.wide_values import ValueRange, number
 from twinrun.errors import InputError, shorten
 
 # Images with more pixels are looked at one at a time: each takes eight bytes of them.
 LARGE = 64 << 20
-AUTO: Literal["auto"] = "auto"
-Scale = ValueRange | Literal["auto"]
-
-
-def asked_scale(value_range: Sequence[float] | Literal["auto"]) -> Scale:
-    """The setting data.range, or the range that a run recorded."""
-    return AUTO if isinstance(value_range, str) else ValueRange(*value_range)
-
-
 # Whether it is wide, and what it reaches: nan where that is not known.
 _Row = tuple[bool, float, float]
 _COLUMNS = ["wide", "lowest", "highest"]
 
 
 def find_scale(
-    index: pd.DataFrame, folder: Path, cache: Path, size: int, *, max_pixels: int, asked: Scale
+    index: pd.DataFrame, folder: Path, cache: Path, size: int, how: DecodeSettings
 ) -> ValueRange | None:
     """By which range the wide images of an index are seen; None where none of them is wide.
 
@@ -51,23 +43,23 @@ def find_scale(
         folder: The data folder.
         cache: The folder of all caches.
         size: Of one of them: what is in it already needs no look.
-        max_pixels: Of an image's file.
-        asked: The settings' range: two numbers, or "auto" for what training images reach.
+        how: Files are decoded; its range is two numbers, or "auto" for what training images reach.
 
     Raises:
-        InputError: No training image is wide and others are, or all of them hold one value only.
+        InputError: No training image is wide and others are, none of those that are can be read, or
+            all of them hold one value only.
     """
     index = index[index["sha256"] != ""].drop_duplicates("sha256")
-    looks = _Looks(folder, cache / values_name(), max_pixels)
+    looks = _Looks(folder, cache / values_name(), how.max_pixels)
     looks.at_headers(index, _plain(cache / cache_name(size)))
     is_wide = index["sha256"].isin(looks.wide())
     if not is_wide.any():
         return None
     wide = index[is_wide]
     train = wide[wide["part"] == "train"]
-    if asked != AUTO:
+    if how.scale != "auto":
         looks.keep()
-        return asked
+        return how.scale
     if train.empty:
         raise InputError(
             f"{len(wide)} test images in {folder} have more than 8 bits a value, and no training "
@@ -78,8 +70,8 @@ def find_scale(
     looks.at_values(train)
     looks.keep()
     reached = looks.table.loc[train["sha256"]].dropna()
-    if reached.empty:  # why none of them can be read is told where they are decoded
-        return None
+    if reached.empty:
+        raise unreadable_images(looks.reasons, len(index), folder)
     low, high = float(reached["lowest"].min()), float(reached["highest"].max())
     if low == high:
         raise InputError(
@@ -97,6 +89,7 @@ class _Looks:
         self.folder, self.path, self.max_pixels = folder, path, max_pixels
         self.one_at_a_time = Lock()
         self.table = self.kept = _read(path)
+        self.reasons: dict[str, str] = {}
 
     def wide(self) -> pd.Index:
         """The SHA-256 of the files that are wide."""
@@ -124,7 +117,8 @@ class _Looks:
                 width, height, _ = read_header(self.folder / path, max_pixels=self.max_pixels)
                 with self.one_at_a_time if width * height > LARGE else nullcontext():
                     found = read_values(self.folder / path, max_pixels=self.max_pixels)
-            except UNREADABLE:
+            except UNREADABLE as error:
+                self.reasons[path] = why_unreadable(error)
                 return True, math.nan, math.nan
             return True, found.lowest, found.highest
 

@@ -74,36 +74,46 @@ def number(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"
 
 
+def load_whole(file: ImageFile.ImageFile) -> None:
+    """Decode the pixels of a file."""
+    file.load()
+
+
 def is_wide(file: ImageFile.ImageFile) -> bool:
     """Whether an open file has more than 8 bits a value, and does not say itself what they mean."""
-    return file.mode[0] in "IF" or _colours(file) is not None
+    return file.mode.startswith(("I", "F")) or _colours(file) is not None
 
 
-def wide_values(file: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile]) -> np.ndarray:
+def wide_values(
+    file: ImageFile.ImageFile,
+    again: Callable[[], ImageFile.ImageFile],
+    load: Callable[[ImageFile.ImageFile], object] = load_whole,
+) -> np.ndarray:
     """The values of a wide image, as they lie in the file; transparency is left out.
 
     Args:
         file: That is wide; its pixels are decoded by this.
         again: Opens it once more: Pillow gives one of two bytes of a colour at a time.
+        load: Decodes the pixels of one of them.
 
     Returns:
         rows x columns, or rows x columns x 3 for colours: uint16, int32, uint32 or float32.
     """
     colours = _colours(file)
     if colours is None:
-        unsigned = _raw_mode(file) in ("I;32", "I;32B", "I;32N")
-        values = _loaded(file)
+        unsigned = _raw_mode(file) in ("I;32", "I;32N")
+        values = _loaded(file, load)
         # Pillow has no mode for these.
         return values.view(np.uint32) if unsigned and values.dtype == np.int32 else values
-    high = _loaded(file).astype(np.uint16)
-    low = _low_bytes(again(), *colours)
+    high = _loaded(file, load).astype(np.uint16)
+    low = _low_bytes(again(), load, *colours)
     channels = 0 if colours[0] == "LA" else slice(3)
     both: np.ndarray = (high[..., channels] << 8) | low[..., channels]
     return both
 
 
-def _loaded(file: ImageFile.ImageFile) -> np.ndarray:
-    file.load()
+def _loaded(file: ImageFile.ImageFile, load: Callable[[ImageFile.ImageFile], object]) -> np.ndarray:
+    load(file)
     # A copy, because a TIFF that lies on a side keeps the size that it has upright.
     return np.asarray(file.copy())
 
@@ -143,7 +153,12 @@ def _colours(file: ImageFile.ImageFile) -> tuple[str, str] | None:
     return None if found is None else (found[1], found[2])
 
 
-def _low_bytes(file: ImageFile.ImageFile, kind: str, byte: str) -> np.ndarray:
+def _low_bytes(
+    file: ImageFile.ImageFile,
+    load: Callable[[ImageFile.ImageFile], object],
+    kind: str,
+    byte: str,
+) -> np.ndarray:
     """The bytes that Pillow leaves out: rows x columns x channels, uint16."""
     if byte == "N":
         byte = "L" if sys.byteorder == "little" else "B"
@@ -154,5 +169,5 @@ def _low_bytes(file: ImageFile.ImageFile, kind: str, byte: str) -> np.ndarray:
         return (raw, *arguments[1:]) if isinstance(arguments, tuple) else raw
 
     file.tile = [tile._replace(args=exchanged(tile.args)) for tile in file.tile]
-    found = _loaded(file).astype(np.uint16)
+    found = _loaded(file, load).astype(np.uint16)
     return found[..., 1::2] if kind == "LA" else found

@@ -13,6 +13,7 @@ from twinrun.config.identity import write_out_settings
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
 from twinrun.console import clock
+from twinrun.data.unread import WHY, class_shares
 from twinrun.data.wide_values import number
 from twinrun.errors import InputError
 from twinrun.package.engine import FOLDER
@@ -48,6 +49,7 @@ def collect_page_facts(
     return {
         "competition": settings["competition"],
         "data": settings["data"],
+        "parts": _count_parts(run),
         "value_range": [number(float(end)) for end in content.get("range", ())],
         "layout": LAYOUTS.get(settings["data"]["layout"]).words,
         "run": run.resolve().name,
@@ -61,7 +63,9 @@ def collect_page_facts(
         "dropped": len(_dropped(run)),
         "data_digest": content["data"],
         "submission": content["submission"],
-        "steps": submission_steps(settings, _blend(run), _copies_column(run)),
+        "steps": submission_steps(
+            settings, _blend(run), _copies_column(run), _shares(run, settings)
+        ),
         "fit": describe_fit(_blend(run)),
         "recipes": page_settings(content["settings"]),
         "environment": content["environment"],
@@ -148,6 +152,14 @@ def _copies_column(run: Path) -> str:
     return "of pixels" if index is None else copies_column(index)
 
 
+def _shares(run: Path, settings: Mapping[str, Any]) -> dict[str, float]:
+    """Of each class, where test images cannot be read; else empty."""
+    index, classes = _index(run), settings["competition"]["classes"]
+    if index is None or WHY not in index:
+        return {}
+    return dict(zip(classes, class_shares(index, classes).tolist(), strict=True))
+
+
 def _index(run: Path) -> pd.DataFrame | None:
     """The index; None when it cannot be read, which is a fault of its own."""
     try:
@@ -162,6 +174,12 @@ def _count_images(run: Path) -> dict[str, int]:
     if index is None:
         return {}
     return {str(part): int(count) for part, count in index["part"].value_counts().items()}
+
+
+def _count_parts(run: Path) -> int:
+    """The images of which only a part is there."""
+    index = _index(run)
+    return int((index["missing"] != "").sum()) if index is not None and "missing" in index else 0
 
 
 def _dropped(run: Path) -> list[str]:

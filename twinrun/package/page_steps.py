@@ -7,6 +7,7 @@ from typing import Any
 
 from twinrun.blend_methods.methods import BLEND_METHODS, mean_of
 from twinrun.data.image_count import ImageCount
+from twinrun.data.unread import WHY
 from twinrun.metrics import SMALLEST
 from twinrun.submission_forms import FORMS
 
@@ -19,7 +20,10 @@ _MIRRORED = "as it is and mirrored left to right"
 
 
 def submission_steps(
-    settings: Mapping[str, Any], blended: Mapping[str, Any], pixels: str
+    settings: Mapping[str, Any],
+    blended: Mapping[str, Any],
+    pixels: str,
+    shares: Mapping[str, float],
 ) -> list[str]:
     """What is done to members' predictions, in this order, from their networks to the submission.
 
@@ -29,8 +33,9 @@ def submission_steps(
         settings: Of the run, from `write_out_settings`.
         blended: blend.json; empty where there is none.
         pixels: The column of the index that tells copies.
+        shares: Of each class, where test images that cannot be read are given them; else empty.
     """
-    return list(_steps(settings, blended, pixels))
+    return list(_steps(settings, blended, pixels, shares))
 
 
 def describe_fit(blended: Mapping[str, Any]) -> str:
@@ -54,7 +59,12 @@ def describe_fit(blended: Mapping[str, Any]) -> str:
     return "The weights are those of the settings; nothing was fitted."
 
 
-def _steps(settings: Mapping[str, Any], blended: Mapping[str, Any], pixels: str) -> Iterator[str]:
+def _steps(
+    settings: Mapping[str, Any],
+    blended: Mapping[str, Any],
+    pixels: str,
+    shares: Mapping[str, float],
+) -> Iterator[str]:
     yield from _predictions(settings["members"])
     blend, classes = settings["blend"], settings["competition"]["classes"]
     if blend["clamp"]:
@@ -75,6 +85,12 @@ def _steps(settings: Mapping[str, Any], blended: Mapping[str, Any], pixels: str)
         yield (
             f"Every probability is raised to the power of 1 / {temperature!r} (one below "
             f"{SMALLEST!r} counts as that), and each row is divided by its sum."
+        )
+    if shares:
+        named = ", ".join(f"{name} {share!r}" for name, share in shares.items())
+        yield (
+            "Test images that cannot be read, of which run/index.parquet says why in the column "
+            f"{WHY}, get the share of each class among the training images: {named}."
         )
     if settings["submission"]["copies"] == "mean":
         yield (

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from twinrun.intervals import check_range
+
 
 def _check_moment(text: str) -> str:
     datetime.datetime.fromisoformat(text)
@@ -42,7 +44,7 @@ Place = Annotated[str, AfterValidator(_check_place)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Moment = Annotated[str, AfterValidator(_check_moment)]
-ValueRange = Annotated[list[float], Field(min_length=2, max_length=2)]
+ValueRange = Annotated[list[float], AfterValidator(check_range)]
 TrainingSettings = Annotated[dict[str, Any], AfterValidator(_check_settings)]
 
 

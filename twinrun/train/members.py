@@ -27,6 +27,7 @@ from twinrun.data.loaders import member_loaders, prediction_loader
 from twinrun.data.pixels import Pixels
 from twinrun.data.splits import validation_ids
 from twinrun.data.tta import tta_views
+from twinrun.data.unread import readable, with_shares
 from twinrun.files import sha256_file, whole_file, write_csv
 from twinrun.metrics import member_scores
 from twinrun.networks.table import family_of, weights_of
@@ -57,7 +58,7 @@ class TrainingSetup:
         training: Which one it is.
         member: The recipe.
         labels: Class by id, of the training images.
-        test: The index's test rows.
+        index: Of the run.
         pixels: The cache of the member's size.
         learner: Untrained.
         identity: What decides the bits.
@@ -70,7 +71,7 @@ class TrainingSetup:
     training: Training
     member: Member
     labels: dict[str, str]
-    test: pd.DataFrame
+    index: pd.DataFrame
     pixels: Pixels
     loaders: DataLoaders
     learner: Learner
@@ -87,8 +88,10 @@ class TrainingSetup:
         """
         valid = self._predicted(self.loaders.valid)
         valid.insert(1, "label", [self.labels[image] for image in valid["id"]])
-        unlabelled = prediction_loader(self.loaders, self.test, self.pixels)
-        test = self._predicted(unlabelled)
+        seen = readable(self.index)
+        seen = seen[seen["part"] == "test"].reset_index(drop=True)
+        unlabelled = prediction_loader(self.loaders, seen, self.pixels)
+        test = with_shares(self._predicted(unlabelled), self.index)
         self.refuse_changed()
         return {"valid.csv": valid, "test.csv": test}
 
@@ -173,7 +176,7 @@ def set_up_training(
         training=training,
         member=member,
         labels=labels,
-        test=index[index["part"] == "test"].reset_index(drop=True),
+        index=index,
         pixels=own,
         loaders=loaders,
         learner=learner,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from twinrun.config.settings import Settings, write_out_content
-from twinrun.data.index import build_index
+from twinrun.data.index import list_images, unreadable_images
 from twinrun.errors import NegativeVerdict, gaps, shorten
 from twinrun.run_folder.audit import read_audit_if_there
 from twinrun.run_folder.paths import RunFolder
@@ -26,7 +26,10 @@ def refuse_other_data(run: Path, settings: Settings) -> None:
         InputError: The data folder cannot be read, or the run has no index.
     """
     then = _images(read_index(run))
-    now = _images(build_index(settings))
+    listed, unreadable = list_images(settings)
+    if unreadable and settings.data.unreadable != "prior":
+        raise unreadable_images(unreadable, len(listed), settings.data_folder)
+    now = _images(listed)
     dropped = {f"train/{image}" for image in _read_dropped(run)}
     problems = [f"{image}: missing" for image in sorted(then.keys() - now.keys())]
     for image in sorted(then.keys() & now.keys()):
