@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinrun.config.annotations import refuse_masks
 from twinrun.config.label_layout import (
     Candidate,
     FoundClasses,
@@ -16,7 +17,6 @@ from twinrun.config.label_layout import (
 )
 from twinrun.config.layout import no_image_in, refuse_unread_classes
 from twinrun.config.listing import Folder, stems, words_for
-from twinrun.config.other_tasks import refuse_masks
 from twinrun.errors import InputError, nearest, shorten
 from twinrun.names import one_spelling
 
@@ -85,9 +85,8 @@ class FolderPerClass(LabelLayout):
         parts = _above_the_classes(candidate)
         if not parts:
             return None
-        refuse_masks(
-            candidate.data.root, [below for part in parts for below in part.folders if below.total]
-        )
+        filled = [below for part in parts for below in part.filled]
+        refuse_masks(candidate.data.root, filled, _asked(candidate))
         found = class_folders(candidate.data.root, parts)
         _refuse_unread(candidate.data.root, found)
         labels = {

@@ -77,7 +77,8 @@ class DataFolder:
 
 
 def join_errors(folder: Path, problems: Sequence[InputError]) -> InputError:
-    """One error that says all of them."""
+    """One error that says all of them, each once."""
+    problems = list({str(problem): problem for problem in problems}.values())
     if len(problems) == 1:
         return problems[0]
     lines: list[str] = []

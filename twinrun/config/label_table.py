@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinrun.config.annotations import find_other_task
 from twinrun.config.any_csv import read_any_csv, said_of
-from twinrun.config.csv_tables import CsvTable, match, says_labels
+from twinrun.config.csv_tables import CsvTable, match, named_labels, says_labels
 from twinrun.config.data_folder import join_errors
 from twinrun.config.image_ids import Names, why_none_match
 from twinrun.config.label_layout import (
@@ -122,6 +123,11 @@ class TableOfLabels(LabelLayout):
                 problems.append(problem)
                 continue
             found.append(label_by_table(folders, labelled, match_.column, column))
+        chosen = data.labels is not None or (found and candidate.label_column is not None)
+        if not chosen and not any(_is_named(each, candidate.asked) for each in found):
+            other = find_other_task(data.root, data.listing, folders)
+            if other is not None:
+                raise join_errors(data.root, [other, *problems])
         if not found:
             if problems:
                 raise join_errors(data.root, problems)
@@ -243,6 +249,13 @@ def read_labels(data: Data, folder: Path, classes: Sequence[str]) -> tuple[pd.Da
     table.columns = ["id", "label"]
     table = table.assign(label=table["label"].map(one_spelling))
     return table, said_of(path.name, separator)
+
+
+def _is_named(found: TrainingImages, asked: Sequence[str]) -> bool:
+    """Whether a table's labels are called as labels are, or are what the sample asks for."""
+    assert found.table is not None
+    column = found.label_column
+    return column == ONE_PER_CLASS or bool(named_labels(found.table, [column], asked))
 
 
 def _is_sure(found: TrainingImages, candidate: Candidate) -> bool:

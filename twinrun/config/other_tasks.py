@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinrun.config.csv_tables import CsvTable
-from twinrun.config.listing import Folder
 from twinrun.config.one_hot import find_marks
 from twinrun.errors import InputError, shorten, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ONE_CLASS = "Twinrun trains on one class an image."
+ONE_CLASS = "Twinrun trains on one class an image."
 
 # Columns of boxes by their names, in small letters and without what stands between these.
 _CORNERS = (
@@ -32,7 +31,6 @@ _MASKS = frozenset(
         "segmentation",
     )
 )
-_MASK_FOLDERS = frozenset(("annotation", "annotations", "gt", "groundtruth", "mask", "masks"))
 _NUMBERS = re.compile(r"[\s\[\](){},;]*(?:-?\d+(?:\.\d+)?[\s\[\](){},;]+){3,}-?\d+(?:\.\d+)?\W*")
 _FRACTION = re.compile(r"-?\d*\.\d*[1-9]\d*(?:[eE][+-]?\d+)?|-?\d+(?:\.\d+)?[eE]-\d+")
 _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -83,7 +81,7 @@ def refuse_objects(table: CsvTable, id_column: str, where: Path, *, labelled: bo
         f"{where} tells where in the images something is ({what}, in "
         f"{', '.join(map(repr, columns))}{rows}): a task of detection or segmentation",
         fix=(
-            f"{_ONE_CLASS} If that is the task, name the column of classes with --label-column, or "
+            f"{ONE_CLASS} If that is the task, name the column of classes with --label-column, or "
             "a table with one label an image, which may lie in any folder, with --labels.",
         ),
     )
@@ -115,7 +113,7 @@ def refuse_other_values(
         raise InputError(
             f"{column} holds {len(values):,} different numbers ({examples}): a task of regression",
             fix=(
-                f"{_ONE_CLASS} To train on ranges of them, write a table with a label for each "
+                f"{ONE_CLASS} To train on ranges of them, write a table with a label for each "
                 "range, in any folder, and name it with --labels.",
             ),
         )
@@ -127,7 +125,7 @@ def refuse_other_values(
             f"{column} holds several labels for one image: {shortened(text)!r} is "
             f"{' and '.join(map(repr, parts))}",
             fix=(
-                f"{_ONE_CLASS} To train on each combination as a class of its own, name the column "
+                f"{ONE_CLASS} To train on each combination as a class of its own, name the column "
                 f"with --label-column {label_column!r}.",
             ),
         )
@@ -139,40 +137,10 @@ def refuse_other_values(
             f"{where}: {len(conflicting):,} of {images:,} images have rows with different labels: "
             f"{image} is {' and '.join(map(repr, shorten(labels, 3)))}",
             fix=(
-                f"{_ONE_CLASS} If the task is that, name a table with one label an image with "
+                f"{ONE_CLASS} If the task is that, name a table with one label an image with "
                 "--labels; it may lie in any folder.",
             ),
         )
-
-
-def refuse_masks(root: Path, folders: Sequence[Folder]) -> None:
-    """Raise InputError when one of some class folders holds masks of the others' images.
-
-    Args:
-        root: The data folder.
-        folders: Each called like a class.
-    """
-    for folder in folders:
-        words = set(re.split("[^a-z]+", folder.name.lower()))
-        if not words & _MASK_FOLDERS:
-            continue
-        own = {_stem(name, words) for name in folder.images}
-        others = [each for each in folders if each is not folder]
-        images = {_stem(name, words) for each in others for name in each.images}
-        if 2 * len(own & images) > len(own):
-            raise InputError(
-                f"{root / folder.path} holds a mask of each image in "
-                f"{', '.join(f'{each.path}/' for each in others)}: a task of segmentation",
-                fix=f"{_ONE_CLASS} If a table has one label an image, name it with --labels.",
-            )
-
-
-def _stem(name: str, words: set[str]) -> str:
-    """What an image and its mask have in common in their names."""
-    stem = name.rpartition(".")[0].lower()
-    for word in words & _MASK_FOLDERS:
-        stem = re.sub(f"[^a-z0-9]*{word.rstrip('s')}s?$", "", stem)
-    return stem
 
 
 def several_classes(where: Path, images: Sequence[str], labels: Sequence[str]) -> InputError:
@@ -187,7 +155,7 @@ def several_classes(where: Path, images: Sequence[str], labels: Sequence[str]) -
         f"{where}: {_many(images)} several classes at once, a 1 in several columns:",
         details=shorten(f"{i}: {label}" for i, label in zip(images, labels, strict=True)),
         fix=(
-            f"{_ONE_CLASS} To train on one of them as 0 or 1, name its column with --label-column.",
+            f"{ONE_CLASS} To train on one of them as 0 or 1, name its column with --label-column.",
         ),
     )
 
@@ -203,7 +171,7 @@ def no_class(where: Path, images: Sequence[str]) -> InputError:
         f"{where}: {_many(images)} no class, a 0 in every column of one:",
         details=shorten(images),
         fix=(
-            f"{_ONE_CLASS} Write a table with a column for those of none, in any folder, and name "
+            f"{ONE_CLASS} Write a table with a column for those of none, in any folder, and name "
             "it with --labels.",
         ),
     )
