@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -111,7 +112,9 @@ def test_grey_with_transparency_of_16_bits_loses_none_of_them(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("order", "<>")
-def test_a_picture_of_16_bit_colours_is_turned_upright(tmp_path: Path, order: str) -> None:
+def test_a_picture_of_16_bit_colours_is_turned_upright(
+    tmp_path: Path, order: Literal["<", ">"]
+) -> None:
     values = np.random.default_rng(3).integers(0, 65_536, (2, 3, 3), np.uint16)
     scale = ValueRange(0, 65_535)
     pictures = []
@@ -123,7 +126,7 @@ def test_a_picture_of_16_bit_colours_is_turned_upright(tmp_path: Path, order: st
     assert (pictures[1] == np.rot90(pictures[0], k=-1)).all()
 
 
-def tiff(values: np.ndarray, orientation: int, order: str) -> bytes:
+def tiff(values: np.ndarray, orientation: int, order: Literal["<", ">"]) -> bytes:
     """A TIFF of colours or greys, without compression, that says how it lies."""
     height, width = values.shape[:2]
     channels = values[0, 0].size
