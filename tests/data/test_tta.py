@@ -18,7 +18,9 @@ from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.loaders import member_loaders, prediction_loader
 from twinrun.data.pixels import Pixels
 from twinrun.data.tta import View, tta_views
+from twinrun.networks.table import family_of
 from twinrun.repro.keys import Key
+from twinrun.train.learner import Network, build_head
 from twinrun.train.predict import predict
 
 SIZE = 16
@@ -229,3 +231,32 @@ def test_one_set_may_be_predicted_before_the_other(make_loader: MakeLoader) -> N
     second = [predict(Mean(), loader, classes, views) for loader in (test, valid)]
     assert first[0].equals(second[1])
     assert first[1].equals(second[0])
+
+
+@pytest.mark.parametrize("method", ["none", *METHODS])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_images_probabilities_depend_on_no_other_image(
+    make_loader: MakeLoader, method: str, threads: int
+) -> None:
+    def predicted(order: Sequence[int]) -> dict[str, bytes]:
+        table = predict(network, make_loader(member, order=order, batch=5), classes, views)
+        return {row[0]: np.array(row[1:]).tobytes() for row in table.itertuples(index=False)}
+
+    classes, member = ["rust", "healthy"], recipe(method)
+    views = tta_views(member)
+    features = family_of("resnet18").features("resnet18", 32)
+    network = Network(
+        family_of("resnet18").build("resnet18", 32), build_head(features, 2, 0.5), "fp32"
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        whole = predicted(range(8))
+        assert len(set(whole.values())) == len(whole)
+        assert predicted([6, 3, 7, 0, 2, 5, 4, 1]) == whole
+        assert predicted([4]) == {"image4": whole["image4"]}
+        assert predicted([1, 4, 7]) == {
+            name: whole[name] for name in ("image1", "image4", "image7")
+        }
+    finally:
+        torch.set_num_threads(before)

@@ -1,4 +1,8 @@
-"""Probabilities bound to ids."""
+"""Probabilities bound to ids, computed in batches of one shape.
+
+Kernels are chosen by the shape of what they get, and other kernels give other last bits. So no
+batch is smaller than the others: an image's bits do not depend on how many others there are.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,11 @@ from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.tta import View
 from twinrun.errors import InputError
 from twinrun.repro.group import current_group
+from twinrun.repro.ranks import Ranks
+
+# A batch has a multiple of so many rows. In one of 5, 6, 7, 9 or 10 rows, two threads divide a
+# product of matrices so that its last rows are added up in another order than its first.
+_MULTIPLE = 8
 
 
 def predict(
@@ -64,11 +73,46 @@ def _mean_over(passes: Sequence[View], model: nn.Module, loader: KeyedLoader, me
     return middle.softmax(1) if mean == "geometric" else middle
 
 
+def rows_computed(batch_size: int, ranks: Ranks) -> int:
+    """How many rows a network is given at a time, however many images there are.
+
+    Args:
+        batch_size: Of the recipe's predictions, all ranks together.
+        ranks: Who share it.
+    """
+    share = -(-batch_size // ranks.count)
+    return -(-share // _MULTIPLE) * _MULTIPLE
+
+
+def logits_of(model: nn.Module, images: Tensor, rows: int) -> Tensor:
+    """The logits of images in a batch of a fixed shape, filled up with zeros.
+
+    Args:
+        model: Gives logits; no row's depend on another's.
+        images: float32, at most `rows` x 3 x size x size.
+        rows: From `rows_computed`.
+
+    Returns:
+        A row for each of the images.
+    """
+    plain, count = images.as_subclass(Tensor), len(images)
+    whole = torch.empty(
+        (rows, *plain.shape[1:]),
+        dtype=plain.dtype,
+        device=plain.device,
+        memory_format=torch.channels_last,
+    )
+    whole[:count], whole[count:] = plain, 0
+    with torch.no_grad():
+        logits: Tensor = model(whole)
+    return logits[:count]
+
+
 def _logits(model: nn.Module, loader: KeyedLoader) -> Tensor:
     sizes = [min(loader.bs, len(loader.ids) - at) for at in range(0, len(loader.ids), loader.bs)]
-    with torch.no_grad():
-        answers = [
-            current_group().gather_batch(model(batch[0]), size, loader.ranks)
-            for batch, size in zip(loader, sizes, strict=True)
-        ]
+    rows = rows_computed(loader.bs, loader.ranks)
+    answers = [
+        current_group().gather_batch(logits_of(model, batch[0], rows), size, loader.ranks)
+        for batch, size in zip(loader, sizes, strict=True)
+    ]
     return torch.cat(answers).cpu()
