@@ -57,7 +57,9 @@ def package(data: Path, tmp_path: Path) -> Path:
     rows = pd.read_csv(output, dtype={"ID": str}).set_index("ID")
     shares = class_shares(run.index, settings.classes)
     unread = sorted(path.stem for path in (data / "test").iterdir())[0]
-    assert rows.loc[unread, list(settings.classes)].tolist() == shares.tolist()
+    assert (
+        rows[list(settings.classes)].to_numpy()[rows.index == unread][0].tolist() == shares.tolist()
+    )
     source = committed_source(tmp_path / "source")
     make_package(run.folder, HOSTS.get("zindi"), tmp_path / "a.zip", force=False, project=source)
     return tmp_path / "a.zip"
