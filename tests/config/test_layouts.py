@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,25 @@ def test_a_disagreement_stops_init_and_run_with_both_readings(tmp_path: Path) ->
             InputError, match=r"train/rust/004217\.png: (smut or rust|rust or smut)"
         ):
             build_index(settings)
+
+
+def test_a_disagreement_is_not_passed_over_for_other_folders(tmp_path: Path) -> None:
+    laid = lay(FOLDERS, tmp_path)
+    image = laid.folder / "train" / "rust" / "004217.png"
+    for number, label in enumerate(("rust", "healthy", "smut")):
+        more = laid.folder / "training" / label / f"more{number}.png"
+        more.parent.mkdir(parents=True)
+        shutil.copyfile(image, more)
+    assert "train/ or training/" in refusal(laid)
+    swap(laid)
+    said = refusal(laid)
+    for words in (
+        "by labels.csv, column 'label': healthy (6), rust (5), smut (7)",
+        "by the folders in train/: healthy (6), rust (6), smut (6)",
+        "If other folders hold the training images: --train",
+    ):
+        assert words in said
+    assert inspect(laid.folder, train="training").train_images == 3
 
 
 def _two_tables(laid: Laid) -> None:

@@ -85,6 +85,17 @@ OTHER_TASKS = {
         table("id,biomass", *[f"{n},{n * 1.37:.2f}" for n in range(30)]),
         "30 different numbers .*regression",
     ),
+    "ages": (
+        table("id,age", *[f"{n},{1 + n % 90}" for n in range(400)]),
+        r"90 different numbers \(1, 2, 3, .*\): a task of regression",
+    ),
+    "ages with a point": (
+        table("id,PatientAge", *[f"{n},{1 + n % 60}.0" for n in range(400)]),
+        "60 different numbers .*regression",
+    ),
+    "counts": (table("id,num_eggs", *[f"{n},{n % 40}" for n in range(400)]), "regression"),
+    "below zero": (table("id,y", *[f"{n},{n % 40 - 20}" for n in range(400)]), "regression"),
+    "hardly one twice": (table("id,y", *[f"{n},{n * 7}" for n in range(60)]), "regression"),
     "a share": (table("id,label", "1,0.13", "2,0.5", "3,0.77", "4,0.1"), "regression"),
     "blank": (table("id,label", "1,scab", "2,rust", "3,scab rust"), "'scab rust' is 'scab' and"),
     "bar": (table("id,label", "1,a", "2,b", "3,a|b"), "several labels"),
@@ -144,6 +155,14 @@ def test_named_by_the_user_a_combination_is_a_class_of_its_own() -> None:
     assert labels(read, ["scab", "rust", "scab rust"])[0] == "label", "as the sample has it"
 
 
+def test_the_user_and_the_sample_may_call_any_numbers_classes() -> None:
+    ages = OTHER_TASKS["ages"][0]
+    assert labels(ages, chosen="age")[0] == "age"
+    assert labels(ages, [str(n) for n in range(91)])[0] == "age"
+    with pytest.raises(InputError, match="--label-column 'age'"):
+        labels(ages)
+
+
 BIRDS = [f"{kind} {place} Warbler" for kind in ("Black", "Blue") for place in map(str, range(100))]
 ORDINARY = {
     "grades": table("id_code,diagnosis", *[f"{n},{n % 5}" for n in range(40)]),
@@ -152,6 +171,13 @@ ORDINARY = {
     "blanks": table("id,label", "1,leaf rust", "2,stem rust", "3,healthy wheat", "4,leaf rust"),
     "200 birds": table("id,label", *[f"{n},{BIRDS[n % 200]}" for n in range(800)]),
     "200 numbers": table("id,label", *[f"{n},{n % 200}" for n in range(800)]),
+    "1000 plants": table("Id,Plant", *[f"{n},{n % 1000}" for n in range(3000)]),
+    "ids with gaps": table("id,landmark_id", *[f"{n},{n % 300 * 37}" for n in range(900)]),
+    "ids that seldom stand twice": table("id,whaleId", *[f"{n},{n % 60}" for n in range(90)]),
+    "none of them": table("id,y", *[f"{n},{n % 40 - 1}" for n in range(400)]),
+    "few ages": table("id,age", *[f"{n},{n % 20 * 5}" for n in range(400)]),
+    "groups of ages": table("id,age_group", *[f"{n},{n % 30}" for n in range(400)]),
+    "number of a class": table("id,num_class", *[f"{n},{n % 30}" for n in range(400)]),
     "0 and 1": table("id,target", "1,0", "2,1", "3,1", "4,0"),
     "commas": table("id,label", "1,Tomato, ripe", "2,Tomato, green", "3,Pepper, ripe"),
     "cars with a box": table(

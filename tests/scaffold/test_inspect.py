@@ -538,3 +538,29 @@ def test_sizes_are_taken_of_evenly_spaced_images(write: Write) -> None:
     assert found.train_images == 402
     assert (found.smallest, found.largest, found.height) == (200, 301, 200)
     assert found.image_size == 192
+
+
+@pytest.mark.parametrize(
+    ("column", "step", "noted"),
+    [
+        ("target", 1, True),
+        ("label", 3, True),
+        ("label", 1, False),
+        ("species", 3, False),
+    ],
+)
+def test_many_numbers_that_may_be_classes_are_noted(
+    column: str, step: int, noted: bool, write: Write, tmp_path: Path
+) -> None:
+    images = {f"train/{n}.png": SIZE for n in range(60)}
+    rows = "".join(f"{n},{n % 30 * step}\n" for n in range(60))
+    sample = {"sample_submission.csv": f"id,{column}\nt1,0\nt2,0\n"}
+    data = write(images | TEST | sample | {"train.csv": f"id,{column}\n{rows}"})
+    found = accepted(inspect(data), tmp_path)
+    told = [note for note in found.notes if "each taken as a class" in note]
+    assert bool(told) == noted
+    if noted:
+        assert "30 different numbers" in told[0]
+        assert "--labels, data.labels" in told[0]
+    named = inspect(data, label_column=column)
+    assert not [note for note in named.notes if "each taken as a class" in note]

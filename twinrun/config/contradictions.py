@@ -15,6 +15,10 @@ from twinrun.names import one_spelling
 _SHOWN = 10
 
 
+class Contradiction(InputError):
+    """Two readings of the labels differ: whatever else can be read, the user decides."""
+
+
 def folder_classes(
     paths: Collection[str], folders: Sequence[Folder], classes: Collection[str]
 ) -> dict[str, str]:
@@ -45,7 +49,7 @@ def find_contradictions(first: Mapping[str, str], second: Mapping[str, str]) -> 
 
 def contradiction(
     where: Path, first: Labelled, second: Labelled, *, fix: str | Sequence[str]
-) -> InputError:
+) -> Contradiction:
     """The error for two readings that label images differently, with both shown.
 
     Args:
@@ -56,7 +60,7 @@ def contradiction(
     """
     wrong = find_contradictions(first.labels, second.labels)
     images = "image" if len(wrong) == 1 else "images"
-    return InputError(
+    return Contradiction(
         f"{where}: {len(wrong):,} {images} labelled differently by {first.source} and by "
         f"{second.source}",
         details=[

@@ -22,6 +22,7 @@ from twinrun.config.label_layout import (
     training_folders,
 )
 from twinrun.config.listing import Folder, words_for
+from twinrun.config.measured import may_be_measured
 from twinrun.config.one_hot import ONE_PER_CLASS, never_marked
 from twinrun.config.table_labels import choose_labels, with_labels
 from twinrun.config.table_rows import TableRows, read_rows
@@ -145,7 +146,7 @@ class TableOfLabels(LabelLayout):
                 f"{data.root}: the labels of {words_for(folders)} may be those in {tables}",
                 fix="Name the table with --labels.",
             )
-        return found[0]
+        return replace(found[0], said=[*found[0].said, *_doubts(found[0], candidate)])
 
 
 def rows_of_images(
@@ -264,6 +265,21 @@ def _is_sure(found: TrainingImages, candidate: Candidate) -> bool:
     return candidate.label_column is not None or says_labels(
         found.table, found.label_column, candidate.asked, ()
     )
+
+
+def _doubts(found: TrainingImages, candidate: Candidate) -> list[str]:
+    """What is to be said of labels that may be no classes: a line, or none."""
+    assert found.table is not None
+    values = list(found.table.values(found.label_column))
+    # The user or the sample submission calls them classes.
+    told = candidate.label_column is not None or set(values).issubset(candidate.asked)
+    if told or not may_be_measured(found.label_column, values):
+        return []
+    return [
+        f"{found.source}: {len(values):,} different numbers, each taken as a class; if they are "
+        "measured or counted, name a table with a label for each range of them (--labels, "
+        "data.labels)"
+    ]
 
 
 def _why(table: CsvTable, images: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinrun.config.csv_tables import CsvTable
+from twinrun.config.measured import are_measured, are_numbers
 from twinrun.config.one_hot import find_marks
 from twinrun.errors import InputError, shorten, shortened
 
@@ -32,11 +33,7 @@ _MASKS = frozenset(
     )
 )
 _NUMBERS = re.compile(r"[\s\[\](){},;]*(?:-?\d+(?:\.\d+)?[\s\[\](){},;]+){3,}-?\d+(?:\.\d+)?\W*")
-_FRACTION = re.compile(r"-?\d*\.\d*[1-9]\d*(?:[eE][+-]?\d+)?|-?\d+(?:\.\d+)?[eE]-\d+")
-_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
-# More different numbers than this are measured, and no grades.
-_MANY_NUMBERS = 20
 # Where this share of the images has rows of different labels, that is no slip.
 _MANY_CONFLICTS = 0.1
 
@@ -67,7 +64,7 @@ def refuse_objects(table: CsvTable, id_column: str, where: Path, *, labelled: bo
         column
         for column, name in names.items()
         if any(name in each and each <= set(names.values()) for each in _CORNERS)
-        and all(map(_NUMBER.fullmatch, table.values(column)))
+        and are_numbers(list(table.values(column)))
     ]
     if not (lists or corners):
         return
@@ -108,13 +105,16 @@ def refuse_other_values(
     frame = table.frame
     values = list(dict.fromkeys(value for value in frame[label_column].tolist() if value))
     column = f"the column {label_column!r} of {where}"
-    if _are_measured(values, len(frame)):
+    asks_for_them = len(asked) > 1 and set(values).issubset(asked)
+    if not asks_for_them and are_measured(label_column, values, len(frame)):
         examples = ", ".join(shorten(values, 3))
+        classes = f" If each is a class: --label-column {label_column!r}."
         raise InputError(
             f"{column} holds {len(values):,} different numbers ({examples}): a task of regression",
             fix=(
                 f"{ONE_CLASS} To train on ranges of them, write a table with a label for each "
-                "range, in any folder, and name it with --labels.",
+                "range, in any folder, and name it with --labels."
+                + (classes if 2 * len(values) <= len(frame) else ""),
             ),
         )
     lists = _joined_labels(values)
@@ -179,15 +179,6 @@ def no_class(where: Path, images: Sequence[str]) -> InputError:
 
 def _many(images: Sequence[str]) -> str:
     return "1 image is of" if len(images) == 1 else f"{len(images):,} images are of"
-
-
-def _are_measured(values: Sequence[str], rows: int) -> bool:
-    """Whether values are numbers that somebody measured, and no grades or names of classes."""
-    if not all(_NUMBER.fullmatch(value) for value in values):
-        return False
-    if not any(_FRACTION.fullmatch(value) for value in values):
-        return False
-    return len(values) > _MANY_NUMBERS or (len(values) > 2 and 2 * len(values) > rows)
 
 
 def _joined_labels(values: Sequence[str]) -> Mapping[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from twinrun.config.contradictions import contradiction, find_contradictions
+from twinrun.config.contradictions import Contradiction, contradiction, find_contradictions
 from twinrun.config.csv_tables import CsvTable, match, says_labels
 from twinrun.config.data_folder import DataFolder, join_errors
 from twinrun.config.label_layout import Candidate, Labelled, TrainingImages
@@ -68,6 +68,13 @@ def choose_training(data: DataFolder, asked: Asked) -> TrainingImages:
     for candidate in candidates:
         try:
             found.append(_training(data, [candidate], asked))
+        except Contradiction as problem:
+            if len(candidates) == 1:
+                raise
+            more = "If other folders hold the training images: --train, with their names."
+            raise InputError(
+                problem.what, details=problem.details, fix=(*problem.fixes, more)
+            ) from None
         except InputError as problem:
             problems.append(problem)
     if len(found) == 1:
