@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import itertools
 import multiprocessing
@@ -14,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,12 @@ import pandas as pd
 import pytest
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.tracker import (
+    EarlyStoppingCallback,
+    ReduceLROnPlateau,
+    SaveModelCallback,
+    TrackerCallback,
+)
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 from fastai.vision.augment import Resize, aug_transforms
@@ -40,7 +48,7 @@ from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.paths import RESULT_FILES
 from twinrun.run_folder.records import read_record
-from twinrun.train import members, resume
+from twinrun.train import members, resume, users_state
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.learner import build_learner
 from twinrun.train.members import set_up_training, train_member
@@ -561,6 +569,48 @@ class Counts(Callback):
         self.epochs += 1
 
 
+class Ema(Callback):
+    """Keeps a mean of the weights, each step's losses and what it has seen; all of it counts."""
+
+    def __init__(self) -> None:
+        self.mean: dict[str, torch.Tensor] = {}
+        self.losses: list[Any] = []
+        self.seen: dict[str, Any] = {"images": np.zeros(3, np.int64), "last": (None, -0.0)}
+
+    def before_fit(self) -> None:
+        self.copy = copy.deepcopy(self.learn.model)
+
+    def after_batch(self) -> None:
+        if not self.training:
+            return
+        for name, weight in self.learn.model.named_parameters():
+            now = weight.detach()
+            self.mean[name] = torch.lerp(self.mean.get(name, now), now, 0.2)
+        self.losses.append(self.loss.detach())
+        for mean, now in zip(self.copy.parameters(), self.learn.model.parameters(), strict=True):
+            mean.data.lerp_(now.data, 0.3)
+        self.seen["images"][int(self.yb[0][0])] += len(self.x)
+        self.seen["last"] = (float(self.loss.detach()), -0.0)
+
+    def after_epoch(self) -> None:
+        """The weights are half of this epoch's means."""
+        share = 0.01 * float(torch.stack(self.losses[-6:]).mean()) + 1e-6 * self.seen["images"][0]
+        copies = self.copy.parameters()
+        with torch.no_grad():
+            named = self.learn.model.named_parameters()
+            for (name, weight), other in zip(named, copies, strict=True):
+                weight.lerp_(self.mean[name], share).lerp_(other, share)
+
+
+class BestLoss(TrackerCallback):
+    """Of fastai's own: it looks at the rows of epochs, which a resumed fit passes through."""
+
+    def after_epoch(self) -> None:
+        super().after_epoch()
+        with torch.no_grad():
+            self.learn.model[1][-1].weight.mul_(1 - 0.001 * float(self.best) - 0.1 * self.new_best)
+
+
 class Accumulate8(GradientAccumulation):
     """Two steps to an update."""
 
@@ -601,6 +651,11 @@ USERS_OWN: list[tuple[type[Callback], Place, bool]] = [
     (Counts, Place(3, "step", 2), False),
     (Counts, Place(3, "end"), False),
     (Counts, Place(4, "step", 4), False),
+    (Ema, Place(3, "step", 3), True),
+    (Ema, Place(1, "end"), False),
+    (Ema, Place(2, "end"), False),
+    (BestLoss, Place(3, "end"), False),
+    (BestLoss, Place(4, "step", 1), False),
     (Accumulate8, Place(3, "step", 3), True),
     (Accumulate8, Place(3, "step", 2), False),
     (Accumulate12, Place(1, "end"), False),
@@ -642,11 +697,108 @@ def test_what_a_users_callback_keeps_matters(
 ) -> None:
     small.interrupted(name, Place(3, "step", 3), OFTEN, callbacks=[Accumulate8()])
     if lack == "numbers":
-        monkeypatch.setattr(resume, "restore_callbacks", lambda *_: None)
+        monkeypatch.setattr(users_state, "_restore_values", lambda *_: None)
     else:
         monkeypatch.setattr(resume, "_GRADIENT", "nowhere/")
     resumed = small.train(name, callbacks=[Accumulate8()])
     assert "weights.safetensors" in differing(unbroken_with(Accumulate8), resumed)
+
+
+class Refused(Callback):
+    """Keeps what no checkpoint can hold."""
+
+    def __init__(self, kept: Any) -> None:
+        self.kept = {"inside": [1, kept]}
+
+
+def own_generator() -> Any:
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (own_generator, "a generator of its own (numpy.random"),
+        (lambda: {1, 2}, "a set, which has no order"),
+        (object, "of the class object"),
+        (Path(os.devnull).open, "of the class _io.TextIOWrapper"),
+    ],
+)
+def test_a_callback_whose_state_cannot_be_kept_is_refused_before_training(
+    small: Small, name: str, made: Callable[[], Any], said: str
+) -> None:
+    with closing_if_file(made()) as value, pytest.raises(InputError) as refused:
+        small.train(name, callbacks=[Refused(value)])
+    assert refused.value.what.startswith(f"callback Refused ({__file__}, line ")
+    assert ": kept['inside'][1] cannot be kept in a checkpoint" in refused.value.what
+    assert said in refused.value.details[0]
+    assert "state_dict() and load_state_dict" in refused.value.fix
+    assert not any((small.folder / name).glob("*"))
+
+
+@contextmanager
+def closing_if_file(value: Any) -> Iterator[Any]:
+    yield value
+    if hasattr(value, "close"):
+        value.close()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (EarlyStoppingCallback, "the recipe's epochs say how long"),
+        (SaveModelCallback, "its file lies outside the run"),
+        (ReduceLROnPlateau, "sets the learning rate at each step"),
+    ],
+)
+def test_a_callback_of_fastais_that_is_of_no_use_is_refused(
+    small: Small, name: str, made: type[Callback], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        small.train(name, callbacks=[made()])
+    assert not any((small.folder / name).glob("*"))
+
+
+class Exchanges(Callback):
+    """Rules by a function, which is another one later."""
+
+    def __init__(self) -> None:
+        self.rule: Callable[..., Any] = np.less
+
+    def after_batch(self) -> None:
+        if self.training and self.iter == 2:
+            self.rule = np.greater
+
+
+def test_a_function_that_is_exchanged_is_found_at_the_next_checkpoint(
+    small: Small, name: str
+) -> None:
+    with pytest.raises(InputError, match="rule was <ufunc 'less'> when the training began and is"):
+        small.train(name, callbacks=[Exchanges()])
+
+
+class SaysItself(Callback):
+    """Has what is not plain, and says what it is."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+    def before_batch(self) -> None:
+        self.seen.add(int(self.learn.iter) + 10 * len(self.seen))
+        self.learn.xb = (self.x * (1 + 0.001 * sum(self.seen)),)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": sorted(self.seen)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seen = set(state["seen"])
+
+
+@pytest.mark.slow
+def test_a_callback_may_say_itself_what_its_state_is(small: Small, name: str) -> None:
+    whole = small.train(f"{name}-whole", callbacks=[SaysItself()])
+    small.interrupted(name, Place(3, "step", 2), OFTEN, callbacks=[SaysItself()])
+    assert differing(whole, small.train(name, callbacks=[SaysItself()])) == []
 
 
 class LooksIn(Callback):
@@ -998,11 +1150,11 @@ def test_a_checkpoint_keeps_the_state_of_the_users_callbacks_alone(small: Small,
             learners.append(self.learn)
             found = {type(each).__module__ for each in self.learn.cbs}
             assert {"twinrun.train.callbacks", "twinrun.train.resume"} <= found
-            kept = {type(each).__name__ for each in resume._users_callbacks(self.learn)}
-            assert kept == {"Own", "MixUp"}
+            kept = {type(each).__name__ for each in users_state.users_callbacks(self.learn)}
+            assert kept == {"Own"}
 
     Own.__module__ = "twinrun_hooks"
     small.train(name, "recipe.mixup=0.4", callbacks=[Own()])
     assert len(learners) == 2
-    for module in resume._NOT_USERS:
+    for module in users_state.NOT_USERS:
         assert importlib.import_module(module.removesuffix("."))

@@ -21,16 +21,16 @@ from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
 from twinrun.train.resume import (
     Progress,
-    RestoreCallbacks,
-    Resume,
     SaveCheckpoints,
     progress_of,
     restore_callbacks,
     restore_optimizer,
     restore_weights,
+    restoring,
 )
 from twinrun.train.signals import StopRequest, defer_signals, describe_place
 from twinrun.train.tracking import TrackEpochs, Tracking
+from twinrun.train.users_state import refuse_unkept, refuse_useless
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,8 @@ def fit_phases(
         checkpoint: Of this member.
         own: More callbacks for a phase, given the first epoch that is lived through.
     """
+    refuse_useless(learner)
+    refuse_unkept(learner)
     start = checkpoint.epoch if checkpoint else 0
     # `lr_find` and its like leave gradients of zero, also where the first phase is frozen; and
     # fastai's optimizer decays every weight that has a gradient.
@@ -184,7 +186,7 @@ def fit_phases(
         callbacks = [batch, RecordStep(recorder, batch, first, start), *own(phase, start)]
         if checkpoint is not None and (start, checkpoint.step) > (first, 0):
             restore_optimizer(learner, checkpoint)
-            callbacks += [Resume(checkpoint, first), RestoreCallbacks(checkpoint, first)]
+            callbacks += restoring(checkpoint, first)
         lowest, highest = phase.rates
         with learner.no_logging():
             learner.fit_one_cycle(

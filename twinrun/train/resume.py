@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.torch_core import get_model
 from torch import Tensor
@@ -20,10 +19,15 @@ from twinrun.repro.ledger import Ledger
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.signals import StopRequest
+from twinrun.train.users_state import (
+    RestoreUsers,
+    pack_users,
+    refuse_exchanged,
+    refuse_unkept,
+    restore_users,
+)
 
-_WEIGHT, _OPTIMIZER, _GRADIENT = "weight/", "optimizer/", "gradient/"
-# Where callbacks come from that are none of the user's: each fit sets them up anew.
-_NOT_USERS = ("twinrun.", "fastai.learner", "fastai.callback.core", "fastai.callback.schedule")
+_WEIGHT, _OPTIMIZER, _GRADIENT, _USERS = "weight/", "optimizer/", "gradient/", "users/"
 
 
 @dataclass
@@ -53,7 +57,10 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     Keyed randomness needs no state of a generator. What is needed: weights and buffers, the
     optimizer's averages and hyperparameters, which parameters have gradients (zero by then, but
     what is added to a zero is not what stands alone: -0.0), the place in the schedule, what fastai
-    smooths the training loss with, and the numbers and texts that a user's callback keeps.
+    smooths the training loss with, and what the user's callbacks and modules keep.
+
+    Raises:
+        InputError: Something of the user's cannot be kept.
     """
     model = get_model(learner.model)
     tensors = {_WEIGHT + name: value for name, value in model.state_dict().items()}
@@ -75,16 +82,15 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     if progress.smooth is not None:
         count, tensors["smooth_loss"] = progress.smooth
     tensors["ledger"] = torch.frombuffer(bytearray(progress.ledger.to_bytes()), dtype=torch.uint8)
+    users, kept = pack_users(learner)
+    tensors |= {_USERS + name: tensor for name, tensor in kept.items()}
     facts = {
         "optimizer": scalars,
         "hyperparameters": [dict(hypers) for hypers in learner.opt.hypers],
         "gradients": gradients,
         "schedule": {"pct_train": float(learner.pct_train), "train_iter": int(learner.train_iter)},
         "smooth_count": count,
-        "callbacks": [
-            [type(callback).__name__, {k: v for k, v in vars(callback).items() if _is_plain(v)}]
-            for callback in _users_callbacks(learner)
-        ],
+        "users": users,
         "history": progress.history,
         "resumed": progress.resumed,
     }
@@ -130,36 +136,15 @@ def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
 
 
 def restore_callbacks(learner: Learner, checkpoint: Checkpoint) -> None:
-    """Put back what the user's callbacks keep in attributes that are numbers or texts."""
-    saved = checkpoint.facts["callbacks"]
-    for callback, (name, values) in zip(_users_callbacks(learner), saved, strict=False):
-        if type(callback).__name__ == name:
-            vars(callback).update(values)
+    """Put back what the user's callbacks and modules keep, as far as it is there before the fit."""
+    restore_users(learner, checkpoint.facts["users"], _users(checkpoint), all_there=False)
 
 
-class RestoreCallbacks(OwnFit):
-    """Restores them in the middle of a fit, when they have heard what they heard before it."""
-
-    order = -10_000
-
-    def __init__(self, checkpoint: Checkpoint, first_epoch: int) -> None:
-        super().__init__(first_epoch, checkpoint.epoch)
-        self.checkpoint, self.waiting = checkpoint, True
-
-    def before_epoch(self) -> None:
-        if not self.checkpoint.step:
-            self._restore()
-
-    def before_batch(self) -> None:
-        self._restore()
-
-    def after_train(self) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        if self.waiting:
-            restore_callbacks(self.learn, self.checkpoint)
-            self.waiting = False
+def restoring(checkpoint: Checkpoint, first_epoch: int) -> list[OwnFit]:
+    """The callbacks by which a fit goes on from a checkpoint in its middle."""
+    place = (checkpoint.epoch, checkpoint.step)
+    users = RestoreUsers(checkpoint.facts["users"], _users(checkpoint), place, first_epoch)
+    return [Resume(checkpoint, first_epoch), users]
 
 
 class Resume(OwnFit):
@@ -214,6 +199,7 @@ class SaveCheckpoints:
         self.written = time.monotonic()
         self.rows = len(progress.ledger)
         self.learner: Learner | None = None
+        self.fixed: dict[str, Any] = {}
 
     def within(self, first_epoch: int, start: int) -> OwnFit:
         """The callback that does it in one fit."""
@@ -222,6 +208,7 @@ class SaveCheckpoints:
     def save(self) -> None:
         """Write the learner's state as the last checkpoint."""
         self.unchanged()
+        refuse_exchanged(self.fixed, self.learner)
         if self.ledger is not None:
             checkpoint = take_checkpoint(self.learner, self.progress)
             self.checkpoints.save(checkpoint)
@@ -255,6 +242,7 @@ class _Saving(OwnFit):
 
     def before_fit(self) -> None:
         self.saver.learner = self.learn
+        self.saver.fixed = refuse_unkept(self.learn) | self.saver.fixed
         progress = self.saver.progress
         if (progress.epoch, progress.step) == (self.first_epoch, 0):
             progress.smooth = None
@@ -300,9 +288,6 @@ def _ledger_of(checkpoint: Checkpoint) -> bytes:
     return checkpoint.tensors["ledger"].numpy().tobytes()
 
 
-def _users_callbacks(learner: Learner) -> list[Callback]:
-    return [each for each in learner.cbs if not type(each).__module__.startswith(_NOT_USERS)]
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
+def _users(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    tensors = checkpoint.tensors.items()
+    return {k.removeprefix(_USERS): v for k, v in tensors if k.startswith(_USERS)}
