@@ -177,9 +177,12 @@ def member_scores(held_out: pd.DataFrame, metric: str) -> dict[str, float]:
 
 
 def additional_metric(metric: str) -> Metric | None:
-    """The metric of a name, where its value is no column of every training's history anyway."""
+    """The metric of a name that a training's records hold beside those that all do; None for none.
+
+    A metric of a competitor's own code is in none: to edit it makes no record stale.
+    """
     found = METRICS.get(metric)
-    return None if found.kept_as else found
+    return None if found.kept_as or METRICS.is_own(metric) else found
 
 
 def losses_of_truth(probabilities: Values) -> Values:

@@ -19,6 +19,22 @@ class Named(Protocol):
 
 
 E = TypeVar("E", bound=Named)
+# Where additions to any table are noted, as long as somebody asks.
+_noting: list[list[tuple[Registry[Any], str]]] = []
+
+
+@contextmanager
+def noting_additions(into: list[tuple[Registry[Any], str]]) -> Iterator[None]:
+    """Within this context each addition to a table is noted: the table and the entry's name.
+
+    Args:
+        into: What they are added to.
+    """
+    _noting.append(into)
+    try:
+        yield
+    finally:
+        _noting.pop()
 
 
 class IncompleteEntry(TypeError):
@@ -43,6 +59,7 @@ class Registry(Generic[E]):
         self.setting = setting
         self._type = entry_type
         self._entries: dict[str, E] = {}
+        self._own: set[str] = set()
 
     def add(self, entry: E) -> E:
         """Put an entry at the table's end.
@@ -61,7 +78,19 @@ class Registry(Generic[E]):
         if entry.name in self._entries:
             raise ValueError(f"there is a {self.kind} {entry.name!r} already")
         self._entries[entry.name] = entry
+        for noted in _noting:
+            noted.append((self, entry.name))
+            self._own.add(entry.name)
         return entry
+
+    def remove(self, name: str) -> None:
+        """Take an entry out of the table."""
+        del self._entries[name]
+        self._own.discard(name)
+
+    def is_own(self, name: str) -> bool:
+        """Whether an entry was added by a competitor's own code."""
+        return name in self._own
 
     def get(self, name: str) -> E:
         """The entry of a name.
@@ -92,7 +121,7 @@ class Registry(Generic[E]):
         try:
             yield entry
         finally:
-            del self._entries[entry.name]
+            self.remove(entry.name)
 
     def __iter__(self) -> Iterator[E]:
         return iter(list(self._entries.values()))

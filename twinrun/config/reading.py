@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from twinrun.config.changes import parse_changes
-from twinrun.config.hooks import refuse_code
 from twinrun.config.layers import merge, over
 from twinrun.config.layouts import find_classes
 from twinrun.config.local import (
@@ -28,6 +27,9 @@ from twinrun.config.recipe import Member
 from twinrun.config.settings import Settings
 from twinrun.config.toml_file import read_toml
 from twinrun.errors import InputError, nearest, show
+from twinrun.hooks.in_use import use
+from twinrun.hooks.loading import check_settings, known_settings
+from twinrun.hooks.own_code import FILE, OwnCode, read_own_code
 from twinrun.masks import MASK, is_secret
 
 Location = tuple[str | int, ...]
@@ -75,11 +77,13 @@ def read_settings(
     Raises:
         InputError: Anything unknown, missing or of the wrong kind, all of it of one file in one
             message; or the data folder does not hold the classes that it is asked for; or hooks.py
-            holds code.
+            is not what it has to be.
     """
     config = config or project_settings()
-    refuse_code(config)
     raw = _read_config(config)
+    code = read_own_code(config)
+    # It may add to the tables that settings name entries of.
+    use(code, {})
     profiles = raw.pop("profiles", {})
     if not isinstance(profiles, Mapping):
         raise InputError(f"{config}: profiles: must be a table of tables, [profiles.NAME]")
@@ -93,18 +97,19 @@ def read_settings(
     for name, table in profiles.items():
         mistakes += find_full_paths(table, f"profiles.{name}.")
         mistakes += find_inner_keys(table, f"profiles.{name}.")
-        mistakes += _validate(config, raw, layers | {f"profiles.{name}": table})[1]
+        mistakes += _validate(config, raw, code, layers | {f"profiles.{name}": table})[1]
     if profile is not None:
         layers[f"profiles.{profile}"] = profiles[profile]
     layers["--set"] = parse_changes(changes)
     mistakes += find_inner_keys(layers["--set"], "--set ")
     if data is not None:
         layers["--data"] = {"data": {"folder": str(data.absolute())}}
-    settings = _refuse_mistakes(config, mistakes, *_validate(config, raw, layers))
+    settings = _refuse_mistakes(config, mistakes, *_validate(config, raw, code, layers))
     if settings.competition.classes == "auto" and settings.data_folder.is_dir():
         classes = find_classes(settings.data, settings.data_folder)
         layers[_AUTO] = {"competition": {"classes": classes}}
-        settings = _refuse_mistakes(config, [], *_validate(config, raw, layers))
+        settings = _refuse_mistakes(config, [], *_validate(config, raw, code, layers))
+    use(code, settings.hooks)
     return settings
 
 
@@ -128,7 +133,7 @@ def _read_config(config: Path) -> dict[str, Any]:
 
 
 def _validate(
-    config: Path, raw: Mapping[str, Any], layers: Mapping[str, Any]
+    config: Path, raw: Mapping[str, Any], code: OwnCode, layers: Mapping[str, Any]
 ) -> tuple[Settings | None, list[str]]:
     """The settings of `raw` with the layers laid over it, in order; and a line for each mistake.
 
@@ -153,7 +158,11 @@ def _validate(
         document = document | changed | {"members": members}
     origins = [*reversed(list(layers.items())), ("", raw)]
     # Under these names Settings keep where they were read.
-    read_from = {"config": config.absolute(), "folder_origin": _origin_of_folder(config, layers)}
+    read_from = {
+        "config": config.absolute(),
+        "folder_origin": _origin_of_folder(config, layers),
+        "code": code,
+    }
     mistakes = [
         _unknown_key(_place_of((key,), origins), document[key], _known_keys(()))
         for key in read_from
@@ -163,6 +172,7 @@ def _validate(
         settings = Settings.model_validate(document | read_from)
     except ValidationError as error:
         return None, mistakes + [_explain(detail, origins) for detail in error.errors()]
+    mistakes += _own_mistakes(settings, origins)
     for name, weight in settings.blend.weights.items():
         if name not in settings.members:
             key = _place_of(("blend", "weights", name), origins)
@@ -170,6 +180,25 @@ def _validate(
             guess = nearest(name, settings.members)
             mistakes.append(_sentence(what, guess, "Known members", list(settings.members)))
     return settings, mistakes
+
+
+def _own_mistakes(settings: Settings, origins: Sequence[tuple[str, Any]]) -> Iterator[str]:
+    """A line for each mistake in [hooks], as the competitor's own model finds them."""
+    code, table = settings.code, settings.hooks
+    if table and not code.texts:
+        key = _place_of(("hooks",), origins)
+        yield f"{key}: a table for {FILE}, which is not there beside this file"
+        return
+    try:
+        check_settings(code, table)
+    except ValidationError as error:
+        for detail in error.errors():
+            location = ("hooks", *detail["loc"])
+            if detail["type"] == "extra_forbidden":
+                key = _place_of(location, origins)
+                yield _unknown_key(key, detail["input"], known_settings(code))
+            else:
+                yield _explain({**detail, "loc": location}, origins)
 
 
 def _origin_of_folder(config: Path, layers: Mapping[str, Any]) -> FolderOrigin:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, InstanceOf, JsonValue, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from twinrun.config.identity import identity_settings, write_out_settings
 from twinrun.config.local import TABLE_FOLDERS, FolderOrigin
@@ -14,16 +15,20 @@ from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
 from twinrun.config.trainings import Training, member_of, trainings_of
 from twinrun.errors import InputError, nearest
+from twinrun.hooks.calls import OwnHook, find_hook
+from twinrun.hooks.own_code import NO_CODE, OwnCode
+from twinrun.hooks.table import Enters
 from twinrun.names import FileName
-from twinrun.neutral import Beside
+from twinrun.neutral import Beside, Neutral
 from twinrun.submission_forms import FORMS
 
 
 class Settings(Table):
     """All of competition.toml, with the profile and the --set values applied.
 
-    `config` is the file that it was read from, `folder_origin` says what named the data folder;
-    neither is part of the settings' content.
+    `config` is the file that it was read from, `folder_origin` says what named the data folder,
+    `code` is what stands in hooks.py; none of them is part of the settings' content. `hooks` is a
+    table of the competitor's own, which the code reads.
     """
 
     competition: Competition
@@ -33,8 +38,10 @@ class Settings(Table):
     cluster: Annotated[Cluster, Beside()] = Cluster()
     blend: Blend = Blend()
     submission: Submission = Submission()
+    hooks: Annotated[dict[str, JsonValue], Neutral({})] = Field(default_factory=dict)
     config: Path = Field(exclude=True)
     folder_origin: FolderOrigin = Field(exclude=True)
+    code: SkipJsonSchema[InstanceOf[OwnCode]] = Field(default=NO_CODE, exclude=True)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -205,6 +212,25 @@ class Settings(Table):
                 return training
         raise KeyError(name)
 
+    def hook(self, name: str) -> OwnHook | None:
+        """A function of the competitor's hooks.py; None where there is none of this name.
+
+        Args:
+            name: Of `twinrun.hooks.table.HOOKS`.
+
+        Raises:
+            InputError: hooks.py cannot be imported, or what has this name is no function.
+        """
+        return find_hook(self.code, name, self.hooks)
+
+    def hook_digests(self, enters: Enters) -> dict[str, str]:
+        """SHA-256 by name of what the competitor's own code decides.
+
+        Args:
+            enters: Of "training", "pixels" or "blend".
+        """
+        return self.code.digests(enters, self.hooks)
+
     def training_content(self, name: str) -> dict[str, Any]:
         """Everything in the settings that decides the bits of a training, as JSON values.
 
@@ -216,6 +242,7 @@ class Settings(Table):
             name: Of a training, or of a member with folds: of all of them together.
         """
         member, _, fold = name.partition("/")
+        hooks = self.hook_digests("training")
         return {
             "classes": self.classes,
             "seed": self.run.seed,
@@ -225,6 +252,7 @@ class Settings(Table):
                 **identity_settings(self.members[member]),
             },
             **({"fold": self.training(name).fold} if fold else {}),
+            **({"hooks": hooks} if hooks else {}),
         }
 
 

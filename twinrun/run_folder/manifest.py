@@ -267,6 +267,8 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
     from twinrun.config.identity import with_neutral
     from twinrun.config.local import FolderOrigin, find_origin
     from twinrun.config.settings import Settings
+    from twinrun.hooks.in_use import use
+    from twinrun.hooks.own_code import NO_CODE, read_own_code
 
     content, place, named = read_manifest(run)["content"], read_place(run), RunFolder(run).place
     # A run from elsewhere has neither. Its own folder may hold what a stranger put there.
@@ -279,6 +281,9 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
         origin = FolderOrigin(where, ("Name it with --data.",))
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
+    # Of a run from elsewhere no code is there, and none is run that lies beside it by chance.
+    code = read_own_code(config) if place else NO_CODE
+    use(code, content["settings"].get("hooks", {}))
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
     cache = config.parent / ((place and place["cache"]) or "?")
     if not cache.is_dir():
@@ -288,7 +293,9 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
         settings["data"] |= {"folder": str(folder)}
         settings["data"] |= place["tables"] if place else {}
         settings["run"] |= {"device": device, "cache": str(cache)}
-        return Settings.model_validate(settings | {"config": config, "folder_origin": origin})
+        return Settings.model_validate(
+            settings | {"config": config, "folder_origin": origin, "code": code}
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{RunFolder(run).manifest} is damaged, or has the settings of a different version: "

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from twinrun.config.hooks import HOOKS, refuse_code
 from twinrun.config.project import SETTINGS
 from twinrun.errors import InputError, NegativeVerdict, shorten
+from twinrun.hooks.own_code import FILE, holds_code
 from twinrun.package.contents import Contents
 from twinrun.package.engine import ProjectEngine, find_engine
 from twinrun.package.lock import Locked, read_lock, unlike
@@ -61,11 +61,7 @@ class UnpackedPackage:
     @property
     def has_hooks(self) -> bool:
         """Whether its hooks.py holds code, or what cannot be read."""
-        try:
-            refuse_code(self.code / SETTINGS)
-        except (InputError, MemoryError, RecursionError):
-            return True
-        return False
+        return holds_code(self.code / SETTINGS)
 
 
 def read_own_lock() -> tuple[Locked, ...]:
@@ -100,7 +96,7 @@ def foreign_code(found: UnpackedPackage, *, installed: bool) -> list[str]:
         beside = [each for each in found.lock if each.is_engine and each.place != engine.place]
         lines += [f"lock: {each.place}, beside the engine {engine.place}" for each in beside]
     if lines and found.has_hooks:
-        lines.append(f"{SETTINGS.with_name(HOOKS)}")
+        lines.append(f"{SETTINGS.with_name(FILE)}")
     return lines
 
 

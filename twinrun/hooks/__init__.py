@@ -1,0 +1,1 @@
+"""competition/hooks.py: the competitor's own code, digested, imported, called."""
