@@ -361,7 +361,7 @@ def test_the_command_fits_records_and_refuses(invoke: Command, tmp_path: Path) -
     content = json.loads((run / "blend.json").read_text())
     assert content["asked"] == "auto"
     assert "Best nested log loss of 8 candidates: " in printed
-    assert "images that every member held out" in printed
+    assert "images (60 without copies) that every member held out" in printed
     assert "blended 4 members, " in printed
     manifest = json.loads((run / "manifest.json").read_text())["content"]
     assert manifest["blend"]["weights"] == content["weights"]

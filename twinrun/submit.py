@@ -12,7 +12,8 @@ from twinrun.blend.average import blend
 from twinrun.blend.choice import describe_origin
 from twinrun.blend.copies import average_copies, find_copies
 from twinrun.blend.held_out import align_held_out, read_groups, read_held_out
-from twinrun.blend.select import ChosenBlend, choose_blend, fixed_blend
+from twinrun.blend.parts import Parts, every_member
+from twinrun.blend.select import ChosenBlend, blend_of_folds, choose_blend, fixed_blend
 from twinrun.blend.submission import (
     answers,
     bind_to_sample,
@@ -41,48 +42,32 @@ from twinrun.run_folder.tables import read_index_if_there, read_predictions
 from twinrun.submission_forms import FORMS
 
 
-def members_to_blend(folder: Path, settings: Settings) -> tuple[list[str], list[str]]:
-    """The members of a run that its blend is made of, and those that it is made without.
-
-    Both sorted by name: a mean is added up in this order, and a manifest knows no other.
-
-    Raises:
-        InputError: A member that has a weight is not complete, and the settings do not allow that,
-            or no other is.
-    """
-    weighted = [name for name in sorted(settings.members) if settings.weight(name)]
-    there = [n for n in weighted if read_record(RunFolder(folder).training(n).path) is not None]
-    missing = [name for name in weighted if name not in there]
-    if missing and not (there and settings.blend.allow_missing):
-        without = "" if settings.blend.allow_missing else ", set blend.allow_missing = true"
-        raise InputError(
-            f"not complete in {folder}: {', '.join(missing)}",
-            fix=f"Train them first (twinrun train --help){without}, or name a different run with "
-            "--run.",
-        )
-    return there, missing
-
-
 def choose_run_blend(
-    folder: Path, settings: Settings, tables: Mapping[str, pd.DataFrame] | None = None
+    folder: Path,
+    settings: Settings,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    parts: Parts | None = None,
 ) -> ChosenBlend:
     """The blend of a run's members that the settings ask for, fitted where they ask for a fit.
 
     It is scored on the images that every one of them held out; duplicates, as the run's index
-    groups them, stay together. Nothing is written.
+    groups them, stay together. Of folds alone nothing is fitted or scored. Nothing is written.
 
     Args:
         folder: runs/<run>.
         settings: Of the blend.
         tables: The members' held-out predictions, from `read_held_out_tables`; what is not among
             them is read.
+        parts: What it is made of; from `every_member` when None.
 
     Raises:
-        InputError: As `members_to_blend`, a valid.csv is damaged, or a fit is asked for and there
-            is no image that all of them held out.
+        InputError: As `every_member`, a valid.csv is damaged, or a fit is asked for and there is no
+            image that all of them held out.
     """
-    names, missing = members_to_blend(folder, settings)
-    given = tables or {}
+    parts = parts or every_member(folder, settings)
+    if parts.folds:
+        return blend_of_folds(settings, parts)
+    names, given = parts.names, tables or {}
     held = align_held_out(
         {
             name: given[name]
@@ -94,7 +79,7 @@ def choose_run_blend(
         settings,
     )
     chosen = choose_blend(held, settings, names) if held.ids else fixed_blend(settings, names)
-    return chosen.with_missing(missing)
+    return chosen.with_missing(parts)
 
 
 def blend_run(
@@ -104,6 +89,7 @@ def blend_run(
     output: Path,
     tables: Mapping[str, pd.DataFrame] | None = None,
     written: Blend | None = None,
+    parts: Parts | None = None,
 ) -> ChosenBlend:
     """Blend a run's members into a submission; of the run's own, write blend.json beside it.
 
@@ -114,12 +100,13 @@ def blend_run(
         output: The file to write.
         tables: As for `choose_run_blend`.
         written: As for `describe_origin`.
+        parts: As for `choose_run_blend`.
 
     Raises:
         NegativeVerdict: As `blend_files`.
         InputError: As `choose_run_blend` and `blend_files`.
     """
-    chosen = choose_run_blend(folder, settings, tables)
+    chosen = choose_run_blend(folder, settings, tables, parts)
     _write_blend(
         [(_member_predictions(folder, name), weight) for name, weight in chosen.weights.items()],
         BLEND_METHODS.get(chosen.method).mean,

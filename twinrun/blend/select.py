@@ -15,6 +15,7 @@ from twinrun.blend.nested import (
     NestedValidation,
     nested_parts,
 )
+from twinrun.blend.parts import Parts
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
 from twinrun.config.settings import Settings
 from twinrun.data.image_count import ENOUGH, ImageCount
@@ -43,6 +44,7 @@ class ChosenBlend:
         without: By member the nested score of the blend without it; nan where there is none.
         score: The nested score beside that of a simple answer; None without images.
         missing: The members that have a weight and take no part, because they are not complete.
+        partial: It is to be replaced when these are complete.
     """
 
     asked: str
@@ -60,14 +62,27 @@ class ChosenBlend:
     without: dict[str, float]
     score: Score | None
     missing: tuple[str, ...] = ()
+    partial: bool = False
 
-    def with_missing(self, missing: Sequence[str]) -> ChosenBlend:
-        """The same blend, of which must be said that these members are missing."""
-        if not missing:
+    def with_missing(self, parts: Parts) -> ChosenBlend:
+        """The same blend, of which must be said which members are missing."""
+        if not parts.missing:
             return self
-        names = ", ".join(shorten(missing, 10))
-        warning = f"Not complete, and left out as blend.allow_missing allows: {names}."
-        return replace(self, missing=tuple(missing), warnings=(warning, *self.warnings))
+        names = ", ".join(shorten(parts.missing, 10))
+        if parts.partial:
+            of = "of folds alone, as no member is complete" if parts.folds else f"without {names}"
+            warning = (
+                f"PARTIAL, {of}: what is complete by now has all the weight. `twinrun run` trains "
+                f"what is missing ({names}), and blends anew."
+            )
+        else:
+            warning = f"Not complete, and left out as blend.allow_missing allows: {names}."
+        return replace(
+            self,
+            missing=tuple(parts.missing),
+            partial=parts.partial,
+            warnings=(warning, *self.warnings),
+        )
 
     @property
     def words(self) -> str:
@@ -81,6 +96,7 @@ class ChosenBlend:
             "weights": self.weights,
             "temperature": self.temperature,
             "images": self.images.all,
+            **({"partial": list(self.missing)} if self.partial else {}),
         }
 
     def content(self) -> dict[str, Any]:
@@ -121,17 +137,38 @@ def fixed_blend(settings: Settings, members: Sequence[str]) -> ChosenBlend:
             fix="Let all members hold out the same images (the same validation for each), or set "
             f'blend.method = "{SIMPLEST.name}" and blend.calibrate = false.',
         )
-    nothing = dict.fromkeys(members, NOTHING)
+    reason = (
+        "It is asked for; no image was held out by every member, so that nothing is known of how "
+        "good it is."
+    )
+    weights = {name: settings.weight(name) for name in members}
+    return _unscored(settings, settings.blend.method, weights, reason)
+
+
+def blend_of_folds(settings: Settings, parts: Parts) -> ChosenBlend:
+    """The mean of the folds that are complete, where no member is.
+
+    Nothing is fitted: each fold held out other images than the others of its member.
+    """
+    method = SIMPLEST if settings.blend.fitted else BLEND_METHODS.get(settings.blend.method)
+    reason = f"The {method.words} of the folds that are complete; none is fitted to so little."
+    weights = parts.weights(settings)
+    return _unscored(settings, method.name, weights, reason).with_missing(parts)
+
+
+def _unscored(
+    settings: Settings, method: str, weights: dict[str, float], reason: str
+) -> ChosenBlend:
+    nothing = dict.fromkeys(weights, NOTHING)
     return ChosenBlend(
         asked=settings.blend.method,
-        reason="It is asked for; no image was held out by every member, so that nothing "
-        "is known of how good it is.",
+        reason=reason,
         warnings=(),
         metric=settings.competition.metric,
         images=ImageCount(0, 0),
         clamp=tuple(settings.blend.clamp),
-        method=settings.blend.method,
-        weights={name: settings.weight(name) for name in members},
+        method=method,
+        weights=weights,
         temperature=1.0,
         taken=None,
         candidates=(),

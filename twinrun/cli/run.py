@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinrun.cli.blend import print_blend
 from twinrun.cli.options import (
     OptionalAddress,
     RunOptions,
     as_command,
 )
-from twinrun.cli.report import write_and_describe
+from twinrun.cli.submission import blend_and_report, leave_partial
 from twinrun.config.toml_file import LARGEST
 from twinrun.console import box, clock, say
-from twinrun.errors import InputError, NegativeVerdict, shortened
+from twinrun.errors import InputError, NegativeVerdict, Stopped, shortened
 from twinrun.process import without_collector
 
 if TYPE_CHECKING:
-    from twinrun.blend.choice import ResolvedBlend
     from twinrun.cluster.driver import Failure
     from twinrun.config.settings import Settings
     from twinrun.prepare import Prepared
@@ -105,18 +103,24 @@ def run(
         prepared = prepare.prepare(settings, folder, site.environment if site else None)
         runs = _with_seeds(replace(prepared, mixed=allow_mixed), numbers)
         prepare.warn_of_validation(prepared, list(settings.members))
+        own = {
+            each.folder: options.changed(f"run.seed={each.settings.run.seed}")
+            if numbers
+            else options
+            for each in runs
+        }
         if site is not None:
-            failures = train_runs(site, runs, started)
+            with _partial_when_stopped(runs, own, started):
+                failures = train_runs(site, runs, started)
         for each in runs:
             if site is None:
-                train_run.train(each, [], started)
+                with _partial_when_stopped([each], own, started):
+                    train_run.train(each, [], started)
             if current_rank().rank:
                 continue  # the rest is for one
             lacking = [failure for failure in failures if failure.run == each.folder.name]
             if not lacking or settings.blend.allow_missing:
-                seed = each.settings.run.seed
-                own = options.changed(f"run.seed={seed}") if numbers else options
-                _blend_and_report(each, started, own)
+                blend_and_report(each, started, own[each.folder])
         if numbers and not current_rank().rank:
             _record_spread(folder, runs)
         if site is not None:
@@ -130,6 +134,25 @@ def run(
             "blend.allow_missing = true to blend the others.",
         )
     say(f"done in {clock(time.perf_counter() - started)}")
+
+
+@contextmanager
+def _partial_when_stopped(
+    runs: Sequence[Prepared], options: Mapping[Path, RunOptions], started: float
+) -> Iterator[None]:
+    """Where the block is stopped, leave submissions of what is complete of some runs.
+
+    A second signal ends that at once.
+    """
+    from twinrun.repro.ranks import current_rank
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        lines = [str(stop) or "stopped before the end"]
+        for run in runs if not current_rank().rank else ():
+            lines += leave_partial(run, started, options[run.folder])
+        raise Stopped("; ".join(lines)) from None
 
 
 def _seeds(seeds: str | None) -> list[int]:
@@ -162,54 +185,6 @@ def _with_seeds(prepared: Prepared, numbers: Sequence[int]) -> list[Prepared]:
         )
         for number in numbers
     ]
-
-
-def _blend_and_report(run: Prepared, started: float, options: RunOptions) -> None:
-    """What comes after a run's trainings, and all that is printed of it."""
-    from twinrun import prepare, submit
-    from twinrun.blend.choice import resolve_blend
-    from twinrun.blend.held_out import own_scores, read_held_out_tables
-    from twinrun.cli import tables as printed
-    from twinrun.locks import lock_record
-    from twinrun.metrics import additional_metric
-    from twinrun.run_folder.paths import RunFolder
-    from twinrun.run_folder.records import read_record
-
-    settings, submission = run.settings, RunFolder(run.folder).submission
-    found = {name: read_record(run.member_folder(name)) for name in settings.members}
-    members = {name: record for name, record in found.items() if record is not None}
-    tables = read_held_out_tables(run.folder, list(members), settings.classes)
-    written = options.written_blend(settings)
-    with lock_record(run.folder):
-        resolved = resolve_blend(run.folder, settings, written)
-        chosen = submit.blend_run(
-            run.folder, resolved.settings, run.sample_path, submission, tables, written
-        )
-    prepare.keep_record(run, started)
-    say("")
-    metric = settings.competition.metric
-    scores = own_scores(tables, metric) if additional_metric(metric) else {}
-    folds = prepare.fold_scores(run, list(members))
-    printed.members(settings, members, scores, chosen.weights, folds).print()
-    print_blend(chosen)
-    _say_choice(resolved, options.command("blend", run.folder.name))
-    say("submission ", (str(submission), "bold"), ", checked against the sample: valid")
-    say(f"record     {RunFolder(run.folder).manifest}")
-    say(*write_and_describe(run.folder, tables))
-
-
-def _say_choice(resolved: ResolvedBlend, back: str) -> None:
-    """Print whether the blend that a command chose earlier is kept.
-
-    Args:
-        resolved: The blend.
-        back: The command that blends as the settings say.
-    """
-    choice = f"the blend that a command chose ({', '.join(resolved.choice)})"
-    if resolved.dropped:
-        say(("dropped", "yellow"), f"    {choice}: {'; '.join(resolved.dropped)}")
-    elif resolved.choice:
-        say(("kept", "bold"), f"       {choice}; back to that of the settings: {back}")
 
 
 def _record_spread(folder: Path, runs: Sequence[Prepared]) -> None:

@@ -80,6 +80,8 @@ def _missing(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"members/{name}: not complete"
     if not content["submission"]:
         yield "submission.csv: the run has not come to one"
+    if lacking := (content["blend"] or {}).get("partial"):
+        yield f"submission.csv: partial, made without {', '.join(lacking)}: rerun `twinrun run`"
 
 
 def _member_faults(run: Path, name: str, digests: Mapping[str, str]) -> Iterator[str]:

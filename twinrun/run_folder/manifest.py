@@ -167,14 +167,14 @@ def read_taken_blend(run: Path) -> dict[str, Any] | None:
     """What decides a run's submission besides its members' predictions, as blend.json says it.
 
     Returns:
-        Method, weights by member, temperature, and the number of images that they were judged on;
-        None where no submission was blended.
+        Method, weights by member, temperature, the number of images that they were judged on, and
+        of a partial one what it lacks: `shapes.TakenBlend`. None where no submission was blended.
 
     Raises:
         InputError: blend.json is damaged.
     """
     content = read_written_blend(run)
-    return content and {name: content[name] for name in TakenBlend.model_fields}
+    return content and {name: content[name] for name in TakenBlend.model_fields if name in content}
 
 
 def read_written_blend(run: Path) -> dict[str, Any] | None:

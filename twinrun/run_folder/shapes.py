@@ -139,12 +139,19 @@ class MemberRecord(Shape):
 
 
 class TakenBlend(Shape):
-    """What decides a submission besides its members' predictions."""
+    """What decides a submission besides its members' predictions.
+
+    Attributes:
+        weights: By member; of a partial blend of folds alone, by fold such as `first/fold-1`.
+        partial: The members that it is made without until they are complete; not there in a blend
+            that is whole, or that is made without some because the settings allow that.
+    """
 
     method: str
-    weights: dict[Name, float]
+    weights: dict[Place, float]
     temperature: float
     images: Count
+    partial: list[Name] | None = None
 
 
 class BlendCandidate(Shape):
@@ -164,7 +171,7 @@ class BlendOrigin(Shape):
         blend: [blend] that it was made with.
         settings: [blend] as the settings had it; where it is different, a command chose.
         submission: [submission] that it was made with.
-        predictions: By member that a weight lets take part, SHA-256 by name of its predictions.
+        predictions: By member, or fold, that takes part, SHA-256 by name of its predictions.
     """
 
     blend: dict[str, Any]

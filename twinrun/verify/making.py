@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twinrun import prepare, submit, train_run
 from twinrun.blend.out_of_fold import join_folds
+from twinrun.blend.parts import Parts
 from twinrun.blend.select import ChosenBlend
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
@@ -87,7 +88,12 @@ def _write(again: Path, name: str, tables: Mapping[str, pd.DataFrame]) -> None:
 
 
 def blend_again(
-    source: Path, settings: Settings, part: Collection[str], sample: Path, again: Path
+    source: Path,
+    settings: Settings,
+    part: Collection[str],
+    sample: Path,
+    again: Path,
+    lacking: Sequence[str] = (),
 ) -> ChosenBlend:
     """Blend members of a run into the submission of another folder.
 
@@ -97,20 +103,15 @@ def blend_again(
         part: The members that took part; others may have been missing then.
         sample: The host's sample submission.
         again: The folder; submission.csv is written there.
+        lacking: Of a partial submission, the members that it was made without.
 
     Raises:
         NegativeVerdict: As `submit.blend_run`.
         InputError: Likewise.
     """
-    weights = {
-        name: settings.weight(name)
-        for name in settings.members
-        if settings.weight(name) and name in part
-    }
-    settings = settings.model_copy(
-        update={"blend": settings.blend.model_copy(update={"weights": weights})}
-    )
-    return submit.blend_run(source, settings, sample, RunFolder(again).submission)
+    names = [name for name in sorted(settings.members) if settings.weight(name) and name in part]
+    parts = Parts(names, lacking, partial=bool(lacking))
+    return submit.blend_run(source, settings, sample, RunFolder(again).submission, parts=parts)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

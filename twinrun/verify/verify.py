@@ -97,7 +97,10 @@ def select_members(run: Path, names: Sequence[str]) -> list[str]:
     if unknown or not members:
         what = f"no complete member {', '.join(unknown)}" if unknown else "no complete member"
         raise InputError(
-            f"{run} has {what}", fix=f"There are: {', '.join(members)}." if members else ""
+            f"{run} has {what}",
+            fix=f"There are: {', '.join(members)}."
+            if members
+            else "Rerun the command that made the run: what is not complete cannot be verified.",
         )
     chosen = [name for name in members if not names or name in names]
     for name in chosen:
@@ -202,10 +205,11 @@ def _blend_again(
     recorded = read_manifest(run)["content"]
     # The members that took part: others may have been missing then, and complete by now.
     weighted = [name for name in settings.members if settings.weight(name)]
-    part = (recorded.get("blend") or {}).get("weights", weighted)
+    blend = recorded["blend"] or {}
+    part = blend.get("weights", weighted)
     if not recorded["submission"] or not set(part) <= set(names):
         return _BlendedAgain()
-    chosen = blend_again(source, settings, part, sample, again)
+    chosen = blend_again(source, settings, part, sample, again, blend.get("partial", ()))
     same = sha256_file(RunFolder(again).submission) == recorded["submission"]
     taken = chosen.record()
     return _BlendedAgain(same, taken == recorded["blend"] if recorded["blend"] else None, taken)

@@ -1,0 +1,215 @@
+"""Partial submissions: of what is complete of a run, recorded as such, replaced by a whole one."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import FIXTURE, SMALL, Command
+from tests.predictions import settings_for
+from tests.run_folder.documents import read_plain
+from tests.test_blends import MEMBERS, by_id, write_run
+from twinrun import submit
+from twinrun.blend.parts import Parts, every_member, what_is_complete
+from twinrun.errors import InputError
+from twinrun.package.preflight import find_faults
+from twinrun.package.worktree import WorkTree
+from twinrun.run_folder.manifest import read_manifest, read_run_settings
+from twinrun.run_folder.paths import RESULT_FILES
+from twinrun.verify.verify import select_members, verify_predictions
+
+# The quickest training that there is.
+QUICK = ("recipe.network=timm/test_resnet", "recipe.epochs.unfrozen=0")
+
+
+@pytest.fixture
+def made_up(tmp_path: Path) -> Path:
+    """A run of four members, of which one is not complete."""
+    run = tmp_path / "runs" / "full"
+    write_run(run)
+    (run / "members" / "fair" / "member.json").rename(tmp_path / "fair.json")
+    return run
+
+
+@pytest.mark.parametrize("method", ["arithmetic", "optimised", "auto"])
+def test_a_partial_blend_is_that_of_the_members_that_are_there_and_says_so(
+    made_up: Path, tmp_path: Path, method: str
+) -> None:
+    weights = {} if method == "auto" else {name: 2.0 + len(name) for name in MEMBERS}
+    settings = settings_for(tmp_path, list(MEMBERS), method=method, weights=weights)
+    parts = what_is_complete(made_up, settings)
+    assert (parts.names, parts.missing, parts.partial) == (
+        ["good", "noise", "poor"],
+        ["fair"],
+        True,
+    )
+    output = made_up / "submission.csv"
+    chosen = submit.blend_run(made_up, settings, None, output, parts=parts)
+    content = read_plain(made_up / "blend.json")
+    assert content["partial"] == content["missing"] == ["fair"]
+    assert content["why"].count("PARTIAL, without fair") == 1
+    assert chosen.record()["partial"] == ["fair"]
+
+    # The weights that are left count in full: the same as if there were no such member.
+    others = [name for name in MEMBERS if name != "fair"]
+    left = {name: weight for name, weight in weights.items() if name != "fair"}
+    without = settings_for(tmp_path, others, method=method, weights=left)
+    submit.blend_run(made_up, without, None, tmp_path / "without.csv")
+    assert (tmp_path / "without.csv").read_bytes() == output.read_bytes()
+
+    # When it is complete, its blend is whole, and nothing of the partial one is left.
+    (tmp_path / "fair.json").rename(made_up / "members" / "fair" / "member.json")
+    assert what_is_complete(made_up, settings) == every_member(made_up, settings)
+    submit.blend_run(made_up, settings, None, output)
+    whole = read_plain(made_up / "blend.json")
+    assert "partial" not in whole
+    assert whole["missing"] == []
+    assert "PARTIAL" not in whole["why"]
+
+
+def test_where_no_member_is_complete_the_folds_that_are_stand_for_theirs(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, ["a", "b", "c"], method="auto", weights={"a": 3.0, "b": 1.0})
+    with_folds = {
+        name: member.model_copy(
+            update={"validation": member.validation.model_copy(update={"share": None, "folds": 3})}
+        )
+        for name, member in settings.members.items()
+    }
+    settings = settings.model_copy(update={"members": with_folds})
+    made, run = tmp_path / "made", tmp_path / "run"
+    write_run(made)
+    folds = {"a/fold-1": "good", "a/fold-3": "fair", "b/fold-2": "poor", "c/fold-1": "noise"}
+    for fold, source in folds.items():
+        shutil.copytree(made / "members" / source, run / "members" / fold)
+    parts = what_is_complete(run, settings)
+    # Nothing of c, which has no weight.
+    assert parts == Parts(["a/fold-1", "a/fold-3", "b/fold-2"], ["a", "b"], partial=True)
+    assert parts.weights(settings) == {"a/fold-1": 1.5, "a/fold-3": 1.5, "b/fold-2": 1.0}
+    chosen = submit.blend_run(run, settings, None, run / "submission.csv", parts=parts)
+    tables = [by_id(made / "members" / folds[name] / "test.csv") for name in parts.names]
+    mean = (1.5 * tables[0] + 1.5 * tables[1] + tables[2]) / 4
+    found = by_id(run / "submission.csv")
+    np.testing.assert_allclose(found, mean.div(mean.sum(axis=1), axis=0), atol=1e-12)
+    content = read_plain(run / "blend.json")
+    assert (content["method"], content["partial"]) == ("arithmetic", ["a", "b"])
+    assert "PARTIAL, of folds alone, as no member is complete" in content["why"]
+    assert chosen.score is None
+    # A member that is complete is a better answer than any of its neighbours' folds.
+    shutil.copytree(made / "members" / "noise", run / "members" / "b", dirs_exist_ok=True)
+    assert what_is_complete(run, settings).names == ["b"]
+    with pytest.raises(InputError, match=r"not complete in .*: a"):
+        every_member(run, settings)
+    assert what_is_complete(tmp_path / "empty", settings).names == []
+
+
+def small_run(invoke: Command, folder: Path, name: str) -> Any:
+    toml = folder / "small.toml"
+    toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
+    changes = [part for change in QUICK for part in ("--set", change)]
+    return invoke("run", "--config", toml, "--out", folder / "runs", "--run", name, *changes)
+
+
+@pytest.fixture(scope="module")
+def at_second_training() -> Callable[[pytest.MonkeyPatch, Callable[[], None]], None]:
+    """Makes something happen when the second training of a run is about to begin its steps."""
+    import twinrun.train.fit
+
+    def arrange(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+        true, begun = twinrun.train.fit.fit_phases, list[str]()
+
+        def fit_phases(*arguments: Any) -> None:
+            begun.append("")
+            if len(begun) == 2:
+                happens()
+            true(*arguments)
+
+        monkeypatch.setattr(twinrun.train.fit, "fit_phases", fit_phases)
+
+    return arrange
+
+
+def test_sigterm_leaves_a_submission_of_what_is_complete_and_the_same_command_the_whole_one(
+    invoke: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_second_training: Callable[[pytest.MonkeyPatch, Callable[[], None]], None],
+) -> None:
+    with monkeypatch.context() as patch:
+        at_second_training(patch, lambda: signal.raise_signal(signal.SIGTERM))
+        stopped = small_run(invoke, tmp_path, "full")
+    assert stopped.returncode == 2
+    assert (
+        "stopped b in epoch 1 of 1, after step 1 of 4; its checkpoint is written" in stopped.stderr
+    )
+    assert "; a submission of 1 member is left, without b\n" in stopped.stderr
+    run = tmp_path / "runs" / "full"
+    assert f"submission {run}/submission.csv, PARTIAL, checked" in stopped.stdout
+    sample = pd.read_csv(FIXTURE / "sample_submission.csv")
+    assert pd.read_csv(run / "submission.csv")["ID"].tolist() == sample["ID"].tolist()
+    manifest = read_manifest(run)
+    assert list(manifest["content"]["members"]) == ["a"]
+    assert manifest["content"]["blend"]["partial"] == ["b"]
+    assert manifest["content"]["submission"]
+
+    tree = cast("WorkTree", SimpleNamespace(faults=[], engine=_no_engine))
+    faults = find_faults(run, manifest, tree)
+    assert "submission.csv: partial, made without b: rerun `twinrun run`" in faults
+    assert "members/b: not complete" in faults
+
+
+@pytest.mark.slow  # two trainings, a run after each, verification and reports
+def test_the_same_command_completes_what_was_stopped_bit_for_bit(
+    invoke: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_second_training: Callable[[pytest.MonkeyPatch, Callable[[], None]], None],
+) -> None:
+    run = tmp_path / "runs" / "full"
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        at_second_training(patch, lambda: signal.raise_signal(signal.SIGTERM))
+        patch.setattr(submit, "blend_run", interrupted)
+        twice = small_run(invoke, tmp_path, "full")
+    # A second signal ends it at once, with nothing half written.
+    assert twice.returncode == 2
+    assert not (run / "submission.csv").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("twinrun.train.members.fit", interrupted)
+        assert small_run(invoke, tmp_path, "full").returncode == 2
+
+    # What is recorded can be made again.
+    settings = read_run_settings(run, None)
+    names = select_members(run, [])
+    verified = verify_predictions(run, settings, names, tmp_path / "again")
+    assert (names, verified.submission, verified.blend) == (["a"], True, True)
+    shown = invoke("report", run)
+    assert shown.returncode == 0
+    assert "PARTIAL, without b" in (run / "report.html").read_text(encoding="utf-8")
+
+    done = small_run(invoke, tmp_path, "full")
+    assert done.returncode == 0, done.stderr
+    assert "PARTIAL" not in done.stdout
+    assert small_run(invoke, tmp_path, "unbroken").returncode == 0
+    contents = [read_manifest(tmp_path / "runs" / name)["content"] for name in ("full", "unbroken")]
+    assert contents[0] == contents[1]
+    for name in ("a", "b"):
+        for file in RESULT_FILES:
+            one, two = (
+                tmp_path / "runs" / each / "members" / name / file for each in ("full", "unbroken")
+            )
+            assert one.read_bytes() == two.read_bytes()
+
+
+def _no_engine() -> None:
+    raise InputError("no engine")
