@@ -228,6 +228,14 @@ def test_ids_are_written_and_read_back_as_they_are(tmp_path: Path) -> None:
     assert read_csv(tmp_path / "a.csv")["ID"].tolist() == ids
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_values_may_be_separated_by_other_signs(tmp_path: Path, separator: str) -> None:
+    path, ids = tmp_path / "a.csv", [*TRAPS, "a,b", "a;b", "a|b", "a\tb"]
+    write_csv(path, pd.DataFrame({"ID": ids, "p": 0.5}), separator=separator)
+    assert path.read_text().startswith(f"ID{separator}p\n004217{separator}0.5\n")
+    assert read_csv(path, separator=separator)["ID"].tolist() == ids
+
+
 PLAIN = b"ID,a,b\n004217,0.25,0.75\n643083,1,0\n"
 
 

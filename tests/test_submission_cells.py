@@ -65,6 +65,23 @@ def test_it_is_written_in_the_samples_order_and_valid(form: str, tmp_path: Path)
 
 
 @FORM
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_it_is_separated_as_its_sample_is(form: str, separator: str, tmp_path: Path) -> None:
+    predictions, sample, out = (tmp_path / f"{name}.csv" for name in ("a", "sample", "out"))
+    predictions.write_text(PREDICTED, encoding="utf-8")
+    sample.write_text(SAMPLES[form].replace(",", separator), encoding="utf-8")
+    settings = settings_of(form, tmp_path)
+    submit.blend_files([(predictions, 1.0)], settings, sample, out)
+    assert out.read_text(encoding="utf-8") == handed_in(form).replace(",", separator)
+    assert submit.validate_file(out, settings, sample) == 6
+    other = tmp_path / "other.csv"
+    other.write_text(handed_in(form), encoding="utf-8")
+    assert compare_submissions(out, other, columns=form, classes=CLASSES, bound=0.0).largest == 0
+    with pytest.raises(NegativeVerdict, match="separated by commas, and the sample's by"):
+        submit.validate_file(other, settings, sample)
+
+
+@FORM
 def test_without_a_sample_it_has_columns_of_its_own(form: str, tmp_path: Path) -> None:
     predictions, out = tmp_path / "a.csv", tmp_path / "out.csv"
     predictions.write_text(PREDICTED, encoding="utf-8")

@@ -131,14 +131,15 @@ def read_text(path: Path, *, fix: str = "Save it as text in UTF-8.") -> str:
         raise InputError(f"{path} is not text in UTF-8: {error}", fix=fix) from None
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: pd.DataFrame, *, separator: str = ",") -> None:
     """Write a table without its index.
 
     Floats are written with the fewest digits that read back to the same value of their dtype:
     nine significant digits always hold a float32, seventeen a float64.
     """
     columns = {name: _exact(table[name]) for name in table.columns}
-    write_text(path, type(table)(columns).to_csv(index=False, lineterminator="\n"))
+    text = type(table)(columns).to_csv(sep=separator, index=False, lineterminator="\n")
+    write_text(path, text)
 
 
 def _exact(column: pd.Series) -> pd.Series:
@@ -176,7 +177,8 @@ def read_csv(
     text: tuple[str, ...] = (),
     leading: int = 1,
     all_text: bool = False,
-    separator: str | None = None,
+    separator: str = ",",
+    strip: bool = False,
 ) -> pd.DataFrame:
     """Read a CSV file, with or without a byte-order mark, with Unix or Windows line ends.
 
@@ -186,8 +188,8 @@ def read_csv(
             tuple is empty, the first columns are.
         leading: How many these are.
         all_text: All columns are text.
-        separator: Of a table that others wrote: blanks after it are no part of a value. By default
-            a comma, and every blank counts.
+        separator: What its values are separated by.
+        strip: Blanks after it are no part of a value, as in a table that others wrote.
 
     Raises:
         InputError: The file is missing, is not text, or is not a table.
@@ -197,9 +199,7 @@ def read_csv(
     if not is_there(path):
         raise InputError(f"no such file: {path}")
     try:
-        others: dict[str, Any] = {}
-        if separator is not None:
-            others = {"sep": separator, "skipinitialspace": True}
+        others: dict[str, Any] = {"sep": separator, "skipinitialspace": strip}
         header = pd.read_csv(plain(path), nrows=0, encoding="utf-8-sig", index_col=False, **others)
         names = tuple(header.columns) if all_text else text or tuple(header.columns[:leading])
         with warnings.catch_warnings():

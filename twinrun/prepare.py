@@ -15,6 +15,7 @@ from twinrun.audit.audit import Audit, audit
 from twinrun.audit.validation_warnings import validation_warnings
 from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.blend.submission import read_sample, refuse_other_images
+from twinrun.config.any_csv import said_of_sample, separator_of
 from twinrun.config.data_folder import join_errors
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
@@ -134,6 +135,7 @@ def prepare(
     try:
         sample = read_sample(sample_path, *asked, known=test_ids)
         refuse_other_images(sample, test_ids, sample_path, *asked)
+        said += said_of_sample(sample_path.name, separator_of(sample_path))
     except InputError as problem:
         data = settings.data_folder
         goes_on = settings.data.unreadable == "prior" or not unreadable

@@ -23,6 +23,7 @@ from twinrun.blend.submission import (
 )
 from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
 from twinrun.blend_methods.temperature import apply_temperature
+from twinrun.config.any_csv import SEPARATORS, separator_of
 from twinrun.config.identity import identity_settings
 from twinrun.config.sections import Blend, check_weight
 from twinrun.config.settings import Settings
@@ -227,7 +228,8 @@ def _write_blend(
     blended = bind_to_sample(answered, sample, classes, columns)
     problems += _problems(blended, blended if sample is None else sample, settings)
     _refuse("the blend, which was not written,", problems)
-    write_csv(output, blended)
+    # As the sample has it: that is what the host's checker reads.
+    write_csv(output, blended, separator=separator_of(sample_path) if sample_path else ",")
 
 
 def _with_unseen(blended: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -244,7 +246,13 @@ def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
     """
     columns = settings.submission.columns
     sample = read_sample(sample_path, settings.asked_classes, columns)
-    submission = read_submission(path, columns)
+    separator, own = separator_of(sample_path), separator_of(path)
+    submission = read_submission(path, columns, separator=separator)
+    if own != separator and list(submission.columns) != list(sample.columns):
+        raise NegativeVerdict(
+            f"{path} is not a valid submission: its values are separated by {SEPARATORS[own]}, and "
+            f"the sample's by {SEPARATORS[separator]}"
+        )
     _refuse(str(path), _problems(submission, sample, settings))
     return len(submission)
 

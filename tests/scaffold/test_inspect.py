@@ -446,9 +446,22 @@ def test_folders_that_may_be_classes_or_hold_them(write: Write, tmp_path: Path) 
     assert accepted(inspect(named), tmp_path).train == ["train/a", "train/b"]
 
 
-def test_a_sample_that_is_not_separated_by_commas(write: Write) -> None:
-    sample = {"sample_submission.csv": SAMPLE["sample_submission.csv"].replace(",", ";")}
-    assert "not separated by commas" in refused(write(TABLE | TEST | sample))
+@pytest.mark.parametrize(
+    ("name", "separator", "word"),
+    [
+        ("sample_submission.csv", ";", "semicolons"),
+        ("sample_submission.tsv", "\t", "tabs"),
+        ("sample_submission.csv", "|", "bars"),
+    ],
+)
+def test_a_sample_that_is_not_separated_by_commas_is_read_and_said(
+    name: str, separator: str, word: str, write: Write, tmp_path: Path
+) -> None:
+    sample = {name: SAMPLE["sample_submission.csv"].replace(",", separator)}
+    found = accepted(inspect(write(TABLE | TEST | sample)), tmp_path)
+    assert (found.sample_submission, found.columns, found.classes) == (name, "classes", ["b", "a"])
+    said = f"{name} is read as separated by {word}, and submissions are written so"
+    assert said in found.notes
 
 
 @pytest.mark.parametrize("sample", ["id, b, a\nt1, 0, 0\nt2, 0, 0\n", "id, label\nt1, b\nt2, a\n"])

@@ -14,19 +14,20 @@ from twinrun.names import one_spelling
 from twinrun.submission_forms import FORMS, in_one_spelling
 
 
-def read_submission(path: Path, columns: str = "classes") -> pd.DataFrame:
+def read_submission(path: Path, columns: str = "classes", *, separator: str = ",") -> pd.DataFrame:
     """Read a submission, whose every blank counts.
 
     Args:
         path: The file.
         columns: `submission.columns` of the settings. Ids and labels are text, also those made of
             digits.
+        separator: What the sample's values are separated by.
 
     Raises:
         InputError: The file is missing or cannot be read as a table.
     """
     form = FORMS.get(columns)
-    return read_csv(path, leading=form.key_columns, all_text=form.as_text)
+    return read_csv(path, leading=form.key_columns, all_text=form.as_text, separator=separator)
 
 
 def read_sample(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twinrun.compare.bits import unequal_bits
+from twinrun.config.any_csv import separator_of
 from twinrun.errors import InputError
 from twinrun.files import read_csv
 from twinrun.submission_forms import FORMS
@@ -110,7 +111,13 @@ def compare_submissions(
     """
     form = FORMS.get(columns)
     read = [
-        read_csv(path, leading=form.key_columns, all_text=form.as_text) for path in (first, second)
+        read_csv(
+            path,
+            leading=form.key_columns,
+            all_text=form.as_text,
+            separator=separator_of(path),
+        )
+        for path in (first, second)
     ]
     if set(read[0].columns) != set(read[1].columns) or len(read[0].columns) <= form.key_columns:
         raise UnlikePredictions("different columns")

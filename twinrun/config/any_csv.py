@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinrun.errors import InputError
 from twinrun.files import is_there, read_csv
 from twinrun.plain_files import open_plain
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 # By their names in messages, in the order in which they are tried.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
-# A header is shorter.
-_HEADER = 1 << 16
+# A header and a few rows are shorter, and so many rows are looked at.
+_START, _ROWS = 1 << 16, 20
 
 
 def read_any_csv(path: Path) -> tuple[pd.DataFrame, str]:
@@ -33,8 +34,8 @@ def read_any_csv(path: Path) -> tuple[pd.DataFrame, str]:
         OSError: It cannot be opened.
         InputError: As `read_csv`.
     """
-    separator = _separator(path) if is_there(path) else ","
-    return read_csv(path, all_text=True, separator=separator).fillna(""), separator
+    separator = separator_of(path)
+    return read_csv(path, all_text=True, separator=separator, strip=True).fillna(""), separator
 
 
 def read_sample_csv(path: Path, *, leading: int = 1, all_text: bool = False) -> pd.DataFrame:
@@ -47,22 +48,10 @@ def read_sample_csv(path: Path, *, leading: int = 1, all_text: bool = False) -> 
 
     Raises:
         OSError: It cannot be opened.
-        InputError: As `read_csv`; or commas do not separate its values, as in what is handed in.
+        InputError: As `read_csv`.
     """
-    separator = _separator(path) if is_there(path) else ","
-    table = read_csv(path, leading=leading, all_text=all_text, separator=separator)
-    if separator != ",":
-        raise not_commas(path, table, separator)
-    return table
-
-
-def not_commas(path: Path, table: pd.DataFrame, separator: str) -> InputError:
-    """The error for a sample submission whose values something else separates."""
-    return InputError(
-        f"{path}: its values are not separated by commas: {separator.join(table.columns)!r}",
-        fix="Save a copy as comma-separated text in UTF-8, in any folder, and name it with "
-        "--sample (init, validate, blend) or data.sample_submission.",
-    )
+    separator = separator_of(path)
+    return read_csv(path, leading=leading, all_text=all_text, separator=separator, strip=True)
 
 
 def said_of(name: str, separator: str) -> list[str]:
@@ -70,10 +59,34 @@ def said_of(name: str, separator: str) -> list[str]:
     return [] if separator == "," else [f"{name} is read as separated by {SEPARATORS[separator]}"]
 
 
-def _separator(path: Path) -> str:
-    """The one of which the header has most; a comma where it has none, or as many."""
+def said_of_sample(name: str, separator: str) -> list[str]:
+    """As `said_of`, of a sample submission."""
+    return [f"{line}, and submissions are written so" for line in said_of(name, separator)]
+
+
+def separator_of(path: Path) -> str:
+    """What the values of a table are separated by; a comma where no table is there.
+
+    It is the sign that its first rows have as often as its header: of several the one of which that
+    has most. Where rows differ, the header alone tells.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    if not is_there(path):
+        return ","
     with open_plain(path) as file:
-        start = file.read(_HEADER)
-    header = start.decode("utf-8-sig", "replace").lstrip("\r\n").splitlines()[:1]
-    columns = {each: len(next(csv.reader(header, delimiter=each), [])) for each in SEPARATORS}
-    return max(SEPARATORS, key=lambda each: columns[each])
+        start = file.read(_START)
+    lines = start.decode("utf-8-sig", "replace").lstrip("\r\n").splitlines(keepends=True)
+    # The last one may be cut.
+    lines = lines[:-1] if len(start) == _START and len(lines) > 1 else lines
+    many = {each: _count(lines, each) for each in SEPARATORS}
+    header = max(SEPARATORS, key=lambda each: many[each][0])
+    even = [each for each in SEPARATORS if len(set(many[each])) == 1 and many[each][0] > 1]
+    return max(even, key=lambda each: many[each][0], default=header)
+
+
+def _count(lines: Sequence[str], separator: str) -> list[int]:
+    """How many values the first rows have; at least the number of the header's."""
+    rows = csv.reader(lines, delimiter=separator)
+    return [len(row) for row in islice((row for row in rows if row), _ROWS)] or [0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
+from twinrun.config.any_csv import said_of_sample
 from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
 from twinrun.config.image_ids import Ids, image_id, training_ids
@@ -29,6 +30,7 @@ def notes_on(
     notes = [
         *_find_refused(training, sample, test, ids),
         *training.said,
+        *said_of_sample(sample.name, sample.separator),
         *_find_left_out(data, training, test),
     ]
     if counts[smallest] < FEW:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from twinrun.config.any_csv import not_commas
 from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
 from twinrun.config.image_ids import Names, image_id, match_values, why_none_match
@@ -105,9 +104,6 @@ def _samples(data: DataFolder, problems: list[InputError]) -> list[CsvTable]:
     samples: list[CsvTable] = []
     for path in data.samples:
         table = data.tables.get(path)
-        if table and table.separator != ",":
-            problems.append(not_commas(data.root / path, table.frame, table.separator))
-            continue
         # A second download of one file is no second candidate.
         if table and not any(table.frame.equals(other.frame) for other in samples):
             samples.append(table)
@@ -246,7 +242,7 @@ def find_form(
                 fix="Fetch the host's file again, or name a different one with --sample.",
             )
         ids = ids.iloc[: len(asked)].assign(**{sample.columns[0]: asked})
-    return form.name, CsvTable(sample.path, ids)
+    return form.name, replace(sample, frame=ids)
 
 
 def _refuse_other_ends(
