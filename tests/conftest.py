@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,7 @@ weights = {{ a = 2.0, b = 1.0 }}
 """
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+BeforeSecond = Callable[[Callable[[], None]], None]
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +126,25 @@ def invoke(tmp_path: Path) -> Command:
         return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def before_second(monkeypatch: pytest.MonkeyPatch) -> BeforeSecond:
+    """Let something happen in this process once, before the steps of the second training."""
+    import twinrun.train.fit
+
+    true, begun = twinrun.train.fit.fit_phases, list[str]()
+
+    def arrange(happens: Callable[[], None]) -> None:
+        def fit_phases(*arguments: Any) -> None:
+            begun.append("")
+            if len(begun) == 2:
+                happens()
+            true(*arguments)
+
+        monkeypatch.setattr(twinrun.train.fit, "fit_phases", fit_phases)
+
+    return arrange
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import FIXTURE, SMALL, Command
+from tests.conftest import FIXTURE, SMALL, BeforeSecond, Command
 from tests.predictions import settings_for
 from tests.run_folder.documents import read_plain
 from tests.test_blends import MEMBERS, by_id, write_run
@@ -110,41 +109,20 @@ def test_where_no_member_is_complete_the_folds_that_are_stand_for_theirs(tmp_pat
     assert what_is_complete(tmp_path / "empty", settings).names == []
 
 
-def small_run(invoke: Command, folder: Path, name: str) -> Any:
+def small_run(invoke: Command, folder: Path, name: str, *options: str) -> Any:
+    """`twinrun run` of two small members, in this process."""
     toml = folder / "small.toml"
     toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
     changes = [part for change in QUICK for part in ("--set", change)]
-    return invoke("run", "--config", toml, "--out", folder / "runs", "--run", name, *changes)
-
-
-@pytest.fixture(scope="module")
-def at_second_training() -> Callable[[pytest.MonkeyPatch, Callable[[], None]], None]:
-    """Makes something happen when the second training of a run is about to begin its steps."""
-    import twinrun.train.fit
-
-    def arrange(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
-        true, begun = twinrun.train.fit.fit_phases, list[str]()
-
-        def fit_phases(*arguments: Any) -> None:
-            begun.append("")
-            if len(begun) == 2:
-                happens()
-            true(*arguments)
-
-        monkeypatch.setattr(twinrun.train.fit, "fit_phases", fit_phases)
-
-    return arrange
+    where = ("--config", toml, "--out", folder / "runs", "--run", name)
+    return invoke("run", *where, *changes, *options)
 
 
 def test_sigterm_leaves_a_submission_of_what_is_complete_and_the_same_command_the_whole_one(
-    invoke: Command,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    at_second_training: Callable[[pytest.MonkeyPatch, Callable[[], None]], None],
+    invoke: Command, tmp_path: Path, before_second: BeforeSecond
 ) -> None:
-    with monkeypatch.context() as patch:
-        at_second_training(patch, lambda: signal.raise_signal(signal.SIGTERM))
-        stopped = small_run(invoke, tmp_path, "full")
+    before_second(lambda: signal.raise_signal(signal.SIGTERM))
+    stopped = small_run(invoke, tmp_path, "full")
     assert stopped.returncode == 2
     assert (
         "stopped b in epoch 1 of 1, after step 1 of 4; its checkpoint is written" in stopped.stderr
@@ -170,15 +148,15 @@ def test_the_same_command_completes_what_was_stopped_bit_for_bit(
     invoke: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    at_second_training: Callable[[pytest.MonkeyPatch, Callable[[], None]], None],
+    before_second: BeforeSecond,
 ) -> None:
     run = tmp_path / "runs" / "full"
 
     def interrupted(*_: Any, **__: Any) -> None:
         signal.raise_signal(signal.SIGINT)
 
+    before_second(lambda: signal.raise_signal(signal.SIGTERM))
     with monkeypatch.context() as patch:
-        at_second_training(patch, lambda: signal.raise_signal(signal.SIGTERM))
         patch.setattr(submit, "blend_run", interrupted)
         twice = small_run(invoke, tmp_path, "full")
     # A second signal ends it at once, with nothing half written.

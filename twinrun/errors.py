@@ -69,6 +69,10 @@ class Stopped(KeyboardInterrupt):
     """The user asked to stop, and everything that is needed to resume was written first."""
 
 
+class OutOfTime(Stopped):
+    """The time that was given is up, and everything that is needed to resume was written first."""
+
+
 class NegativeVerdict(TwinrunError):
     """The check itself worked and its answer is no: exit code 1. No kind of wrong input."""
 

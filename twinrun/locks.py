@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from filelock import SoftFileLock, Timeout
 
 from twinrun.console import say
-from twinrun.errors import InputError
+from twinrun.errors import InputError, OutOfTime
 from twinrun.plain_files import plain, read_bytes
 
 LOCK = ".lock"
@@ -59,21 +60,23 @@ def lock_trainings(folders: Sequence[Path]) -> Iterator[None]:
 
 
 @contextmanager
-def lock_next_training(folders: Sequence[Path]) -> Iterator[Path]:
+def lock_next_training(folders: Sequence[Path], until: float = math.inf) -> Iterator[Path]:
     """Hold the first of these folders that is free while the block runs, as `lock_trainings` does.
 
     Where none is free, wait until one is, however long that takes.
 
     Args:
         folders: Of trainings; one that is tried is created where it is missing.
+        until: So long, by time.monotonic(), it is waited.
 
     Yields:
         The one that is held.
 
     Raises:
         InputError: This process itself holds all of them, or one cannot be written.
+        OutOfTime: None became free until then.
     """
-    with _wait(folders, TRAINED, own=0) as folder:
+    with _wait(folders, TRAINED, own=0, until=until) as folder:
         _remove_unfinished(folder)
         yield folder
 
@@ -196,13 +199,16 @@ class _Candidate:
 
 
 @contextmanager
-def _wait(folders: Sequence[Path], doing: str, *, own: float) -> Iterator[Path]:
+def _wait(
+    folders: Sequence[Path], doing: str, *, own: float, until: float = math.inf
+) -> Iterator[Path]:
     """Hold the first of some folders that is free, as soon as one is.
 
     Args:
         folders: One or more.
         doing: What their holders do with them.
         own: So long to wait where this process itself holds all of them, in seconds.
+        until: So long, by time.monotonic(), to wait at all.
     """
     candidates, told = [_Candidate(folder) for folder in folders], set[str]()
     started = time.monotonic()
@@ -215,6 +221,8 @@ def _wait(folders: Sequence[Path], doing: str, *, own: float) -> Iterator[Path]:
         waited = time.monotonic() - started
         if waited >= own and all(each.lock.is_lock_held_by_us for each in candidates):
             raise candidates[0].refusal(doing)
+        if time.monotonic() >= until:
+            raise OutOfTime(f"other processes hold what is left in {folders[0].parent}")
         if waited >= _SILENCE:
             _tell(candidates, doing, told)
         time.sleep(min(max(_SOON, waited / 60), _LATER))

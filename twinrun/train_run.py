@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from twinrun.config.settings import write_out_content
 from twinrun.config.trainings import Training
+from twinrun.console import say
 from twinrun.data.folds import check_folds
-from twinrun.errors import InputError, differences
+from twinrun.deadline.deadline import Deadline
+from twinrun.errors import InputError, OutOfTime, differences
 from twinrun.locks import is_held, lock_record
 from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared, keep_record
@@ -88,13 +91,16 @@ def begin_trainings(run: Prepared, trainings: Sequence[Training], started: float
     keep_record(run, started)
 
 
-def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict[str, Any]]:
+def train(
+    run: Prepared, names: Sequence[str], started: float, deadline: Deadline | None = None
+) -> dict[str, dict[str, Any]]:
     """Train what is not complete, one after the other, and keep the run's record.
 
     Args:
         run: The run.
         names: Of members, or of trainings.
         started: time.perf_counter() at the command's start.
+        deadline: Says what may be begun, and when it is stopped; None: everything, never.
 
     Returns:
         The content of member.json by name, of the members that are complete.
@@ -105,15 +111,19 @@ def train(run: Prepared, names: Sequence[str], started: float) -> dict[str, dict
     """
     with begin_trainings(run, run.settings.select_trainings(names), started) as work:
         work.print_complete()
-        work.train_left(lambda training: _train(run, training))
+        try:
+            work.train_left(lambda training: _train(run, training, deadline), deadline)
+        except OutOfTime as over:
+            say(("time is up", "bold yellow"), f": {over}")
     return {name: work.records[name] for name in work.members if name in work.records}
 
 
-def _train(run: Prepared, training: Training) -> dict[str, Any]:
+def _train(run: Prepared, training: Training, deadline: Deadline | None) -> dict[str, Any]:
     with without_collector():
         from twinrun.train.members import train_member
 
-    return train_member(
+    begun = time.monotonic()
+    record = train_member(
         training.name,
         run.settings,
         run.index,
@@ -121,7 +131,11 @@ def _train(run: Prepared, training: Training) -> dict[str, Any]:
         run.environment,
         run.member_folder(training.name),
         tracking=RunFolder(run.folder).tracking,
+        limit=None if deadline is None else deadline.limit(training),
     )
+    if deadline is not None:
+        deadline.learn(training, time.monotonic() - begun)
+    return record
 
 
 def _refuse_another_origin(run: Prepared, trainings: Sequence[Training]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from typing import Any
 from twinrun.blend.out_of_fold import write_out_of_fold
 from twinrun.config.trainings import Training
 from twinrun.console import Line, clock, say
+from twinrun.deadline.deadline import Deadline
 from twinrun.errors import InputError
 from twinrun.locks import LOCK, lock_next_training, lock_record, lock_trainings
 from twinrun.metrics import METRICS
@@ -71,7 +73,9 @@ class Work:
             title = (name, "bold"), f" {self._place(training)}"
         say(*title, f" is complete already, {format_scores(self.records[name])}")
 
-    def train_left(self, train: Callable[[Training], dict[str, Any]]) -> None:
+    def train_left(
+        self, train: Callable[[Training], dict[str, Any]], deadline: Deadline | None = None
+    ) -> None:
         """Complete what is left: always the next free one, which is held while it is trained.
 
         What other processes hold is left to them, and waited for when nothing else is left: they
@@ -79,9 +83,11 @@ class Work:
 
         Args:
             train: Trains one; gives the content of its member.json.
+            deadline: Says what may be begun, and when the wait is over; None: everything, never.
 
         Raises:
             InputError: A folder cannot be written, or holds something else now; as `train` raises.
+            OutOfTime: Other processes hold what could have been begun; or as `train` raises.
         """
         group = current_group()
         if current_rank().rank:
@@ -92,8 +98,11 @@ class Work:
                 group.wait_for_all()
             return
         left = {self.run.member_folder(each.name): each for each in self.left}
-        while left:
-            with lock_next_training(list(left)) as folder:
+        until = math.inf if deadline is None else deadline.at - deadline.reserve
+        while folders := self._next(left, deadline):
+            with lock_next_training(folders, until) as folder:
+                if folder not in self._next(left, deadline):
+                    continue  # while it was waited for, its time has gone
                 training = left.pop(folder)
                 record = self.run.complete(training.name)
                 if record is not None:
@@ -106,6 +115,12 @@ class Work:
                 self.keep(training, train(training))
         group.wait_for_all()
         group.broadcast("")
+
+    def _next(self, left: dict[Path, Training], deadline: Deadline | None) -> list[Path]:
+        """The folders of what may be begun now, in their order."""
+        if deadline is None:
+            return list(left)
+        return [self.run.member_folder(each.name) for each in deadline.choose([*left.values()])]
 
     @contextmanager
     def hold_left(self) -> Iterator[None]:

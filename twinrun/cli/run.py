@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinrun.cli.deadline import plan_run, refuse_hours
 from twinrun.cli.options import (
     OptionalAddress,
     RunOptions,
     as_command,
 )
-from twinrun.cli.submission import blend_and_report, leave_partial
+from twinrun.cli.submission import blend_and_report, blend_in_time, leave_partial
 from twinrun.config.toml_file import LARGEST
 from twinrun.console import box, clock, say
 from twinrun.errors import InputError, NegativeVerdict, Stopped, shortened
@@ -34,6 +35,7 @@ app = typer.Typer()
     cls=OptionalAddress,
     epilog="Examples:\n\ntwinrun run --profile fixture\n\n"
     "twinrun run --data ~/Downloads/photos --set run.seed=7 --run seed7\n\n"
+    "twinrun run --hours 8.5\n\n"
     "twinrun run --ray auto --seeds 1,2,3",
 )
 @as_command
@@ -46,6 +48,14 @@ def run(
             "--without-data",
             metavar="PROFILE",
             help="Use this profile when there is no data folder.",
+        ),
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            "--hours",
+            help="End within this time, such as 8.5, with a submission of what is complete by "
+            "then. The same command later completes the rest.",
         ),
     ] = None,
     seeds: Annotated[
@@ -76,8 +86,9 @@ def run(
     ] = False,
 ) -> None:
     """Train every member, blend them, write and validate the submission, write the report."""
+    begun = time.monotonic()
     with without_collector():
-        from twinrun import prepare, train_run
+        from twinrun import prepare
         from twinrun.repro.ranks import current_rank
 
     started = time.perf_counter()
@@ -89,6 +100,8 @@ def run(
         settings = options.read()
     if ray is not None and current_rank().count > 1:
         raise InputError("--ray is not for several ranks", fix="Start it without torchrun.")
+    several = {"--ray": ray is not None, "--seeds": seeds is not None}
+    refuse_hours(hours, several | {"several ranks": current_rank().count > 1})
     numbers = _seeds(seeds)
     folder = options.folder
     failures: list[Failure] = []
@@ -103,24 +116,17 @@ def run(
         prepared = prepare.prepare(settings, folder, site.environment if site else None)
         runs = _with_seeds(replace(prepared, mixed=allow_mixed), numbers)
         prepare.warn_of_validation(prepared, list(settings.members))
-        own = {
-            each.folder: options.changed(f"run.seed={each.settings.run.seed}")
-            if numbers
-            else options
-            for each in runs
-        }
+        options_of = _options_of(runs, options, numbers)
         if site is not None:
-            with _partial_when_stopped(runs, own, started):
+            with _partial_when_stopped(options_of, started):
                 failures = train_runs(site, runs, started)
-        for each in runs:
+        for each, own in options_of:
             if site is None:
-                with _partial_when_stopped([each], own, started):
-                    train_run.train(each, [], started)
-            if current_rank().rank:
-                continue  # the rest is for one
-            lacking = [failure for failure in failures if failure.run == each.folder.name]
-            if not lacking or settings.blend.allow_missing:
-                blend_and_report(each, started, own[each.folder])
+                _train_and_blend(each, own, started, hours, begun)
+            elif each.settings.blend.allow_missing or each.folder.name not in {
+                failure.run for failure in failures
+            }:
+                blend_and_report(each, started, own)
         if numbers and not current_rank().rank:
             _record_spread(folder, runs)
         if site is not None:
@@ -136,9 +142,37 @@ def run(
     say(f"done in {clock(time.perf_counter() - started)}")
 
 
+def _options_of(
+    runs: Sequence[Prepared], options: RunOptions, numbers: Sequence[int]
+) -> list[tuple[Prepared, RunOptions]]:
+    """Each run with the options that would make it alone."""
+    return [
+        (each, options.changed(f"run.seed={each.settings.run.seed}") if numbers else options)
+        for each in runs
+    ]
+
+
+def _train_and_blend(
+    run: Prepared, options: RunOptions, started: float, hours: float | None, begun: float
+) -> None:
+    """A run in this process: all of it, or what fits into some hours since it began."""
+    from twinrun import train_run
+    from twinrun.repro.ranks import current_rank
+
+    deadline = None if hours is None else plan_run(run, hours, begun)
+    with _partial_when_stopped([(run, options)], started):
+        train_run.train(run, [], started, deadline)
+    if current_rank().rank:
+        return  # the rest is for one
+    if deadline is None:
+        blend_and_report(run, started, options)
+    else:
+        blend_in_time(run, started, options)
+
+
 @contextmanager
 def _partial_when_stopped(
-    runs: Sequence[Prepared], options: Mapping[Path, RunOptions], started: float
+    runs: Sequence[tuple[Prepared, RunOptions]], started: float
 ) -> Iterator[None]:
     """Where the block is stopped, leave submissions of what is complete of some runs.
 
@@ -150,8 +184,8 @@ def _partial_when_stopped(
         yield
     except KeyboardInterrupt as stop:
         lines = [str(stop) or "stopped before the end"]
-        for run in runs if not current_rank().rank else ():
-            lines += leave_partial(run, started, options[run.folder])
+        for run, options in runs if not current_rank().rank else ():
+            lines += leave_partial(run, started, options)
         raise Stopped("; ".join(lines)) from None
 
 

@@ -8,7 +8,7 @@ from twinrun.cli.blend import print_blend
 from twinrun.cli.options import RunOptions
 from twinrun.cli.report import write_and_describe
 from twinrun.console import say
-from twinrun.errors import TwinrunError
+from twinrun.errors import NegativeVerdict, TwinrunError
 
 if TYPE_CHECKING:
     from twinrun.blend.choice import ResolvedBlend
@@ -54,6 +54,29 @@ def blend_and_report(
     _say_choice(resolved, options.command("blend", run.folder.name))
     _say_submission(run, chosen)
     say(*write_and_describe(run.folder, tables))
+
+
+def blend_in_time(run: Prepared, started: float, options: RunOptions) -> None:
+    """As `blend_and_report`, of what was completed in the time that the command was given.
+
+    Raises:
+        NegativeVerdict: Nothing was.
+        InputError: As `blend_and_report`.
+    """
+    from twinrun.blend.parts import what_is_complete
+    from twinrun.run_folder.records import read_record
+
+    settings = run.settings
+    parts = what_is_complete(run.folder, settings)
+    lacking = [name for name in settings.members if read_record(run.member_folder(name)) is None]
+    if parts.missing and not parts.names:
+        raise NegativeVerdict(
+            "nothing was completed in time, so that there is no submission",
+            fix="The checkpoints are kept. Rerun the command: it resumes.",
+        )
+    blend_and_report(run, started, options, parts)
+    if lacking:
+        say(("missing", "bold yellow"), f"    {', '.join(lacking)}: rerun the command to go on")
 
 
 def leave_partial(run: Prepared, started: float, options: RunOptions) -> list[str]:

@@ -28,7 +28,7 @@ from twinrun.train.resume import (
     restore_weights,
     restoring,
 )
-from twinrun.train.signals import StopRequest, defer_signals, describe_place
+from twinrun.train.signals import StopRequest, TimeLimit, defer_signals, describe_place
 from twinrun.train.tracking import TrackEpochs, Tracking
 from twinrun.train.users_state import refuse_unkept, refuse_useless
 
@@ -56,6 +56,7 @@ def fit(
     unchanged: Callable[[], None],
     tracking: Tracking | None = None,
     bars: Bars | None = None,
+    limit: TimeLimit | None = None,
 ) -> dict[str, float]:
     """Train a learner as its recipe says, or resume it from its last checkpoint.
 
@@ -75,6 +76,7 @@ def fit(
             checkpoint is written.
         tracking: What else gets the rows of history.csv.
         bars: Where progress is shown; on the terminal when None.
+        limit: The time that it has; None: all.
 
     Returns:
         The last epoch's train_loss, valid_loss (mean log loss, nats), accuracy, error_rate, and the
@@ -82,6 +84,7 @@ def fit(
 
     Raises:
         Stopped: Ctrl-C or SIGTERM came; a checkpoint was written.
+        OutOfTime: Likewise, at the end of the time.
         InputError: The folder cannot be written, its checkpoint is of something else, what decides
             bits was changed, or a loader's process was killed.
     """
@@ -94,7 +97,7 @@ def fit(
         recorder.ledger, recorder.resumed = progress.ledger, progress.resumed
         place = describe_place(progress.epoch, progress.step, epochs, steps)
         say((name, "bold"), f" resumes from its checkpoint: {place}")
-    stop = StopRequest(name, epochs, steps)
+    stop = StopRequest(name, epochs, steps, limit)
     files = TrainingFolder(folder) if folder else None
     ledger = files.ledger if files else None
     save = SaveCheckpoints(checkpoints, progress, stop, seconds, ledger, unchanged)
@@ -135,7 +138,7 @@ def fit(
                     f"stopped {name} within a step; it resumes from its last checkpoint"
                 ) from None
             save.end()
-    if group.any_rank(stop.asked)[0]:
+    if group.any_rank(stop.due_before_predictions)[0]:
         # After the last epoch's checkpoint: it is no longer this loop that would meet it.
         stop.raise_stopped(progress.epoch, progress.step)
     names = ("train_loss", "valid_loss", "accuracy", "error_rate")

@@ -46,6 +46,7 @@ from twinrun.train.learner import build_learner
 from twinrun.train.predict import predict
 from twinrun.train.record_start import record_start
 from twinrun.train.recorder import Recorder
+from twinrun.train.signals import TimeLimit
 from twinrun.train.too_large import name_what_to_lower
 from twinrun.train.tracking import tracking_of
 
@@ -232,6 +233,7 @@ def train_member(
     *,
     tracking: Path | None = None,
     remote: RemoteRun | None = None,
+    limit: TimeLimit | None = None,
 ) -> dict[str, Any]:
     """Train a member, or a fold of it, and write its files.
 
@@ -249,6 +251,7 @@ def train_member(
         folder: runs/<run>/members/<name>.
         tracking: runs/<run>/tracking, where the settings' trackers write; None: nothing is tracked.
         remote: For a training on a machine other than its run's.
+        limit: The time that it has; None: all.
 
     Returns:
         The content of member.json: what decided the bits, the last epoch's scores (with test-time
@@ -258,6 +261,7 @@ def train_member(
     Raises:
         InputError: As the stages say, or the folder cannot be written.
         Stopped: Ctrl-C or SIGTERM came.
+        OutOfTime: The time was over; a checkpoint was written.
     """
     started, group = time.perf_counter(), current_group()
     setup = set_up_training(name, settings, index, pixels, environment)
@@ -280,6 +284,7 @@ def train_member(
             tracking=tracking_of(settings, name, tracking if first else None),
             bars=None if remote is None else remote.bars,
             unchanged=setup.refuse_changed,
+            limit=limit,
         )
     ledger = recorder.ledger
     last = (setup.ledger.about["epochs"], setup.ledger.about["steps"])

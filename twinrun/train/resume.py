@@ -262,7 +262,7 @@ class _Saving(OwnFit):
         saver = self.saver
         due = bool(self.training) and time.monotonic() - saver.written >= saver.seconds
         # Should a different rank be gone, the step has not come to its end.
-        stop, due = current_group().any_rank(saver.stop.asked, due)
+        stop, due = current_group().any_rank(saver.stop.due, due)
         if self.training:
             saver.stop.in_step = False
             saver.progress.step, saver.rows = self.iter + 1, len(saver.progress.ledger)
@@ -271,7 +271,7 @@ class _Saving(OwnFit):
             if due:
                 saver.save()
                 # A signal that came meanwhile is met here, not after one more step.
-                (stop,) = current_group().any_rank(saver.stop.asked)
+                (stop,) = current_group().any_rank(saver.stop.due)
         if stop:
             saver.end(all_ranks=True)
 
@@ -280,7 +280,7 @@ class _Saving(OwnFit):
         saver.progress.epoch, saver.progress.step = self.at + 1, 0
         saver.rows = len(saver.progress.ledger)
         saver.save()
-        if current_group().any_rank(saver.stop.asked)[0]:
+        if current_group().any_rank(saver.stop.due)[0]:
             saver.stop.raise_stopped(saver.progress.epoch, 0)
 
 

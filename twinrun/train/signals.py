@@ -1,28 +1,66 @@
-"""Ctrl-C and SIGTERM within a training: a request that is met between two steps."""
+"""Ctrl-C, SIGTERM and the end of a given time within a training: met between two steps."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
-from twinrun.errors import Stopped
+from twinrun.errors import OutOfTime, Stopped
 from twinrun.repro.ranks import current_rank
 
 
+@dataclass(frozen=True)
+class TimeLimit:
+    """The time that a training has.
+
+    Attributes:
+        until: When it is to be stopped, by the clock, so that its checkpoint is written in time.
+        predictions: Seconds that it takes from the last epoch to its end.
+        clock: Seconds of a clock that only goes on.
+    """
+
+    until: float
+    predictions: float
+    clock: Callable[[], float] = time.monotonic
+
+    def is_over(self, more: float = 0.0) -> bool:
+        """Whether what takes so many seconds more would end too late."""
+        return self.clock() + more >= self.until
+
+
 class StopRequest:
-    """Whether the user asked to stop, and where the training is.
+    """Whether the training is to be stopped, and where it is.
+
+    Args:
+        name: The training's title.
+        epochs: Of the training.
+        steps: Of an epoch.
+        limit: The time that it has; None: all.
 
     Attributes:
         asked: A signal came.
         in_step: The learner is within a training step, in no state to be kept.
     """
 
-    def __init__(self, name: str, epochs: int, steps: int) -> None:
+    def __init__(self, name: str, epochs: int, steps: int, limit: TimeLimit | None = None) -> None:
         self.asked = self.in_step = False
-        self._name, self._epochs, self._steps = name, epochs, steps
+        self._name, self._epochs, self._steps, self._limit = name, epochs, steps, limit
+
+    @property
+    def due(self) -> bool:
+        """Whether to stop now, between two steps."""
+        return self.asked or (self._limit is not None and self._limit.is_over())
+
+    @property
+    def due_before_predictions(self) -> bool:
+        """Whether to stop after the last epoch."""
+        limit = self._limit
+        return self.asked or (limit is not None and limit.is_over(limit.predictions))
 
     def raise_stopped(self, epoch: int, step: int) -> None:
         """Leave the training; the checkpoint is written.
@@ -32,7 +70,8 @@ class StopRequest:
             step: Steps that are complete in the epoch after them.
         """
         place = describe_place(epoch, step, self._epochs, self._steps)
-        raise Stopped(f"stopped {self._name} {place}; its checkpoint is written")
+        kind = Stopped if self.asked else OutOfTime
+        raise kind(f"stopped {self._name} {place}; its checkpoint is written")
 
 
 def describe_place(epoch: int, step: int, epochs: int, steps: int) -> str:
