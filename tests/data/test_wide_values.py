@@ -225,3 +225,10 @@ def test_a_large_image_is_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_value_in_words(value: float, words: str) -> None:
     assert number(value) == words
+
+
+def test_a_number_that_asks_for_a_signal_is_no_number(recwarn: pytest.WarningsRecorder) -> None:
+    signalling = np.array([[0x7F800001]], np.uint32).view(np.float32)
+    assert np.isnan(signalling).all()
+    assert ValueRange(2, 9).to_bytes(signalling).tolist() == [[0]]
+    assert not recwarn.list

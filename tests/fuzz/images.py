@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
 from tests.fuzz.cases import in_time
-from twinrun.data.decoding import decode_to, read_header
+from twinrun.data.decoding import DecodedImage, decode_to, read_header
 from twinrun.data.opening import UNREADABLE, why_unreadable
 from twinrun.data.wide_values import ValueRange
 from twinrun.image_files import is_image
@@ -38,6 +38,7 @@ from twinrun.image_formats import openers
 _MOST_PIXELS = 1 << 16
 _SCALE = ValueRange(0, 65_535)
 _MOST_LETTERS = 400
+ENDS = ("decoded", "noted", "partial", "refused")
 
 
 @dataclass
@@ -45,7 +46,8 @@ class Gave:
     """What cases gave.
 
     Attributes:
-        counts: How many were "decoded", "noted" (decoded without a part of their metadata) and
+        counts: How many were "decoded", "noted" (decoded without a part of their metadata),
+            "partial" (refused, and decoded as far as they go where that is asked for) and
             "refused".
         reasons: The different reasons for a refusal, by their first words.
         unexpected: By number: the traceback.
@@ -148,12 +150,33 @@ def _end(path: Path, size: int, gave: Gave) -> str:
         assert reason.strip()
         assert len(reason) < _MOST_LETTERS, reason
         gave.reasons[" ".join(reason.split()[:4])] += 1
-        return "refused"
+        return "partial" if _has_a_part(path, size) else "refused"
+    _check(found, size)
+    assert not found.missing
+    return "noted" if found.note else "decoded"
+
+
+def _has_a_part(path: Path, size: int) -> bool:
+    """Whether anything is there of a file that is refused: the same pixels each time, then."""
+    digests = set()
+    for filling in (0, 0xA5, 0x5A):
+        # What a decoder leaves as it found it would show these.
+        used = [np.full(count, filling, np.uint8) for count in (1 << 10, 7200, 1 << 14, 1 << 16)]
+        del used
+        with suppress(*UNREADABLE):
+            found = decode_to(path, size, max_pixels=_MOST_PIXELS, scale=_SCALE, part=True)
+            _check(found, size)
+            assert found.missing
+            digests.add(found.digest)
+    assert len(digests) <= 1, "a part of a picture that is another one each time"
+    return bool(digests)
+
+
+def _check(found: DecodedImage, size: int) -> None:
     assert found.image.mode == "RGB"
     assert min(found.image.size) == size
     assert len(found.pixels) == 3 * found.image.width * found.image.height
     assert found.orientation in range(1, 9)
-    return "noted" if found.note else "decoded"
 
 
 @contextmanager
@@ -189,7 +212,7 @@ def main() -> None:
     for number, text in gave.unexpected.items():
         print(f"{text}again: python -m tests.fuzz.images --seed {given.seed} --only {number}\n")
     print(gave.printed, end="")
-    counts = ", ".join(f"{gave.counts[end]:,} {end}" for end in ("decoded", "noted", "refused"))
+    counts = ", ".join(f"{gave.counts[end]:,} {end}" for end in ENDS)
     print(f"{len(numbers):,} images: {counts}, {len(gave.unexpected):,} unexpected")
     print(f"{len(gave.printed):,} letters printed meanwhile")
     print(f"seed {given.seed}, {time.perf_counter() - started:.0f} s")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fuzz import images
 from tests.fuzz.cases import KINDS, carry_out
 from tests.fuzz.settings import SettingsCase
+from twinrun.data.decoding import DecodedImage, decode_to
 
 
 def test_some_cases_are_accepted_and_the_others_refused_with_a_message(tmp_path: Path) -> None:
@@ -33,8 +35,25 @@ def test_damaged_images_are_decoded_or_refused_with_a_reason(tmp_path: Path) -> 
     gave = images.carry_out(range(400), seed=1, folder=tmp_path)
     assert gave.unexpected == {}
     assert gave.printed == ""
-    assert all(gave.counts[end] > 0 for end in ("decoded", "noted", "refused"))
+    assert all(gave.counts[end] > 0 for end in images.ENDS)
     assert len(gave.reasons) > 5
+
+
+def test_a_part_that_is_another_one_each_time_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, count = decode_to, iter(range(10_000))
+
+    def decode(*arguments: Any, part: bool = False, **options: Any) -> DecodedImage:
+        found = real(*arguments, part=part, **options)
+        if part:
+            found.image.putpixel((0, 0), (next(count) % 256, 0, 0))
+        return found
+
+    monkeypatch.setattr(images, "decode_to", decode)
+    gave = images.carry_out(range(60), seed=1, folder=tmp_path)
+    assert gave.unexpected
+    assert all("another one each time" in text for text in gave.unexpected.values())
 
 
 def test_a_fault_that_is_planted_in_decoding_is_found(

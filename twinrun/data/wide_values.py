@@ -52,7 +52,9 @@ class ValueRange(NamedTuple):
         """Values as 8 bits, rounded to the nearest: uint8 of the same shape."""
         found = np.empty(values.shape, np.uint8)
         for part, target in zip(_blocks(values), _blocks(found), strict=True):
-            exact = np.nan_to_num(part.astype(np.float64), nan=self.low)
+            # NumPy warns of a NaN that says "signal me".
+            with np.errstate(invalid="ignore"):
+                exact = np.nan_to_num(part.astype(np.float64), nan=self.low)
             np.clip(exact, self.low, self.high, out=exact)
             exact -= self.low
             exact *= 255
