@@ -137,6 +137,40 @@ def test_a_table_is_the_way_out_of_a_class_whose_files_are_all_passed_over(data:
     assert inspect(data, labels=str(labels)).counts == {"rust": 2, "healthy": 1}
 
 
+@pytest.mark.parametrize("sample", ["ID,healthy,rust,smut\n5,0,0,0\n", "ID,label\n5,smut\n"])
+def test_a_class_whose_files_are_all_passed_over_may_be_gone_without(
+    sample: str, data: Path, settings: Callable[..., Settings]
+) -> None:
+    (data / "train" / "smut").mkdir()
+    (data / "train" / "smut" / "1.heic").write_bytes(HEIC)
+    (data / "sample_submission.csv").write_text(sample)
+    with pytest.raises(InputError) as refused:
+        inspect(data)
+    told = str(refused.value)
+    assert "pillow-heif" in told
+    assert "--answer unseen='smut' of init, submission.unseen of the settings" in told
+    assert "no table" not in told, "that is no second fault"
+    found = inspect(data, unseen=["smut"])
+    assert (found.classes, found.unseen) == (["healthy", "rust"], ["smut"])
+    assert any("no training image is of smut" in note for note in found.notes)
+    with pytest.raises(InputError, match=r"submission\.unseen"):
+        build_index(settings())
+    for changes in ((), ("competition.classes=auto",)):
+        index = build_index(settings("submission.unseen=['smut']", *changes))
+        assert sorted(set(index["label"])) == ["", "healthy", "rust"]
+
+
+def test_init_names_what_it_passes_over_as_a_run_does(data: Path) -> None:
+    for name, content in (("a.heic", HEIC), ("b.heic", HEIC), ("c.dcm", DICOM), ("d.txt", b"x")):
+        (data / "train" / "rust" / name).write_bytes(content)
+    notes = [note for note in inspect(data).notes if note.startswith("passed over in train/")]
+    assert len(notes) == 3
+    assert notes[0].startswith("passed over in train/: 2 HEIC: rust/a.heic, rust/b.heic; to read")
+    assert "pillow-heif" in notes[0]
+    assert notes[1].startswith("passed over in train/: 1 DICOM: rust/c.dcm; a medical image")
+    assert notes[2] == "passed over in train/: 1 text: rust/d.txt"
+
+
 def test_a_folder_without_a_picture_is_no_class(
     data: Path, settings: Callable[..., Settings]
 ) -> None:

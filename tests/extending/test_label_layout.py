@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,12 +40,14 @@ class NamedImages(LabelLayout):
     answer = "class in the file's name"
     settings = ()
 
-    def find_classes(self, data: Data, folder: Path) -> FoundClasses:
+    def find_classes(self, data: Data, folder: Path, unseen: Collection[str] = ()) -> FoundClasses:
         (part,) = training_folders(data, folder)
         names = part.images
         return FoundClasses(sorted({label(n) for n in names}), "the names of images", "Rename.")
 
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
+    def read_images(
+        self, data: Data, folder: Path, classes: Sequence[str], unseen: Collection[str] = ()
+    ) -> Labelled:
         parts = training_folders(data, folder)
         names = parts[0].images
         if unknown := [name for name in names if label(name) not in classes]:

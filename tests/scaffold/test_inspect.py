@@ -7,12 +7,18 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from tests.conftest import FIXTURE
 from tests.found import settings_of
-from twinrun.blend.submission import read_sample, refuse_other_images
+from twinrun.blend.submission import (
+    bind_to_sample,
+    read_sample,
+    refuse_other_images,
+    submission_problems,
+)
 from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.config.reading import read_settings
 from twinrun.data.index import build_index
@@ -190,6 +196,38 @@ def test_an_empty_class_folder_that_the_sample_asks_for_is_always_0(
     found = accepted(inspect(data), tmp_path)
     assert (found.classes, found.unseen) == (["b", "a"], ["none"])
     assert any("no training image is of none, which" in note for note in found.notes)
+
+
+def test_a_class_that_only_the_sample_knows_is_the_users_to_go_without(
+    write: Write, tmp_path: Path
+) -> None:
+    sample = {"sample_submission.csv": "id,b,none,a\nt1,0,0,0\nt2,0,0,0\n"}
+    for files in (FOLDERS, TABLE):
+        folder = write(files | TEST | sample)
+        assert "Or, if no training image is of these: --answer unseen='none'" in refused(folder)
+        found = accepted(inspect(folder, unseen=["none"]), tmp_path)
+        assert (found.classes, found.unseen) == (["b", "a"], ["none"])
+        shutil.rmtree(folder)
+
+
+def test_ids_that_differ_only_in_case_are_different(write: Write, tmp_path: Path) -> None:
+    files = {
+        **{f"train/{name}.jpg": SIZE for name in ("a1B", "a1b", "A1B")},
+        **{f"test/{name}.jpg": SIZE for name in ("x7", "X7")},
+        "train.csv": "id,label\na1B,b\na1b,a\nA1B,a\n",
+        "sample_submission.csv": "id,b,a\nx7,0,0\nX7,0,0\n",
+    }
+    folder = write(files)
+    if len(list((folder / "train").iterdir())) < 3:
+        pytest.skip("this file system knows no case")
+    found = accepted(inspect(folder), tmp_path)
+    index = build_index(settings_of(found))
+    assert index["id"].tolist() == ["X7", "x7", "A1B", "a1B", "a1b"]
+    assert index["label"].tolist() == ["", "", "a", "b", "a"]
+    sample = read_sample(folder / found.sample_submission, found.classes)
+    valid = pd.DataFrame({"id": ["X7", "x7"], "b": [0.25, 0.5], "a": [0.75, 0.5]})
+    assert submission_problems(valid, sample, found.classes, rows_sum_to_one=True) == []
+    assert bind_to_sample(valid, sample, found.classes)["b"].tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -504,7 +542,7 @@ def test_what_is_left_out_is_noted(write: Write, tmp_path: Path) -> None:
         "valid/a/v.jpg": SIZE,
     }
     notes = accepted(inspect(write(FOLDERS | TEST | SAMPLE | others)), tmp_path).notes
-    assert "2 files in train/ are not images: read.me, a/Thumbs.db" in notes
+    assert "passed over in train/: 2 empty: read.me, a/Thumbs.db" in notes
     assert "1 image in train/ is not used" in notes
     assert "folders in train/ without an image, no classes: empty" in notes
     assert "folders of images that are not used: valid/ (1)" in notes

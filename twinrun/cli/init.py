@@ -97,6 +97,7 @@ def init(
         sample=sample,
         label_column=label_column,
         layout=_layout_in(given),
+        unseen=[name.strip() for name in given.get("unseen", "").split(",") if name.strip()],
     )
     _say_findings(found)
     user = _Terminal()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +32,12 @@ class FolderPerClass(LabelLayout):
     answer = "folder per class"
     settings = ()
 
-    def find_classes(self, data: Data, folder: Path) -> FoundClasses:
+    def find_classes(self, data: Data, folder: Path, unseen: Collection[str] = ()) -> FoundClasses:
         """The class folders with at least one image in them."""
         parts = training_folders(data, folder)
         found = class_folders(folder, parts)
         names = sorted(name for name, places in found.items() if _total(places))
-        _refuse_unread(folder, found)
+        _refuse_unread(folder, found, unseen)
         return FoundClasses(
             names,
             looked_at="the folders with an image in them in "
@@ -46,7 +46,9 @@ class FolderPerClass(LabelLayout):
             "set data.layout = 'table'.",
         )
 
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
+    def read_images(
+        self, data: Data, folder: Path, classes: Sequence[str], unseen: Collection[str] = ()
+    ) -> Labelled:
         """As the base class says."""
         parts = training_folders(data, folder)
         found = class_folders(folder, parts)
@@ -70,7 +72,7 @@ class FolderPerClass(LabelLayout):
                     for path in (folder / place.path for place in places)
                 ]
             labels |= {path: name for place in places for path in place.nearest}
-        _refuse_unread(folder, {name: found[name] for name in found if name not in classes})
+        _refuse_unread(folder, found, {*classes, *unseen})
         if problems:
             raise InputError(
                 "the class folders and the settings do not agree:",
@@ -88,7 +90,7 @@ class FolderPerClass(LabelLayout):
         filled = [below for part in parts for below in part.filled]
         refuse_masks(candidate.data.root, filled, _asked(candidate))
         found = class_folders(candidate.data.root, parts)
-        _refuse_unread(candidate.data.root, found)
+        _refuse_unread(candidate.data.root, found, candidate.unseen)
         labels = {
             path: name for name, places in found.items() for part in places for path in part.nearest
         }
@@ -133,14 +135,22 @@ def class_folders(root: Path, parts: Sequence[Folder]) -> dict[str, list[Folder]
     return found
 
 
-def _refuse_unread(root: Path, found: Mapping[str, Sequence[Folder]]) -> None:
-    """Raise InputError for classes without an image whose pictures cannot be read here."""
+def _refuse_unread(
+    root: Path, found: Mapping[str, Sequence[Folder]], others: Collection[str]
+) -> None:
+    """Raise InputError for classes without an image whose pictures cannot be read here.
+
+    Args:
+        root: The data folder.
+        found: The folders of each class.
+        others: Classes that are not looked at.
+    """
     refuse_unread_classes(
-        root / below.path
-        for places in found.values()
-        if not _total(places)
-        for place in places
-        for below in place.walk()
+        {
+            name: [root / below.path for place in places for below in place.walk()]
+            for name, places in found.items()
+            if name not in others and not _total(places)
+        }
     )
 
 

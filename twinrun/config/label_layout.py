@@ -12,6 +12,7 @@ from twinrun.config.csv_tables import CsvTable
 from twinrun.config.data_folder import DataFolder
 from twinrun.config.listing import Folder, named_folders, places
 from twinrun.config.table_rows import TableRows
+from twinrun.errors import InputError
 
 if TYPE_CHECKING:
     from twinrun.config.sections import Data
@@ -99,12 +100,18 @@ class Candidate:
             to go.
         asked: The columns of the sample submission after its ids; empty when it is not known.
         label_column: The column of labels that the user named.
+        unseen: Classes that the user goes without.
     """
 
     data: DataFolder
     folders: Sequence[Folder]
     asked: Sequence[str]
     label_column: str | None
+    unseen: Collection[str] = ()
+
+
+class NoTable(InputError):
+    """No table labels some images, which matters where their folders do not either."""
 
 
 class LabelLayout(ABC):
@@ -123,21 +130,29 @@ class LabelLayout(ABC):
     settings: tuple[str, ...]
 
     @abstractmethod
-    def find_classes(self, data: Data, folder: Path) -> FoundClasses:
+    def find_classes(self, data: Data, folder: Path, unseen: Collection[str] = ()) -> FoundClasses:
         """The classes that a data folder holds; there may be too few of them.
+
+        Args:
+            data: Of the settings.
+            folder: The data folder.
+            unseen: Classes that no training image is to be of.
 
         Raises:
             InputError: What holds them is missing or cannot be read.
         """
 
     @abstractmethod
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
+    def read_images(
+        self, data: Data, folder: Path, classes: Sequence[str], unseen: Collection[str] = ()
+    ) -> Labelled:
         """Every training image with its label.
 
         Args:
             data: Of the settings.
             folder: The data folder.
             classes: Of the settings; each has an image, and each label is one of them.
+            unseen: Classes that no training image is to be of.
 
         Raises:
             InputError: Folder and settings do not agree; what is wrong is listed all together.

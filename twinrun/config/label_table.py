@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from twinrun.config.label_layout import (
     FoundClasses,
     LabelLayout,
     Labelled,
+    NoTable,
     TrainingImages,
     test_images,
     training_folders,
@@ -44,7 +45,12 @@ class TableOfLabels(LabelLayout):
     answer = "table"
     settings = ("labels", "id_column", "label_column")
 
-    def find_classes(self, data: Data, folder: Path) -> FoundClasses:
+    def find_classes(
+        self,
+        data: Data,
+        folder: Path,
+        unseen: Collection[str] = (),  # noqa: ARG002
+    ) -> FoundClasses:
         """The different labels of the table."""
         labels = read_labels(data, folder, ())[0]["label"]
         return FoundClasses(
@@ -53,7 +59,13 @@ class TableOfLabels(LabelLayout):
             fix="Set data.labels and data.label_column, or write the list of classes.",
         )
 
-    def read_images(self, data: Data, folder: Path, classes: Sequence[str]) -> Labelled:
+    def read_images(
+        self,
+        data: Data,
+        folder: Path,
+        classes: Sequence[str],
+        unseen: Collection[str] = (),  # noqa: ARG002
+    ) -> Labelled:
         """As the base class says."""
         parts = training_folders(data, folder)
         table, said = read_labels(data, folder, classes)
@@ -133,7 +145,7 @@ class TableOfLabels(LabelLayout):
             if problems:
                 raise join_errors(data.root, problems)
             far += [problem.what for problem in data.unreadable.values()]
-            raise InputError(
+            raise NoTable(
                 f"no table labels the {len(images):,} images in {words_for(folders)}",
                 details=shorten(far),
                 fix="Write a table with a column of ids and a column of labels, in any folder, and "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from twinrun.errors import InputError, shorten
@@ -23,28 +23,33 @@ def no_image_in(folder: Path) -> str:
     return f"no image in it that can be read: {told}"
 
 
-def refuse_unread_classes(folders: Iterable[Path]) -> None:
+def refuse_unread_classes(classes: Mapping[str, Sequence[Path]]) -> None:
     """Raise InputError for folders without an image all of whose pictures cannot be read here.
 
     They would be no classes, in silence.
 
     Args:
-        folders: Of classes, those without an image.
+        classes: Those without an image, with their folders and those below.
     """
     from twinrun.image_files import look_into
 
-    lost = [
-        f"{folder}: {no_image_in(folder)}"
-        for folder in folders
-        for names in [_names_in(folder)]
-        if any((other := look_into(f"{folder}/{name}")) and other.advice for name in names)
-    ]
+    lost: list[str] = []
+    unread: dict[str, None] = {}
+    for label, folder in ((label, each) for label, places in classes.items() for each in places):
+        others = (look_into(f"{folder}/{name}") for name in _names_in(folder))
+        if any(other and other.advice for other in others):
+            lost.append(f"{folder}: {no_image_in(folder)}")
+            unread[label] = None
     if lost:
         raise InputError(
             "folders of classes whose files are all passed over:",
             details=shorten(lost),
-            fix="Follow that advice, or let a table name the images to train on: --labels of init, "
-            "data.layout = 'table' and data.labels of the settings. It may lie in any folder.",
+            fix=(
+                "Follow that advice, or let a table name the images to train on: --labels of init, "
+                "data.layout = 'table' and data.labels of the settings. It may lie in any folder.",
+                "Or go on without images of them, each always given 0: --answer "
+                f"unseen={','.join(unread)!r} of init, submission.unseen of the settings.",
+            ),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,13 @@ LAYOUTS.add(FolderPerClass())
 LAYOUTS.add(TableOfLabels())
 
 
-def find_classes(data: Data, folder: Path) -> list[str]:
+def find_classes(data: Data, folder: Path, unseen: Collection[str] = ()) -> list[str]:
     """The classes that the data folder holds: what `competition.classes = "auto"` stands for.
 
     Args:
         data: Of the settings.
         folder: The data folder.
+        unseen: Classes that no training image is to be of.
 
     Returns:
         Names in Unicode's form NFC, in the order of their characters' numbers.
@@ -32,7 +34,7 @@ def find_classes(data: Data, folder: Path) -> list[str]:
     Raises:
         InputError: Fewer than two, or what holds them is missing or cannot be read.
     """
-    found = LAYOUTS.get(data.layout).find_classes(data, folder)
+    found = LAYOUTS.get(data.layout).find_classes(data, folder, unseen)
     if len(found.names) < 2:
         number = f"only one, {found.names[0]!r}" if found.names else "none"
         raise InputError(

@@ -106,7 +106,8 @@ def read_settings(
         layers["--data"] = {"data": {"folder": str(data.absolute())}}
     settings = _refuse_mistakes(config, mistakes, *_validate(config, raw, code, layers))
     if settings.competition.classes == "auto" and settings.data_folder.is_dir():
-        classes = find_classes(settings.data, settings.data_folder)
+        unseen = settings.submission.unseen
+        classes = find_classes(settings.data, settings.data_folder, unseen)
         layers[_AUTO] = {"competition": {"classes": classes}}
         settings = _refuse_mistakes(config, [], *_validate(config, raw, code, layers))
     use(code, settings.hooks)

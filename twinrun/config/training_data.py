@@ -47,7 +47,9 @@ def read_training(settings: Settings) -> Labelled:
             data.contradictions does not say to ignore that.
     """
     data, folder = settings.data, settings.data_folder
-    found = LAYOUTS.get(data.layout).read_images(data, folder, settings.classes)
+    found = LAYOUTS.get(data.layout).read_images(
+        data, folder, settings.classes, settings.submission.unseen
+    )
     if data.contradictions == "ignore":
         return found
     if data.layout == TableOfLabels.name:

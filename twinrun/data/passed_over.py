@@ -45,21 +45,33 @@ def lines_on(others: Mapping[str, Other]) -> list[Line]:
     """A few lines for a run: of each kind how many, which, and what to do about them."""
     if not others:
         return []
-    kinds: dict[Other, list[str]] = defaultdict(list)
-    for path, other in others.items():
-        kinds[other].append(path)
     lines: list[Line] = [
         (("passed", "yellow"), f"    over {count_of(len(others), 'file')} beside the images:")
     ]
-    for other, paths in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
+    for other, paths in kinds(others):
         lines.append(
             (f"          {len(paths):,} {other.words}: {', '.join(shorten(paths, _SHOWN))}",)
         )
-        if other.package:
-            lines.append((f"            to read them: {how_to_install(other.package)}",))
-        elif other.advice:
-            lines.append((f"            {other.advice}",))
+        if way := way_to_read(other):
+            lines.append((f"            {way}",))
     return lines
+
+
+def kinds(others: Mapping[str, Other]) -> list[tuple[Other, list[str]]]:
+    """The paths of files by what they are, the most frequent kind first.
+
+    Args:
+        others: What each is, by path.
+    """
+    found: dict[Other, list[str]] = defaultdict(list)
+    for path, other in others.items():
+        found[other].append(path)
+    return sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+
+
+def way_to_read(other: Other) -> str:
+    """What to do about files of a kind that are pictures; empty where they are none."""
+    return f"to read them: {how_to_install(other.package)}" if other.package else other.advice
 
 
 def _files(root: Path, place: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,6 +107,7 @@ def inspect(
     sample: str | None = None,
     label_column: str | None = None,
     layout: str | None = None,
+    unseen: Sequence[str] = (),
 ) -> Findings:
     """Look at a data folder: names first, and content where names leave several possibilities.
 
@@ -121,6 +122,7 @@ def inspect(
         sample: The sample submission, likewise or anywhere else.
         label_column: The table's column of labels, where several may be it.
         layout: The name of the layout, where a table and folders contradict each other.
+        unseen: Classes that the sample submission asks for, and that no training image is to be of.
 
     Raises:
         InputError: The engine could not train on this, or what is meant cannot be decided; all of
@@ -130,7 +132,7 @@ def inspect(
     problems: list[InputError] = []
     questions: list[str] = []
     asked, training = TestData(None, None), None
-    known = Asked((), _listed(train), layout, label_column)
+    known = Asked((), _listed(train), layout, label_column, list(map(one_spelling, unseen)))
     try:
         asked = choose_test_data(data, _listed(test), problems)
     except InputError as problem:
@@ -148,7 +150,7 @@ def inspect(
 
     counts, paths, columns = training.counts, training.images, "classes"
     named = [one_spelling(name) for name in asked.columns]
-    unseen = [name for name in named if name in training.unseen]
+    unseen = _find_unseen(training, named, known.unseen)
     classes = _order_classes(list(counts), [name for name in named if name not in unseen])
     ids: Ids = "stem"
     sides: list[tuple[int, int]] = []
@@ -211,6 +213,14 @@ def inspect(
         notes=notes,
         questions=questions,
     )
+
+
+def _find_unseen(
+    training: TrainingImages, named: Sequence[str], chosen: Collection[str]
+) -> list[str]:
+    """Classes that the sample or the user names, and no training image is of."""
+    none = {*training.unseen, *chosen} - training.counts.keys()
+    return [name for name in dict.fromkeys([*named, *chosen]) if name in none]
 
 
 def _notes_on_unseen(training: TrainingImages, asked: Sequence[str], sample: str) -> list[str]:

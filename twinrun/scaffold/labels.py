@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from twinrun.config.contradictions import Contradiction, contradiction, find_contradictions
 from twinrun.config.csv_tables import CsvTable, match, says_labels
 from twinrun.config.data_folder import DataFolder, join_errors
-from twinrun.config.label_layout import Candidate, Labelled, TrainingImages
+from twinrun.config.label_layout import Candidate, Labelled, NoTable, TrainingImages
 from twinrun.config.label_table import TableOfLabels
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.listing import Folder, stems, words_for
@@ -25,12 +25,14 @@ class Asked:
         train: The folders that the user named.
         layout: The name of the layout that the user named.
         label_column: The column of labels that the user named.
+        unseen: Classes that the user goes without.
     """
 
     columns: Sequence[str]
     train: Sequence[str] = ()
     layout: str | None = None
     label_column: str | None = None
+    unseen: Collection[str] = ()
 
 
 def choose_training(data: DataFolder, asked: Asked) -> TrainingImages:
@@ -124,7 +126,7 @@ def _find_unnamed_training(data: DataFolder) -> list[Folder]:
 
 def _training(data: DataFolder, folders: Sequence[Folder], asked: Asked) -> TrainingImages:
     """The training images of some folders, in the layout that recognises itself in them."""
-    candidate = Candidate(data, folders, asked.columns, asked.label_column)
+    candidate = Candidate(data, folders, asked.columns, asked.label_column, asked.unseen)
     found: list[TrainingImages] = []
     problems: list[InputError] = []
     # Whoever names a table of labels has named the layout.
@@ -144,7 +146,8 @@ def _training(data: DataFolder, folders: Sequence[Folder], asked: Asked) -> Trai
     elif found:
         taken = min(found, key=lambda images: not images.sure)
     elif problems:
-        raise join_errors(data.root, problems)
+        told = [each for each in problems if not isinstance(each, NoTable) or each.details]
+        raise join_errors(data.root, told or problems)
     else:
         raise InputError(
             f"no image in {words_for(folders)}",

@@ -12,7 +12,9 @@ from twinrun.config.image_ids import Ids, image_id, training_ids
 from twinrun.config.label_layout import TrainingImages
 from twinrun.config.listing import Folder, words_for
 from twinrun.console import count_of
+from twinrun.data.passed_over import kinds, way_to_read
 from twinrun.errors import shorten
+from twinrun.image_files import look_into
 from twinrun.scaffold.sample import TestFolders
 
 # A class with fewer images leaves hardly any to hold out.
@@ -86,10 +88,13 @@ def _find_left_out(data: DataFolder, training: TrainingImages, test: TestFolders
             for path in _paths(folder, folder.files)
             if path not in data.tables
         ]
-        if strays:
-            are = "are not images" if len(strays) > 1 else "is not an image"
-            names = _examples(_short(strays, tops))
-            yield f"{count_of(len(strays), 'file')} in {where} {are}: {names}"
+        others = {path: look_into(f"{data.root}/{path}") for path in strays}
+        for kind, paths in kinds({path: other for path, other in others.items() if other}):
+            way = way_to_read(kind)
+            names = _examples(_short(paths, tops))
+            yield f"passed over in {where}: {len(paths):,} {kind.words}: {names}" + (
+                way and f"; {way}"
+            )
         # Together with what is in the other part's folders.
         used = training_images.union(test.images)
         for folder in walked:

@@ -279,6 +279,7 @@ def _refuse_measured(
 
 
 def _other_classes(where: str, columns: Sequence[str], classes: Sequence[str]) -> InputError:
+    none = [name for name in columns if name not in classes]
     problems = [
         f"{name}: a class of the training images without a column, {nearest(name, columns)}"
         for name in classes
@@ -286,11 +287,18 @@ def _other_classes(where: str, columns: Sequence[str], classes: Sequence[str]) -
     ]
     problems += [
         f"{name}: a column, but no such class of training images, {nearest(name, classes)}"
-        for name in columns
-        if name not in classes
+        for name in none
     ]
     return InputError(
         f"the columns of {where} are not the classes of the training images:",
         details=shorten(problem.rstrip(", ") for problem in problems),
-        fix="Give the class folders, or the labels in the table, the names of its columns.",
+        fix=[
+            "Let the labels have the names of its columns: a table of your own may lie in any "
+            "folder, name it with --labels.",
+            *(
+                [f"Or, if no training image is of these: --answer unseen={','.join(none)!r}."]
+                if none
+                else []
+            ),
+        ],
     )
