@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.conftest import FIXTURE
 from tests.package.test_hosts import pages
@@ -26,6 +27,7 @@ from twinrun.data.unread import WHY, class_shares, readable, with_shares
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import write_csv
 from twinrun.run_folder.audit import write_audit
+from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.tables import write_index
 from twinrun.verify.same_inputs import refuse_other_data
@@ -229,6 +231,19 @@ def test_it_is_the_same_data_for_whoever_makes_it_again(
     test(data)[1].write_bytes(b"405")
     with pytest.raises(NegativeVerdict, match=f"test/{test(data)[1].stem}: changed"):
         refuse_other_data(run.folder, run.settings)
+
+
+def test_how_many_pixels_were_allowed_is_recorded(
+    data: Path, prepared: Callable[..., prepare.Prepared]
+) -> None:
+    large = train(data)[2]
+    with Image.open(large) as image:
+        image.resize((300, 300)).save(large)
+    run = prepared(PRIOR, "data.max_pixels=80000")
+    assert large.stem in run.audit.unread
+    # Whoever makes it again knows the data, and of the settings what is recorded.
+    again = prepare.prepare(read_run_settings(run.folder, data), run.folder)
+    assert again.data == run.data
 
 
 def test_a_replay_does_without_them(

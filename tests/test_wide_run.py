@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +129,37 @@ def test_a_package_tells_how_values_became_pixels(
     page = pages(run.folder, "zindi")["README.md"]
     text = " ".join(page.split())
     assert "seen from 7, which is black, to 4095, which is white" in text
-    assert "floor(255 (v - 7) / (4095 - 7) + 1/2)" in text
+    assert "floor(255 (v - L) / (H - L) + 1/2) with L = 7 and H = 4095" in text
     assert ("The settings say so." in text) == bool(asked)
     assert ("lowest and the highest value of all training images" in text) == (not asked)
 
 
-def test_the_formula_of_the_page_gives_the_pixels(run: prepare.Prepared) -> None:
-    sha256 = run.index.loc[run.index["id"] == "T", "sha256"].item()
-    size = max(run.pixels)
-    values = np.asarray(Image.open(run.settings.data_folder / "test" / "T.tif")).astype(float)
-    bytes_ = np.floor(255 * (np.clip(values, 7, 4095) - 7) / (4095 - 7) + 0.5).astype(np.uint8)
-    expected = Image.fromarray(bytes_).resize((size, size), Image.Resampling.LANCZOS)
-    found = run.pixels[size].rows([sha256]).image(0)
-    assert (found[..., 1] == np.asarray(expected)).all()
+def test_the_formula_of_the_page_gives_the_pixels(run: prepare.Prepared, data: Path) -> None:
+    # Numbers that few digits do not tell.
+    for path in data.rglob("*.tif"):
+        with Image.open(path) as file:
+            values = np.asarray(file).astype(np.float32) / np.float32(4099)
+        Image.fromarray(values).save(path)
+    floats = prepare.prepare(run.settings, run.folder)
+    prepare.keep_record(floats, 0.0)
+    text = " ".join(pages(run.folder, "zindi")["README.md"].split())
+    found = re.search(r"with L = (\S+) and H = (\S+), one beyond", text)
+    assert found
+    low, high = map(float, found.groups())
+    assert (low, high) == floats.scale
+    sha256 = floats.index.loc[floats.index["id"] == "T", "sha256"].item()
+    size = max(floats.pixels)
+    values = np.asarray(Image.open(data / "test" / "T.tif")).astype(float)
+    bytes_ = np.floor(255 * (np.clip(values, low, high) - low) / (high - low) + 0.5)
+    greys = Image.fromarray(bytes_.astype(np.uint8))
+    expected = greys.resize((size, size), Image.Resampling.LANCZOS)
+    pixels = floats.pixels[size].rows([sha256]).image(0)
+    assert (pixels[..., 1] == np.asarray(expected)).all()
+
+
+def test_a_range_that_is_null_in_a_record_is_none(run: prepare.Prepared) -> None:
+    edited(run.folder / "manifest.json", "content", "range", value=None)
+    assert recorded_range(run.folder) is None
+    assert "is white" not in pages(run.folder, "zindi")["README.md"]
+    then = read_manifest(run.folder)["content"]
+    assert not list(_other_settings([then, then], set(), set()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +14,11 @@ import pytest
 from PIL import Image
 
 from twinrun.data import scale as scales
-from twinrun.data.cache import cache_pixels, with_pixels
+from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import clear_caches, list_caches
 from twinrun.data.cache_key import cache_name
 from twinrun.data.decode_settings import DecodeSettings
-from twinrun.data.decoding import read_values
+from twinrun.data.decoding import Header, read_header, read_values
 from twinrun.data.pixels import Pixels
 from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
@@ -53,6 +55,14 @@ class Folder:
                 ],
             }
         )
+
+    def readable(self, max_pixels: int) -> tuple[ValueRange | None, dict[str, str]]:
+        """As a run that goes on without unreadable images: their range, and what is unreadable."""
+        how = DecodeSettings(max_pixels=max_pixels)
+        pixels, reasons = cache_readable_pixels(
+            self.index(), self.data, [SIZE], self.cache, how=how
+        )
+        return pixels[SIZE].scale, reasons
 
     def pixels(self, scale: Scale = "auto", size: int = SIZE, *, part: bool = False) -> Pixels:
         """Fill the cache as a run does."""
@@ -107,6 +117,41 @@ def test_a_test_image_changes_no_other(folder: Folder) -> None:
     before = folder.image("train", "a.png"), folder.image("test", "c.png")
     folder.draw("test", "d.png", picture(0, 9))
     assert (folder.image("train", "a.png"), folder.image("test", "c.png")) == before
+
+
+def test_a_training_image_that_is_a_test_image_too_has_its_say(folder: Folder) -> None:
+    folder.draw("train", "d.png", picture(0, 65_000))
+    folder.rows.sort()
+    assert folder.pixels().scale == ValueRange(0, 65_000)
+    only = Folder(folder.data.parent / "only")
+    for part in ("test", "train"):
+        only.draw(part, "a.png", picture(5, 900))
+    assert only.pixels().scale == ValueRange(5, 900)
+
+
+def test_what_a_run_was_allowed_before_changes_nothing(folder: Folder) -> None:
+    folder.draw("train", "large.png", np.tile(picture(0, 60_000), (2, 2)))
+    whole, allowed = ValueRange(0, 60_000), SIZE * SIZE
+    for _ in range(2):
+        scale, reasons = folder.readable(allowed)
+        assert scale == ValueRange(16, 3936)
+        assert list(reasons) == ["train/large.png"]
+        assert folder.readable(4 * allowed) == (whole, {})
+
+
+def test_an_image_that_could_not_be_opened_once_has_its_say_later(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, **options: Any) -> Header:
+        if path.name == "b.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return read_header(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scales, "read_header", fails)
+        with suppress(InputError):
+            folder.pixels()
+    assert folder.pixels().scale == ValueRange(16, 3936)
 
 
 def test_the_order_of_the_files_changes_nothing(folder: Folder) -> None:

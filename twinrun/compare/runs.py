@@ -292,6 +292,6 @@ def _other_settings(
 def _settings_in_force(content: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest's settings, with the range of values that images were seen in."""
     settings = write_out_settings(Settings, content["settings"])
-    if "range" in content:
-        settings["data"] = {**settings["data"], "range": content["range"]}
+    if content.get("range"):
+        settings["data"] = {**settings.get("data", {}), "range": content["range"]}
     return settings

@@ -120,7 +120,8 @@ class Data(Table):
         description="an image's id is its file name without (stem) or with (name) extension, or "
         "its path in the data folder",
     )
-    max_pixels: Annotated[int, Field(ge=1, le=10**12), Beside()] = Field(
+    # Under unreadable = "prior" it decides which images are trained on.
+    max_pixels: Annotated[int, Field(ge=1, le=10**12), Neutral(500_000_000)] = Field(
         500_000_000, description="of an image; one that has more is not decoded but refused"
     )
     unreadable: Annotated[Literal["error", "partial", "prior"], Neutral("error")] = Field(

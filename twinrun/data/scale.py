@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -28,9 +29,16 @@ from twinrun.errors import InputError, shorten
 
 # Images with more pixels are looked at one at a time: each takes eight bytes of them.
 LARGE = 64 << 20
-# Whether it is wide, and what it reaches: nan where that is not known.
-_Row = tuple[bool, float, float]
-_COLUMNS = ["wide", "lowest", "highest"]
+_COLUMNS = ["wide", "pixels", "lowest", "highest"]
+
+
+class _Row(NamedTuple):
+    """Whether a file is wide, how many pixels it has, and what it reaches: nan if not known."""
+
+    wide: bool
+    pixels: int
+    lowest: float = math.nan
+    highest: float = math.nan
 
 
 def find_scale(
@@ -49,7 +57,9 @@ def find_scale(
         InputError: No training image is wide and others are, none of those that are can be read, or
             all of them hold one value only.
     """
-    index = index[index["sha256"] != ""].drop_duplicates("sha256")
+    # Of a file that lies in both parts the training image counts.
+    index = index[index["sha256"] != ""].sort_values("part", ascending=False, kind="stable")
+    index = index.drop_duplicates("sha256")
     looks = _Looks(folder, cache / values_name(), how.max_pixels)
     looks.at_headers(index, _plain(cache / cache_name(size)))
     is_wide = index["sha256"].isin(looks.wide())
@@ -92,19 +102,20 @@ class _Looks:
         self.reasons: dict[str, str] = {}
 
     def wide(self) -> pd.Index:
-        """The SHA-256 of the files that are wide."""
-        return self.table.index[self.table["wide"].astype(bool)]
+        """The SHA-256 of the files that are wide and not too large to be decoded."""
+        allowed = self.table["pixels"].astype("int64") <= self.max_pixels
+        return self.table.index[self.table["wide"].astype(bool) & allowed]
 
     def at_headers(self, index: pd.DataFrame, plain: pd.Index) -> None:
         """Look whether files are wide, of which it is not known."""
         known = index["sha256"].isin(self.table.index) | index["sha256"].isin(plain)
 
-        def look(path: str) -> _Row:
+        def look(path: str) -> _Row | None:
             try:
-                wide = read_header(self.folder / path, max_pixels=self.max_pixels).wide
+                width, height, wide = read_header(self.folder / path, max_pixels=self.max_pixels)
             except UNREADABLE:  # which is told where it is decoded
-                wide = False
-            return wide, math.nan, math.nan
+                return None
+            return _Row(wide, width * height)
 
         self._add(index[~known], look, "looking at formats")
 
@@ -112,15 +123,15 @@ class _Looks:
         """Look what wide files reach, of which it is not known."""
         known = self.table.loc[index["sha256"], "lowest"].notna().to_numpy()
 
-        def look(path: str) -> _Row:
+        def look(path: str) -> _Row | None:
             try:
                 width, height, _ = read_header(self.folder / path, max_pixels=self.max_pixels)
                 with self.one_at_a_time if width * height > LARGE else nullcontext():
                     found = read_values(self.folder / path, max_pixels=self.max_pixels)
             except UNREADABLE as error:
                 self.reasons[path] = why_unreadable(error)
-                return True, math.nan, math.nan
-            return True, found.lowest, found.highest
+                return None
+            return _Row(True, width * height, found.lowest, found.highest)
 
         self._add(index[~known], look, "finding the range")
 
@@ -132,16 +143,20 @@ class _Looks:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 write_rows(self.path, self.table)
 
-    def _add(self, index: pd.DataFrame, look: Callable[[str], _Row], title: str) -> None:
+    def _add(self, index: pd.DataFrame, look: Callable[[str], _Row | None], title: str) -> None:
+        """Add what is found; what cannot be read is looked at again by whoever asks next."""
         if index.empty:
             return
-        found: list[_Row] = []
+        found: list[_Row | None] = []
         with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
             bar = bars.add_task(title, total=len(index), note="")
             for block in in_blocks(index["path"].tolist()):
                 found += pool.map(look, block)
                 bars.advance(bar, len(block))
-        new = pd.DataFrame(found, pd.Index(index["sha256"]), _COLUMNS)
+        rows = {s: row for s, row in zip(index["sha256"], found, strict=True) if row is not None}
+        if not rows:
+            return
+        new = pd.DataFrame(list(rows.values()), pd.Index(list(rows)), _COLUMNS)
         old = self.table.drop(new.index.intersection(self.table.index))
         self.table = new if old.empty else pd.concat([old, new])
 

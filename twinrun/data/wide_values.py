@@ -76,6 +76,11 @@ def number(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"
 
 
+def exact_number(value: float) -> str:
+    """As `number`, with all digits that it takes to get the same value again."""
+    return repr(value).removesuffix(".0")
+
+
 def load_whole(file: ImageFile.ImageFile) -> None:
     """Decode the pixels of a file."""
     file.load()

@@ -14,7 +14,7 @@ from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
 from twinrun.console import clock
 from twinrun.data.unread import WHY, class_shares
-from twinrun.data.wide_values import number
+from twinrun.data.wide_values import exact_number
 from twinrun.errors import InputError
 from twinrun.package.engine import FOLDER
 from twinrun.package.page_settings import page_settings
@@ -50,7 +50,7 @@ def collect_page_facts(
         "competition": settings["competition"],
         "data": settings["data"],
         "parts": _count_parts(run),
-        "value_range": [number(float(end)) for end in content.get("range", ())],
+        "value_range": [exact_number(float(end)) for end in content.get("range") or ()],
         "layout": LAYOUTS.get(settings["data"]["layout"]).words,
         "run": run.resolve().name,
         "seed": settings["run"]["seed"],
