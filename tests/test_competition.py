@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from twinrun import prepare, submit, train_run
+from twinrun.blend import hand_in
 from twinrun.blend.submission import read_sample, refuse_other_images
 from twinrun.config.project import project_settings
 from twinrun.config.reading import read_settings
@@ -68,7 +69,7 @@ def test_a_small_run_ends_in_a_valid_submission_and_comes_out_the_same_again(
         folder = run.member_folder(member)
         submission = run.folder / "submission.csv"
         submit.blend_files([(folder / "test.csv", 1.0)], settings, run.sample_path, submission)
-        assert submit.validate_file(submission, settings, run.sample_path) > 0
+        assert hand_in.validate_file(submission, settings, run.sample_path) > 0
         results.append(
             [sha256_file(path) for path in (submission, *map(folder.joinpath, RESULT_FILES))]
         )

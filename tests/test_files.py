@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from twinrun.errors import InputError
 from twinrun.files import (
+    as_written,
     read_csv,
     sha256_file,
     sha256_json,
@@ -314,3 +315,11 @@ def test_digest_of_a_file_is_sha256_of_its_bytes(tmp_path: Path) -> None:
     # The example of FIPS 180-2, appendix B.1.
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "abc") == expected
+
+
+def test_numbers_as_they_are_read_back_are_those_of_the_file(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random(500, dtype=np.float32)
+    table = pd.DataFrame({"id": [f"0{number}" for number in range(500)], "p": values})
+    write_csv(tmp_path / "a.csv", table)
+    assert as_written(table).equals(read_csv(tmp_path / "a.csv"))
+    assert not as_written(table)["p"].equals(table["p"].astype("float64"))

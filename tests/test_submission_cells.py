@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from twinrun import submit
+from twinrun.blend import hand_in
 from twinrun.blend.submission import read_sample
 from twinrun.compare.prediction_gaps import compare_submissions
 from twinrun.config.reading import read_settings
@@ -43,7 +44,7 @@ def refused(form: str, folder: Path, text: str, *changes: str) -> list[str]:
     path.write_text(text, encoding="utf-8")
     changes = changes or ("submission.rows_sum_to_one=true",)
     with pytest.raises(NegativeVerdict) as caught:
-        submit.validate_file(path, settings_of(form, folder, *changes), sample)
+        hand_in.validate_file(path, settings_of(form, folder, *changes), sample)
     return list(caught.value.details)
 
 
@@ -58,10 +59,10 @@ def test_it_is_written_in_the_samples_order_and_valid(form: str, tmp_path: Path)
     settings = settings_of(form, tmp_path)
     submit.blend_files([(predictions, 1.0)], settings, sample, out)
     assert out.read_text(encoding="utf-8") == handed_in(form)
-    assert submit.validate_file(out, settings, sample) == 6
+    assert hand_in.validate_file(out, settings, sample) == 6
     header, *rows = handed_in(form).splitlines()
     out.write_text("\n".join([header, *reversed(rows)]), encoding="utf-8")
-    assert submit.validate_file(out, settings, sample) == 6, "in any order"
+    assert hand_in.validate_file(out, settings, sample) == 6, "in any order"
 
 
 @FORM
@@ -73,12 +74,12 @@ def test_it_is_separated_as_its_sample_is(form: str, separator: str, tmp_path: P
     settings = settings_of(form, tmp_path)
     submit.blend_files([(predictions, 1.0)], settings, sample, out)
     assert out.read_text(encoding="utf-8") == handed_in(form).replace(",", separator)
-    assert submit.validate_file(out, settings, sample) == 6
+    assert hand_in.validate_file(out, settings, sample) == 6
     other = tmp_path / "other.csv"
     other.write_text(handed_in(form), encoding="utf-8")
     assert compare_submissions(out, other, columns=form, classes=CLASSES, bound=0.0).largest == 0
     with pytest.raises(NegativeVerdict, match="separated by commas, and the sample's by"):
-        submit.validate_file(other, settings, sample)
+        hand_in.validate_file(other, settings, sample)
 
 
 @FORM
@@ -88,7 +89,7 @@ def test_without_a_sample_it_has_columns_of_its_own(form: str, tmp_path: Path) -
     submit.blend_files([(predictions, 1.0)], settings_of(form, tmp_path), None, out)
     first = {"long": "id,class,probability\nNA,rust,0.25\n", "joined": "id_class,probability\n"}
     assert out.read_text(encoding="utf-8").startswith(first[form])
-    assert submit.validate_file(out, settings_of(form, tmp_path), out) == 6
+    assert hand_in.validate_file(out, settings_of(form, tmp_path), out) == 6
 
 
 @FORM
@@ -193,7 +194,7 @@ def test_a_class_without_images_is_0_in_a_row_of_its_own(tmp_path: Path) -> None
         sample.write_text(text, encoding="utf-8")
         settings = settings_of(form, tmp_path, 'submission.unseen=["UNK"]')
         submit.blend_files([(predictions, 1.0)], settings, sample, out)
-        submit.validate_file(out, settings, sample)
+        hand_in.validate_file(out, settings, sample)
         table = pd.read_csv(out)
         column = table.loc[table["Kind"] == "UNK", "p"] if form == "long" else table["UNK"]
         assert column.tolist() == [0.0, 0.0]

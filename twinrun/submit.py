@@ -8,29 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from twinrun.blend.average import blend
+from twinrun.blend.average import Named, blend_tables
 from twinrun.blend.choice import describe_origin
-from twinrun.blend.copies import average_copies, find_copies
+from twinrun.blend.copies import find_copies
+from twinrun.blend.hand_in import write_submission
 from twinrun.blend.held_out import align_held_out, read_groups, read_held_out
 from twinrun.blend.parts import Parts, every_member
 from twinrun.blend.select import ChosenBlend, blend_of_folds, choose_blend, fixed_blend
-from twinrun.blend.submission import (
-    answers,
-    bind_to_sample,
-    read_sample,
-    read_submission,
-    submission_problems,
-)
 from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
-from twinrun.blend_methods.temperature import apply_temperature
-from twinrun.config.any_csv import SEPARATORS, separator_of
 from twinrun.config.identity import identity_settings
 from twinrun.config.sections import Blend, check_weight
 from twinrun.config.settings import Settings
 from twinrun.data.unread import with_shares
-from twinrun.errors import InputError, NegativeVerdict, shorten
-from twinrun.files import sha256_file, write_csv
-from twinrun.probabilities import check_probabilities, read_probabilities, row_sum_problems
+from twinrun.errors import InputError
+from twinrun.files import sha256_file
+from twinrun.probabilities import check_probabilities, read_probabilities
 from twinrun.run_folder.manifest import (
     read_taken_blend,
     renew_guard,
@@ -40,7 +32,6 @@ from twinrun.run_folder.manifest import (
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.records import checked_file, read_record
 from twinrun.run_folder.tables import read_index_if_there, read_predictions
-from twinrun.submission_forms import FORMS
 
 
 def choose_run_blend(
@@ -167,11 +158,7 @@ def blend_files(
     _write_blend(tables, mean, settings, sample_path, output, copies=copies)
 
 
-# A table of probabilities, and what it is called in messages.
-_Named = tuple[str, pd.DataFrame]
-
-
-def _member_predictions(run: Path, name: str) -> _Named:
+def _member_predictions(run: Path, name: str) -> Named:
     path = RunFolder(run).training(name).test
     return str(path), check_probabilities(read_predictions(path.parent, path.name), path)
 
@@ -184,7 +171,7 @@ def _read_predictions(path: Path) -> pd.DataFrame:
 
 
 def _write_blend(
-    files: Sequence[tuple[_Named, float]],
+    files: Sequence[tuple[Named, float]],
     mean: Mean,
     settings: Settings,
     sample_path: Path | None,
@@ -197,85 +184,20 @@ def _write_blend(
     """Write the mean of files as `blend_files` does.
 
     Args:
-        files: Their predictions and weights.
+        files: As for `blend_tables`, as are mean and temperature.
         mean: Of which kind.
         settings: Clamp and renormalise; and what is asked of a submission.
         sample_path: As for `blend_files`.
         output: The file to write.
-        temperature: Of the finished blend; 1 leaves it as it is.
+        temperature: Of the finished blend.
         index: Of the run: test images that cannot be read get the classes' shares, whatever the
             blend makes of them.
         copies: From `find_copies`: their answers become one.
     """
-    tables = [table for (_, table), _ in files]
-    names = [name for (name, _), _ in files]
-    blended = blend(tables, [weight for _, weight in files], mean, settings.blend, names)
-    if temperature != 1.0:
-        names = list(blended.columns[1:])
-        blended[names] = apply_temperature(blended[names].to_numpy(), temperature)
+    blended = blend_tables(files, mean, settings.blend, temperature=temperature)
     if index is not None:
         blended = with_shares(blended, index)
-    if copies:
-        blended = average_copies(blended, copies)
-    columns, problems = settings.submission.columns, list[str]()
-    if FORMS.get(columns).sums_are_lost and settings.submission.rows_sum_to_one:
-        problems = row_sum_problems(blended)
-    classes, sample = settings.asked_classes, None
-    if sample_path is not None:
-        ids = blended[blended.columns[0]].tolist()
-        sample = read_sample(sample_path, classes, columns, known=ids)
-    answered = answers(_with_unseen(blended, settings), classes, columns)
-    blended = bind_to_sample(answered, sample, classes, columns)
-    problems += _problems(blended, blended if sample is None else sample, settings)
-    _refuse("the blend, which was not written,", problems)
-    # As the sample has it: that is what the host's checker reads.
-    write_csv(output, blended, separator=separator_of(sample_path) if sample_path else ",")
-
-
-def _with_unseen(blended: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Probabilities with those of the classes that no training image is of, which are 0."""
-    return blended.assign(**dict.fromkeys(settings.submission.unseen, 0.0))
-
-
-def validate_file(path: Path, settings: Settings, sample_path: Path) -> int:
-    """Check a submission against the sample; the number of its rows.
-
-    Raises:
-        NegativeVerdict: It is not valid; everything that is wrong is listed.
-        InputError: A file is missing or cannot be read as a table.
-    """
-    columns = settings.submission.columns
-    sample = read_sample(sample_path, settings.asked_classes, columns)
-    separator, own = separator_of(sample_path), separator_of(path)
-    submission = read_submission(path, columns, separator=separator)
-    if own != separator and list(submission.columns) != list(sample.columns):
-        raise NegativeVerdict(
-            f"{path} is not a valid submission: its values are separated by {SEPARATORS[own]}, and "
-            f"the sample's by {SEPARATORS[separator]}"
-        )
-    _refuse(str(path), _problems(submission, sample, settings))
-    return len(submission)
-
-
-def _problems(submission: pd.DataFrame, sample: pd.DataFrame, settings: Settings) -> list[str]:
-    asked = settings.submission
-    return submission_problems(
-        submission,
-        sample,
-        settings.asked_classes,
-        asked.columns,
-        rows_sum_to_one=asked.rows_sum_to_one,
-    )
-
-
-def _refuse(what: str, problems: Sequence[str]) -> None:
-    if problems:
-        sums = any("row's sum" in problem for problem in problems)
-        raise NegativeVerdict(
-            f"{what} is not a valid submission:",
-            details=shorten(problems, most=20),
-            fix="Set blend.renormalise = true to bring the rows to a sum of 1." if sums else "",
-        )
+    write_submission(blended, settings, sample_path, output, copies=copies)
 
 
 def record_blend(folder: Path, settings: Settings, manifest: dict[str, Any] | None) -> None:

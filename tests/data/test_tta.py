@@ -20,7 +20,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.data.tta import View, tta_views
 from twinrun.networks.table import family_of
 from twinrun.repro.keys import Key
-from twinrun.train.learner import Network, build_head
+from twinrun.train.network import Network, build_head
 from twinrun.train.predict import predict
 
 SIZE = 16

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from twinrun import submit
+from twinrun.blend import hand_in
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.metrics import METRICS
@@ -110,13 +111,13 @@ def test_it_is_blended_written_and_validated(
     submit.blend_files([(predictions, 1.0)], settings, sample, output)
     written = "ID,guess,confidence\n07,yes,1.0\n7,no,0.75\n"
     assert output.read_text(encoding="utf-8") == written
-    assert submit.validate_file(output, settings, sample) == 2
+    assert hand_in.validate_file(output, settings, sample) == 2
     output.write_text(written.replace("yes", "maybe"), encoding="utf-8")
     with pytest.raises(NegativeVerdict, match="07: maybe is no class"):
-        submit.validate_file(output, settings, sample)
+        hand_in.validate_file(output, settings, sample)
     sample.write_text("ID,guess\n07,no\n7,no\n", encoding="utf-8")
     with pytest.raises(InputError, match="it must have guess and confidence"):
-        submit.validate_file(output, settings, sample)
+        hand_in.validate_file(output, settings, sample)
 
 
 def test_a_data_folder_shows_it(form: SubmissionForm, data: Path) -> None:

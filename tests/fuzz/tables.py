@@ -10,12 +10,13 @@ from random import Random
 
 from tests.conftest import FIXTURE, SMALL
 from tests.fuzz.draw import CELLS, NUMBERS, STRANGE, WORDS, damaged, pick
+from twinrun.blend.hand_in import validate_file
 from twinrun.cli.blend import _file_and_weight
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import build_index
 from twinrun.scaffold.inspect import inspect
-from twinrun.submit import blend_files, validate_file
+from twinrun.submit import blend_files
 
 CLASSES = ("leaf_rust", "stem_rust", "healthy_wheat")
 Rows = list[list[str]]

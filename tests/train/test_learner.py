@@ -17,7 +17,8 @@ from torch import nn
 from twinrun.config.recipe import Epochs, Member, Validation
 from twinrun.networks.torchvision_family import TorchvisionFamily
 from twinrun.repro.keys import Key
-from twinrun.train.learner import ConcatPool, build_learner
+from twinrun.train.learner import build_learner
+from twinrun.train.network import ConcatPool
 
 
 def member(network: str = "resnet18", **values: Any) -> Member:

@@ -22,8 +22,9 @@ from twinrun.files import read_csv
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.paths import RESULT_FILES
-from twinrun.train.learner import Network, SmoothLoss
+from twinrun.train.learner import SmoothLoss
 from twinrun.train.members import set_up_training, train_member
+from twinrun.train.network import Network
 
 
 @pytest.fixture(scope="module")

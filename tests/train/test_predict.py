@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from twinrun.networks.table import FAMILIES, family_of
 from twinrun.repro.environment import set_up
 from twinrun.repro.ranks import ALONE, Ranks
-from twinrun.train.learner import Network, build_head
+from twinrun.train.network import Network, build_head
 from twinrun.train.predict import logits_of, rows_computed
 
 SIZE = 32

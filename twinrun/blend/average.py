@@ -8,9 +8,43 @@ import numpy as np
 import pandas as pd
 
 from twinrun.blend_methods.methods import Mean
+from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.sections import Blend
 from twinrun.errors import InputError, shorten
 from twinrun.metrics import Values
+
+# A table of probabilities, and what it is called in messages.
+Named = tuple[str, pd.DataFrame]
+
+
+def blend_tables(
+    files: Sequence[tuple[Named, float]],
+    mean: Mean,
+    settings: Blend,
+    *,
+    temperature: float = 1.0,
+) -> pd.DataFrame:
+    """The blend of members' predictions; each image's by itself.
+
+    Args:
+        files: Their predictions and weights.
+        mean: Of which kind.
+        settings: Clamp and renormalise.
+        temperature: Of the finished blend; 1 leaves it as it is.
+
+    Returns:
+        The first table's ids and classes, float64.
+
+    Raises:
+        InputError: As `blend`.
+    """
+    tables = [table for (_, table), _ in files]
+    names = [name for (name, _), _ in files]
+    blended = blend(tables, [weight for _, weight in files], mean, settings, names)
+    if temperature != 1.0:
+        names = list(blended.columns[1:])
+        blended[names] = apply_temperature(blended[names].to_numpy(), temperature)
+    return blended
 
 
 def blend(

@@ -62,13 +62,26 @@ def join_folds(folds: Sequence[Mapping[str, pd.DataFrame]], what: str) -> dict[s
             fix="Remove the folder of that member to train it again.",
         )
     order = np.argsort(np.array(valid["id"].tolist(), dtype=object), kind="stable")
+    return {"valid.csv": valid.iloc[order].reset_index(drop=True), "test.csv": mean_of_folds(tests)}
+
+
+def mean_of_folds(tests: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What the networks of a member's folds predict together.
+
+    Args:
+        tests: Of each fold in order: id, then float32 probabilities per class, rows alike.
+
+    Returns:
+        The arithmetic mean, added up in float64 in the folds' order and rounded to float32.
+    """
+    first = tests[0]
     classes = list(first.columns[1:])
     total = np.zeros((len(first), len(classes)))
     for table in tests:
         total += table[classes].to_numpy(dtype=np.float64)
     mean = pd.DataFrame((total / len(tests)).astype(np.float32), columns=classes)
     mean.insert(0, "id", first["id"].to_numpy())
-    return {"valid.csv": valid.iloc[order].reset_index(drop=True), "test.csv": mean}
+    return mean
 
 
 def write_out_of_fold(

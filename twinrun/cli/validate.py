@@ -34,11 +34,11 @@ def validate(
     options: SettingsOptions,
 ) -> None:
     """Check a submission against sample_submission.csv: exit code 0 valid, 1 invalid."""
-    from twinrun import submit
+    from twinrun.blend import hand_in
 
     settings = options.read()
     sample = sample or settings.sample_path()
-    rows = submit.validate_file(submission, settings, sample)
+    rows = hand_in.validate_file(submission, settings, sample)
     console.quiet = False
     text = f": {submission} has the ids and columns of {sample}, {rows} rows"
     say(("valid", "bold green"), text)

@@ -169,21 +169,20 @@ class KeyedLoader(TfmdDL):
         """Of images, in this epoch or this pass."""
         if self.view is None:
             return [self.key.of(purpose, self.epoch, image) for image in ids]
-        seen = self.key.of("test-time", self.view.number)
-        return [seen.of(image, purpose) for image in ids]
+        return self.view.keys(self.key, purpose, ids)
 
     @property
     def _host(self) -> PixelRows:
         return self.rows.host if isinstance(self.rows, ResidentRows) else self.rows
 
     def _shares(self, positions: Sequence[int]) -> np.ndarray | float:
-        if self.view is not None and not self.view.augments:
-            chosen = list(positions)
-            return self.view.shares(self._host.rows[chosen], self._host.columns[chosen])
+        ids = [self.ids[position] for position in positions]
+        if self.view is not None:
+            sizes = self._host.rows[list(positions)], self._host.columns[list(positions)]
+            return self.view.shares_of(*sizes, self.key, ids)
         if not self.augments:
             return 0.5
-        keys = self.keys("item", [self.ids[position] for position in positions])
-        return np.concatenate([key.uniforms(1) for key in keys])
+        return np.concatenate([key.uniforms(1) for key in self.keys("item", ids)])
 
     def _labels(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
         return () if self.numbers is None else (TensorCategory(self.numbers[list(positions)]),)
@@ -232,9 +231,8 @@ class _Receive(Transform):
 
     def _floats(self, images: Tensor, ids: Sequence[str]) -> Tensor:
         loader = self.loader
+        if loader.view is not None:
+            return loader.view.see(loader.augmentation, images, loader.key, ids)
         if loader.augments:
             return loader.augmentation(images, loader.keys("augment", ids))
-        if loader.view is None:
-            return loader.augmentation.unchanged(images)
-        seen = loader.augmentation.unchanged(images, loader.view.matrix)
-        return loader.view.flip(seen)
+        return loader.augmentation.unchanged(images)

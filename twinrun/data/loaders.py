@@ -10,37 +10,24 @@ import torch
 from fastai.data.core import DataLoaders, Datasets
 from fastai.data.transforms import Categorize, Normalize
 from fastai.torch_core import TensorImage
-from fastai.vision.core import imagenet_stats
 from fasttransform import Transform
 
 from twinrun.config.recipe import Member
 from twinrun.data.augment import Augmentation
 from twinrun.data.device_cache import place_on
 from twinrun.data.keyed_loader import KeyedLoader
+from twinrun.data.normalise import IMAGENET, Statistics, normalise
 from twinrun.data.pixels import PixelRows, Pixels
 from twinrun.errors import InputError
 from twinrun.repro.keys import Key
 from twinrun.repro.ranks import ALONE, Ranks
 
-# Mean and standard deviation of the colours.
-Statistics = tuple[Sequence[float], Sequence[float]]
-
 
 class Normalise(Normalize):
-    """fastai's Normalize on the batch itself, which is changed: nobody else has it.
-
-    A batch with channels last is changed by whole rows of an image, a factor for each number of a
-    row: by the three numbers of a pixel it takes four times as long, to the same bits.
-    """
+    """fastai's Normalize by `normalise`, on the batch itself."""
 
     def encodes(self, images: TensorImage) -> TensorImage:
-        factor, less = 1 / self.std, self.mean / self.std
-        if not images.is_contiguous(memory_format=torch.channels_last):
-            return images.mul_(factor).sub_(less)
-        width = images.shape[3]
-        rows = images.permute(0, 2, 3, 1).flatten(2)
-        rows.mul_(factor.flatten().repeat(width)).sub_(less.flatten().repeat(width))
-        return images
+        return normalise(images, self.mean, self.std)
 
 
 class _Middle(Transform):
@@ -115,7 +102,7 @@ def member_loaders(
     )
     numbers = {name: number for number, name in enumerate(classes)}
     augmentation = Augmentation(member)
-    mean, deviation = statistics or imagenet_stats
+    mean, deviation = statistics or IMAGENET
     normalise = Normalise.from_stats(mean, deviation, cuda=device.type == "cuda")
 
     def loader(dataset: Any, part: Sequence[int], **options: Any) -> KeyedLoader:

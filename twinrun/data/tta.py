@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from twinrun.config.recipe import Member
+from twinrun.data.augment import Augmentation
+from twinrun.repro.keys import Key
 
 # Of an image's square, the part that a crop takes: 224 of 256 pixels, as Krizhevsky et al.,
 # "ImageNet classification with deep convolutional neural networks", 2012, section 4.1.
@@ -49,6 +52,43 @@ class View:
             return 0.5
         x, y = _PLACES[self.number]
         return np.where(rows > columns, y, x)
+
+    def keys(self, key: Key, purpose: str, ids: Sequence[str]) -> list[Key]:
+        """Of what this pass draws for images.
+
+        Args:
+            key: (seed, member).
+            purpose: Of the draws.
+            ids: Of the images.
+        """
+        seen = key.of("test-time", self.number)
+        return [seen.of(image, purpose) for image in ids]
+
+    def shares_of(
+        self, rows: np.ndarray, columns: np.ndarray, key: Key, ids: Sequence[str]
+    ) -> np.ndarray | float:
+        """As `shares`; where the pass draws them, those that it draws for these images."""
+        if not self.augments:
+            return self.shares(rows, columns)
+        return np.concatenate([each.uniforms(1) for each in self.keys(key, "item", ids)])
+
+    def see(
+        self, augmentation: Augmentation, images: Tensor, key: Key, ids: Sequence[str]
+    ) -> Tensor:
+        """Squares as this pass sees them.
+
+        Args:
+            augmentation: Of the member.
+            images: uint8, batch x 3 x any size x the same, channels last in memory.
+            key: (seed, member).
+            ids: Of the images.
+
+        Returns:
+            float32 from 0 to 1, batch x 3 x image_size x image_size, channels last in memory.
+        """
+        if self.augments:
+            return augmentation(images, self.keys(key, "augment", ids))
+        return self.flip(augmentation.unchanged(images, self.matrix))
 
     @property
     def matrix(self) -> np.ndarray:

@@ -6,18 +6,21 @@ batch is smaller than the others: an image's bits do not depend on how many othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.tta import View
 from twinrun.errors import InputError
 from twinrun.repro.group import current_group
 from twinrun.repro.ranks import Ranks
+
+if TYPE_CHECKING:  # it imports fastai, which whoever only predicts does without
+    from twinrun.data.keyed_loader import KeyedLoader
 
 # A batch has a multiple of so many rows. In one of 5, 6, 7, 9 or 10 rows, two threads divide a
 # product of matrices so that its last rows are added up in another order than its first.
@@ -49,26 +52,53 @@ def predict(
         InputError: The model answers with numbers that are not finite.
     """
     model.eval()
-    if passes:
-        probabilities = _mean_over(passes, model, loader, mean).float().numpy()
-    else:
-        probabilities = _logits(model, loader).softmax(1).numpy()
-    if not np.isfinite(probabilities).all():
-        raise InputError(
-            "the model's predictions are not finite numbers: the training has diverged",
-            fix="Lower the recipe's learning rates.",
-        )
-    table = pd.DataFrame(probabilities, columns=list(classes))
+
+    def logits(view: View | None) -> Tensor:
+        if view is None:
+            return _logits(model, loader)
+        with loader.show_as(view):
+            return _logits(model, loader)
+
+    table = pd.DataFrame(probabilities_of(logits, passes, mean), columns=list(classes))
     table.insert(0, "id", loader.ids)
     return table
 
 
-def _mean_over(passes: Sequence[View], model: nn.Module, loader: KeyedLoader, mean: str) -> Tensor:
+def probabilities_of(
+    logits: Callable[[View | None], Tensor], passes: Sequence[View], mean: str
+) -> np.ndarray:
+    """The probabilities of images by a network that sees each of them once, or in several passes.
+
+    Args:
+        logits: Of a pass, a row per image, on the CPU; of no pass, of the images as they are.
+        passes: As for `predict`.
+        mean: As for `predict`.
+
+    Returns:
+        float32, a row per image, a column per class. No row depends on another one.
+
+    Raises:
+        InputError: As `predict`.
+    """
+    if passes:
+        found = _mean_over(passes, logits, mean).float().numpy()
+    else:
+        found = logits(None).softmax(1).numpy()
+    if not np.isfinite(found).all():
+        raise InputError(
+            "the model's predictions are not finite numbers: the training has diverged",
+            fix="Lower the recipe's learning rates.",
+        )
+    return found
+
+
+def _mean_over(
+    passes: Sequence[View], logits: Callable[[View | None], Tensor], mean: str
+) -> Tensor:
     total: Tensor | float = 0.0
     for view in passes:
-        with loader.show_as(view):
-            logits = _logits(model, loader).double()
-        total = total + (logits.log_softmax(1) if mean == "geometric" else logits.softmax(1))
+        seen = logits(view).double()
+        total = total + (seen.log_softmax(1) if mean == "geometric" else seen.softmax(1))
     middle = torch.as_tensor(total) / len(passes)
     return middle.softmax(1) if mean == "geometric" else middle
 

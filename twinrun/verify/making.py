@@ -12,14 +12,11 @@ from twinrun.blend.out_of_fold import join_folds
 from twinrun.blend.parts import Parts
 from twinrun.blend.select import ChosenBlend
 from twinrun.config.settings import Settings
-from twinrun.errors import InputError
 from twinrun.files import write_csv
-from twinrun.plain_files import plain
 from twinrun.run_folder.paths import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
 
 
 def train_again(
@@ -56,6 +53,7 @@ def predict_again(
         InputError: As `train_again`, or the weights are foreign or do not fit.
     """
     from twinrun.train.members import set_up_training
+    from twinrun.train.network import load_weights
 
     shutil.rmtree(again, ignore_errors=True)
     prepared = prepare.prepare(settings, run)
@@ -112,28 +110,3 @@ def blend_again(
     names = [name for name in sorted(settings.members) if settings.weight(name) and name in part]
     parts = Parts(names, lacking, partial=bool(lacking))
     return submit.blend_run(source, settings, sample, RunFolder(again).submission, parts=parts)
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Put recorded weights into a model; only the format safetensors is read.
-
-    Raises:
-        InputError: They are in a foreign format, which might run code, or of a different network.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(plain(path))
-    except SafetensorError as error:
-        raise InputError(
-            f"{path} is not a file of the format safetensors, and is not read: {error}",
-            fix="A different format may run code when it is read. Put the recorded file back.",
-        ) from None
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"{path} holds the weights of a different network:",
-            details=[line.strip() for line in str(error).splitlines()[1:6]],
-        ) from None

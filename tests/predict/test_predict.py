@@ -1,0 +1,365 @@
+"""New images through a run: the bits of its own predictions, whatever stands beside an image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.conftest import FIXTURE, Command
+from tests.run_folder.documents import edited
+from twinrun import submit
+from twinrun.blend.parts import what_is_complete
+from twinrun.config.settings import Settings
+from twinrun.errors import InputError, NegativeVerdict
+from twinrun.files import sha256_file
+from twinrun.predict import networks as networks_module
+from twinrun.predict.asked import ask
+from twinrun.predict.predict import Predicted, predict_images
+from twinrun.predict.record import read_record_of
+from twinrun.run_folder.manifest import read_manifest, read_run_settings
+
+TEST, SAMPLE = FIXTURE / "test", FIXTURE / "sample_submission.csv"
+
+
+def predicted(run: Path, images: Path, output: Path, sample: Path | None = None) -> Predicted:
+    return predict_images(ask(run, images, sample, output))
+
+
+def rows_of(path: Path) -> dict[str, list[str]]:
+    table = pd.read_csv(path, dtype=str)
+    return {row[0]: list(row[1:]) for row in table.itertuples(index=False)}
+
+
+@pytest.fixture(scope="module")
+def whole(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What each of the run's test images gets, all of them together."""
+    output = tmp_path_factory.mktemp("whole") / "predictions.csv"
+    predicted(recorded, TEST, output)
+    return rows_of(output)
+
+
+def test_the_images_that_a_run_knew_get_the_bits_of_its_submission(
+    recorded: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out" / "new.csv"
+    before = {path: sha256_file(path) for path in recorded.rglob("*") if path.is_file()}
+    done = predicted(recorded, TEST, output, SAMPLE)
+    assert output.read_bytes() == (recorded / "submission.csv").read_bytes()
+    assert done.images == 24
+    assert not done.elsewhere
+    assert sorted(path.name for path in output.parent.iterdir()) == ["new.csv", "predictions.json"]
+    assert {path: sha256_file(path) for path in recorded.rglob("*") if path.is_file()} == before
+    record = read_record_of(done.record)
+    assert record["output"] == {
+        "file": "new.csv",
+        "kind": "submission",
+        "sha256": sha256_file(output),
+    }
+    assert record["images"]["1AXIPJ"] == sha256_file(TEST / "1AXIPJ.jpg")
+    assert sorted(record["weights"]) == ["a/fold-1", "a/fold-2", "b"]
+    content = read_manifest(recorded)["content"]
+    assert record["blend"] == {name: content["blend"][name] for name in record["blend"]}
+    assert record["environment"] == content["environment"]
+
+
+def test_an_image_has_the_same_bits_whatever_stands_beside_it(
+    recorded: Path, whole: dict[str, list[str]], tmp_path: Path
+) -> None:
+    assert len({tuple(row) for row in whole.values()}) == len(whole)
+    names = sorted(path.name for path in TEST.iterdir())
+    folders = {"alone": names[7:8], "some": names[3:20:2], "first": names[:9]}
+    for folder, chosen in folders.items():
+        for number, name in enumerate(chosen):
+            place = tmp_path / folder / f"{number % 2}" / "deeper"
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TEST / name, place)
+        if folder == "some":  # strangers among them, before and behind
+            for number, name in enumerate(("0000.png", "zzzz.png", "MMMM.png")):
+                pixels = np.full((40, 70, 3), 60 * number, np.uint8)
+                Image.fromarray(pixels).save(tmp_path / folder / name)
+        output = tmp_path / f"{folder}.csv"
+        predicted(recorded, tmp_path / folder, output)
+        found = rows_of(output)
+        known = [Path(name).stem for name in chosen]
+        assert {name: found[name] for name in known} == {name: whole[name] for name in known}
+        assert len(found) == len(known) + 3 * (folder == "some")
+
+
+def test_a_renamed_image_is_drawn_for_anew_and_otherwise_the_same(
+    recorded: Path, tmp_path: Path
+) -> None:
+    # Member a is shown flipped, b as its training draws for the id: only b's answer moves.
+    shutil.copy(TEST / "1AXIPJ.jpg", tmp_path / "renamed.jpg")
+    asked = ask(recorded, tmp_path, None, tmp_path / "out.csv")
+    assert asked.images.ids == ("renamed",)
+    first = {"a": asked.trained["a"]}
+    alone = type(asked.blend)(asked.blend.method, {"a": 1.0}, 1.0, ())
+    only = type(asked)(**{**vars(asked), "blend": alone, "trained": first})
+    predict_images(only)
+    renamed = rows_of(tmp_path / "out.csv")["renamed"]
+    known = ask(recorded, TEST, None, tmp_path / "known.csv")
+    predict_images(type(known)(**{**vars(known), "blend": alone, "trained": first}))
+    assert rows_of(tmp_path / "known.csv")["1AXIPJ"] == renamed
+    predict_images(asked)
+    assert rows_of(tmp_path / "out.csv")["renamed"] != renamed
+
+
+def test_networks_that_do_not_fit_into_memory_are_read_again_to_the_same_bits(
+    recorded: Path, whole: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks_module.Networks.__init__, "__defaults__", (1,))
+    predicted(recorded, TEST, tmp_path / "out.csv")
+    assert rows_of(tmp_path / "out.csv") == whole
+
+
+def test_a_table_names_images_and_their_ids(
+    recorded: Path, whole: dict[str, list[str]], tmp_path: Path
+) -> None:
+    table = tmp_path / "photos.csv"
+    lines = [f"{TEST / name};0{number}" for number, name in enumerate(("S2U8GN.gif", "W7RCF8.png"))]
+    table.write_text("\n".join(["path;id", *lines]), encoding="utf-8")
+    predicted(recorded, table, tmp_path / "out.csv")
+    assert list(rows_of(tmp_path / "out.csv")) == ["00", "01"]
+    shutil.copy(TEST / "W7RCF8.png", tmp_path)
+    table.write_text(f"path\nW7RCF8.png\n{TEST / 'S2U8GN.gif'}\n", encoding="utf-8")
+    predicted(recorded, table, tmp_path / "out.csv")
+    found = rows_of(tmp_path / "out.csv")
+    assert found == {name: whole[name] for name in ("S2U8GN", "W7RCF8")}
+
+
+def test_a_sample_is_answered_in_its_order_and_what_it_does_not_ask_for_left_out(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    host = pd.read_csv(SAMPLE, dtype=str)
+    few = host.iloc[[5, 0, 9]]
+    few = few[[few.columns[0], *reversed(few.columns[1:])]]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    done = invoke(
+        *("predict", recorded, "--images", TEST, "--sample", "few.csv", "--output", "out.csv")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "images      3; 21 more, which the sample does not ask for, are left out" in done.stdout
+    whole = pd.read_csv(recorded / "submission.csv", dtype=str).set_index(host.columns[0])
+    found = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    assert found[host.columns[0]].tolist() == few[host.columns[0]].tolist()
+    assert list(found.columns) == list(few.columns)
+    own = found.set_index(host.columns[0])
+    assert own.equals(whole.loc[own.index, list(own.columns)])
+
+
+@pytest.fixture
+def spoiled(tmp_path: Path) -> Path:
+    """Test images of which one is cut short and one is no image."""
+    folder = tmp_path / "spoiled"
+    folder.mkdir()
+    for name in ("1AXIPJ.jpg", "2VXT82.jpg", "643083.jpg"):
+        shutil.copy(TEST / name, folder)
+    whole = (folder / "2VXT82.jpg").read_bytes()
+    (folder / "2VXT82.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    (folder / "643083.jpg").write_bytes(b"no image at all")
+    return folder
+
+
+def test_what_cannot_be_read_is_named_before_anything_is_decoded(
+    recorded: Path, spoiled: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="1 of 3 images cannot be read") as caught:
+        predicted(recorded, spoiled, tmp_path / "out.csv")
+    assert [line.split(": ")[0] for line in caught.value.details] == [str(spoiled / "643083.jpg")]
+    (spoiled / "643083.jpg").unlink()
+    with pytest.raises(InputError, match="1 of 2 images cannot be read"):
+        predicted(recorded, spoiled, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("way", ["partial", "prior"])
+def test_a_run_that_goes_on_without_them_does_so_here(
+    recorded: Path, whole: dict[str, list[str]], spoiled: Path, tmp_path: Path, way: str
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    edited(run / "manifest.json", "content", "settings", "data", "unreadable", value=way)
+    if way == "partial":
+        (spoiled / "643083.jpg").unlink()
+    done = predicted(run, spoiled, tmp_path / "out.csv")
+    found = rows_of(tmp_path / "out.csv")
+    assert found["1AXIPJ"] == whole["1AXIPJ"]
+    if way == "partial":
+        assert list(done.parts) == ["2VXT82"]
+        assert found["2VXT82"] != whole["2VXT82"]
+        return
+    assert sorted(done.unread) == ["2VXT82", "643083"]
+    shares = [float(value) for value in found["643083"]]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.2)
+    assert sum(shares) == pytest.approx(1)
+    assert found["2VXT82"] == found["643083"]
+    record = read_record_of(done.record)
+    assert record["unread"] == dict(done.unread)
+
+
+def test_copies_get_the_mean_of_their_answers_after_all_and_it_is_said(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    edited(run / "manifest.json", "content", "settings", "submission", "copies", value="mean")
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("one.jpg", "two.jpg"):
+        shutil.copy(TEST / "1AXIPJ.jpg", images / name)
+    shutil.copy(TEST / "2VXT82.jpg", images)
+    columns = pd.read_csv(SAMPLE).columns
+    rows = [[name, 0.2, 0.3, 0.5] for name in ("one", "two", "2VXT82")]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "sample.csv", index=False)
+    plain = predicted(run, images, tmp_path / "plain.csv")
+    assert not plain.copies
+    alone = rows_of(tmp_path / "plain.csv")
+    assert alone["one"] != alone["two"]  # the ids that member b draws for
+    done = invoke("predict", run, "--images", images, "--sample", "sample.csv")
+    assert done.returncode == 0, done.stderr
+    assert "2 images with the pixels of another one" in done.stdout
+    found = rows_of(tmp_path / "submission.csv")
+    assert found["one"] == found["two"]
+    # In the order of the sample's columns, which is not that of the classes.
+    means = pd.DataFrame([alone["one"], alone["two"]]).astype(float).mean()
+    assert sorted(map(float, found["one"])) == pytest.approx(sorted(means))
+
+
+def refused(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error:") == 1
+    assert words in done.stderr.replace("\n", " "), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("nothing")
+    yield folder
+    assert not list(tmp_path.glob("*predictions*")), "nothing is written"
+
+
+def test_bad_input_is_one_message(
+    recorded: Path, invoke: Command, empty: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    refused(invoke("predict", run, "--images", empty), "no image in")
+    refused(invoke("predict", run, "--images", tmp_path / "gone"), "no folder of images")
+    refused(invoke("predict", empty, "--images", TEST), "is not a run")
+    (tmp_path / "wrong.csv").write_text("file\na.jpg\n")
+    refused(invoke("predict", run, "--images", "wrong.csv"), "none 'path'")
+    (tmp_path / "gone.csv").write_text("path\nnowhere.jpg\n")
+    refused(invoke("predict", run, "--images", "gone.csv"), "1 of 1 images cannot be read")
+    twice = tmp_path / "twice"
+    for folder in ("x", "y"):
+        (twice / folder).mkdir(parents=True)
+        shutil.copy(TEST / "1AXIPJ.jpg", twice / folder)
+    refused(invoke("predict", run, "--images", twice), "two images with one id")
+    sample = pd.read_csv(SAMPLE, dtype=str)
+    sample.iloc[3, 0] = "never_seen"
+    sample.to_csv(tmp_path / "sample.csv", index=False)
+    asked = ("predict", run, "--images", TEST, "--sample")
+    refused(invoke(*asked, "sample.csv"), "asks for 1 images that are not there")
+    refused(invoke(*asked, tmp_path / "no.csv"), "no sample submission")
+    refused(invoke("predict", run, "--images", TEST, "--output", empty), "is a folder")
+
+
+def test_weights_and_members_that_are_missing_or_changed_are_named(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    weights = run / "members" / "a" / "fold-2" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    asked = ("predict", run, "--images", TEST)
+    refused(invoke(*asked), "fold-2/weights.safetensors is not the file that was written")
+    weights.unlink()
+    refused(invoke(*asked), "fold-2/weights.safetensors is missing")
+    shutil.rmtree(run / "members" / "b")
+    refused(invoke(*asked), "has no complete member b, and its blend needs it")
+
+
+def test_a_blend_without_a_member_is_what_the_run_has(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    settings, manifest = read_run_settings(run, None), read_manifest(run)
+
+    def weighted(weights: dict[str, float]) -> Settings:
+        changed = {"weights": weights, "allow_missing": True}
+        return settings.model_copy(update={"blend": settings.blend.model_copy(update=changed)})
+
+    submit.blend_run(run, weighted({"b": 1.0}), SAMPLE, run / "submission.csv")
+    submit.record_blend(run, weighted({}), manifest)
+    shutil.rmtree(run / "members" / "a")
+    done = invoke("predict", run, "--images", TEST, "--sample", SAMPLE)
+    assert done.returncode == 0, done.stderr
+    assert "the run's blend is made without a" in done.stdout
+    assert (tmp_path / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
+    assert (run / "submission.csv").read_bytes() != (recorded / "submission.csv").read_bytes()
+
+
+def test_a_partial_blend_of_folds_is_what_the_run_has(recorded: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    shutil.rmtree(run / "members" / "b")
+    for lost in ("member.json", "fold-1/member.json", "fold-1/weights.safetensors"):
+        (run / "members" / "a" / lost).unlink()
+    settings = read_run_settings(run, None)
+    parts = what_is_complete(run, settings)
+    assert parts.names == ["a/fold-2"]
+    submit.blend_run(run, settings, SAMPLE, run / "submission.csv", parts=parts)
+    edited(run / "manifest.json", "content", "members", value={})
+    submit.record_blend(run, settings, read_manifest(run))
+    done = predicted(run, TEST, tmp_path / "out.csv", SAMPLE)
+    assert done.output.read_bytes() == (run / "submission.csv").read_bytes()
+    assert list(read_record_of(done.record)["weights"]) == ["a/fold-2"]
+
+
+def test_what_is_no_valid_submission_is_not_written(recorded: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    edited(run / "manifest.json", "content", "settings", "blend", "renormalise", value=False)
+    edited(run / "manifest.json", "content", "settings", "blend", "clamp", value=[0.4, 1.0])
+    output = tmp_path / "out.csv"
+    with pytest.raises(NegativeVerdict, match="not a valid submission"):
+        predicted(run, TEST, output, SAMPLE)
+    assert not list(tmp_path.glob("*.csv"))
+    assert not (tmp_path / "predictions.json").exists()
+
+
+@pytest.mark.slow
+def test_no_fastai_no_data_and_no_place_to_write_is_needed(recorded: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "run"))
+    (run / "local.json").unlink()
+    images = Path(shutil.copytree(TEST, tmp_path / "images"))
+    for path in (*run.rglob("*"), *images.rglob("*"), run, images):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    code = (
+        "import sys; sys.modules['fastai'] = None; sys.modules['fasttransform'] = None; "
+        "from pathlib import Path; from twinrun.predict.asked import ask; "
+        "from twinrun.predict.predict import predict_images; "
+        "predict_images(ask(*(Path(each) for each in sys.argv[1:]))); "
+        "print(sorted(each for each in sys.modules if each.startswith(('fast', 'ray'))))"
+    )
+    words = [sys.executable, "-c", code, run, images, SAMPLE, tmp_path / "out.csv"]
+    done = subprocess.run(
+        [*map(str, words)],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.replace("'", '"')) == ["fastai", "fasttransform"]
+    assert (tmp_path / "out.csv").read_bytes() == (recorded / "submission.csv").read_bytes()

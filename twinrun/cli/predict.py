@@ -1,0 +1,129 @@
+"""The command that uses what was trained: predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinrun.cli.options import as_command
+from twinrun.console import clock, count_of, say
+from twinrun.errors import shorten, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twinrun.predict.asked import Asked
+    from twinrun.predict.predict import Predicted
+
+app = typer.Typer()
+
+_PREDICTIONS, _SUBMISSION = Path("predictions.csv"), Path("submission.csv")
+# Of images, or of what differs, so many are named.
+_MOST = 10
+
+
+@app.command(
+    epilog="Examples:\n\ntwinrun predict runs/full --images new-photos\n\n"
+    "twinrun predict runs/full --images test --sample sample_submission.csv\n\n"
+    "twinrun predict full-kaggle.zip --images photos.csv --output answers/today.csv"
+)
+@as_command
+def predict(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of a recorded run."),
+    ],
+    images: Annotated[
+        Path,
+        typer.Option(
+            "--images",
+            help="Folder of new images, nested or not; or a CSV whose column `path` names them, "
+            "and whose column `id`, if there is one, gives their ids.",
+        ),
+    ],
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample", help="The host's sample submission: a submission is written, and checked."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            help=f"The file to write. Default: {_PREDICTIONS}, with --sample {_SUBMISSION}.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Predict new images with every member and fold of a run, and its blend.
+
+    Neither the training data nor a network is needed, and nothing is written but the output and
+    predictions.json beside it, which says what it was made of.
+    """
+    from twinrun.predict import asked as asking
+    from twinrun.predict.predict import predict_images
+
+    target = output or (_PREDICTIONS if sample is None else _SUBMISSION)
+    asked = asking.ask(run, images, sample, target)
+    _say_what(asked)
+    _say_done(asked, predict_images(asked))
+
+
+def _say_what(asked: Asked) -> None:
+    folds = sum(len(own) for own in asked.trained.values())
+    networks = "" if folds == len(asked.trained) else f", {folds} networks"
+    say(
+        ("run", "bold"),
+        f"         {asked.run}: {count_of(len(asked.trained), 'member')}{networks}",
+    )
+    if asked.blend.missing:
+        say(
+            ("missing", "yellow"),
+            f"     the run's blend is made without {', '.join(asked.blend.missing)}",
+        )
+    more = asked.images.left_out
+    left = f"; {more:,} more, which the sample does not ask for, are left out" if more else ""
+    say(("images", "bold"), f"      {len(asked.images.ids):,}{left}")
+
+
+def _say_done(asked: Asked, done: Predicted) -> None:
+    for word, why, then in (
+        ("not read", done.unread, "each gets the share of each class among the training images"),
+        ("in part", done.parts, "what is there of each was predicted"),
+    ):
+        if why:
+            say((word, "yellow"), f"    {count_of(len(why), 'image')}: {then}")
+            for line in shorten(_lines(why), most=_MOST):
+                say(f"  {line}")
+    if done.copies:
+        many = sum(map(len, done.copies))
+        say(
+            ("copies", "bold"),
+            f"      {many:,} images with the pixels of another one: of each set of copies the mean "
+            'is given (submission.copies = "mean")',
+        )
+    if done.elsewhere:
+        say(
+            ("environment", "yellow"),
+            " not as the run's: last bits may be others than it would have given",
+        )
+        lines = [
+            f"{what}: {shortened(str(then))} then, {shortened(str(now))} now"
+            for what, then, now in done.elsewhere
+        ]
+        for line in shorten(lines, most=_MOST):
+            say(f"  {line}")
+    rate = done.images / max(done.seconds, 1e-9)
+    say(
+        ("predicted", "bold"),
+        f"   {count_of(done.images, 'image')}, {rate:,.1f} a second, {clock(done.seconds)}",
+    )
+    kind = "predictions" if asked.sample is None else "submission, valid"
+    say(("written", "bold"), f"     {done.output} ({kind}) and {done.record}")
+
+
+def _lines(why: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {why[name]}" for name in sorted(why)]

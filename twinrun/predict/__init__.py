@@ -1,0 +1,1 @@
+"""New images through the members of a run: predictions, or a submission."""

@@ -1,0 +1,105 @@
+"""What is to be predicted, and with what: checked before an image is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twinrun.errors import InputError, shorten
+from twinrun.predict.images import NewImages, find_images
+from twinrun.predict.networks import Trained, find_trained
+from twinrun.predict.record import RECORD
+from twinrun.predict.recorded_blend import RecordedBlend, find_blend
+from twinrun.run_folder.manifest import read_manifest, read_run_settings
+
+if TYPE_CHECKING:
+    from twinrun.config.settings import Settings
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be predicted, everything checked that can be before an image is decoded.
+
+    Attributes:
+        run: runs/<run>.
+        settings: Of its manifest.
+        manifest: Its content.
+        blend: That it recorded.
+        trained: By member of the blend, its trainings.
+        images: That are predicted.
+        sample: The host's sample submission; None: predictions are asked for.
+        output: The file to write.
+    """
+
+    run: Path
+    settings: Settings
+    manifest: Mapping[str, Any]
+    blend: RecordedBlend
+    trained: Mapping[str, Sequence[Trained]]
+    images: NewImages
+    sample: Path | None
+    output: Path
+
+    @property
+    def trainings(self) -> list[Trained]:
+        """Of all members."""
+        return [each for own in self.trained.values() for each in own]
+
+    @property
+    def record(self) -> Path:
+        """Where predictions.json is written."""
+        return self.output.parent / RECORD
+
+
+def ask(run: Path, place: Path, sample: Path | None, output: Path) -> Asked:
+    """Check all that can be checked before an image is decoded.
+
+    Args:
+        run: runs/<run>, or the folder of a run in a package. Nothing is written there.
+        place: The images, as for `find_images`.
+        sample: The host's sample submission; None: predictions are asked for.
+        output: The file to write.
+
+    Raises:
+        InputError: It is no run, lacks members or weights; there are no images, or not those that
+            the sample asks for; the file cannot be written.
+    """
+    manifest = read_manifest(run)
+    settings = read_run_settings(run, None)
+    blend = find_blend(run, settings, manifest)
+    trained = find_trained(run, settings, manifest, list(blend.weights))
+    images = find_images(place, settings.data)
+    if sample is not None:
+        images = _asked_by(sample, images, settings)
+    _refuse_unwritable(output)
+    return Asked(run, settings, manifest, blend, trained, images, sample, output)
+
+
+def _asked_by(path: Path, images: NewImages, settings: Settings) -> NewImages:
+    """The images that a sample asks for; all of them must be there."""
+    from twinrun.blend.submission import read_sample
+    from twinrun.submission_forms import FORMS
+
+    columns, classes = settings.submission.columns, settings.asked_classes
+    sample = read_sample(path, classes, columns, known=images.ids)
+    asked = set(FORMS.get(columns).images(sample, classes, set(images.ids))[0])
+    if lacking := sorted(asked - set(images.ids)):
+        raise InputError(
+            f"{path} asks for {len(lacking):,} images that are not there:",
+            details=shorten(lacking),
+            fix=f"Name the folder that holds them with --images. An image's id is its file's "
+            f"{settings.data.ids}, as data.ids of the run says.",
+        )
+    return images.asked(asked)
+
+
+def _refuse_unwritable(output: Path) -> None:
+    if output.name == RECORD:
+        raise InputError(
+            f"{output}: {RECORD} is what is written beside the predictions",
+            fix="Choose a different name with --output.",
+        )
+    if output.is_dir():
+        raise InputError(f"{output} is a folder", fix="Name a file with --output.")

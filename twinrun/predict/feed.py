@@ -1,0 +1,147 @@
+"""New images, decoded ahead of the networks: a few at a time, and never all of them.
+
+A file is read once: its digest and its pixels are of the same bytes. Threads decode what comes
+next while the networks compute, since Pillow lets other threads run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from twinrun.data.decode_settings import DecodeSettings
+from twinrun.data.decoding import decode_to, read_header
+from twinrun.data.opening import UNREADABLE, why_unreadable
+from twinrun.data.pixels import PixelRows
+from twinrun.data.scale import LARGE
+from twinrun.data.wide_values import ValueRange
+from twinrun.plain_files import read_bytes
+from twinrun.predict.images import NewImages
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image in the sizes that members see it from.
+
+    Attributes:
+        id: Its name.
+        sha256: Of its file; empty where that cannot be read.
+        pixels: By size, rows x columns x 3, uint8; empty where it cannot be decoded.
+        digest: Of its pixels in the largest size, by which copies are told.
+        problem: Why it cannot be decoded; empty where it can be.
+        missing: Why only a part of it is there; empty where it is whole.
+    """
+
+    id: str
+    sha256: str
+    pixels: dict[int, np.ndarray]
+    digest: str = ""
+    problem: str = ""
+    missing: str = ""
+
+
+class HeldRows(PixelRows):
+    """Decoded images that lie in memory, in place of a cache's array.
+
+    Args:
+        size: The shorter side of every image.
+        images: Each rows x columns x 3, uint8.
+    """
+
+    def __init__(self, size: int, images: Sequence[np.ndarray]) -> None:
+        places = [[0, *image.shape[:2]] for image in images]
+        super().__init__(Path(), size, np.array(places, np.int64).reshape(-1, 3))
+        self._images = images
+
+    def image(self, position: int) -> np.ndarray:
+        """As the class above."""
+        return self._images[position]
+
+
+class Decoder:
+    """Decodes files as a run did.
+
+    Args:
+        how: As its settings say.
+        sizes: To which its members want them.
+    """
+
+    def __init__(self, how: DecodeSettings, sizes: Sequence[int]) -> None:
+        self.how, self.sizes = how, sorted(set(sizes))
+        self.scale = how.scale if isinstance(how.scale, ValueRange) else None
+        self._one_at_a_time = Lock()
+
+    def problem(self, path: Path) -> str:
+        """Why a file cannot be read, as far as its first bytes show; empty where they do not."""
+        try:
+            read_header(path, max_pixels=self.how.max_pixels)
+        except UNREADABLE as error:
+            return why_unreadable(error)
+        return ""
+
+    def decode(self, name: str, path: Path) -> Decoded:
+        """Read an image's file, once, and decode it to each size."""
+        sha256 = ""
+        try:
+            content = read_bytes(path)
+            sha256 = hashlib.sha256(content).hexdigest()
+            header = read_header(path, max_pixels=self.how.max_pixels)
+            if header.width * header.height > LARGE:  # of these one takes the memory of many
+                with self._one_at_a_time:
+                    return self._decoded(name, sha256, content)
+            return self._decoded(name, sha256, content)
+        except UNREADABLE as error:
+            return Decoded(name, sha256, {}, problem=why_unreadable(error))
+
+    def _decoded(self, name: str, sha256: str, content: bytes) -> Decoded:
+        pixels, digest, missing = {}, "", ""
+        for size in self.sizes:
+            found = decode_to(
+                BytesIO(content),
+                size,
+                max_pixels=self.how.max_pixels,
+                scale=self.scale,
+                part=self.how.part,
+            )
+            pixels[size] = np.asarray(found.image)
+            digest, missing = found.digest, found.missing
+        return Decoded(name, sha256, pixels, digest=digest, missing=missing)
+
+
+def decode_ahead(
+    images: NewImages, decoder: Decoder, *, threads: int, chunk: int
+) -> Iterator[list[Decoded]]:
+    """All images in their order, so many at a time; the next ones are decoded meanwhile.
+
+    Args:
+        images: Which.
+        decoder: How.
+        threads: That decode.
+        chunk: Images that are given out together, and that are decoded ahead.
+    """
+    pool = ThreadPoolExecutor(threads)
+    try:
+        todo = zip(images.ids, images.paths, strict=True)
+        waiting: deque[Future[Decoded]] = deque()
+
+        def begin(count: int) -> None:
+            waiting.extend(pool.submit(decoder.decode, *each) for each in islice(todo, count))
+
+        begin(chunk)
+        while waiting:
+            found = []
+            for _ in range(min(chunk, len(waiting))):
+                found.append(waiting.popleft().result())
+                begin(1)
+            yield found
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,75 @@
+"""predictions.json: what new predictions were made of, beside them, so that they can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from twinrun.run_folder.documents import read_document, write_document
+from twinrun.run_folder.shapes import Digest, EngineRecord, Name, Place, Shape
+
+RECORD = "predictions.json"
+
+
+class OutputRecord(Shape):
+    """The file of predictions: `submission` where it was bound to a sample."""
+
+    file: Name
+    kind: Literal["predictions", "submission"]
+    sha256: Digest
+
+
+class UsedBlend(Shape):
+    """What made one answer of the members' predictions."""
+
+    method: str
+    weights: dict[Place, float]
+    temperature: float
+
+
+class PredictionRecord(Shape):
+    """What decided new predictions.
+
+    Attributes:
+        images: SHA-256 of each file by id; empty of one that cannot be read.
+        unread: By id, why it cannot be: such an image got the share of each class.
+        parts: By id, why only a part of an image was there.
+        weights: SHA-256 by training.
+        blend: That the run recorded.
+        settings: SHA-256 of the run's settings.
+        sample: SHA-256 of the sample that a submission was bound to.
+        environment: What decides bits.
+        code: The engine's source.
+    """
+
+    version: Literal[1]
+    output: OutputRecord
+    images: dict[str, Digest | Literal[""]]
+    unread: dict[str, str]
+    parts: dict[str, str]
+    weights: dict[str, Digest]
+    blend: UsedBlend
+    settings: Digest
+    sample: Digest | None
+    environment: dict[str, Any]
+    code: Digest
+    engine: EngineRecord
+
+
+def write_predictions(path: Path, content: Mapping[str, Any]) -> None:
+    """Write predictions.json.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    write_document(path, PredictionRecord, content)
+
+
+def read_record_of(path: Path) -> dict[str, Any]:
+    """The content of a predictions.json, `PredictionRecord`.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    return read_document(path, PredictionRecord, fix="Predict again with `twinrun predict`.")

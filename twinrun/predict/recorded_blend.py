@@ -1,0 +1,74 @@
+"""The blend that a run recorded: which members, by which mean, with which weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from twinrun.blend.average import blend_tables
+from twinrun.blend.parts import every_member
+from twinrun.blend.select import fixed_blend
+from twinrun.blend_methods.methods import BLEND_METHODS
+from twinrun.config.settings import Settings
+from twinrun.config.trainings import member_of
+
+
+@dataclass(frozen=True)
+class RecordedBlend:
+    """What makes one answer of the members' predictions.
+
+    Attributes:
+        method: A name in BLEND_METHODS.
+        weights: By member, sorted; of a partial blend of folds by fold. Members of no weight are
+            not among them, since they move no bit.
+        temperature: 1 leaves the blend as it is.
+        missing: Members that the settings give a weight, and that the blend is made without.
+    """
+
+    method: str
+    weights: Mapping[str, float]
+    temperature: float
+    missing: tuple[str, ...]
+
+    def blend(self, tables: Mapping[str, pd.DataFrame], settings: Settings) -> pd.DataFrame:
+        """The members' predictions as one, as the run's submission has them before it is bound.
+
+        Args:
+            tables: Of each member of `weights`: ids, then float64 probabilities per class.
+            settings: Of the run.
+
+        Raises:
+            InputError: Rows of which nothing is left to renormalise.
+        """
+        files = [((name, tables[name]), weight) for name, weight in self.weights.items()]
+        mean = BLEND_METHODS.get(self.method).mean
+        return blend_tables(files, mean, settings.blend, temperature=self.temperature)
+
+
+def find_blend(run: Path, settings: Settings, manifest: Mapping[str, Any]) -> RecordedBlend:
+    """The blend of a run: that of its submission, or the settings' fixed one where none was made.
+
+    Args:
+        run: runs/<run>.
+        settings: Of its manifest.
+        manifest: Its content.
+
+    Raises:
+        InputError: None was made, and the settings ask for one that is to be fitted, or for members
+            that are not complete and may not be missing.
+    """
+    taken = manifest["content"]["blend"]
+    if taken is None:
+        taken = fixed_blend(settings, every_member(run, settings).names).record()
+    weights = dict(sorted(taken["weights"].items()))
+    wanted = [name for name in sorted(settings.members) if settings.weight(name)]
+    return RecordedBlend(
+        method=taken["method"],
+        weights={name: weight for name, weight in weights.items() if weight},
+        temperature=taken["temperature"],
+        missing=tuple(name for name in wanted if name not in map(member_of, weights)),
+    )

@@ -1,0 +1,116 @@
+"""A member's network: backbone and head, its precision, its recorded weights. Imports no fastai."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from twinrun.errors import InputError
+from twinrun.networks.family import Features
+from twinrun.plain_files import plain
+
+# Of the head's layer between the features and the logits.
+_HIDDEN = 512
+
+
+class Network(nn.Sequential):
+    """Backbone and head, in the precision of the recipe, with channels last in memory.
+
+    In bf16 the layers for which torch's autocast says so compute in bfloat16, in training and in
+    prediction; weights, sums over batches and the logits stay float32.
+
+    Shapes: (batch, 3, height, width) -> (batch, classes), float32.
+
+    Args:
+        backbone: From a family of networks.
+        head: From `build_head`.
+        precision: As the setting.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, precision: str) -> None:
+        super().__init__(backbone, head)
+        self.bf16 = precision == "bf16"
+        self.to(memory_format=torch.channels_last)
+
+    def __getitem__(self, place: Any) -> Any:
+        # fastai's splitters take slices, for which Sequential makes another of its own class.
+        if isinstance(place, slice):
+            return nn.Sequential(*list(self)[place])
+        return super().__getitem__(place)
+
+    def forward(self, images: Tensor) -> Tensor:
+        # A plain tensor: fastai's kind costs a detour through Python at every operator.
+        images = images.as_subclass(Tensor)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return logits.float()
+
+
+class ConcatPool(nn.Module):
+    """Maximum and average over an image's features, side by side, with a deterministic backward.
+
+    The same values as fastai's AdaptiveConcatPool2d(1) and flattening, whose maximum has no
+    deterministic backward pass on CUDA. `max` gives the whole gradient to one place, where `amax`
+    would split it among ties.
+
+    Shapes: (batch, channels, height, width) -> (batch, 2 x channels), the maxima first.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        flat = features.flatten(2)
+        return torch.cat([flat.max(-1).values, flat.mean(-1)], 1)
+
+
+def build_head(features: Features, classes: int, dropout: float) -> nn.Sequential:
+    """fastai's head for an image's features (`create_head`), with a deterministic pooling.
+
+    Pooling, then twice batch norm, dropout and a linear layer: to 512 with ReLU, and to the logits.
+    Built of torch's own layers, so that whoever only predicts needs no fastai.
+
+    Args:
+        features: Of the backbone.
+        classes: Number of outputs.
+        dropout: Before the last layer; half of it before the one before.
+    """
+    layers: list[nn.Module] = [] if features.pooled else [ConcatPool(), nn.Identity()]
+    channels = features.channels * (1 if features.pooled else 2)
+    layers += [*_norm_drop_linear(channels, _HIDDEN, dropout / 2), nn.ReLU(inplace=True)]
+    layers += _norm_drop_linear(_HIDDEN, classes, dropout)
+    return nn.Sequential(*layers)
+
+
+def _norm_drop_linear(channels: int, outputs: int, dropout: float) -> list[nn.Module]:
+    """fastai's LinBnDrop, whose batch norm begins with a small shift."""
+    norm = nn.BatchNorm1d(channels)
+    nn.init.constant_(norm.bias, 1e-3)
+    # Where nothing is dropped there is no layer, as the names of recorded weights have it.
+    drops = [nn.Dropout(dropout)] if dropout else []
+    return [norm, *drops, nn.Linear(channels, outputs, bias=False)]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put recorded weights into a model; only the format safetensors is read.
+
+    Raises:
+        InputError: They are in a foreign format, which might run code, or of a different network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(plain(path))
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a file of the format safetensors, and is not read: {error}",
+            fix="A different format may run code when it is read. Put the recorded file back.",
+        ) from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} holds the weights of a different network:",
+            details=[line.strip() for line in str(error).splitlines()[1:6]],
+        ) from None
