@@ -29,6 +29,7 @@ from twinrun.data.unread import left_out, refuse_too_many, with_unread
 from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
 from twinrun.files import is_there
+from twinrun.image_formats import Other
 from twinrun.locks import lock_record
 from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.environment import set_up
@@ -121,37 +122,7 @@ def prepare(
         InputError: About networks, the data, the sample submission, the cache or the device.
         NegativeVerdict: The audit has found what the settings want no training on.
     """
-    refuse_unusable(
-        {
-            name: NetworkUse(member.network, member.image_size, member.pretrained)
-            for name, member in settings.members.items()
-        }
-    )
-    said: list[str] = []
-    index, unreadable = list_images(settings, said)
-    sample_path = settings.sample_path()
-    test_ids = index.loc[index["part"] == "test", "id"].tolist()
-    asked = (settings.asked_classes, settings.submission.columns)
-    try:
-        sample = read_sample(sample_path, *asked, known=test_ids)
-        refuse_other_images(sample, test_ids, sample_path, *asked)
-        said += said_of_sample(sample_path.name, separator_of(sample_path))
-    except InputError as problem:
-        data = settings.data_folder
-        goes_on = settings.data.unreadable == "prior" or not unreadable
-        files = [] if goes_on else [unreadable_images(unreadable, len(index), data)]
-        raise join_errors(data, [*files, problem]) from None
-    counts = index["part"].value_counts()
-    say(
-        ("data", "bold"),
-        f"      {counts['train']} training and {counts['test']} test images, "
-        f"{len(settings.classes)} classes",
-    )
-    for note in said:
-        say(f"          {note}")
-    passed = passed_over(settings, index["path"])
-    for line in lines_on(passed):
-        say(*line)
+    index, unreadable, sample_path, passed = look_at_data(settings)
     cache = settings.cache_folder(folder.parent)
     with current_group().first_on_machine():
         pixels, reasons = _decode(index, unreadable, settings, cache)
@@ -188,6 +159,51 @@ def prepare(
         data_digest(whole),
         audited,
     )
+
+
+def look_at_data(
+    settings: Settings,
+) -> tuple[pd.DataFrame, dict[str, str], Path, dict[str, Other]]:
+    """Check networks, data and sample submission, and print what there is; nothing is written.
+
+    Returns:
+        The index; why files cannot be read, by path; the sample submission; what was passed over.
+
+    Raises:
+        InputError: As `prepare` of these.
+    """
+    refuse_unusable(
+        {
+            name: NetworkUse(member.network, member.image_size, member.pretrained)
+            for name, member in settings.members.items()
+        }
+    )
+    said: list[str] = []
+    index, unreadable = list_images(settings, said)
+    sample_path = settings.sample_path()
+    test_ids = index.loc[index["part"] == "test", "id"].tolist()
+    asked = (settings.asked_classes, settings.submission.columns)
+    try:
+        sample = read_sample(sample_path, *asked, known=test_ids)
+        refuse_other_images(sample, test_ids, sample_path, *asked)
+        said += said_of_sample(sample_path.name, separator_of(sample_path))
+    except InputError as problem:
+        data = settings.data_folder
+        goes_on = settings.data.unreadable == "prior" or not unreadable
+        files = [] if goes_on else [unreadable_images(unreadable, len(index), data)]
+        raise join_errors(data, [*files, problem]) from None
+    counts = index["part"].value_counts()
+    say(
+        ("data", "bold"),
+        f"      {counts['train']} training and {counts['test']} test images, "
+        f"{len(settings.classes)} classes",
+    )
+    for note in said:
+        say(f"          {note}")
+    passed = passed_over(settings, index["path"])
+    for line in lines_on(passed):
+        say(*line)
+    return index, unreadable, sample_path, passed
 
 
 def _decode(

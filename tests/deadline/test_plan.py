@@ -45,9 +45,12 @@ def costs_of(seconds: dict[str, float], folds: dict[str, int] | None = None) -> 
     ]
 
 
-def test_members_are_planned_in_the_order_of_their_weight_and_equal_ones_as_they_stand() -> None:
+def test_members_are_planned_in_the_order_of_their_weight_and_equal_ones_as_they_stand(
+    tmp_path: Path,
+) -> None:
     weights = {"a": 1.0, "b": 3.0, "c": 1.0, "d": 0.0, "e": 3.0}
-    order = in_order(weights, weights)
+    order = in_order(settings_for(tmp_path, list(weights), weights=weights))
+    assert in_order(settings_for(tmp_path, list(weights))) == list(weights)
     assert order == ["b", "e", "a", "c", "d"]
     costs = costs_of(dict.fromkeys(weights, 100.0))
     for count in range(6):
@@ -184,8 +187,7 @@ def test_the_plan_is_a_table_that_fits_a_terminal(settings: Settings, tmp_path: 
     settings = settings.model_copy(update={"members": settings.members | {"b": with_folds}})
     costs = {each.name: cost(each, 3600.0) for each in settings.trainings("b")[2:]}
     costs["a"] = cost(Training("a"), 20.0)
-    order = in_order(settings.members, {"a": 1.0, "b": 2.0, "c": 0.0})
-    table = plan_table(settings, order, costs, [Training("a"), *settings.trainings("b")[2:4]])
+    table = plan_table(settings, costs, [Training("a"), *settings.trainings("b")[2:4]])
     assert table.cells("member") == ["b", "a", "c"]
     assert table.cells("weight") == ["2", "1", "0"]
     assert table.cells("this time") == ["2 of 3 folds", "yes", "complete"]
@@ -198,4 +200,4 @@ def test_the_plan_is_a_table_that_fits_a_terminal(settings: Settings, tmp_path: 
         update={"blend": settings.blend.model_copy(update={"method": "auto"})}
     )
     # What a fit will make of them is not known yet.
-    assert "weight" not in plan_table(fitted, order, costs, []).headings
+    assert "weight" not in plan_table(fitted, costs, []).headings

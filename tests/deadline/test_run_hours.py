@@ -74,9 +74,8 @@ def test_hours_that_cannot_be_are_refused(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_training_that_is_slower_than_planned_is_stopped_and_what_is_complete_is_blended(
-    invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before_second: BeforeSecond
-) -> None:
+def stop_second(monkeypatch: pytest.MonkeyPatch, before_second: BeforeSecond) -> None:
+    """Let a run's time be over at the first step of its second training."""
     now = [0.0]
 
     def plan_run(run: Prepared, hours: float, begun: float) -> Deadline:
@@ -87,6 +86,12 @@ def test_a_training_that_is_slower_than_planned_is_stopped_and_what_is_complete_
 
     monkeypatch.setattr(command, "plan_run", plan_run)
     before_second(lambda: now.__setitem__(0, 1e9))
+
+
+def test_a_training_that_is_slower_than_planned_is_stopped_and_what_is_complete_is_blended(
+    invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before_second: BeforeSecond
+) -> None:
+    stop_second(monkeypatch, before_second)
     answer = small_run(invoke, tmp_path, "full", "--hours", "1")
     assert answer.returncode == 0, answer.stderr
     assert (
@@ -100,6 +105,30 @@ def test_a_training_that_is_slower_than_planned_is_stopped_and_what_is_complete_
     assert len(checkpoints_in(run / "members" / "b" / "checkpoint")) == 1
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "PARTIAL, without b" in page
+
+
+@pytest.mark.slow  # a training, and a report
+def test_where_no_member_is_complete_in_time_its_folds_are_handed_in(
+    invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before_second: BeforeSecond
+) -> None:
+    stop_second(monkeypatch, before_second)
+    folds = ("--set", "members.a.validation.folds=2")
+    answer = small_run(invoke, tmp_path, "full", *folds, "--hours", "1")
+    assert answer.returncode == 0, answer.stderr
+    assert "time is up: stopped a fold 2/2" in answer.stdout
+    assert "submission.csv, PARTIAL, checked against the sample: valid" in answer.stdout
+    assert "missing    a, b: rerun the command to go on" in answer.stdout
+    run = tmp_path / "runs" / "full"
+    assert f"report     {run}/report.html" in answer.stdout
+    content = read_manifest(run)["content"]
+    assert content["blend"]["weights"] == {"a/fold-1": 2.0}
+    assert content["blend"]["partial"] == ["a", "b"]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "PARTIAL, of folds alone" in page
+    refused = invoke("verify", run)
+    assert refused.returncode == 2
+    assert "has no complete member" in refused.stderr
+    assert "what is not complete cannot be verified" in refused.stderr
 
 
 SMALL = Measured(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinrun.cli.deadline import plan_run, refuse_hours
+from twinrun.cli.deadline import dry_run, plan_run, refuse_hours
 from twinrun.cli.options import (
     OptionalAddress,
     RunOptions,
@@ -36,6 +36,7 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun run --profile fixture\n\n"
     "twinrun run --data ~/Downloads/photos --set run.seed=7 --run seed7\n\n"
     "twinrun run --hours 8.5\n\n"
+    "twinrun run --hours 8.5 --dry-run\n\n"
     "twinrun run --ray auto --seeds 1,2,3",
 )
 @as_command
@@ -58,6 +59,13 @@ def run(
             "then. The same command later completes the rest.",
         ),
     ] = None,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say what it would take: hours, disk, memory, GPU memory. Nothing is written.",
+        ),
+    ] = False,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -101,9 +109,12 @@ def run(
     if ray is not None and current_rank().count > 1:
         raise InputError("--ray is not for several ranks", fix="Start it without torchrun.")
     several = {"--ray": ray is not None, "--seeds": seeds is not None}
-    refuse_hours(hours, several | {"several ranks": current_rank().count > 1})
+    refuse_hours(hours, several | {"several ranks": current_rank().count > 1}, dry=dry)
     numbers = _seeds(seeds)
     folder = options.folder
+    if dry:
+        dry_run(settings, folder, hours, begun)
+        return
     failures: list[Failure] = []
     with ExitStack() as stack:
         site = None

@@ -27,6 +27,7 @@ from twinrun.data.cache_files import (
     find_damaged_rows,
     in_blocks,
     read_table,
+    row_of,
     write_table,
 )
 from twinrun.data.cache_key import cache_name
@@ -36,7 +37,7 @@ from twinrun.data.index import unreadable_images
 from twinrun.data.opening import UNREADABLE, too_large, why_unreadable
 from twinrun.data.pixels import Pixels
 from twinrun.data.scale import LARGE, find_scale
-from twinrun.data.wide_values import ValueRange, Values
+from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
 from twinrun.files import unwritable
 from twinrun.locks import wait_for_lock
@@ -290,21 +291,7 @@ class _Cache:
                 left, offset = left[count:], offset + count
         except OSError as error:
             raise unwritable(self.array, error, fix=_FIX) from error
-        return {
-            "offset": task.offset,
-            "rows": found.image.height,
-            "columns": found.image.width,
-            "digest": found.digest,
-            "format": found.format,
-            "mode": found.mode,
-            "width": found.width,
-            "height": found.height,
-            "orientation": found.orientation,
-            "note": found.note,
-            "missing": found.missing,
-            "wide": found.values is not None,
-            **(found.values or Values(0.0, 0.0, 0))._asdict(),
-        }
+        return row_of(found, task.offset)
 
 
 @contextmanager

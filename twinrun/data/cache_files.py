@@ -25,7 +25,8 @@ import xxhash
 from pyarrow import parquet
 
 from twinrun.console import say
-from twinrun.data.decoding import bytes_digest
+from twinrun.data.decoding import DecodedImage, bytes_digest
+from twinrun.data.wide_values import Values
 from twinrun.files import whole_file
 from twinrun.locks import LOCK, try_lock
 from twinrun.plain_files import plain, read_bytes
@@ -75,6 +76,30 @@ def write_table(
     whole = new if table.empty else pd.concat([table, new])
     write_rows(folder / TABLE, whole)
     return whole
+
+
+def row_of(found: DecodedImage, offset: int) -> dict[str, Any]:
+    """The row of an image: a value for each of COLUMNS.
+
+    Args:
+        found: The image.
+        offset: Of its first byte in the array.
+    """
+    return {
+        "offset": offset,
+        "rows": found.image.height,
+        "columns": found.image.width,
+        "digest": found.digest,
+        "format": found.format,
+        "mode": found.mode,
+        "width": found.width,
+        "height": found.height,
+        "orientation": found.orientation,
+        "note": found.note,
+        "missing": found.missing,
+        "wide": found.values is not None,
+        **(found.values or Values(0.0, 0.0, 0))._asdict(),
+    }
 
 
 # What `read_rows` raises for a file that is missing, damaged or of other columns.

@@ -38,7 +38,7 @@ class Deadline:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.at, self._costs, self._clock = at, dict(costs), clock
-        self.order = in_order(settings.members, {n: settings.weight(n) for n in settings.members})
+        self._order = in_order(settings)
         images = [each.measured.valid + each.measured.test for each in costs.values()]
         self.reserve = _END + _OF_A_PREDICTION * max(images, default=0) * len(settings.members)
 
@@ -49,7 +49,7 @@ class Deadline:
 
     def choose(self, trainings: Sequence[Training]) -> list[Training]:
         """Those of some trainings that fit by now, the next one first."""
-        return plan([self._costs[each.name] for each in trainings], self.order, self.left)
+        return plan([self._costs[each.name] for each in trainings], self._order, self.left)
 
     def limit(self, training: Training) -> TimeLimit:
         """When a training that is slower than planned is stopped, and its checkpoint written."""

@@ -5,6 +5,7 @@ Every draw is keyed, so no bit of the member depends on them.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import sys
@@ -55,6 +56,7 @@ def measure(
         InputError: As `set_up_training`, or the memory is too small for a step.
     """
     cuda = environment["decides"]["device"] == "cuda"
+    _give_back_memory()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
@@ -85,7 +87,7 @@ def measure(
         gpu_memory=torch.cuda.max_memory_allocated() if cuda else 0,
     )
     del setup, recorder, network
-    gc.collect()
+    _give_back_memory()
     if cuda:
         torch.cuda.empty_cache()
     return found
@@ -134,10 +136,23 @@ def _now(*, cuda: bool) -> float:
     return time.perf_counter()
 
 
+def _give_back_memory() -> None:
+    """Of what was measured before: to the system too, where its C library can do that."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _memory() -> int:
-    """Bytes that this process has in use by now; where the system does not say so, the most yet."""
+    """Bytes that this process has for itself by now, files in memory left out.
+
+    What a step has freed is among them: it is kept for the next one. Where the system does not say,
+    it is the most that the process ever had.
+    """
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        statm = Path("/proc/self/statm").read_text(encoding="ascii").split()
+        pages = int(statm[1]) - int(statm[2])
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twinrun.config.recipe import Member
+from twinrun.config.settings import Settings
 from twinrun.config.trainings import Training
 
 # More than what was measured, for each training. Two steps say little of a whole training: what
 # else the machine does, how warm it gets, how slow the disk is. One that is slower even so is
 # stopped in time; one that is quicker leaves time to the next.
 MARGIN = 0.10
+# Of a cell of predictions as text, and of the ledger's rows of a step, in bytes.
+_CELL, _LEDGER = 12, 600
 # Of a disk, bytes a second: a slow one. A checkpoint is written, read for its digest, and synced.
 _DISK = 100e6
 
@@ -56,6 +59,21 @@ class Measured:
         """Seconds from the last epoch to a complete training."""
         images = (self.valid + self.test) * self.passes
         return images * self.image + self.weights / _DISK
+
+    def disk(self, steps: int, classes: int) -> int:
+        """Bytes of the files that a complete training leaves, about.
+
+        Args:
+            steps: Of the training.
+            classes: Number of them.
+        """
+        cells = (self.valid + self.test) * (classes + 2)
+        return self.weights + cells * _CELL + steps * _LEDGER
+
+    @property
+    def checkpoints(self) -> int:
+        """Bytes of a training's checkpoints: two that are kept, and one that is being written."""
+        return 3 * 3 * self.weights
 
 
 @dataclass(frozen=True)
@@ -114,14 +132,9 @@ def cost_of(
     )
 
 
-def in_order(members: Iterable[str], weights: Mapping[str, float]) -> list[str]:
-    """The members in the order of their weight in the blend, equal ones as they come.
-
-    Args:
-        members: As the settings have them.
-        weights: By member.
-    """
-    return sorted(members, key=lambda name: -weights[name])
+def in_order(settings: Settings) -> list[str]:
+    """The members in the order of their fixed weight in the blend, equal ones as they stand."""
+    return sorted(settings.members, key=lambda name: -settings.weight(name))
 
 
 def plan(costs: Sequence[Cost], order: Sequence[str], seconds: float) -> list[Training]:
