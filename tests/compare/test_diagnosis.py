@@ -135,6 +135,13 @@ def test_a_difference_of_weights_tells_the_numbers_of_the_step(tmp_path: Path) -
     assert "so were learning rate, weight decay and momentum" in sentences_of(run_a, run_b)
 
 
+def test_a_competitors_own_functions_are_named() -> None:
+    for stage, hook in (("item", "item_transforms"), ("batch", "batch_transforms")):
+        advice = advice_on((1, 2, stage, ""), known=Known(hooks=(hook,)))
+        assert f"function of `{hook}` in hooks.py draws" in advice.cause
+        assert hook not in advice_on((1, 2, stage, "")).cause
+
+
 # Resuming, and what else differs beside.
 
 

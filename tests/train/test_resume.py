@@ -729,7 +729,7 @@ def test_a_callback_whose_state_cannot_be_kept_is_refused_before_training(
 ) -> None:
     with closing_if_file(made()) as value, pytest.raises(InputError) as refused:
         small.train(name, callbacks=[Refused(value)])
-    assert refused.value.what.startswith(f"callback Refused ({__file__}, line ")
+    assert refused.value.what.startswith("callback Refused (train/test_resume.py, line ")
     assert ": kept['inside'][1] cannot be kept in a checkpoint" in refused.value.what
     assert said in refused.value.details[0]
     assert "state_dict() and load_state_dict" in refused.value.fix

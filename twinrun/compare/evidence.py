@@ -85,6 +85,7 @@ def find_evidence(
         beside=tuple(gap.name for gap in beside),
         gap=max((each.gap.share for each in changes if each.gap), default=None),
         causes=tuple(each.cause for each in changes if each.cause),
+        hooks=tuple(ledgers[0].about.get("settings", {}).get("hooks", ())),
     )
     return lines + [each.words for each in changes], known
 

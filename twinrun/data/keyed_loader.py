@@ -19,8 +19,10 @@ from torch import Tensor
 
 from twinrun.data.augment import Augmentation
 from twinrun.data.device_cache import PositionedBatch, ResidentRows, send_ahead
+from twinrun.data.own_transforms import Mistake, OwnTransforms, as_fastais, as_plain
 from twinrun.data.pixels import PixelRows
 from twinrun.data.tta import View
+from twinrun.errors import InputError
 from twinrun.process import end_with_parent
 from twinrun.repro.keys import Key
 from twinrun.repro.ranks import ALONE, Ranks
@@ -49,6 +51,8 @@ class KeyedLoader(TfmdDL):
         numbers: Their labels, int64; None where there are none.
         augmentation: For training and test-time augmentation: where the dataset's split_idx is 0.
         ranks: The processes that share each batch.
+        own_items: The competitor's changes of each image by itself, for training.
+        own_batches: Theirs of a batch, for training.
         options: As for TfmdDL; `bs` is the size of a whole batch.
 
     Attributes:
@@ -72,8 +76,11 @@ class KeyedLoader(TfmdDL):
         numbers: Tensor | None = None,
         augmentation: Augmentation,
         ranks: Ranks = ALONE,
+        own_items: OwnTransforms | None = None,
+        own_batches: OwnTransforms | None = None,
         **options: Any,
     ) -> None:
+        self.own_items, self.own_batches = own_items, own_batches
         self.key, self.ids, self.rows, self.numbers = key, list(ids), rows, numbers
         self.augmentation, self.ranks = augmentation, ranks
         self.epoch = self.step = self.first_step = 0
@@ -82,13 +89,15 @@ class KeyedLoader(TfmdDL):
         super().__init__(dataset, **options)
         # Pipelines are shared between loaders that are made from one another; this one is not. A
         # user's IntToFloatTensor has nothing left to do, and would divide a second time.
-        others = (_Receive, IntToFloatTensor)
+        others = (_Receive, _ChangeOwn, IntToFloatTensor)
         own = [each for each in self.after_batch.fs if not isinstance(each, others)]
-        self.after_batch = Pipeline([_Receive(self), *own])
+        last = [_ChangeOwn(self)] if own_batches else []
+        self.after_batch = Pipeline([_Receive(self), *own, *last])
 
     def new(self, dataset: Any = None, cls: type | None = None, **options: Any) -> Self:
         """A loader with some options changed; without `ids`, over the same images."""
-        same = ("key", "ids", "rows", "numbers", "augmentation", "ranks")
+        same = ["key", "ids", "rows", "numbers", "augmentation", "ranks"]
+        same += ["own_items", "own_batches"]
         options = {name: getattr(self, name) for name in same} | options
         loader: Self = super().new(dataset, cls, **options)
         loader.epoch = self.epoch
@@ -121,7 +130,15 @@ class KeyedLoader(TfmdDL):
     def do_item(self, position: int | None) -> int:
         return position or 0  # fastai probes types with None
 
-    def do_batch(self, items: Sequence[int]) -> PositionedBatch:
+    def do_batch(self, items: Sequence[int]) -> PositionedBatch | Mistake:
+        try:
+            return self._batch_of(items)
+        except InputError as error:
+            if torch.utils.data.get_worker_info() is None:
+                raise
+            return Mistake(error.what, error.details, error.fixes)
+
+    def _batch_of(self, items: Sequence[int]) -> PositionedBatch:
         # The positions travel with the images, so that what is recorded is what was delivered.
         everyones, positions = list(items), self.ranks.share(items)
         labelled = everyones if self.answers_together else positions
@@ -130,6 +147,9 @@ class KeyedLoader(TfmdDL):
             images, *labels = self._transform_items(positions, windows)
             own = self._labels(labelled) if self.answers_together else tuple(labels)
             return PositionedBatch(((images, *own), everyones))
+        if self.own_items is not None and self.augments and self.view is None:
+            images = self._change_items(self.own_items, positions, windows)
+            return PositionedBatch(((images, *self._labels(labelled)), everyones))
         if isinstance(self.rows, ResidentRows):
             return PositionedBatch(
                 ((torch.from_numpy(windows), *self._labels(labelled)), everyones)
@@ -187,6 +207,14 @@ class KeyedLoader(TfmdDL):
     def _labels(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
         return () if self.numbers is None else (TensorCategory(self.numbers[list(positions)]),)
 
+    def _change_items(
+        self, own: OwnTransforms, positions: Sequence[int], windows: np.ndarray
+    ) -> TensorImage:
+        images = self._host.crops(windows).permute(0, 2, 3, 1).contiguous().numpy()
+        keys = self.keys("item", [self.ids[position] for position in positions])
+        changed = [own.change_image(each, key) for each, key in zip(images, keys, strict=True)]
+        return TensorImage(torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2))
+
     def _transform_items(self, positions: Sequence[int], windows: np.ndarray) -> tuple[Tensor, ...]:
         items = []
         images = self._host.crops(windows).permute(0, 2, 3, 1).numpy()
@@ -213,6 +241,8 @@ class _Receive(Transform):
 
     def __call__(self, batch: Any, **_: Any) -> Any:
         loader = self.loader
+        if isinstance(batch, Mistake):
+            raise batch.tell()
         if isinstance(batch, PositionedBatch):
             (images, *labels), positions = batch
             ids = [loader.ids[position] for position in positions]
@@ -236,3 +266,21 @@ class _Receive(Transform):
         if loader.augments:
             return loader.augmentation(images, loader.keys("augment", ids))
         return loader.augmentation.unchanged(images)
+
+
+class _ChangeOwn(Transform):
+    """Runs after all other batch transforms: the competitor's own, in training alone."""
+
+    order = 1000
+
+    def __init__(self, loader: KeyedLoader) -> None:
+        super().__init__()
+        self.loader = loader
+
+    def __call__(self, batch: Any, **_: Any) -> Any:
+        loader = self.loader
+        if loader.own_batches is None or not loader.augments or loader.view is not None:
+            return batch
+        # `_Receive` has counted this step.
+        key = loader.ranks.own(loader.key.of("batch", loader.epoch, loader.step - 1))
+        return as_fastais(*loader.own_batches.change_batch(*as_plain(batch), key))

@@ -17,6 +17,7 @@ from twinrun.data.augment import Augmentation
 from twinrun.data.device_cache import place_on
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.normalise import IMAGENET, Statistics, normalise
+from twinrun.data.own_transforms import OwnTransforms
 from twinrun.data.pixels import PixelRows, Pixels
 from twinrun.errors import InputError
 from twinrun.repro.keys import Key
@@ -65,6 +66,8 @@ def member_loaders(
     device: torch.device,
     statistics: Statistics | None = None,
     ranks: Ranks = ALONE,
+    own_items: OwnTransforms | None = None,
+    own_batches: OwnTransforms | None = None,
 ) -> DataLoaders:
     """The training and validation loaders of a member.
 
@@ -79,6 +82,8 @@ def member_loaders(
         device: Where batches go.
         statistics: Mean and standard deviation of red, green and blue; ImageNet's when None.
         ranks: The processes that share each batch.
+        own_items: The competitor's changes of each training image by itself.
+        own_batches: Theirs of a training batch.
 
     Raises:
         InputError: The batch cannot be shared evenly.
@@ -123,7 +128,15 @@ def member_loaders(
 
     size = _batch_size(member.batch_size, len(train), ranks)
     return DataLoaders(
-        loader(datasets.train, train, bs=size, shuffle=True, drop_last=True),
+        loader(
+            datasets.train,
+            train,
+            bs=size,
+            shuffle=True,
+            drop_last=True,
+            own_items=own_items,
+            own_batches=own_batches,
+        ),
         loader(datasets.valid, valid, bs=member.prediction_batch_size),
         device=device,
     )

@@ -110,7 +110,7 @@ class Networks:
 
     Args:
         trained: All that will be asked for.
-        classes: Number of outputs.
+        settings: Of the run: classes, and the competitor's own networks.
         device: Where they compute.
         most: Bytes of weights that are kept.
     """
@@ -118,11 +118,11 @@ class Networks:
     def __init__(
         self,
         trained: Sequence[Trained],
-        classes: int,
+        settings: Settings,
         device: torch.device,
         most: int = MOST_KEPT,
     ) -> None:
-        self.classes, self.device = classes, device
+        self.settings, self.device = settings, device
         self._room = most
         self._kept: dict[str, nn.Module] = {}
         self.all_kept = sum(each.weights.stat().st_size for each in trained) <= most
@@ -143,13 +143,19 @@ class Networks:
 
     def _built(self, trained: Trained) -> nn.Module:
         from twinrun.networks.table import family_of
-        from twinrun.train.network import Network, build_head, load_weights
+        from twinrun.train.network import Body, Network, build_head, load_weights
+        from twinrun.train.own_network import OwnNetwork
 
         member = trained.member
-        family = family_of(member.network)
-        features = family.features(member.network, member.image_size)
-        body = family.build(member.network, member.image_size)
-        head = build_head(features, self.classes, member.dropout)
-        network = Network(body, head, member.precision)
+        own = OwnNetwork(self.settings, member, trained.name)
+        body = own.backbone()
+        if body is None:
+            family = family_of(member.network)
+            features = family.features(member.network, member.image_size)
+            body = Body(family.build(member.network, member.image_size), features, [])
+        head = own.head(body.module, body.features, len(self.settings.classes))
+        if head is None:
+            head = build_head(body.features, len(self.settings.classes), member.dropout)
+        network = Network(body.module, head, member.precision)
         load_weights(network, trained.weights)
         return network.eval().to(self.device)

@@ -83,7 +83,7 @@ def predict_images(asked: Asked) -> Predicted:
     _refuse_unread(asked, _problems_at_once(asked, decoder))
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
     device = torch.device(environment["decides"]["device"])
-    networks = Networks(asked.trainings, len(settings.classes), device)
+    networks = Networks(asked.trainings, settings, device)
     ensemble = Ensemble(settings, asked.blend, asked.trained, networks)
     networks.of(asked.trainings[0])  # with its library, which may set what decides bits
     hold(environment, "the prediction")

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -66,6 +67,23 @@ class Key:
         # later, which takes forty times as long as the rest; there are three seeds in a step.
         seed_torch = torch.manual_seed if _on_gpu() else torch.default_generator.manual_seed
         seed_torch(self.of("torch").integer(63))
+
+    @contextmanager
+    def set_generators(self) -> Iterator[None]:
+        """Within this context the global generators draw from this key; then they go on as before.
+
+        But for those of GPUs, which are set anew before each of their uses.
+        """
+        import torch
+
+        before = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+        self.seed_generators()
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+            torch.default_generator.set_state(before[2])
 
 
 def child_uniforms(keys: Sequence[Key], counts: Mapping[str, int]) -> dict[str, np.ndarray]:

@@ -90,6 +90,7 @@ class Known:
         gap: The largest distance between the values that differ, in shares of the largest value of
             their tensor; None where the values are not at hand.
         causes: What the files of the two runs show to be the cause, the likeliest first.
+        hooks: Names of the functions of hooks.py that the trainings were made with.
     """
 
     detailed: bool = False
@@ -97,6 +98,7 @@ class Known:
     beside: tuple[str, ...] = ()
     gap: float | None = None
     causes: tuple[Advice, ...] = ()
+    hooks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,30 @@ def explain_item(_: StageDifference, known: Known) -> Advice:
         causes, where = [state, draws], "The numbers of workers differ, and "
     elif known.resumed:
         causes, where = [state, draws], f"{_after_resume(known)}, and "
+    who = _who(known, "item_transforms", "an item transform")
     return Advice(
         "The same images in the same order came out of the loader with different pixels or labels. "
-        f"{where}{'an' if where else 'An'} item transform {causes[0]}; or it {causes[1]}.",
+        f"{where}{who if where else who[0].upper() + who[1:]} {causes[0]}; or it {causes[1]}.",
         "in item transforms draw with Python's random, numpy's or torch's global generator, which "
         "are set from the key before each image, and keep nothing between calls",
     )
+
+
+def explain_batch(_: StageDifference, known: Known) -> Advice:
+    """Of stage "batch"."""
+    who = _who(known, "batch_transforms", "a batch transform")
+    return Advice(
+        f"The images came out of the loader equal: {who} draws from a generator of its own or "
+        "keeps something from one batch to the next, or something flipped, permuted or changed "
+        "the batch.",
+        "draw with the global generators in batch transforms: they are set from the key before; "
+        "and keep nothing between calls",
+    )
+
+
+def _who(known: Known, hook: str, otherwise: str) -> str:
+    """A competitor's own function, if the trainings were made with it."""
+    return f"a function of `{hook}` in hooks.py" if hook in known.hooks else otherwise
 
 
 def explain_forward(difference: StageDifference, known: Known) -> Advice:

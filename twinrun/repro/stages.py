@@ -139,11 +139,7 @@ STAGES.add(
         words="the images of the batch",
         per_rank=True,
         replayed=True,
-        explain=advice(
-            "The images came out of the loader equal: a batch transform draws from a generator of "
-            "its own, or something flipped, permuted or changed the batch.",
-            "draw with the global generators in batch transforms: they are set from the key before",
-        ),
+        explain=stage_advice.explain_batch,
     )
 )
 STAGES.add(

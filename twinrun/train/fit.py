@@ -14,6 +14,7 @@ from fastai.learner import Learner
 from twinrun.config.recipe import Member
 from twinrun.console import progress_bars, say
 from twinrun.errors import InputError, Stopped
+from twinrun.hooks.calls import telling_mistakes
 from twinrun.repro.group import current_group
 from twinrun.run_folder.paths import TrainingFolder
 from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress
@@ -24,6 +25,7 @@ from twinrun.train.resume import (
     SaveCheckpoints,
     progress_of,
     restore_callbacks,
+    restore_hyperparameters,
     restore_optimizer,
     restore_weights,
     restoring,
@@ -187,11 +189,15 @@ def fit_phases(
         learner.keyed_steps.first_epoch = first
         batch = RecordBatch(recorder, first, start)
         callbacks = [batch, RecordStep(recorder, batch, first, start), *own(phase, start)]
+        if checkpoint is not None and start >= first:
+            # The optimizer is there by now; between two phases it keeps what is no average.
+            restore_hyperparameters(learner, checkpoint)
+            restore_callbacks(learner, checkpoint)
         if checkpoint is not None and (start, checkpoint.step) > (first, 0):
             restore_optimizer(learner, checkpoint)
             callbacks += restoring(checkpoint, first)
         lowest, highest = phase.rates
-        with learner.no_logging():
+        with learner.no_logging(), telling_mistakes():
             learner.fit_one_cycle(
                 phase.epochs,
                 lr_max=slice(lowest, highest),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -15,14 +15,14 @@ from fastai.torch_core import apply_init, maybe_gather
 from torch import Tensor, nn
 
 from twinrun.config.recipe import Member
-from twinrun.networks.family import NetworkFamily
 from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.keys import Key
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
 from twinrun.train.fused_adam import FusedAdam
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
-from twinrun.train.network import Network, build_head
+from twinrun.train.network import Body, Network, build_head
+from twinrun.train.own_parts import OwnParts
 
 
 class SmoothLoss(AvgSmoothLoss):
@@ -44,6 +44,7 @@ def build_learner(
     classes: int,
     key: Key,
     counts: Mapping[str, int] | None = None,
+    own: OwnParts | None = None,
 ) -> Learner:
     """Build a member, untrained: as fastai's `vision_learner`, with a deterministic pooling.
 
@@ -53,9 +54,11 @@ def build_learner(
         classes: Number of outputs.
         key: (seed, member name): names the draws of the initial weights and of every step.
         counts: Of each class its number of training images; needed for class weights only.
+        own: What hooks.py makes of it.
 
     Raises:
-        InputError: The pretrained weights cannot be had, or the GPU lacks the precision.
+        InputError: The pretrained weights cannot be had, the GPU lacks the precision, or a hook
+            gives what it must not.
     """
     if loaders.device.type == "cuda":
         refuse_precisions({str(key.parts[1]): member.precision})
@@ -63,35 +66,60 @@ def build_learner(
     if member.mixup:
         callbacks.append(MixUp(member.mixup))
     weights = None if counts is None else class_weights(member, counts)
-    if weights is not None or member.label_smoothing:
-        callbacks.append(PlainValidation())
-    loss = training_loss(member, None if weights is None else weights.to(loaders.device))
-    family = family_of(member.network)
-    # Asked before the generators are set: it may draw, the first time.
-    features = family.features(member.network, member.image_size)
-    key.of("init", "body").seed_generators()
-    backbone = family.build(member.network, member.image_size)
-    head = build_head(features, classes, member.dropout)
+    weights = None if weights is None else weights.to(loaders.device)
+    body = _own_body(key, own) or _body(member, key)
+    head: nn.Module = build_head(body.features, classes, member.dropout)
     # The head's draws are its own, so that they do not depend on how many the backbone made.
     key.of("init", "head").seed_generators()
-    apply_init(head, nn.init.kaiming_normal_)
+    own_head = None if own is None else own.head(body.module, body.features, classes)
+    if own_head is None:
+        apply_init(head, nn.init.kaiming_normal_)
+    else:
+        head = own_head
     if member.pretrained:
-        weights_of(member.network).load(backbone, member.network, member.image_size)
+        weights_of(member.network).load(body.module, member.network, member.image_size)
+    key.of("init", "loss").seed_generators()
+    own_loss = None if own is None else own.loss(classes, weights)
+    if own_loss is not None or weights is not None or member.label_smoothing:
+        callbacks.append(PlainValidation())
+    loss_module = own_loss.own if own_loss and isinstance(own_loss.own, nn.Module) else None
     learner = Learner(
         loaders,
-        Network(backbone, head, member.precision),
-        loss_func=loss,
+        Network(body.module, head, member.precision, loss_module),
+        loss_func=own_loss or training_loss(member, weights),
         metrics=[accuracy, error_rate],
-        opt_func=FusedAdam,
-        splitter=partial(_split, family),
-        cbs=callbacks,
+        opt_func=FusedAdam if own is None else own.optimizer(),
+        splitter=partial(_split, body.groups),
+        cbs=[*callbacks, *(() if own is None else own.callbacks())],
     )
+    # What is in use changes: MixUp and validation put theirs in its place.
+    learner.own_loss = own_loss
     learner.remove_cb(ProgressCallback)
     learner.recorder.smooth_loss = SmoothLoss()
     return learner
 
 
-def _split(family: NetworkFamily, model: nn.Sequential) -> list[list[nn.Parameter]]:
-    """The parameters of each group of layers: those of the backbone, and the head."""
-    backbone, head = model
-    return [list(part.parameters()) for part in (*family.layer_groups(backbone), head)]
+def _body(member: Member, key: Key) -> Body:
+    """The backbone of the recipe's network, with its initial weights."""
+    family = family_of(member.network)
+    # Asked before the generators are set: it may draw, the first time.
+    features = family.features(member.network, member.image_size)
+    key.of("init", "body").seed_generators()
+    backbone = family.build(member.network, member.image_size)
+    return Body(backbone, features, family.layer_groups(backbone))
+
+
+def _own_body(key: Key, own: OwnParts | None) -> Body | None:
+    if own is None:
+        return None
+    key.of("init", "body").seed_generators()
+    return own.backbone()
+
+
+def _split(groups: Sequence[nn.Module], model: nn.Sequential) -> list[list[nn.Parameter]]:
+    """The parameters of each group of layers: those of the backbone, and the head with the loss."""
+    last = list(model.children())[1:]
+    return [
+        *(list(part.parameters()) for part in groups),
+        [parameter for part in last for parameter in part.parameters()],
+    ]

@@ -24,11 +24,13 @@ from twinrun.data.folds import fold_ids
 from twinrun.data.index import GROUP, data_digest
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.loaders import member_loaders, prediction_loader
+from twinrun.data.own_transforms import own_transforms
 from twinrun.data.pixels import Pixels
 from twinrun.data.splits import validation_ids
 from twinrun.data.tta import tta_views
 from twinrun.data.unread import readable, with_shares
 from twinrun.files import sha256_file, whole_file, write_csv
+from twinrun.hooks.calls import telling_mistakes
 from twinrun.metrics import member_scores
 from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.digests import digest_tensors, fetch_digests
@@ -43,6 +45,7 @@ from twinrun.train.callbacks import Bars
 from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
 from twinrun.train.learner import build_learner
+from twinrun.train.own_parts import OwnParts
 from twinrun.train.predict import predict
 from twinrun.train.record_start import record_start
 from twinrun.train.recorder import Recorder
@@ -106,7 +109,8 @@ class TrainingSetup:
 
     def _predicted(self, loader: KeyedLoader) -> pd.DataFrame:
         passes, mean = tta_views(self.member), self.member.test_time.mean
-        return predict(self.learner.model, loader, self.settings.classes, passes, mean)
+        with telling_mistakes():
+            return predict(self.learner.model, loader, self.settings.classes, passes, mean)
 
 
 def set_up_training(
@@ -149,12 +153,18 @@ def set_up_training(
         statistics=statistics,
         device=torch.device(environment["decides"]["device"]),
         ranks=ranks,
+        own_items=own_transforms(settings, "item_transforms", member, training.name),
+        own_batches=own_transforms(settings, "batch_transforms", member, training.name),
     )
     labels = dict(zip(train["id"], train["label"], strict=True))
     found = Counter(labels[image] for image in loaders.train.ids)
     counts = {name: found[name] for name in classes}
-    learner = build_learner(member, loaders, classes=len(classes), key=key, counts=counts)
+    parts = OwnParts(settings, member, training.name)
+    learner = build_learner(
+        member, loaders, classes=len(classes), key=key, counts=counts, own=parts
+    )
     if ranks.count > 1:
+        parts.refuse_for_ranks(learner.own_loss)
         current_group().share_steps(learner)
     # All libraries are imported by now; fastai itself sets a flag of cuDNN.
     hold(environment, training.title)

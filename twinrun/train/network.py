@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,23 @@ from twinrun.plain_files import plain
 
 # Of the head's layer between the features and the logits.
 _HIDDEN = 512
+# Among a network's parts, a loss that has weights of its own.
+LOSS = "loss"
+
+
+@dataclass(frozen=True)
+class Body:
+    """A backbone, of a family of networks or of the competitor's.
+
+    Attributes:
+        module: Itself.
+        features: What it makes of an image.
+        groups: Its parts, from the images up, each with a learning rate of its own.
+    """
+
+    module: nn.Module
+    features: Features
+    groups: Sequence[nn.Module]
 
 
 class Network(nn.Sequential):
@@ -28,10 +47,16 @@ class Network(nn.Sequential):
         backbone: From a family of networks.
         head: From `build_head`.
         precision: As the setting.
+        loss: A module of the competitor's that the training makes small: its weights are trained,
+            kept and saved with the network's, and no prediction uses it.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, precision: str) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, precision: str, loss: nn.Module | None = None
+    ) -> None:
         super().__init__(backbone, head)
+        if loss is not None:
+            self.add_module(LOSS, loss)
         self.bf16 = precision == "bf16"
         self.to(memory_format=torch.channels_last)
 
@@ -45,7 +70,7 @@ class Network(nn.Sequential):
         # A plain tensor: fastai's kind costs a detour through Python at every operator.
         images = images.as_subclass(Tensor)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
-            logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+            logits: Tensor = self[1](self[0](images))
         return logits.float()
 
 
@@ -94,6 +119,8 @@ def _norm_drop_linear(channels: int, outputs: int, dropout: float) -> list[nn.Mo
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put recorded weights into a model; only the format safetensors is read.
 
+    Those of a loss are left out where the model has none: no prediction needs them.
+
     Raises:
         InputError: They are in a foreign format, which might run code, or of a different network.
     """
@@ -107,6 +134,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"{path} is not a file of the format safetensors, and is not read: {error}",
             fix="A different format may run code when it is read. Put the recorded file back.",
         ) from None
+    if not hasattr(model, LOSS):
+        weights = {k: v for k, v in weights.items() if k.partition(".")[0] != LOSS}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

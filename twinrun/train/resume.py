@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from fastai.learner import Learner
+from fastai.optimizer import OptimWrapper
 from fastai.torch_core import get_model
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from twinrun.repro.group import current_group
 from twinrun.repro.ledger import Ledger
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
+from twinrun.train.packing import Packing, unpack
 from twinrun.train.signals import StopRequest
 from twinrun.train.users_state import (
     RestoreUsers,
@@ -65,8 +67,9 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     model = get_model(learner.model)
     tensors = {_WEIGHT + name: value for name, value in model.state_dict().items()}
     scalars: dict[str, dict[str, Any]] = {}
-    for number, (_, _, state, _) in enumerate(learner.opt.all_params()):
-        for name, value in state.items():
+    states = _states(learner.opt)
+    for number, (parameter, *_) in enumerate(learner.opt.all_params()):
+        for name, value in states[parameter].items():
             if isinstance(value, Tensor):
                 tensors[f"{_OPTIMIZER}{number}/{name}"] = value
             else:
@@ -86,7 +89,10 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     tensors |= {_USERS + name: tensor for name, tensor in kept.items()}
     facts = {
         "optimizer": scalars,
-        "hyperparameters": [dict(hypers) for hypers in learner.opt.hypers],
+        "hyperparameters": [
+            Packing().pack({k: v for k, v in group.items() if k != "params"}, "group")
+            for group in _hyperparameters(learner.opt)
+        ],
         "gradients": gradients,
         "schedule": {"pct_train": float(learner.pct_train), "train_iter": int(learner.train_iter)},
         "smooth_count": count,
@@ -124,15 +130,23 @@ def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
 def restore_optimizer(learner: Learner, checkpoint: Checkpoint) -> None:
     """Put the optimizer's averages back; after freezing or unfreezing, which clears them."""
     parameters = [parameter for parameter, *_ in learner.opt.all_params()]
+    states = _states(learner.opt)
     for number, scalars in checkpoint.facts["optimizer"].items():
-        learner.opt.state[parameters[int(number)]].update(scalars)
+        states[parameters[int(number)]].update(scalars)
     for key, value in checkpoint.tensors.items():
         if key.startswith(_OPTIMIZER):
             number, name = key.removeprefix(_OPTIMIZER).split("/")
             parameter = parameters[int(number)]
             like = parameter if value.shape == parameter.shape else value.to(parameter.device)
             # In the parameter's order in memory, which a file does not keep.
-            learner.opt.state[parameter][name] = torch.empty_like(like).copy_(value)
+            states[parameter][name] = torch.empty_like(like).copy_(value)
+
+
+def restore_hyperparameters(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put back the numbers that the optimizer goes by."""
+    groups = _hyperparameters(learner.opt)
+    for group, saved in zip(groups, checkpoint.facts["hyperparameters"], strict=True):
+        group.update(unpack(saved, {}, group))
 
 
 def restore_callbacks(learner: Learner, checkpoint: Checkpoint) -> None:
@@ -164,8 +178,7 @@ class Resume(OwnFit):
         if self.checkpoint.step:
             self.learn.pct_train = facts["schedule"]["pct_train"]
         self.learn.train_iter = facts["schedule"]["train_iter"]
-        for hypers, saved in zip(self.opt.hypers, facts["hyperparameters"], strict=True):
-            hypers.update(saved)
+        restore_hyperparameters(self.learn, self.checkpoint)
 
     def after_train(self) -> None:
         self.dls.train.first_step = 0
@@ -282,6 +295,17 @@ class _Saving(OwnFit):
         saver.save()
         if current_group().any_rank(saver.stop.due)[0]:
             saver.stop.raise_stopped(saver.progress.epoch, 0)
+
+
+def _states(optimizer: Any) -> Any:
+    """What an optimizer keeps of each parameter; torch's own keep it in themselves."""
+    return optimizer.opt.state if isinstance(optimizer, OptimWrapper) else optimizer.state
+
+
+def _hyperparameters(optimizer: Any) -> list[dict[str, Any]]:
+    """The numbers of each group of an optimizer, as it goes by them."""
+    wrapped = isinstance(optimizer, OptimWrapper)
+    return list(optimizer.opt.param_groups if wrapped else optimizer.hypers)
 
 
 def _ledger_of(checkpoint: Checkpoint) -> bytes:

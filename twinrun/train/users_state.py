@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from fastai.callback.core import Callback
@@ -15,10 +16,12 @@ from fastai.callback.tracker import (
     TerminateOnNaNCallback,
 )
 from fastai.learner import Learner
+from fastai.optimizer import OptimWrapper
 from fastai.torch_core import get_model
 from torch import Tensor, nn
 
 from twinrun.errors import InputError
+from twinrun.hooks.mistakes import place_of
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.packing import Absent, NotPlain, Packing, gives_state, nothing_there, unpack
 
@@ -47,6 +50,9 @@ _WHAT_TO_KEEP = (
     "Keep numbers, texts, tensors, arrays, and lists, tuples and dictionaries of them;",
     "or give the class state_dict() and load_state_dict(state), whose state is of such.",
 )
+# Optimizers whose state is all of it of one parameter, and what others have beside theirs.
+_OPTIMIZERS = ("torch.", "twinrun.")
+_OF_EVERY_OPTIMIZER = ("state", "param_lists", "hypers", "cbs", "opt", "param_groups", "defaults")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
@@ -78,11 +84,12 @@ def users_callbacks(learner: Learner) -> list[Callback]:
 
 
 def source_place(thing: Any) -> str:
-    """` (file, line N)` of a class or function; empty where that is not known."""
+    """` (hooks/own.py, line N)` of a class; empty where that is not known."""
     try:
-        return f" ({inspect.getsourcefile(thing)}, line {inspect.getsourcelines(thing)[1]})"
+        file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
     except (OSError, TypeError):
         return ""
+    return f" ({place_of(str(file), line)})"
 
 
 def refuse_useless(learner: Learner) -> None:
@@ -214,8 +221,11 @@ def _pack_all(learner: Learner) -> tuple[Any, dict[str, Tensor], dict[str, Any]]
 
 
 def _speaks(owner: _Owner) -> bool:
-    """Whether it says itself what its state is. Of a module the weights are kept anyway."""
-    return gives_state(owner.thing) and not isinstance(owner.thing, nn.Module)
+    """Whether it says itself what its state is.
+
+    Of a module the weights are kept anyway, and of an optimizer what it has of each parameter.
+    """
+    return gives_state(owner.thing) and owner.kind in ("callback", "loss")
 
 
 def _owners(learner: Learner) -> Iterator[_Owner]:
@@ -233,6 +243,15 @@ def _owners(learner: Learner) -> Iterator[_Owner]:
             values[buffer] = module._buffers[buffer]
         yield _Owner("module", f"module {name}", module, values)
 
+    loss = getattr(getattr(learner, "own_loss", None), "own", None)
+    if loss is not None and not isinstance(loss, (nn.Module, FunctionType)):
+        yield _Owner("loss", "loss", loss, dict(getattr(loss, "__dict__", {})))
+    optimizer = learner.opt.opt if isinstance(learner.opt, OptimWrapper) else learner.opt
+    if optimizer is not None and not type(optimizer).__module__.startswith(_OPTIMIZERS):
+        known = _OF_EVERY_OPTIMIZER
+        values = {k: v for k, v in vars(optimizer).items() if k not in known and k[0] != "_"}
+        yield _Owner("optimizer", "optimizer", optimizer, values)
+
 
 def _own(learner: Learner) -> set[int]:
     """What callbacks may refer to and the learner keeps: its objects, its tensors' memory."""
@@ -240,7 +259,8 @@ def _own(learner: Learner) -> set[int]:
     found = {id(each) for each in (learner, learner.opt, learner.dls, learner.loss_func)}
     found |= {id(each) for each in (learner.recorder, *learner.dls.loaders, *learner.cbs)}
     found |= {id(each) for each in (learner.model, *model.modules())}
-    for tensor in (*model.parameters(), *model.buffers()):
+    # Not the buffers that stand in no file of weights: those are a module's own state.
+    for tensor in model.state_dict().values():
         found.add(tensor.untyped_storage().data_ptr())
     return found - {0}
 
