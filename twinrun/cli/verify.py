@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,14 @@ def verify(
         ),
     ] = False,
     data: Data = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="Table of labels, where it is not in the data folder."),
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option("--sample", help="Sample submission, where it is not in the data folder."),
+    ] = None,
     out: Out = RUNS,
     accept: Accept = None,
 ) -> None:
@@ -84,8 +93,10 @@ def verify(
     if predict_only and retrain:
         raise InputError("--predict-only and --retrain exclude each other")
     accepted = read_accepted(accept)
+    there = {"labels": labels, "sample_submission": sample}
+    named = {key: path for key, path in there.items() if path is not None}
     if not run.is_dir():
-        asked = _Asked(members or [], data, out, accepted, retrain, this_environment, trust)
+        asked = _Asked(members or [], data, named, out, accepted, retrain, this_environment, trust)
         _verify_package(run, asked)
         return
     for option, given in (("--this-environment", this_environment), ("--trust", trust)):
@@ -94,11 +105,11 @@ def verify(
     from twinrun.cli import tables
     from twinrun.run_folder.manifest import read_run_settings
     from twinrun.run_folder.paths import RunsFolder
-    from twinrun.verify import same_inputs
+    from twinrun.verify import own_tables, same_inputs
     from twinrun.verify import verify as making
 
     started = time.perf_counter()
-    settings = read_run_settings(run, data)
+    settings = own_tables.with_tables(read_run_settings(run, data), named)
     names = making.select_members(run, members or [])
     gaps = making.compare_environments(run, settings)
     if gaps:
@@ -135,6 +146,7 @@ class _Asked:
 
     members: list[str]
     data: Path | None
+    tables: Mapping[str, Path]
     out: Path
     accepted: Grade
     retrain: bool
@@ -198,6 +210,7 @@ def _make_by_own_engine(
         out=RunsFolder(asked.out).verification(_name_of(found.package)).path,
         retrain=asked.retrain,
         quiet=console.quiet,
+        tables=asked.tables,
     )
 
 
@@ -232,6 +245,7 @@ def _make_by_its_code(
         data=data,
         out=RunsFolder(asked.out).verification(_name_of(found.package)),
         tell=lambda line: quote("its code:", line),
+        tables=asked.tables,
     )
     quiet, console.quiet = console.quiet, False
     tables.verification(made).print()

@@ -11,10 +11,11 @@ import shutil
 import stat
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from twinrun.compare.grade import Evidence, judge
 from twinrun.compare.graded import grade_predictions
@@ -82,6 +83,7 @@ def make_again(
     data: Path,
     out: VerificationFolder,
     tell: Callable[[str], None],
+    tables: Mapping[str, Path] = MappingProxyType({}),
 ) -> Verification:
     """Let a package's own code make its run again, confined; and compare what it made.
 
@@ -93,6 +95,7 @@ def make_again(
         data: The data folder.
         out: What is made again is written below it. A training that was interrupted resumes.
         tell: Called with each line that the code prints.
+        tables: That do not lie in the data folder, by their settings.
 
     Raises:
         InputError: The package lies where its code could read it; or the code has not made what
@@ -105,7 +108,17 @@ def make_again(
     made.mkdir(parents=True, exist_ok=True)
     again = place / "again"
     try:
-        _let_make(found, recipe, python, way, data=data, made=made, place=place, tell=tell)
+        _let_make(
+            found,
+            recipe,
+            python,
+            way,
+            data=data,
+            made=made,
+            place=place,
+            tell=tell,
+            tables=tables,
+        )
         shutil.rmtree(again, ignore_errors=True)
         _take(made / "run", again, found.run, _names(found.run, recipe))
     except BaseException:
@@ -126,11 +139,12 @@ def _let_make(
     made: Path,
     place: Path,
     tell: Callable[[str], None],
+    tables: Mapping[str, Path],
 ) -> None:
     with TemporaryDirectory(prefix="recipe-") as temporary:
         folder = Path(temporary).resolve() / "recipe"
         folder.mkdir()
-        write_recipe(found.run, recipe, folder, data=data, work=made)
+        write_recipe(found.run, recipe, folder, data=data, work=made, tables=tables)
         pretrained = _pretrained_weights() if recipe.retrain else None
         view = View(
             (*places_of(python), found.code, folder, data, *filter(None, [pretrained])),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.grades import GRADES, Grade
@@ -27,6 +28,7 @@ def verify_by_own_engine(
     out: Path,
     retrain: bool,
     quiet: bool = False,
+    tables: Mapping[str, Path] = MappingProxyType({}),
 ) -> Grade:
     """Make a package's run again and compare, in a process of its own.
 
@@ -38,6 +40,7 @@ def verify_by_own_engine(
         out: What is made again is written below it.
         retrain: Train again, not only predict with the recorded weights.
         quiet: Let it print only verdicts and errors.
+        tables: That do not lie in the data folder, by their settings.
 
     Returns:
         The grade, never the worst one.
@@ -52,7 +55,7 @@ def verify_by_own_engine(
         place, work = Path(temporary, "engine"), Path(temporary, "work")
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ENGINE, place / ENGINE.name, ignore=ignored)
-        settle(found.run, data=data, work=work)
+        settle(found.run, data=data, work=work, tables=tables)
         command = [str(python), "-P", "-m", ENGINE.name, "verify", str(found.run), *members]
         command += ["--data", str(data.absolute()), "--out", str(out.absolute())]
         command += [] if retrain else ["--predict-only"]

@@ -18,10 +18,12 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import mkdtemp
+from types import MappingProxyType
 from typing import Any
 
 from twinrun.errors import InputError
@@ -31,6 +33,7 @@ from twinrun.run_folder.manifest import read_manifest, write_manifest
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.place import write_place
 from twinrun.run_folder.records import read_record, write_record
+from twinrun.verify.own_tables import copy_tables
 
 # A different number is asked for differently: an engine knows its own.
 FORMAT = 1
@@ -53,7 +56,15 @@ class Recipe:
     retrain: bool
 
 
-def write_recipe(run: Path, recipe: Recipe, folder: Path, *, data: Path, work: Path) -> None:
+def write_recipe(
+    run: Path,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    data: Path,
+    work: Path,
+    tables: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
     """Write a recipe for a recorded run.
 
     Args:
@@ -62,6 +73,7 @@ def write_recipe(run: Path, recipe: Recipe, folder: Path, *, data: Path, work: P
         folder: It is made.
         data: The data folder.
         work: A folder for what is worked out on the way.
+        tables: That do not lie in the data folder, by their settings.
 
     Raises:
         InputError: A record is damaged.
@@ -87,13 +99,19 @@ def write_recipe(run: Path, recipe: Recipe, folder: Path, *, data: Path, work: P
             "guards": {k: digest for k, digest in manifest["guards"].items() if k in guards},
         },
     )
-    settle(target, data=data, work=work)
+    settle(target, data=data, work=work, tables=tables)
     for name in recipe.members:
         for training in RunFolder(run).training(name).all_trainings():
             _write_training(training, target / training.path.relative_to(run), recipe)
 
 
-def settle(run: Path, *, data: Path, work: Path) -> None:
+def settle(
+    run: Path,
+    *,
+    data: Path,
+    work: Path,
+    tables: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
     """Name our places for a stranger's run, which is made again from its record: none of its own.
 
     A settings file brings a local.toml and the work tree of git around it, which git may run code
@@ -103,9 +121,26 @@ def settle(run: Path, *, data: Path, work: Path) -> None:
         run: The run, in a folder of ours.
         data: The data folder.
         work: A folder for what is worked out on the way, in which there is nothing of a stranger's.
+        tables: That do not lie in the data folder, by their settings; they are copied beside the
+            run.
+
+    Raises:
+        InputError: As `own_tables.copy_tables`.
     """
     (work / "cache").mkdir(parents=True, exist_ok=True)
-    write_place(run, config=work / "competition.toml", data_folder=data.absolute(), cache="cache")
+    folders: dict[str, str] = {}
+    if tables:
+        settings = read_manifest(run)["content"]["settings"]["data"]
+        # A new name: a stranger's run may hold any other.
+        beside = Path(mkdtemp(prefix="tables-", dir=run.parent))
+        folders = copy_tables(settings, tables, beside)
+    write_place(
+        run,
+        config=work / "competition.toml",
+        data_folder=data.absolute(),
+        cache="cache",
+        tables=folders,
+    )
 
 
 def _write_training(training: TrainingFolder, target: Path, recipe: Recipe) -> None:
