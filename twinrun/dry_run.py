@@ -70,11 +70,14 @@ def look(settings: Settings, folder: Path) -> Look:
             settings.data_folder,
             size,
             settings.cache_folder(folder.parent),
-            DecodeSettings.of(settings.data),
+            DecodeSettings.of(settings),
         )
         decodings.append(decoding)
     environment = set_up(
-        threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
+        threads=settings.run.threads,
+        device=settings.run.device,
+        workers=settings.run.workers,
+        packages=settings.code.packages,
     )
     return Look(
         settings.model_copy(

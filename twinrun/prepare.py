@@ -135,9 +135,12 @@ def prepare(
         say(*line)
     here = environment is None
     environment = environment or set_up(
-        threads=settings.run.threads, device=settings.run.device, workers=settings.run.workers
+        threads=settings.run.threads,
+        device=settings.run.device,
+        workers=settings.run.workers,
+        packages=settings.code.packages,
     )
-    for package in imported_packages() if here else ():
+    for package in imported_packages(settings.code.packages) if here else ():
         if not package.is_installed:
             say(("warning", "yellow"), f"   {package.warning}")
     decides = environment["decides"]
@@ -211,7 +214,7 @@ def _decode(
 ) -> tuple[dict[int, Pixels], dict[str, str]]:
     """The images, by size; and why some cannot be read, by path, where the settings go on."""
     folder, sizes = settings.data_folder, settings.cached_sizes()
-    how = DecodeSettings.of(settings.data)
+    how = DecodeSettings.of(settings)
     if settings.data.unreadable != "prior":
         return cache_pixels(index, folder, sizes, cache, how=how, unreadable=unreadable), {}
     pixels, found = cache_readable_pixels(index, folder, sizes, cache, how=how)

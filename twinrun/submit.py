@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def choose_run_blend(
         settings,
     )
     chosen = choose_blend(held, settings, names) if held.ids else fixed_blend(settings, names)
-    return chosen.with_missing(parts)
+    return replace(chosen.with_missing(parts), hooks=settings.hook_digests("blend"))
 
 
 def blend_run(

@@ -137,7 +137,7 @@ def audit_folder(settings: Settings, cache: Path) -> Audit:
         settings.data_folder,
         settings.cached_sizes(),
         cache,
-        how=DecodeSettings.of(settings.data),
+        how=DecodeSettings.of(settings),
     )
     unreadable |= reasons
     left = left_out(index, unreadable)

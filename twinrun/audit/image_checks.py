@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from twinrun.audit.check import AuditedData, Check, Finding, frequencies
-from twinrun.data.decoding import LONGEST
+from twinrun.data.decoding import LONGEST, UNKNOWN
 from twinrun.file_names import suffix_of
 
 # Brightness, of 255: nearly black where 99 % of the pixels lie below this.
@@ -196,8 +196,10 @@ class Extension(ImageCheck):
         promised = [formats.get(suffix_of(path)) for path in data.paths]
         found = data.index["format"].replace(_SAME_FORMAT)
         pairs = zip(found, promised, strict=True)
-        # A suffix that is no format's, or none, promises nothing.
-        return np.array([other is not None and one != other for one, other in pairs], bool)
+        # A suffix that is no format's, or none, promises nothing; own code may read any file.
+        return np.array(
+            [other is not None and one not in (other, UNKNOWN) for one, other in pairs], bool
+        )
 
     def details(self, data: AuditedData, which: np.ndarray) -> list[str]:
         pairs = zip(data.paths[which], data.index["format"][which], strict=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from twinrun.blend.after import change_after
 from twinrun.blend.copies import average_copies
 from twinrun.blend.submission import (
     answers,
@@ -35,17 +36,18 @@ def write_submission(
 
     Args:
         blended: Ids in the first column, then probabilities per class.
-        settings: What is asked of a submission.
+        settings: What is asked of a submission, and the competitor's own last change of it.
         sample_path: The host's sample submission; the blend decides ids and order when None.
         output: The file to write.
         copies: As for `average_copies`.
 
     Raises:
         NegativeVerdict: It is no valid submission, and is not written.
-        InputError: The sample cannot be read.
+        InputError: The sample cannot be read, or as `change_after`.
     """
     if copies:
         blended = average_copies(blended, copies)
+    blended = change_after(blended, settings)
     columns, problems = settings.submission.columns, list[str]()
     if FORMS.get(columns).sums_are_lost and settings.submission.rows_sum_to_one:
         problems = row_sum_problems(blended)

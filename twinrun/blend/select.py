@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twinrun.blend.held_out import HeldOut
@@ -45,6 +45,7 @@ class ChosenBlend:
         score: The nested score beside that of a simple answer; None without images.
         missing: The members that have a weight and take no part, because they are not complete.
         partial: It is to be replaced when these are complete.
+        hooks: SHA-256 by name of the competitor's own code that decides scores and submission.
     """
 
     asked: str
@@ -63,6 +64,7 @@ class ChosenBlend:
     score: Score | None
     missing: tuple[str, ...] = ()
     partial: bool = False
+    hooks: Mapping[str, str] = field(default_factory=dict)
 
     def with_missing(self, parts: Parts) -> ChosenBlend:
         """The same blend, of which must be said which members are missing."""
@@ -97,6 +99,7 @@ class ChosenBlend:
             "temperature": self.temperature,
             "images": self.images.all,
             **({"partial": list(self.missing)} if self.partial else {}),
+            **({"hooks": dict(self.hooks)} if self.hooks else {}),
         }
 
     def content(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import typer
 from twinrun.cli.ranks import report_once
 from twinrun.console import complain
 from twinrun.errors import InputError, TwinrunError
+from twinrun.hooks.mistakes import own_mistake
 from twinrun.masks import mask
 from twinrun.memory import is_short_of_memory, reason
 from twinrun.package.places import hide_places, telling_places
@@ -37,7 +38,8 @@ UNFORESEEN = 70
 def one_message(*, debug: bool) -> Iterator[None]:
     """End the process with one message and an exit code where the block raises an error.
 
-    A mistake in what was given is 2, as is a wish to stop; the answer no is 1. What nobody foresaw
+    A mistake in what was given is 2, in the competitor's own code too, as is a wish to stop; the
+    answer no is 1. What nobody foresaw
     is 70: one line, and the details in a file whose path it tells.
 
     Args:
@@ -67,6 +69,8 @@ def one_message(*, debug: bool) -> Iterator[None]:
             _end(
                 InputError.exit_code, f"out of memory: {reason(error) or 'no more of it'}", *_LOWER
             )
+        if mistake := own_mistake(error):
+            _end(mistake.exit_code, *mistake.lines)
         if isinstance(error, OSError):
             named = error.filename or "the system"
             _end(InputError.exit_code, f"{named}: {error.strerror or error}")

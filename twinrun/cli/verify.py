@@ -104,6 +104,7 @@ def verify(
             raise InputError(f"{option} is for a package; a run is always made again here")
     from twinrun.cli import tables
     from twinrun.run_folder.manifest import read_run_settings
+    from twinrun.run_folder.own_code import refuse_other_hooks
     from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import own_tables, same_inputs
     from twinrun.verify import verify as making
@@ -117,6 +118,7 @@ def verify(
         say("different bits are to be expected where one of these decides them")
     else:
         say(("environment", "bold"), " as recorded")
+    refuse_other_hooks(run, settings)
     same_inputs.refuse_other_data(run, settings)
     again = RunsFolder(out).verification(run.resolve().name)
     if predict_only:

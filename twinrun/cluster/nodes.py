@@ -134,7 +134,9 @@ def survey(settings: Settings, needs: Needs, storage: Storage) -> list[Node]:
         task.options(
             **options,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-        ).remote(settings.run.threads, settings.run.device, storage, token): node
+        ).remote(
+            settings.run.threads, settings.run.device, settings.code.packages, storage, token
+        ): node
         for node in found
     }
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)

@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,19 +86,22 @@ class Outcome:
     log: str = ""
 
 
-def describe(threads: int, device: str, storage: Storage, token: str) -> Answer:
+def describe(
+    threads: int, device: str, packages: Sequence[str], storage: Storage, token: str
+) -> Answer:
     """What this node would train in.
 
     Args:
         threads: As the setting.
         device: As the setting.
+        packages: That the competitor's code imports.
         storage: Must be seen here.
         token: A file in it.
     """
     prepare_worker()
     name = node_name()
     try:
-        environment = set_up(threads=threads, device=device)
+        environment = set_up(threads=threads, device=device, packages=packages)
         with tempfile.TemporaryDirectory() as folder:
             storage.fetch(token, Path(folder) / "seen")
     except FileNotFoundError:
@@ -168,7 +171,12 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     ignore_known_warnings()
     settings = order.settings
     own = settings.run
-    environment = set_up(threads=own.threads, device=own.device, workers=own.workers)
+    environment = set_up(
+        threads=own.threads,
+        device=own.device,
+        workers=own.workers,
+        packages=settings.code.packages,
+    )
     others = environment_gaps(node_name(), order.environment, environment)
     if others and not order.mixed:
         raise InputError(

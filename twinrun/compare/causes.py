@@ -1,7 +1,4 @@
-"""What is not the same in two runs and is no matter of the machine: data, labels, settings, seed.
-
-A competitor's hooks are not among them: config/hooks.py refuses a hooks.py that holds any code.
-"""
+"""What is not the same in two runs and is no matter of the machine: code, data, settings, seed."""
 
 from __future__ import annotations
 
@@ -37,8 +34,11 @@ def find_causes(report: RunComparison, manifests: Sequence[Mapping[str, Any]]) -
         InputError: A file of a run is damaged.
     """
     before, now = (manifest["content"] for manifest in manifests)
-    settings = [gap for gap in report.settings if gap.name != _OF_THE_MACHINE]
+    settings = [
+        gap for gap in report.settings if gap.name != _OF_THE_MACHINE and gap not in report.of_hooks
+    ]
     lines: dict[str, list[str]] = {
+        "own code": [f"{gap.name} differs" for gap in report.of_hooks],
         **{"data": [], "labels": []},
         "settings": [_describe(gap) for gap in settings if gap.name != _SEED],
         "seed": [_describe(gap) for gap in settings if gap.name == _SEED],
@@ -64,7 +64,7 @@ def other_fixed_blend(
         settings: Of the run, as its manifest has them.
     """
     if before and now and not _is_fitted(settings):
-        for name, old, new in gaps(dict(before), dict(now)):
+        for name, old, new in gaps(_without_hooks(before), _without_hooks(now)):
             yield f"{name}: {old} then, {new} now"
 
 
@@ -83,10 +83,15 @@ def other_fitted_blend(
         bound: Of the difference of a weight or temperature.
     """
     if before and now and _is_fitted(settings):
-        for name, old, new in gaps(dict(before), dict(now)):
+        for name, old, new in gaps(_without_hooks(before), _without_hooks(now)):
             numbers = isinstance(old, float) and isinstance(new, float)
             if not numbers or not abs(old - new) < bound:
                 yield f"blend, {name}: {old} then, {new} now"
+
+
+def _without_hooks(blend: Mapping[str, Any]) -> dict[str, Any]:
+    """A blend without the digests of own code, which is a cause by itself."""
+    return {name: value for name, value in blend.items() if name != "hooks"}
 
 
 def _is_fitted(settings: Mapping[str, Any]) -> bool:

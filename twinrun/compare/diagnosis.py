@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from twinrun.compare.evidence import ValueDifference
 from twinrun.compare.first_difference import LedgerComparison
 from twinrun.compare.replay import Replay
-from twinrun.compare.runs import RunComparison, TrainingComparison
+from twinrun.compare.runs import HOOKS, RunComparison, TrainingComparison
 from twinrun.errors import shorten
 from twinrun.repro.stage import Advice, Known
 from twinrun.repro.stages import ENVIRONMENT, STAGES
@@ -47,7 +48,10 @@ def advise(
     if difference is None:
         raise ValueError("no difference to explain")
     stage = STAGES.get(difference.stage)
-    settings = [name for name in settings if re.match(stage.settings, name)]
+    # Own code can be the cause of anything.
+    settings = [
+        name for name in settings if name.startswith(HOOKS) or re.match(stage.settings, name)
+    ]
     environment = comparison.environment if stage.environment else None
     if code or settings:
         same = _advise_same(code, settings, environment.names if environment else ())
@@ -96,10 +100,15 @@ def advise_training(
         again.comparison if again else member.comparison,
         (report.first, report.second),
         code=None if again else member.code,  # both are made again by one engine
-        settings=[gap.name for gap in (*member.settings, *report.of_data)],
+        settings=[gap.name for gap in _of_cause(member, report)],
         known=known,
         replayed=again is not None,
     )
+
+
+def _of_cause(member: TrainingComparison, report: RunComparison) -> list[ValueDifference]:
+    """What differs that may be the cause, each once, own code first."""
+    return list(dict.fromkeys([*report.of_hooks, *member.settings, *report.of_data]))
 
 
 def _advise_same(

@@ -34,7 +34,9 @@ def format_comparison(report: RunComparison, *, replay: bool = False) -> Iterato
     """
     yield ("A", "bold"), f" {report.first}"
     yield ("B", "bold"), f" {report.second}"
-    yield from _format_values("settings differ", report.settings)
+    yield from _format_values("own code differs", report.of_hooks)
+    settings = [gap for gap in report.settings if gap not in report.of_hooks]
+    yield from _format_values("settings differ", settings)
     yield from _format_values("environment differs", report.environment)
     if report.code:
         yield ("code differs", "bold"), ": the two were trained by different engines"

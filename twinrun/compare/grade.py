@@ -23,7 +23,7 @@ class Cause:
     """Something besides the machine that is not the same, and by itself makes the answer differ.
 
     Attributes:
-        kind: "data", "labels", "settings", "seed", "pretrained weights", "engine".
+        kind: "own code", "data", "labels", "settings", "seed", "pretrained weights", "engine".
         lines: What of it, a line each.
     """
 

@@ -68,7 +68,11 @@ def replay(
         InputError: The run's record or data cannot be read.
     """
     settings = read_run_settings(run, data)
-    environment = set_up(threads=settings.run.threads, device=settings.run.device)
+    environment = set_up(
+        threads=settings.run.threads,
+        device=settings.run.device,
+        packages=settings.code.packages,
+    )
     index = read_index(run)
     training = settings.training(name)
     sizes = [settings.members[training.member].cached_size]
@@ -79,7 +83,7 @@ def replay(
         sizes,
         cache,
         # The images that the audit left out may reach further than those of the index.
-        how=DecodeSettings.of(settings.data, recorded_range(run)),
+        how=DecodeSettings.of(settings, recorded_range(run)),
     )
     setup = set_up_training(name, settings, index, pixels, environment)
     about = {**setup.ledger.about, "level": "tensor"}

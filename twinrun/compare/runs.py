@@ -32,6 +32,8 @@ from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.records import read_record
 from twinrun.run_folder.trainings import run_of, training_of
 
+# How a competitor's own code is named, with the name of the hook behind it.
+HOOKS = "hooks.py: "
 # In which table of the manifest a member's own settings stand.
 _HOMES = {"classes": "competition.", "seed": "run.", "threads": "run."}
 
@@ -72,7 +74,8 @@ class RunComparison:
         first: The first run or member, as it was named.
         second: The second.
         runs: The folders of the runs that these are, or are of.
-        settings: What differs in the settings.
+        settings: What differs in the settings, and before them, as `HOOKS` begins, in the
+            competitor's own code.
         environment: What differs in what decides bits besides the settings.
         members: The trainings of both runs.
         only_first: Trainings that only the first run has.
@@ -97,6 +100,11 @@ class RunComparison:
     def code(self) -> tuple[str, str] | None:
         """Where the engine's source differs, that of the first such training; else None."""
         return next((member.code for member in self.members if member.code), None)
+
+    @property
+    def of_hooks(self) -> tuple[ValueDifference, ...]:
+        """What differs in the competitor's own code: the digest of each hook in it."""
+        return tuple(gap for gap in self.settings if gap.name.startswith(HOOKS))
 
     @property
     def of_data(self) -> tuple[ValueDifference, ...]:
@@ -182,6 +190,8 @@ def compare_runs(first: Path, second: Path, members: Sequence[str] | None = None
     contents = [manifest.get("content", {}) for manifest in manifests]
     those = {member_of(run_of(path)[1]) for pair in pairs for path in pair[1:]}
     settings += _other_settings(contents, those, {gap.name for gap in settings})
+    # Who edits a hook edits what is computed: it is named before all else.
+    settings.sort(key=lambda gap: not gap.name.startswith(HOOKS))
     whole = members is None and run_a == first and run_b == second
     files = compare_training_files(compared)
     if whole:
@@ -259,6 +269,8 @@ def _is_of(training: str, name: str) -> bool:
 def _home(name: str, member: str) -> str:
     """Where a value of a member's settings stands in the run's."""
     head, _, rest = name.partition(".")
+    if head == "hooks":
+        return f"{HOOKS}{rest}"
     return f"members.{member}.{rest}" if head == "member" else _HOMES.get(head, "") + name
 
 
@@ -281,7 +293,13 @@ def _other_settings(
     contents: Sequence[Mapping[str, Any]], compared: set[str], known: set[str]
 ) -> Iterator[ValueDifference]:
     """What differs in the manifests' settings, is not known, and is of no member left out."""
+    from twinrun.run_folder.manifest import recorded_hooks
+
     if all(contents):
+        before, now = map(recorded_hooks, contents)
+        for name, first, second in gaps(before, now):
+            if HOOKS + name not in known:
+                yield ValueDifference(HOOKS + name, first, second)
         before, now = map(_settings_in_force, contents)
         for name, first, second in gaps(before, now):
             table, _, rest = name.partition(".")

@@ -231,6 +231,11 @@ class Settings(Table):
         """
         return self.code.digests(enters, self.hooks)
 
+    def all_hook_digests(self) -> dict[str, str]:
+        """SHA-256 by name of all of the competitor's own code that decides anything."""
+        members, blend = self.hook_digests("training"), self.hook_digests("blend")
+        return {**self.hook_digests("pixels"), **members, **blend}
+
     def training_content(self, name: str) -> dict[str, Any]:
         """Everything in the settings that decides the bits of a training, as JSON values.
 

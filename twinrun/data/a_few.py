@@ -59,7 +59,7 @@ def pixels_without_writing(
         InputError: None of the few can be read.
     """
     files = index.drop_duplicates("sha256")
-    place = cache / cache_name(size)
+    place = cache / cache_name(size, own=how.own)
     table = read_table(place)
     if files["sha256"].isin(table.index).all():
         return Pixels(size, place / ARRAY, table), Decoding(0, 0.0, 0)
@@ -81,6 +81,8 @@ def _decode(
 
     def decode(path: str) -> DecodedImage | None:
         try:
+            if how.reader is not None:
+                return how.reader.decode(folder / path, size)
             return decode_to(
                 folder / path, size, max_pixels=how.max_pixels, scale=scale, part=how.part
             )
@@ -97,6 +99,8 @@ def _decode(
 
 def _scale(paths: Sequence[str], folder: Path, how: DecodeSettings) -> ValueRange | None:
     """A range for what is wide of a few images: as asked for, or what these reach."""
+    if how.reader is not None:  # which gives 8 bits a value
+        return None
     if how.scale != "auto":
         return how.scale
     reached: list[Values] = []

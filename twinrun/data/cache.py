@@ -32,7 +32,7 @@ from twinrun.data.cache_files import (
 )
 from twinrun.data.cache_key import cache_name
 from twinrun.data.decode_settings import DecodeSettings
-from twinrun.data.decoding import decode_to, read_header, shape_in_cache
+from twinrun.data.decoding import DecodedImage, decode_to, read_header, shape_in_cache
 from twinrun.data.index import unreadable_images
 from twinrun.data.opening import UNREADABLE, too_large, why_unreadable
 from twinrun.data.pixels import Pixels
@@ -157,7 +157,7 @@ class _Cache:
     ) -> None:
         self.size, self.how, self.scale = size, how, scale
         self.one_at_a_time = Lock()
-        self.folder = cache / cache_name(size, scale)
+        self.folder = cache / cache_name(size, scale, how.own)
         self.array = self.folder / ARRAY
 
     def fill(self, wanted: pd.Series, folder: Path) -> tuple[Pixels, dict[str, str]]:
@@ -178,7 +178,8 @@ class _Cache:
         # Some that are in the cache were decoded for others, to whom more is allowed.
         known = table[table.index.isin(wanted.index)]
         pixels = known["width"].astype("int64") * known["height"].astype("int64")
-        for sha256, count in pixels[pixels > self.how.max_pixels].items():
+        too_many = pixels > self.how.max_pixels if self.how.reader is None else pixels < 0
+        for sha256, count in pixels[too_many].items():
             unreadable[str(sha256)] = too_large(count, self.how.max_pixels)
         if not self.how.part:
             parts = known[known["missing"] != ""]
@@ -232,7 +233,11 @@ class _Cache:
 
         def pixels_of(path: str) -> tuple[int, int] | str:
             try:
-                width, height, _ = read_header(folder / path, max_pixels=self.how.max_pixels)
+                if self.how.reader is not None:
+                    # Its size is known when it has been read, which is done again later.
+                    width, height = self.how.reader.read(folder / path).size
+                else:
+                    width, height, _ = read_header(folder / path, max_pixels=self.how.max_pixels)
             except UNREADABLE as error:
                 return why_unreadable(error)
             rows, columns = shape_in_cache(width, height, self.size)
@@ -269,13 +274,7 @@ class _Cache:
             content = read_bytes(task.path)
             # Of the largest ones several at once would need the memory of several.
             with self.one_at_a_time if task.stored > LARGE else nullcontext():
-                found = decode_to(
-                    BytesIO(content),
-                    self.size,
-                    max_pixels=self.how.max_pixels,
-                    scale=self.scale,
-                    part=self.how.part,
-                )
+                found = self._decoded(task.path, content)
         except UNREADABLE as error:
             return why_unreadable(error)
         # Pixels that are kept under another file's digest would never be found out.
@@ -292,6 +291,17 @@ class _Cache:
         except OSError as error:
             raise unwritable(self.array, error, fix=_FIX) from error
         return row_of(found, task.offset)
+
+    def _decoded(self, path: Path, content: bytes) -> DecodedImage:
+        if self.how.reader is not None:
+            return self.how.reader.decode(path, self.size)
+        return decode_to(
+            BytesIO(content),
+            self.size,
+            max_pixels=self.how.max_pixels,
+            scale=self.scale,
+            part=self.how.part,
+        )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from PIL import features
@@ -27,14 +28,18 @@ DECODER = Maker(
 _LIBRARIES = ("avif", "jpg", "jpg_2000", "libjpeg_turbo", "libtiff", "webp", "zlib", "zlib_ng")
 
 
-def cache_name(size: int, scale: ValueRange | None = None) -> str:
+def cache_name(
+    size: int, scale: ValueRange | None = None, own: Mapping[str, str] | None = None
+) -> str:
     """The folder's name of a cache: `224px-1f3a9c02b7de`. A different decoder is a new cache.
 
     Args:
         size: Pixels of the shorter side.
         scale: By which values of more than 8 bits become 8 bits; None where no image has such.
+        own: SHA-256 by name of the competitor's own code that decides pixels.
     """
-    by = {"range": [float(end) for end in scale]} if scale else {}
+    by: dict[str, Any] = {"range": [float(end) for end in scale]} if scale else {}
+    by |= {"own": dict(own)} if own else {}
     return f"{size}px-{_digest({'size': size, **by})}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from PIL import Image, ImageFile
 
 from twinrun.data.opening import (
     MOST_PIXELS,
+    UNREADABLE,
     Opened,
     UnreadableImage,
     load_part,
@@ -32,6 +34,8 @@ from twinrun.data.wide_values import (
 )
 from twinrun.plain_files import open_plain
 
+# What `format_of` says of a file that a competitor's own code alone can read.
+UNKNOWN = "unknown"
 # A panorama or a banner must not fill the disk: what sticks out at its two ends is cut off.
 LONGEST = 4
 # A JPEG may be decoded at a half, a quarter or an eighth of its size, as long as that leaves so
@@ -176,12 +180,8 @@ def _resized(
         width, height = stored[::-1] if turned.swaps_sides else stored
     else:
         width, height = image.size
-    rows, columns = shape_in_cache(width, height, size)
-    box = _middle(*image.size)
-    if (columns, rows) != image.size or box != (0, 0, *image.size):
-        image = image.resize((columns, rows), _FILTER, box=box)
     return DecodedImage(
-        image,
+        in_cache(image, width, height, size),
         kind,
         mode,
         width,
@@ -191,6 +191,22 @@ def _resized(
         loaded.values,
         str(refused or ""),
     )
+
+
+def in_cache(image: Image.Image, width: int, height: int, size: int) -> Image.Image:
+    """An upright image in the size of a cache.
+
+    Args:
+        image: Of mode RGB, of a picture that may have been decoded at a fraction of its size.
+        width: Of the whole picture.
+        height: Of the whole picture.
+        size: Pixels of the shorter side.
+    """
+    rows, columns = shape_in_cache(width, height, size)
+    box = _middle(*image.size)
+    if (columns, rows) != image.size or box != (0, 0, *image.size):
+        image = image.resize((columns, rows), _FILTER, box=box)
+    return image
 
 
 def read_header(path: Path, *, max_pixels: int = MOST_PIXELS) -> Header:
@@ -205,6 +221,19 @@ def read_header(path: Path, *, max_pixels: int = MOST_PIXELS) -> Header:
 
     with open_plain(path) as source:
         return read_opened(source, max_pixels, look)
+
+
+def format_of(path: Path) -> str:
+    """The format of an image file, as its content says; UNKNOWN of what is none."""
+
+    def name(opened: Opened, _: Orientation | None) -> str:
+        return opened.file.format or UNKNOWN
+
+    try:
+        with open_plain(path) as source:
+            return read_opened(source, sys.maxsize, name)
+    except UNREADABLE:
+        return UNKNOWN
 
 
 def read_values(path: Path, *, max_pixels: int = MOST_PIXELS) -> Values:

@@ -57,11 +57,13 @@ def find_scale(
         InputError: No training image is wide and others are, none of those that are can be read, or
             all of them hold one value only.
     """
+    if how.reader is not None:  # which gives 8 bits a value
+        return None
     # Of a file that lies in both parts the training image counts.
     index = index[index["sha256"] != ""].sort_values("part", ascending=False, kind="stable")
     index = index.drop_duplicates("sha256")
     looks = _Looks(folder, cache / values_name(), how.max_pixels)
-    looks.at_headers(index, _plain(cache / cache_name(size)))
+    looks.at_headers(index, _plain(cache / cache_name(size, own=how.own)))
     is_wide = index["sha256"].isin(looks.wide())
     if not is_wide.any():
         return None

@@ -13,6 +13,7 @@ from twinrun.predict.networks import Trained, find_trained
 from twinrun.predict.record import RECORD
 from twinrun.predict.recorded_blend import RecordedBlend, find_blend
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
+from twinrun.run_folder.own_code import refuse_other_hooks
 
 if TYPE_CHECKING:
     from twinrun.config.settings import Settings
@@ -63,11 +64,13 @@ def ask(run: Path, place: Path, sample: Path | None, output: Path) -> Asked:
         output: The file to write.
 
     Raises:
+        NegativeVerdict: hooks.py is not what the run was made with.
         InputError: It is no run, lacks members or weights; there are no images, or not those that
             the sample asks for; the file cannot be written.
     """
     manifest = read_manifest(run)
     settings = read_run_settings(run, None)
+    refuse_other_hooks(run, settings)
     blend = find_blend(run, settings, manifest)
     trained = find_trained(run, settings, manifest, list(blend.weights))
     images = find_images(place, settings.data)

@@ -21,6 +21,7 @@ import numpy as np
 from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import decode_to, read_header
 from twinrun.data.opening import UNREADABLE, why_unreadable
+from twinrun.data.own_reader import OwnReader
 from twinrun.data.pixels import PixelRows
 from twinrun.data.scale import LARGE
 from twinrun.data.wide_values import ValueRange
@@ -82,6 +83,8 @@ class Decoder:
 
     def problem(self, path: Path) -> str:
         """Why a file cannot be read, as far as its first bytes show; empty where they do not."""
+        if self.how.reader is not None:
+            return ""
         try:
             read_header(path, max_pixels=self.how.max_pixels)
         except UNREADABLE as error:
@@ -94,6 +97,8 @@ class Decoder:
         try:
             content = read_bytes(path)
             sha256 = hashlib.sha256(content).hexdigest()
+            if self.how.reader is not None:
+                return self._read_by(self.how.reader, name, path, sha256)
             header = read_header(path, max_pixels=self.how.max_pixels)
             if header.width * header.height > LARGE:  # of these one takes the memory of many
                 with self._one_at_a_time:
@@ -101,6 +106,13 @@ class Decoder:
             return self._decoded(name, sha256, content)
         except UNREADABLE as error:
             return Decoded(name, sha256, {}, problem=why_unreadable(error))
+
+    def _read_by(self, reader: OwnReader, name: str, path: Path, sha256: str) -> Decoded:
+        pixels, digest = {}, ""
+        for size in self.sizes:
+            found = reader.decode(path, size)
+            pixels[size], digest = np.asarray(found.image), found.digest
+        return Decoded(name, sha256, pixels, digest=digest, missing="")
 
     def _decoded(self, name: str, sha256: str, content: bytes) -> Decoded:
         pixels, digest, missing = {}, "", ""

@@ -81,7 +81,11 @@ def predict_images(asked: Asked) -> Predicted:
     settings, images = asked.settings, asked.images
     decoder = Decoder(*_how(asked))
     _refuse_unread(asked, _problems_at_once(asked, decoder))
-    environment = set_up(threads=settings.run.threads, device=settings.run.device)
+    environment = set_up(
+        threads=settings.run.threads,
+        device=settings.run.device,
+        packages=settings.code.packages,
+    )
     device = torch.device(environment["decides"]["device"])
     networks = Networks(asked.trainings, settings, device)
     ensemble = Ensemble(settings, asked.blend, asked.trained, networks)
@@ -121,7 +125,7 @@ def predict_images(asked: Asked) -> Predicted:
 def _how(asked: Asked) -> tuple[Any, list[int]]:
     from twinrun.data.decode_settings import DecodeSettings
 
-    how = DecodeSettings.of(asked.settings.data, recorded_range(asked.run))
+    how = DecodeSettings.of(asked.settings, recorded_range(asked.run))
     return how, [each.member.cached_size for each in asked.trainings]
 
 
@@ -173,6 +177,7 @@ def _write(asked: Asked, gathered: _Gathered) -> list[list[str]]:
     """Write the file; the sets of copies that got one answer."""
     import pandas as pd
 
+    from twinrun.blend.after import change_after
     from twinrun.blend.hand_in import write_submission
     from twinrun.files import write_csv
 
@@ -180,7 +185,7 @@ def _write(asked: Asked, gathered: _Gathered) -> list[list[str]]:
     if gathered.unread:
         table = _with_shares(table, asked, sorted(gathered.unread))
     if asked.sample is None:
-        write_csv(asked.output, table)
+        write_csv(asked.output, change_after(table, asked.settings))
         return []
     mean = asked.settings.submission.copies == "mean"
     copies = [ids for ids in gathered.alike.values() if mean and len(ids) > 1]

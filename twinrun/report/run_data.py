@@ -9,6 +9,7 @@ from typing import Any
 
 from twinrun.blend.held_out import own_scores, read_groups, read_held_out_tables
 from twinrun.config.settings import Settings
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.wide_values import ValueRange
 from twinrun.metrics import METRICS, Metric, compare_score
 from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
@@ -117,6 +118,7 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
             settings.data_folder,
             read_index_if_there(run),
             ValueRange(*values) if (values := recorded_range(run)) else None,
+            DecodeSettings.of(settings).reader,
         ),
     )
 

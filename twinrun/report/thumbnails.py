@@ -13,6 +13,7 @@ import pandas as pd
 from twinrun.console import count_of
 from twinrun.data.decoding import decode_to
 from twinrun.data.opening import UNREADABLE
+from twinrun.data.own_reader import OwnReader
 from twinrun.data.wide_values import ValueRange
 from twinrun.files import sha256_file
 
@@ -47,12 +48,17 @@ class Thumbnails:
         folder: The data folder, as it was recorded or named.
         index: Of the run, with part, id, path and sha256; None where the run has none.
         scale: The range that the run saw images of more than 8 bits a value in; None without such.
+        reader: The competitor's own way to read them; None without such.
     """
 
     def __init__(
-        self, folder: Path, index: pd.DataFrame | None, scale: ValueRange | None = None
+        self,
+        folder: Path,
+        index: pd.DataFrame | None,
+        scale: ValueRange | None = None,
+        reader: OwnReader | None = None,
     ) -> None:
-        self._folder, self._scale = folder, scale
+        self._folder, self._scale, self._reader = folder, scale, reader
         self._files: dict[tuple[str, str], tuple[str, str]] = {}
         if index is not None:
             keys = zip(index["part"], index["id"], strict=True)
@@ -111,7 +117,10 @@ class Thumbnails:
             if sha256_file(file) != digest:
                 self._changed += 1
                 return None
-            image = decode_to(file, _SIZE, max_pixels=sys.maxsize, scale=self._scale).image
+            if self._reader is not None:
+                image = self._reader.decode(file, _SIZE).image
+            else:
+                image = decode_to(file, _SIZE, max_pixels=sys.maxsize, scale=self._scale).image
         except UNREADABLE:
             self._gone += 1
             return None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from twinrun.repro.fact import Wanted
 from twinrun.repro.machine_facts import CUBLAS_WORKSPACE
 
 
-def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str, Any]:
+def set_up(
+    *, threads: int, device: str = "auto", workers: int = 0, packages: Sequence[str] = ()
+) -> dict[str, Any]:
     """Make torch deterministic in this process and describe what it runs on.
 
     Args:
@@ -17,6 +20,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
             count gives other bits.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         workers: Loader processes, for the record.
+        packages: That decide bits beside those of every training: a competitor's code imports them.
 
     Returns:
         As `read_environment`: `decides` and `beside`.
@@ -28,7 +32,7 @@ def set_up(*, threads: int, device: str = "auto", workers: int = 0) -> dict[str,
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
     from twinrun.repro.in_force import pin, read_environment
 
-    wanted = Wanted(threads, _uses_cuda(device), workers)
+    wanted = Wanted(threads, _uses_cuda(device), workers, tuple(packages))
     pin(wanted)
     return read_environment(wanted)
 

@@ -22,11 +22,13 @@ class Wanted:
         threads: Of torch's operators.
         cuda: Whether it computes on a CUDA device.
         workers: Loader processes.
+        packages: That decide bits beside those of every training.
     """
 
     threads: int
     cuda: bool = False
     workers: int = 0
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

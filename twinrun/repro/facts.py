@@ -32,7 +32,7 @@ FACTS.add(
         name="packages",
         words="versions, as they are imported",
         decides=True,
-        read=lambda _: versions(),
+        read=lambda wanted: versions(wanted.packages),
         changed_by="an import from a different place",
         mend="install requirements.lock for both; of a package that is not imported as it is "
         "installed, look for another copy, in PYTHONPATH or in a package of another name",

@@ -88,4 +88,5 @@ def refuse_changed(environment: Mapping[str, Any], title: str) -> None:
 
 
 def _wanted(decides: Mapping[str, Any]) -> Wanted:
-    return Wanted(decides["threads"], cuda=decides["device"] == "cuda")
+    packages = tuple(decides.get("packages", ()))
+    return Wanted(decides["threads"], cuda=decides["device"] == "cuda", packages=packages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
@@ -80,17 +81,23 @@ class Imported:
         )
 
 
-def versions() -> dict[str, str]:
+def versions(more: Iterable[str] = ()) -> dict[str, str]:
     """The version of each package that decides bits, by name, sorted; see `Imported.words`.
+
+    Args:
+        more: Packages beside those of every training.
 
     Raises:
         InputError: A family of networks names one that is not installed.
     """
-    return {each.package: each.words for each in imported_packages()}
+    return {each.package: each.words for each in imported_packages(more)}
 
 
-def imported_packages() -> list[Imported]:
+def imported_packages(more: Iterable[str] = ()) -> list[Imported]:
     """Each package that decides bits, sorted by name.
+
+    Args:
+        more: As `versions`.
 
     Raises:
         InputError: A family of networks names one that is not installed.
@@ -99,7 +106,7 @@ def imported_packages() -> list[Imported]:
 
     families = deciding_packages()
     found = []
-    for name in sorted({*PACKAGES, *families}):
+    for name in sorted({*PACKAGES, *families, *more}):
         try:
             found.append(_ask(name))
         except PackageNotFoundError:

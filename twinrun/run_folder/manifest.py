@@ -59,6 +59,7 @@ def build_manifest(
     """
     from twinrun.config.identity import identity_settings
 
+    hooks = settings.hook_digests("pixels") | settings.hook_digests("training")
     return {
         "content": {
             "settings": identity_settings(settings),
@@ -76,6 +77,7 @@ def build_manifest(
             "submission": sha256_file(submission) if submission else None,
             "blend": blend,
             **({"range": [float(end) for end in scale]} if scale else {}),
+            **({"hooks": hooks} if hooks else {}),
         },
         "beside": {
             "written": _now(),
@@ -168,7 +170,8 @@ def read_taken_blend(run: Path) -> dict[str, Any] | None:
 
     Returns:
         Method, weights by member, temperature, the number of images that they were judged on, and
-        of a partial one what it lacks: `shapes.TakenBlend`. None where no submission was blended.
+        the digests of the competitor's own code that is part of it, if there is any; of a partial
+        one what it lacks: `shapes.TakenBlend`. None where no submission was blended.
 
     Raises:
         InputError: blend.json is damaged.
@@ -231,6 +234,15 @@ def read_manifest(run: Path) -> dict[str, Any]:
         Manifest,
         fix="Rerun the command that made the run to have a new one.",
     )
+
+
+def recorded_hooks(content: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 by name of the competitor's own code that a run was made with.
+
+    Args:
+        content: `content` of its manifest.json.
+    """
+    return {**content.get("hooks", {}), **(content["blend"] or {}).get("hooks", {})}
 
 
 def recorded_range(run: Path) -> list[float] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,16 +181,30 @@ def find_complete_member(
     return record
 
 
+def _without_hooks(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "hooks"}
+
+
 def _differences(recorded: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
     shown = [
         {
             **each,
-            "settings": write_out_content(each["settings"]),
+            "settings": _without_hooks(write_out_content(each["settings"])),
             "environment": write_out_environment(each["environment"]),
         }
         for each in (recorded, identity)
     ]
-    return differences(*shown)
+    own = [each["settings"].get("hooks", {}) for each in (recorded, identity)]
+    edited = [f"hooks.py: `{name}` {change}" for name, change in _changes(*own)]
+    return edited + differences(*shown)
+
+
+def _changes(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What became of hooks: their names, and a word for each."""
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            both = name in then and name in now
+            yield name, "was edited" if both else "is new" if name in now else "is gone"
 
 
 def refuse_other_kind(folder: Path, *, folds: bool) -> None:

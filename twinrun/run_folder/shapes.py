@@ -145,6 +145,7 @@ class TakenBlend(Shape):
         weights: By member; of a partial blend of folds alone, by fold such as `first/fold-1`.
         partial: The members that it is made without until they are complete; not there in a blend
             that is whole, or that is made without some because the settings allow that.
+        hooks: SHA-256 by name of the competitor's own code that is part of it.
     """
 
     method: str
@@ -152,6 +153,7 @@ class TakenBlend(Shape):
     temperature: float
     images: Count
     partial: list[Name] | None = None
+    hooks: dict[str, Digest] | None = None
 
 
 class BlendCandidate(Shape):
@@ -229,6 +231,8 @@ class ManifestContent(Shape):
 
     Attributes:
         range: That images of more than 8 bits a value were seen in; not there without such images.
+        hooks: SHA-256 by name of the competitor's own code that decides pixels and members; not
+            there without any.
     """
 
     settings: dict[str, Any]
@@ -239,6 +243,7 @@ class ManifestContent(Shape):
     submission: Digest | None
     blend: TakenBlend | None
     range: ValueRange | None = None
+    hooks: dict[str, Digest] | None = None
 
 
 class ManifestSeconds(Shape):

@@ -52,6 +52,7 @@ def remake(folder: Path, data: Path, out: Path) -> None:
     """
     from twinrun import prepare
     from twinrun.run_folder.manifest import read_run_settings
+    from twinrun.run_folder.own_code import refuse_other_hooks
     from twinrun.verify.making import blend_again, predict_again, train_again
     from twinrun.verify.recipe import read_recipe
     from twinrun.verify.same_inputs import refuse_other_data, refuse_other_settings
@@ -59,6 +60,7 @@ def remake(folder: Path, data: Path, out: Path) -> None:
     started = time.perf_counter()
     asked, run = read_recipe(folder)
     settings = read_run_settings(run, data)
+    refuse_other_hooks(run, settings)
     refuse_other_data(run, settings)
     if asked.retrain:
         made = train_again(settings, asked.members, out, started)

@@ -65,7 +65,11 @@ def compare_environments(run: Path, settings: Settings) -> list[tuple[str, Any, 
     from twinrun.repro.source import describe_engine, read_engine
 
     recorded = read_manifest(run)
-    now = set_up(threads=settings.run.threads, device=settings.run.device)
+    now = set_up(
+        threads=settings.run.threads,
+        device=settings.run.device,
+        packages=settings.code.packages,
+    )
     here = write_out_environment(now["decides"])
     found = list(gaps(write_out_environment(recorded["content"]["environment"]), here))
     beside = recorded["beside"]["environment"]
