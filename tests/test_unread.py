@@ -26,6 +26,7 @@ from twinrun.config.settings import Settings
 from twinrun.data.unread import WHY, class_shares, readable, with_shares
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import write_csv
+from twinrun.report.run_data import read_run_data
 from twinrun.run_folder.audit import write_audit
 from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.paths import RunFolder
@@ -116,6 +117,10 @@ def test_a_part_is_marked_and_is_no_part_where_it_is_not_asked_for(
     [found] = (each for each in run.audit.found if each.check == "partial")
     assert (found.severity, found.count) == ("warning", 2)
     assert sorted(found.images) == cut
+    # The report shows them.
+    shown = read_run_data(run.folder).thumbnails
+    assert all(shown.of(Path(path).parts[0], Path(path).stem) for path in cut)
+    assert not shown.why
     page = " ".join(pages(run.folder, "zindi")["README.md"].split())
     assert "Of 2 images that are damaged or cut short what is there" in page
     # In the cache it is a part for whoever asks next, too.
@@ -136,7 +141,8 @@ def test_without_those_that_cannot_be_read(
     assert keys == sorted(keys)
     [found] = (each for each in run.audit.found if each.check == "unreadable")
     assert (found.severity, found.count) == ("warning", 4)
-    assert set(run.audit.content()["policy"]["dropped"]) == gone
+    assert set(run.audit.content()["policy"]["unread"]) == gone
+    assert run.audit.content()["policy"]["dropped"] == {}
     run.audit.refuse()
     # What is seen of the others is what it is without them.
     assert set(readable(run.index)["sha256"]) <= set(run.pixels[max(run.pixels)].table.index)
@@ -231,6 +237,11 @@ def test_it_is_the_same_data_for_whoever_makes_it_again(
     test(data)[1].write_bytes(b"405")
     with pytest.raises(NegativeVerdict, match=f"test/{test(data)[1].stem}: changed"):
         refuse_other_data(run.folder, run.settings)
+    test(data)[1].write_bytes(b"404 not found")
+    # A training image that was mended would be trained on.
+    shutil.copyfile(train(data)[2], train(data)[0])
+    with pytest.raises(NegativeVerdict, match=f"train/{train(data)[0].stem}: changed"):
+        refuse_other_data(run.folder, run.settings)
 
 
 def test_how_many_pixels_were_allowed_is_recorded(
@@ -315,7 +326,11 @@ def test_the_audit_alone_says_the_same(
 
 def test_a_package_tells_what_they_got(prepared: Callable[..., prepare.Prepared]) -> None:
     run = prepared(PRIOR)
+    write_audit(run.folder, run.audit.content())
+    prepare.keep_record(run, 0.0)
     text = " ".join(pages(run.folder, "zindi")["README.md"].split())
+    assert "2 training images that cannot be read were left out" in text
+    assert "by rule" not in text
     shares = class_shares(run.index, CLASSES)
     named = ", ".join(
         f"{name} {share!r}" for name, share in zip(CLASSES, shares.tolist(), strict=True)

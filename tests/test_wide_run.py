@@ -19,10 +19,12 @@ from twinrun.compare import replay_step
 from twinrun.compare.runs import _other_settings
 from twinrun.config.reading import read_settings
 from twinrun.data.wide_values import ValueRange
-from twinrun.errors import InputError
+from twinrun.errors import InputError, NegativeVerdict
 from twinrun.report.thumbnails import Thumbnails
+from twinrun.run_folder.audit import write_audit
 from twinrun.run_folder.manifest import read_manifest, recorded_range
 from twinrun.run_folder.tables import read_index, write_index
+from twinrun.verify.same_inputs import refuse_other_data
 
 
 @pytest.fixture
@@ -54,6 +56,21 @@ def test_the_range_stands_in_the_record(run: prepare.Prepared) -> None:
     # A range is of all training images: that of the cache, whatever a policy leaves out later.
     assert run.scale == ValueRange(7, 4095)
     assert recorded_range(run.folder) == [7.0, 4095.0]
+
+
+def test_an_image_that_was_dropped_has_its_say_and_is_compared(
+    run: prepare.Prepared, data: Path
+) -> None:
+    write_audit(run.folder, run.audit.content())
+    prepare.keep_record(run, 0.0)
+    refuse_other_data(run.folder, run.settings)
+    dropped = data / "train" / CLASSES[0] / "X.tif"
+    draw(dropped, 90, 7, 4000)
+    with pytest.raises(NegativeVerdict, match="train/X: changed"):
+        refuse_other_data(run.folder, run.settings)
+    dropped.unlink()
+    with pytest.raises(NegativeVerdict, match="train/X: missing"):
+        refuse_other_data(run.folder, run.settings)
 
 
 def test_without_such_images_nothing_stands_there(small_toml: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from twinrun.config.settings import Settings
 from twinrun.data.cache import cache_readable_pixels
 from twinrun.data.index import build_index, data_digest
 from twinrun.errors import InputError, NegativeVerdict
+from twinrun.files import sha256_file
 
 CLASSES = ("leaf_rust", "stem_rust", "healthy_wheat")
 DAY = 86_400
@@ -206,10 +207,13 @@ def test_conflicting_labels(
     found = of(audit, "labels")
     assert (found.severity, found.count) == (severity, 1)
     assert found.details == (f"{A} (leaf_rust) = train/stem_rust/X.png (stem_rust)",)
-    assert audit.content()["policy"] == {
+    told = audit.content()["policy"]
+    digests = {path.stem: sha256_file(path) for path in (data / A, data / "train/stem_rust/X.png")}
+    assert told == {
         "duplicates": "group",
         "conflicts": policy,
-        "dropped": dropped,
+        "dropped": {image: digests[image] for image in dropped},
+        "unread": {},
     }
     if policy == "error":
         with pytest.raises(NegativeVerdict, match="different labels") as why:

@@ -17,6 +17,7 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 from twinrun.config.sections import Data
 from twinrun.data import opening
 from twinrun.data.decoding import DecodedImage, decode, decode_to, read_header
+from twinrun.data.hindered import Hindered
 from twinrun.data.opening import MOST_PIXELS, UNREADABLE, UnreadableImage, why_unreadable
 from twinrun.data.orientation import orientation_in, orientation_in_block
 from twinrun.image_formats import Opener, openers
@@ -263,7 +264,7 @@ def test_want_of_memory_is_said_as_such(tmp_path: Path, monkeypatch: pytest.Monk
         raise MemoryError
 
     monkeypatch.setattr(opening, "openers", lambda: {"JPEG": Opener(fails, lambda _: True)})
-    with pytest.raises(UnreadableImage, match="more memory than there is"):
+    with pytest.raises(Hindered, match="more memory than there is"):
         decode(jpeg(tmp_path / "a.jpg"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -123,6 +124,94 @@ def test_where_nothing_is_there_it_stays_refused(content: bytes) -> None:
     with pytest.raises(UnreadableImage) as part:
         part_of(content)
     assert str(part.value) == str(whole.value)
+
+
+@pytest.mark.parametrize("share", range(20, 100, 2))
+def test_of_a_progressive_jpeg_a_black_picture_is_no_part(share: int) -> None:
+    # Cut between two scans, its decoder may give up before it writes anything.
+    content = written("JPEG", quality=95, progressive=True)
+    with suppress(UnreadableImage):
+        assert part_of(content[: len(content) * share // 100]).image.getbbox()
+
+
+def test_an_even_background_is_a_picture() -> None:
+    values = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    values[5:9, 5:9] = 30
+    # So that the file is not too small to be cut in its last rows.
+    values[-8:] = np.random.default_rng(8).integers(0, 256, (8, SIDE, 3), np.uint8)
+    for kind in ("PNG", "TIFF", "JPEG"):
+        content = written(
+            kind, Image.fromarray(values), **({"quality": 95} if kind == "JPEG" else {})
+        )
+        found = np.asarray(part_of(content[: len(content) - 400]).image).astype(int)
+        assert np.abs(found[20:76] - 200).max() <= 2
+
+
+@pytest.mark.parametrize("size", [SIDE, SIDE // 2, 9])
+@pytest.mark.parametrize("kind", CUT)
+def test_what_is_enough_does_not_depend_on_the_size(kind: str, size: int) -> None:
+    content = written(
+        kind,
+        picture().resize((SIDE, 8 * SIDE)),
+        **({"quality": 95} if kind in ("JPEG", "MPO") else {}),
+    )
+    few, enough = (content[: int(len(content) * share)] for share in (0.035, 0.12))
+    with pytest.raises(UnreadableImage):
+        decode_to(BytesIO(few), size, part=True)
+    assert decode_to(BytesIO(enough), size, part=True).missing
+
+
+@pytest.mark.parametrize("high", [300, 4096, 65_535])
+def test_what_is_enough_does_not_depend_on_the_range(high: int) -> None:
+    values = np.random.default_rng(6).integers(300, 4096, (SIDE, SIDE), np.uint16)
+    content = written("TIFF", Image.fromarray(values))
+    scale = ValueRange(0, high)
+    assert part_of(content[: len(content) // 10], scale).missing
+    with pytest.raises(UnreadableImage):
+        part_of(content[: len(content) // 30], scale)
+
+
+def even_palette() -> Image.Image:
+    """Of which the first colour is white."""
+    image = picture().quantize(200)
+    palette = image.getpalette()
+    assert palette
+    image.putpalette([255, 255, 255, *palette[3:]])
+    return image
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "scale"),
+    [
+        pytest.param("PNG", even_palette, None, id="a palette"),
+        pytest.param("TIFF", lambda: picture().convert("CMYK"), None, id="inks"),
+        pytest.param(
+            "TIFF",
+            lambda: Image.fromarray(
+                np.random.default_rng(3).integers(500, 900, (SIDE, SIDE)).astype(np.int32)
+            ),
+            ValueRange(-900, 900),
+            id="values below 0",
+        ),
+    ],
+)
+def test_what_is_missing_is_black_and_has_no_values(
+    kind: str, make: Callable[[], Image.Image], scale: ValueRange | None
+) -> None:
+    content = written(kind, make())
+    found = part_of(content[: len(content) * 6 // 10], scale)
+    shown = np.asarray(found.image)
+    assert shown[: SIDE // 3].max() > 0
+    assert shown[-SIDE // 4 :].max() == 0
+    if found.values:
+        assert found.values.lowest >= 500
+
+
+def test_a_number_that_is_none_is_there() -> None:
+    values = np.random.default_rng(6).random((SIDE, SIDE)).astype(np.float32)
+    values[: SIDE // 2] = np.nan
+    content = written("TIFF", Image.fromarray(values))
+    assert part_of(content[: len(content) * 55 // 100], ValueRange(0, 1)).missing
 
 
 def test_limits_hold_for_a_part_too() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from contextlib import suppress
+import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -13,15 +15,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from twinrun.data import cache as caches
 from twinrun.data import scale as scales
 from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import clear_caches, list_caches
 from twinrun.data.cache_key import cache_name
 from twinrun.data.decode_settings import DecodeSettings
-from twinrun.data.decoding import Header, read_header, read_values
+from twinrun.data.decoding import Header, decode_to, read_header, read_values
+from twinrun.data.opening import MOST_PIXELS
 from twinrun.data.pixels import Pixels
 from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
+from twinrun.plain_files import read_bytes
 
 SIZE = 8
 Scale = ValueRange | Literal["auto"]
@@ -95,13 +100,12 @@ def folder(tmp_path: Path) -> Folder:
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files whose values were looked at for the range."""
     names: list[str] = []
-    read = read_values
 
-    def counted(path: Path, **options: Any) -> object:
+    def counted(path: Path) -> bytes:
         names.append(path.name)
-        return read(path, **options)
+        return read_bytes(path)
 
-    monkeypatch.setattr(scales, "read_values", counted)
+    monkeypatch.setattr(scales, "read_bytes", counted)
     return names
 
 
@@ -149,8 +153,8 @@ def test_an_image_that_could_not_be_opened_once_has_its_say_later(
 
     with monkeypatch.context() as patched:
         patched.setattr(scales, "read_header", fails)
-        with suppress(InputError):
-            folder.pixels()
+        with pytest.raises(InputError, match=r"the reading of 1 of 3 images .* was hindered"):
+            folder.readable(MOST_PIXELS)
     assert folder.pixels().scale == ValueRange(16, 3936)
 
 
@@ -231,6 +235,91 @@ def test_without_a_wide_training_image_the_range_has_to_be_named(folder: Folder)
         folder.pixels()
     assert "data.range" in str(caught.value)
     assert folder.image("test", "c.png", ValueRange(0, 65_000))[-1][-1] == 255
+
+
+def cut(folder: Folder, *paths: str) -> None:
+    """Cut files short, whose headers stay."""
+    for path in paths:
+        content = (folder.data / path).read_bytes()
+        (folder.data / path).write_bytes(content[:60])
+
+
+def test_no_range_is_asked_for_where_no_wide_image_can_be_read(folder: Folder) -> None:
+    for name in ("a.png", "b.png"):
+        folder.draw("train", name, picture(0, 255, np.uint8))
+    folder.draw("test", "d.png", picture(0, 255, np.uint8))
+    cut(folder, "test/c.png")
+    scale, reasons = folder.readable(MOST_PIXELS)
+    assert scale is None
+    assert list(reasons) == ["test/c.png"]
+    assert reasons["test/c.png"].startswith("damaged or cut short")
+
+
+def test_wide_training_images_that_cannot_be_read_are_left_out(folder: Folder) -> None:
+    folder.draw("train", "plain.png", picture(0, 255, np.uint8))
+    folder.draw("test", "c.png", picture(0, 254, np.uint8))
+    cut(folder, "train/a.png", "train/b.png")
+    scale, reasons = folder.readable(MOST_PIXELS)
+    assert scale is None
+    assert sorted(reasons) == ["train/a.png", "train/b.png"]
+    # With one to be seen, and none to tell in which range, it has to be named.
+    folder.draw("test", "d.png", picture(0, 65_000))
+    with pytest.raises(InputError, match=r"1 images .* no training image of these can") as caught:
+        folder.readable(MOST_PIXELS)
+    assert "data.range" in str(caught.value)
+    assert "test/d.png" in str(caught.value)
+    # A part may be there of those that are cut short: it has no range either.
+    with pytest.raises(InputError, match=r"3 images .* no training image of these can"):
+        folder.pixels(part=True)
+
+
+def test_all_that_is_wrong_is_told_at_once(folder: Folder) -> None:
+    folder.draw("train", "plain.png", picture(0, 255, np.uint8))
+    cut(folder, "train/a.png", "train/b.png", "train/plain.png")
+    with pytest.raises(InputError) as caught:
+        folder.pixels()
+    text = " ".join(str(caught.value).split())
+    assert "3 of 4 images" in text
+    for name in ("train/a.png: damaged", "train/b.png: damaged", "train/plain.png: damaged"):
+        assert name in text
+    assert "data.range" in text
+    assert "test/c.png" in text
+
+
+def test_large_wide_images_are_decoded_one_at_a_time(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        folder.draw("train", f"n{number}.png", picture(0, 100 + number))
+    at_once: list[bool] = []
+    inside = Lock()
+
+    def alone(decode: Callable[..., Any]) -> Callable[..., Any]:
+        def decoded(*arguments: Any, **options: Any) -> Any:
+            alone = inside.acquire(blocking=False)
+            at_once.append(alone)
+            time.sleep(0.01)
+            if alone:
+                inside.release()
+            return decode(*arguments, **options)
+
+        return decoded
+
+    monkeypatch.setattr(scales, "read_values", alone(read_values))
+    monkeypatch.setattr(caches, "decode_to", alone(decode_to))
+    for module in (scales, caches):
+        # Each of them is as large as three of its size that have 8 bits a value.
+        monkeypatch.setattr(module, "LARGE", 3 * SIZE * SIZE - 1)
+    folder.pixels()
+    assert at_once == [True] * 17
+
+
+def test_a_file_that_changes_meanwhile_is_not_looked_at(folder: Folder) -> None:
+    index = folder.index()
+    folder.draw("train", "b.png", picture(100, 9000))
+    with pytest.raises(InputError, match=r"train/b\.png: it has just been changed"):
+        cache_readable_pixels(index, folder.data, [SIZE], folder.cache)
+    assert folder.pixels().scale == ValueRange(16, 9000)
 
 
 def test_one_value_in_all_images_is_nothing_to_see(folder: Folder) -> None:

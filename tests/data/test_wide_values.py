@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -154,6 +155,122 @@ def tiff(values: np.ndarray, orientation: int, order: Literal["<", ">"]) -> byte
     start = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8)
     head = start + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
     return head + depths + pixels
+
+
+DEEP = np.random.default_rng(4).integers(0, 4096, (6, 9, 4)).astype(np.uint16)
+
+
+def colour_tiff(
+    channels: int, *, planes: int = 1, deflated: bool = False, photo: int = 2, extra: int = 0
+) -> bytes:
+    """A TIFF of 16 bits a colour, in one plane or in one for each."""
+    values = DEEP[..., :channels]
+    parts = [values[..., at] for at in range(channels)] if planes == 2 else [values]
+    strips = [part.astype("<u2").tobytes() for part in parts]
+    strips = [zlib.compress(strip) for strip in strips] if deflated else strips
+    height, width = values.shape[:2]
+    sizes = [len(strip) for strip in strips]
+    tags: dict[int, tuple[str, list[int]]] = {
+        256: ("I", [width]),
+        257: ("I", [height]),
+        258: ("H", [16] * channels),
+        259: ("H", [8 if deflated else 1]),
+        262: ("H", [photo]),
+        273: ("I", [0] * len(strips)),
+        277: ("H", [channels]),
+        278: ("I", [height]),
+        279: ("I", sizes),
+        284: ("H", [planes]),
+        **({338: ("H", [extra])} if extra else {}),
+    }
+    at = 8 + 2 + 12 * len(tags) + 4
+    lengths = {tag: struct.calcsize(f"<{len(each)}{kind}") for tag, (kind, each) in tags.items()}
+    start = at + sum(length for length in lengths.values() if length > 4)
+    tags[273] = ("I", [start + sum(sizes[:number]) for number in range(len(sizes))])
+    entries, behind = b"", b""
+    for tag, (kind, each) in tags.items():
+        packed = struct.pack(f"<{len(each)}{kind}", *each)
+        if len(packed) > 4:
+            packed, behind = struct.pack("<I", at + len(behind)), behind + packed
+        entries += struct.pack("<HHI", tag, 3 if kind == "H" else 4, len(each))
+        entries += packed.ljust(4, b"\0")
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head + behind + b"".join(strips)
+
+
+def sgi(mode: str, *, packed: bool) -> bytes:
+    """An SGI file of 16 bits, as it is or run by run."""
+    bands = len(mode)
+    plain = BytesIO()
+    Image.new(mode, (9, 6), (200, 100, 50)[:bands]).save(plain, "SGI", bpc=2)
+    content = plain.getvalue()
+    if not packed:
+        return content
+    rows = [struct.pack(">HHH", 9, 700 + row, 0) for row in range(6 * bands)]
+    starts = [512 + 8 * len(rows) + sum(map(len, rows[:at])) for at in range(len(rows))]
+    tables = struct.pack(f">{len(rows)}I", *starts)
+    tables += struct.pack(f">{len(rows)}I", *map(len, rows))
+    return content[:2] + b"\1" + content[3:512] + tables + b"".join(rows)
+
+
+def jpeg2000() -> bytes:
+    values = np.tile(DEEP[..., :3], (12, 8, 1))
+    done, content = cv2.imencode(".jp2", np.ascontiguousarray(values))
+    assert done
+    return bytes(content)
+
+
+def ppm(most: int, *, plain: bool = False) -> bytes:
+    values = DEEP[..., :3]
+    pixels = (
+        " ".join(map(str, values.ravel())).encode() if plain else values.astype(">u2").tobytes()
+    )
+    return b"P%d 9 6 %d\n" % (3 if plain else 6, most) + pixels
+
+
+@pytest.mark.parametrize("part", [False, True])
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        pytest.param(lambda: colour_tiff(3, planes=2), "separate planes", id="planes"),
+        pytest.param(
+            lambda: colour_tiff(3, planes=2, deflated=True), "separate planes", id="deflated planes"
+        ),
+        pytest.param(lambda: colour_tiff(4, planes=2, extra=2), "planes", id="planes and alpha"),
+        pytest.param(lambda: colour_tiff(4, extra=1), "RGBa", id="multiplied by alpha"),
+        pytest.param(lambda: colour_tiff(4, photo=5), "CMYK", id="inks"),
+        pytest.param(lambda: colour_tiff(4, photo=5, deflated=True), "CMYK", id="deflated inks"),
+        pytest.param(lambda: sgi("L", packed=False), "SGI", id="SGI grey"),
+        pytest.param(lambda: sgi("RGB", packed=False), "SGI", id="SGI colours"),
+        pytest.param(lambda: sgi("L", packed=True), "SGI", id="packed SGI grey"),
+        pytest.param(lambda: sgi("RGB", packed=True), "SGI", id="packed SGI colours"),
+        pytest.param(lambda: ppm(65_535), "PPM", id="PPM"),
+        pytest.param(lambda: ppm(4095), "PPM", id="PPM of 12 bits"),
+        pytest.param(lambda: ppm(4095, plain=True), "PPM", id="PPM in words"),
+        pytest.param(jpeg2000, "JPEG 2000", id="JPEG 2000"),
+    ],
+)
+def test_what_only_the_high_byte_can_be_read_of_is_refused(
+    make: Callable[[], bytes], what: str, part: bool
+) -> None:
+    # Of 12 bits that byte is nearly black.
+    with pytest.raises(UnreadableImage, match=f"{what}.* only the high byte"):
+        decode_to(BytesIO(make()), 6, scale=ValueRange(0, 4095), part=part)
+
+
+def test_of_8_bits_none_of_these_is_refused(tmp_path: Path) -> None:
+    image = Image.effect_mandelbrot((9, 6), (-2, -1, 1, 1), 20).convert("RGB")
+    for kind in ("SGI", "PPM", "JPEG2000"):
+        content = BytesIO()
+        image.save(content, kind)
+        content.seek(0)
+        assert decode_to(content, 6).values is None
+    assert decode_to(BytesIO(b"P6 9 6 100\n" + bytes(9 * 6 * 3)), 6).values is None
+    image.save(tmp_path / "planes.tif", tiffinfo={284: 1})
+    assert decode_to(tmp_path / "planes.tif", 6).values is None
+    # In one plane all bits are read.
+    found = decode_to(BytesIO(colour_tiff(3)), 6, scale=ValueRange(0, 4095))
+    assert found.values == (DEEP[..., :3].min(), DEEP[..., :3].max(), 0)
 
 
 def test_32_bits_without_a_sign_go_to_their_end(tmp_path: Path) -> None:

@@ -222,7 +222,12 @@ def write_audit(run: Path, *, title: str = "8 images are copies", image: str = "
             {"kind": "file", "images": both, "conflict": True, "spans": False},
             {"kind": "near", "images": both * 5, "conflict": False, "spans": True},
         ],
-        "policy": {"duplicates": "group", "conflicts": "keep", "dropped": ["000003"]},
+        "policy": {
+            "duplicates": "group",
+            "conflicts": "keep",
+            "dropped": {"000003": "0" * 64},
+            "unread": {"000004": ""},
+        },
     }
     write_sealed(run / "audit.json", content)
     record_run(run)

@@ -345,6 +345,13 @@ def test_the_same_run_gives_the_same_bytes_in_any_process(tmp_path: Path) -> Non
     assert write_report(run).read_bytes() != here
 
 
+def test_images_that_were_left_out_are_told_by_their_reason(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_audit(run)
+    told = section(render(run), "audit")
+    assert "1 image left out of the training by them, and 1 image that cannot be read." in told
+
+
 def test_what_is_not_there_yet_leaves_its_section_with_a_sentence(tmp_path: Path) -> None:
     run = make_run(tmp_path, pictures=False)
     for path in sorted(run.rglob("*"), reverse=True):

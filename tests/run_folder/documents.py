@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from twinrun.config.settings import Settings
@@ -67,14 +68,22 @@ def whole_manifest(**content: Any) -> dict[str, Any]:
     }
 
 
-def whole_audit(*dropped: str) -> dict[str, Any]:
-    """Of audit.json."""
+def whole_audit(
+    dropped: Mapping[str, str] = MappingProxyType({}),
+    unread: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Of audit.json; of images that were left out the SHA-256 by id."""
     return {
         "version": 1,
         "images": {"train": 1, "test": 1},
         "findings": [],
         "groups": [],
-        "policy": {"duplicates": "group", "conflicts": "keep", "dropped": list(dropped)},
+        "policy": {
+            "duplicates": "group",
+            "conflicts": "keep",
+            "dropped": dict(dropped),
+            "unread": dict(unread),
+        },
     }
 
 

@@ -8,12 +8,25 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FIXTURE
-from tests.run_folder.documents import read_plain, whole_audit, whole_record, write_sealed
+from tests.run_folder.documents import (
+    edited,
+    read_plain,
+    record_run,
+    whole_audit,
+    whole_record,
+    write_sealed,
+)
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.index import build_index
+from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError, NegativeVerdict
-from twinrun.verify.same_inputs import refuse_other_data, refuse_other_settings
+from twinrun.files import sha256_file
+from twinrun.verify.same_inputs import (
+    refuse_other_data,
+    refuse_other_range,
+    refuse_other_settings,
+)
 
 
 @pytest.fixture
@@ -72,10 +85,38 @@ def test_what_the_audit_dropped_is_not_new(run: Path, settings: Settings) -> Non
     index = build_index(settings)
     index[index["id"] != "004217"].to_parquet(run / "index.parquet", index=False)
     assert "train/004217: new" in said(run, settings)
-    write_sealed(run / "audit.json", whole_audit("004217"))
+    digests = dict(zip(index["id"], index["sha256"], strict=True))
+    write_sealed(run / "audit.json", whole_audit({"004217": digests["004217"]}))
     refuse_other_data(run, settings)
-    write_sealed(run / "audit.json", whole_audit("O4AT5H"))
+    write_sealed(run / "audit.json", whole_audit({"O4AT5H": digests["O4AT5H"]}))
     assert "train/004217: new" in said(run, settings)
+
+
+@pytest.mark.parametrize("why", ["dropped", "unread"])
+def test_images_that_were_left_out_are_to_be_the_same_too(
+    run: Path, settings: Settings, why: str
+) -> None:
+    index = build_index(settings)
+    index[index["id"] != "004217"].to_parquet(run / "index.parquet", index=False)
+    path = settings.data_folder / "train" / "leaf_rust" / "004217.jpg"
+    write_sealed(run / "audit.json", whole_audit(**{why: {"004217": sha256_file(path)}}))
+    refuse_other_data(run, settings)
+    with path.open("ab") as image:
+        image.write(b"\0")
+    assert "train/004217: changed" in said(run, settings)
+    path.unlink()
+    assert "train/004217: missing" in said(run, settings)
+
+
+def test_another_range_than_the_recorded_one_is_told(tmp_path: Path) -> None:
+    record_run(tmp_path)
+    refuse_other_range(tmp_path, None)
+    with pytest.raises(NegativeVerdict, match="none recorded, 0 to 255 now"):
+        refuse_other_range(tmp_path, ValueRange(0.0, 255.0))
+    edited(tmp_path / "manifest.json", "content", "range", value=[0.0, 255.0])
+    refuse_other_range(tmp_path, ValueRange(0.0, 255.0))
+    with pytest.raises(NegativeVerdict, match="0 to 255 recorded, 0 to 254 now"):
+        refuse_other_range(tmp_path, ValueRange(0.0, 254.0))
 
 
 @pytest.mark.parametrize("damage", ["index.parquet", "audit.json"])

@@ -39,7 +39,7 @@ class Audit:
         audited: The index that was looked at: positions in groups are of its rows.
         index: After the policy: without what was dropped, with a column `group`.
         dropped: Ids of training images that the policy drops, sorted.
-        unread: Ids of training images that cannot be read.
+        unread: Of training images that cannot be read the SHA-256 of the file by id.
         policy: The settings of it.
     """
 
@@ -48,7 +48,7 @@ class Audit:
     audited: pd.DataFrame
     index: pd.DataFrame
     dropped: tuple[str, ...]
-    unread: tuple[str, ...]
+    unread: Mapping[str, str]
     policy: Mapping[str, str]
 
     @property
@@ -98,6 +98,8 @@ class Audit:
     def content(self) -> dict[str, Any]:
         """As JSON values: what audit.json holds."""
         rows = self.audited[["part", "id", "label", "path"]].to_dict("records")
+        train = self.audited[self.audited["part"] == "train"]
+        digests = dict(zip(train["id"], train["sha256"], strict=True))
         return {
             "version": 1,
             "images": {
@@ -116,7 +118,11 @@ class Audit:
                 }
                 for group in self.groups
             ],
-            "policy": {**self.policy, "dropped": sorted([*self.dropped, *self.unread])},
+            "policy": {
+                **self.policy,
+                "dropped": {image: digests[image] for image in self.dropped},
+                "unread": dict(self.unread),
+            },
         }
 
 

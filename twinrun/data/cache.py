@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from twinrun.config.data_folder import join_errors
 from twinrun.console import megabytes, progress_bars, say
 from twinrun.data.cache_files import (
     ARRAY,
@@ -33,16 +34,20 @@ from twinrun.data.cache_files import (
 from twinrun.data.cache_key import cache_name
 from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import DecodedImage, decode_to, read_header, shape_in_cache
+from twinrun.data.hindered import CHANGED, Hindered, hindrance
+from twinrun.data.hindered_images import hindered_images
 from twinrun.data.index import unreadable_images
 from twinrun.data.opening import UNREADABLE, too_large, why_unreadable
 from twinrun.data.pixels import Pixels
-from twinrun.data.scale import LARGE, find_scale
+from twinrun.data.scale import LARGE, FoundScale, find_scale
 from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
-from twinrun.files import unwritable
+from twinrun.files import sha256_file, unwritable
 from twinrun.locks import wait_for_lock
 from twinrun.plain_files import plain, read_bytes
 
+# What ends the reading of one image.
+_STOPS = (*UNREADABLE, MemoryError)
 # Between two writings of the table.
 _SECONDS = 5.0
 # Left free on the disk, in bytes.
@@ -77,13 +82,16 @@ def cache_pixels(
         By size.
 
     Raises:
-        InputError: Images that cannot be read, all of them in one message; the disk is too small,
-            the folder cannot be written.
+        InputError: Images that cannot be read, and a range that cannot be found, in one message;
+            the reading of images was hindered; the disk is too small, the folder cannot be written.
     """
-    pixels, found = cache_readable_pixels(index, folder, sizes, cache, how=how)
-    reasons = {**(unreadable or {}), **found}
-    if reasons:
-        raise unreadable_images(reasons, len(index), folder, part=how.part)
+    found = find_scale(index, folder, cache, min(sizes), how)
+    pixels, undecoded = _cache_pixels(index, folder, sizes, cache, how, found)
+    reasons = {**(unreadable or {}), **undecoded}
+    problems = [unreadable_images(reasons, len(index), folder, part=how.part)] if reasons else []
+    problems += [found.problem] if found.problem else []
+    if problems:
+        raise join_errors(folder, problems)
     return pixels
 
 
@@ -101,20 +109,43 @@ def cache_readable_pixels(
 
     Returns:
         Those that can be decoded, by size; and why the others cannot be, by path.
+
+    Raises:
+        InputError: As `cache_pixels`, of all but these images; their reading was hindered.
     """
+    found = find_scale(index, folder, cache, min(sizes), how)
+    if found.problem:
+        raise found.problem
+    return _cache_pixels(index, folder, sizes, cache, how, found)
+
+
+def _cache_pixels(
+    index: pd.DataFrame,
+    folder: Path,
+    sizes: Sequence[int],
+    cache: Path,
+    how: DecodeSettings,
+    found: FoundScale,
+) -> tuple[dict[int, Pixels], dict[str, str]]:
     with_file = index[index["sha256"] != ""]
     wanted = with_file.drop_duplicates("sha256").set_index("sha256")["path"]
+    unreadable = dict(found.unreadable)
+    wanted = wanted.drop([*unreadable, *found.undecided.difference(list(unreadable))])
     pixels: dict[int, Pixels] = {}
-    unreadable: dict[str, str] = {}
-    scale = find_scale(index, folder, cache, min(sizes), how)
     for size in sorted(set(sizes)):
+        of_size = _Cache(cache, size, how, found.scale)
         # What one size cannot decode no other can.
-        left = wanted.drop(list(unreadable))
-        pixels[size], found = _Cache(cache, size, how, scale).fill(left, folder)
-        unreadable |= found
-    bad = with_file[with_file["sha256"].isin(unreadable)]
-    files = zip(bad["path"], bad["sha256"], strict=True)
-    return pixels, {path: unreadable[sha256] for path, sha256 in files}
+        pixels[size], reasons = of_size.fill(wanted.drop(list(unreadable), errors="ignore"), folder)
+        if of_size.hindered:
+            raise hindered_images(_by_path(with_file, of_size.hindered), len(index), folder)
+        unreadable |= reasons
+    return pixels, _by_path(with_file, unreadable)
+
+
+def _by_path(index: pd.DataFrame, reasons: Mapping[str, str]) -> dict[str, str]:
+    """Reasons by the SHA-256 of a file, for each file that has it."""
+    bad = index[index["sha256"].isin(reasons)]
+    return {path: reasons[file] for path, file in zip(bad["path"], bad["sha256"], strict=True)}
 
 
 def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
@@ -139,24 +170,29 @@ def with_pixels(index: pd.DataFrame, pixels: dict[int, Pixels]) -> pd.DataFrame:
 class _Task(NamedTuple):
     """An image to be decoded: the digest of its file, the file, and where its pixels go.
 
-    `stored` is how many the file has, `pixels` how many go into the cache.
+    `load` is how many they are in the file, as `Header.load` counts; `pixels` go into the cache.
     """
 
     sha256: str
     path: Path
-    stored: int
+    load: int
     offset: int
     pixels: int
 
 
 class _Cache:
-    """The cache of one size."""
+    """The cache of one size.
+
+    Attributes:
+        hindered: What hindered the reading of images, by the SHA-256 of the file.
+    """
 
     def __init__(
         self, cache: Path, size: int, how: DecodeSettings, scale: ValueRange | None
     ) -> None:
         self.size, self.how, self.scale = size, how, scale
         self.one_at_a_time = Lock()
+        self.hindered: dict[str, str] = {}
         self.folder = cache / cache_name(size, scale, how.own)
         self.array = self.folder / ARRAY
 
@@ -215,6 +251,8 @@ class _Cache:
                             bars.advance(bar)
                             if isinstance(answer, str):
                                 unreadable[task.sha256] = answer
+                            elif isinstance(answer, Hindered):
+                                self.hindered[task.sha256] = str(answer)
                             else:
                                 added[task.sha256] = answer
                         if time.monotonic() - written > _SECONDS:
@@ -231,27 +269,25 @@ class _Cache:
     ) -> tuple[list[_Task], dict[str, str]]:
         """A place in the array for each image, and why some can have none; says how much it is."""
 
-        def pixels_of(path: str) -> tuple[int, int] | str:
+        def pixels_of(sha256: str, path: str) -> tuple[int, int] | str | Hindered:
             try:
-                if self.how.reader is not None:
-                    # Its size is known when it has been read, which is done again later.
-                    width, height = self.how.reader.read(folder / path).size
-                else:
-                    width, height, _ = read_header(folder / path, max_pixels=self.how.max_pixels)
-            except UNREADABLE as error:
-                return why_unreadable(error)
+                width, height, load = self._size_of(folder / path)
+            except _STOPS as error:
+                return self._why_not(error, folder / path, sha256)
             rows, columns = shape_in_cache(width, height, self.size)
-            return width * height, rows * columns
+            return load, rows * columns
 
         tasks: list[_Task] = []
         unreadable: dict[str, str] = {}
         # Behind all that is there, also what a kill left without a row.
         start = end = os.fstat(file).st_size
         for block in in_blocks(list(zip(missing.index, missing, strict=True))):
-            answers = pool.map(pixels_of, [path for _, path in block])
+            answers = pool.map(lambda each: pixels_of(*each), block)
             for (sha256, path), pixels in zip(block, answers, strict=True):
                 if isinstance(pixels, str):
                     unreadable[sha256] = pixels
+                elif isinstance(pixels, Hindered):
+                    self.hindered[sha256] = str(pixels)
                 else:
                     tasks.append(_Task(sha256, folder / path, pixels[0], end, pixels[1]))
                     end += pixels[1] * 3
@@ -268,18 +304,40 @@ class _Cache:
         )
         return tasks, unreadable
 
-    def _decode(self, task: _Task, file: int) -> dict[str, Any] | str:
-        """Put one image into the array; its row of the table, or why it cannot be read."""
+    def _size_of(self, path: Path) -> tuple[int, int, int]:
+        """Width and height of an image, and `Header.load`."""
+        if self.how.reader is not None:
+            # Its size is known when it has been read, which is done again later.
+            width, height = self.how.reader.read(path).size
+            return width, height, width * height
+        header = read_header(path, max_pixels=self.how.max_pixels)
+        return header.width, header.height, header.load
+
+    def _why_not(self, error: Exception, path: Path, sha256: str) -> str | Hindered:
+        """Why an image cannot be read, or what hindered that."""
+        if why := hindrance(error):
+            return Hindered(why)
+        try:
+            changed = sha256_file(path) != sha256
+        except OSError:
+            changed = True
+        return Hindered(CHANGED) if changed else why_unreadable(error)
+
+    def _decode(self, task: _Task, file: int) -> dict[str, Any] | str | Hindered:
+        """Put one image into the array; its row of the table, or why it cannot be read.
+
+        Or what hindered its reading.
+        """
         try:
             content = read_bytes(task.path)
+            # Pixels that are kept under another file's digest would never be found out.
+            if hashlib.sha256(content).hexdigest() != task.sha256:
+                return Hindered(CHANGED)
             # Of the largest ones several at once would need the memory of several.
-            with self.one_at_a_time if task.stored > LARGE else nullcontext():
+            with self.one_at_a_time if task.load > LARGE else nullcontext():
                 found = self._decoded(task.path, content)
-        except UNREADABLE as error:
-            return why_unreadable(error)
-        # Pixels that are kept under another file's digest would never be found out.
-        if hashlib.sha256(content).hexdigest() != task.sha256:
-            return "it has just been changed"
+        except _STOPS as error:
+            return self._why_not(error, task.path, task.sha256)
         pixels = found.pixels
         if len(pixels) != task.pixels * 3:
             return "its header and its content are of different sizes"

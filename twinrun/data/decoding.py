@@ -16,14 +16,15 @@ from PIL import Image, ImageFile
 
 from twinrun.data.opening import (
     MOST_PIXELS,
-    UNREADABLE,
     Opened,
     UnreadableImage,
+    decoder,
     load_part,
     read_opened,
     read_part,
 )
 from twinrun.data.orientation import Orientation, orientation_of
+from twinrun.data.partial import FILL_THEMSELVES, LEAST, what_is_there
 from twinrun.data.wide_values import (
     ValueRange,
     Values,
@@ -41,8 +42,8 @@ LONGEST = 4
 # A JPEG may be decoded at a half, a quarter or an eighth of its size, as long as that leaves so
 # many times the pixels that are wanted; the rest is left to the better filter.
 _GAP = 2
-# Where more pixels than that have one brightness, nothing of a picture is there.
-_MOST_ALIKE = 0.95
+# So many times the memory of a pixel of 8 bits one of 16-bit colours takes while it is decoded.
+WIDE_LOAD = 3
 _FILTER = Image.Resampling.LANCZOS
 
 
@@ -57,6 +58,11 @@ class Header(NamedTuple):
     width: int
     height: int
     wide: bool
+
+    @property
+    def load(self) -> int:
+        """How many pixels of 8 bits a value take as much memory while they are decoded."""
+        return self.width * self.height * (WIDE_LOAD if self.wide else 1)
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def decode(path: Path, *, scale: ValueRange | None = None) -> Image.Image:
 
     def upright(opened: Opened, known: Orientation | None) -> Image.Image:
         loaded = _load(opened, scale)
-        return _rgb((known or loaded.orientation).upright(loaded.image))
+        return _rgb(loaded.image, known or loaded.orientation)
 
     with open_plain(path) as source:
         return read_opened(source, MOST_PIXELS, upright)
@@ -141,8 +147,8 @@ def decode_to(
         size: Pixels of the shorter side.
         max_pixels: Of the file; one that has more is refused before any is decoded.
         scale: As `decode`.
-        part: Of a file that is damaged or cut short decode what is there, if that is anything; the
-            rest of the picture is black, of a JPEG grey.
+        part: Of a file that is damaged or cut short decode what is there, if that is a twentieth of
+            its pixels; the rest of the picture is black, of a JPEG an even grey.
 
     Raises:
         Exception: One of UNREADABLE.
@@ -170,12 +176,18 @@ def _resized(
     """As `decode_to`; of a file that is refused for a reason, what is there of it."""
     file = opened.file
     kind, mode, stored = file.format, file.mode, file.size
-    may_be_reduced = file.draft(None, (_GAP * size, _GAP * size)) is not None
-    loaded = _load(opened, scale, load_part if refused else load_whole)
+    with decoder():
+        may_be_reduced = file.draft(None, (_GAP * size, _GAP * size)) is not None
+    there = None
+    if refused:
+        there = what_is_there(opened)
+        if there.mean() < LEAST:
+            raise refused
+    loaded = _load(opened, scale, there)
     turned = known or loaded.orientation
-    image = _rgb(turned.upright(loaded.image))
-    if refused and max(image.convert("L").histogram()) > _MOST_ALIKE * image.width * image.height:
-        raise refused
+    image = _rgb(loaded.image, turned)
+    if there is not None and kind not in FILL_THEMSELVES:
+        image = _without_the_rest(image, turned.upright(Image.fromarray(there)))
     if may_be_reduced:
         width, height = stored[::-1] if turned.swaps_sides else stored
     else:
@@ -224,7 +236,11 @@ def read_header(path: Path, *, max_pixels: int = MOST_PIXELS) -> Header:
 
 
 def format_of(path: Path) -> str:
-    """The format of an image file, as its content says; UNKNOWN of what is none."""
+    """The format of an image file, as its content says; UNKNOWN of what is none.
+
+    Raises:
+        Exception: One of UNREADABLE, but UnreadableImage.
+    """
 
     def name(opened: Opened, _: Orientation | None) -> str:
         return opened.file.format or UNKNOWN
@@ -232,15 +248,15 @@ def format_of(path: Path) -> str:
     try:
         with open_plain(path) as source:
             return read_opened(source, sys.maxsize, name)
-    except UNREADABLE:
+    except UnreadableImage:
         return UNKNOWN
 
 
-def read_values(path: Path, *, max_pixels: int = MOST_PIXELS) -> Values:
+def read_values(source: Path | BinaryIO, *, max_pixels: int = MOST_PIXELS) -> Values:
     """What the values of a wide image reach.
 
     Args:
-        path: The file, whose header says that it is wide.
+        source: The file, whose header says that it is wide, or one that is open.
         max_pixels: As `decode_to`.
 
     Raises:
@@ -250,8 +266,8 @@ def read_values(path: Path, *, max_pixels: int = MOST_PIXELS) -> Values:
     def reach(opened: Opened, _: Orientation | None) -> Values:
         return _finite(wide_values(opened.file, opened.again))
 
-    with open_plain(path) as source:
-        return read_opened(source, max_pixels, reach)
+    with open_plain(source) if isinstance(source, Path) else nullcontext(source) as content:
+        return read_opened(content, max_pixels, reach)
 
 
 def shape_in_cache(width: int, height: int, size: int) -> tuple[int, int]:
@@ -285,17 +301,29 @@ class _Loaded(NamedTuple):
 def _load(
     opened: Opened,
     scale: ValueRange | None,
-    load: Callable[[ImageFile.ImageFile], object] = load_whole,
+    there: np.ndarray | None = None,
 ) -> _Loaded:
-    """Decode the pixels, of a wide image by a range."""
+    """Decode the pixels, of a wide image by a range.
+
+    Args:
+        opened: The file.
+        scale: The range.
+        there: Which pixels there are; None where all have to be.
+    """
     file = opened.file
+    load = load_whole if there is None else load_part
     if not is_wide(file):
-        return _Loaded(file, _load_upright(file, lambda: load(file)), None)
+
+        def decode_it() -> None:
+            with decoder():
+                load(file)
+
+        return _Loaded(file, _load_upright(file, decode_it), None)
     if scale is None:
         raise UnreadableImage(f"{_bits(file)}, and no range to see them in (data.range)")
     values: list[np.ndarray] = []
     found = _load_upright(file, lambda: values.append(wide_values(file, opened.again, load)))
-    reach = _finite(values[0])
+    reach = _finite(values[0] if there is None else values[0][there])
     return _Loaded(scale.image(values[0]), found, reach)
 
 
@@ -303,12 +331,17 @@ def _load_upright(file: ImageFile.ImageFile, load: Callable[[], object]) -> Orie
     """Decode the pixels; how they lie."""
     if hasattr(file, "tag_v2"):
         # Pillow turns a TIFF as it is loaded, unless its orientation was taken off it.
-        found = orientation_of(file)
+        found = _lying(file)
         load()
         return found
     # A PNG may say how it lies behind its pixels.
     load()
-    return orientation_of(file)
+    return _lying(file)
+
+
+def _lying(file: ImageFile.ImageFile) -> Orientation:
+    with decoder():
+        return orientation_of(file)
 
 
 def _finite(values: np.ndarray) -> Values:
@@ -322,11 +355,21 @@ def _bits(file: ImageFile.ImageFile) -> str:
     return "floating-point values" if file.mode == "F" else "values of more than 8 bits"
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "P":
-        # By way of RGBA, because a palette's transparent entry has a colour too.
-        image = image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _rgb(image: Image.Image, turned: Orientation) -> Image.Image:
+    """A picture as it lies in its file, upright and as RGB."""
+    with decoder():
+        image = turned.upright(image)
+        if image.mode == "P":
+            # By way of RGBA, because a palette's transparent entry has a colour too.
+            image = image.convert("RGBA")
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _without_the_rest(image: Image.Image, there: Image.Image) -> Image.Image:
+    """A picture, upright and as RGB, that is black where nothing of it is there."""
+    rest = Image.new("RGB", image.size)
+    rest.paste(image, mask=there)
+    return rest
 
 
 def _middle(width: int, height: int) -> tuple[float, float, float, float]:

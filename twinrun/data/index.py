@@ -18,6 +18,8 @@ from twinrun.config.settings import Settings
 from twinrun.config.training_data import read_training
 from twinrun.console import progress_bars
 from twinrun.data.cache_files import in_blocks
+from twinrun.data.hindered import is_of_the_folder
+from twinrun.data.hindered_images import hindered_images
 from twinrun.errors import InputError, shorten
 from twinrun.files import sha256_file, sha256_json
 from twinrun.plain_files import open_descriptor
@@ -197,9 +199,17 @@ def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str],
     """Bytes and SHA-256 of each file; large ones on all cores: hashlib lets threads run.
 
     And why files cannot be read, by path.
+
+    Raises:
+        InputError: The reading of files was hindered.
     """
     sizes, digests = [0] * len(paths), [""] * len(paths)
     unreadable: dict[str, str] = {}
+    hindered: dict[str, str] = {}
+
+    def tell(row: int, error: OSError) -> None:
+        (unreadable if is_of_the_folder(error) else hindered)[paths[row]] = _reason(error)
+
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count()) as pool:
         task = bars.add_task("reading images", total=len(paths), note="")
         # Moving the bar takes longer than a small image.
@@ -209,7 +219,7 @@ def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str],
                 try:
                     sizes[row], digest = _read(f"{folder}/{paths[row]}")
                 except OSError as error:
-                    unreadable[paths[row]] = _reason(error)
+                    tell(row, error)
                     continue
                 if not sizes[row]:
                     unreadable[paths[row]] = "the file is empty"
@@ -220,10 +230,12 @@ def _read_all(paths: Sequence[str], folder: Path) -> tuple[list[int], list[str],
             found = pool.map(_digest, [folder / paths[row] for row in large])
             for row, answer in zip(large, found, strict=True):
                 if isinstance(answer, OSError):
-                    unreadable[paths[row]] = _reason(answer)
+                    tell(row, answer)
                 else:
                     digests[row] = answer
             bars.advance(task, len(block))
+    if hindered:
+        raise hindered_images(hindered, len(paths), folder)
     return sizes, digests, unreadable
 
 

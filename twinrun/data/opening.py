@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from PIL import Image, ImageFile
 
 from twinrun.data.bare import without_metadata
+from twinrun.data.high_bytes import why_halved
+from twinrun.data.hindered import Hindered, hindrance
 from twinrun.data.orientation import Orientation, orientation_in_block, orientation_of
 from twinrun.image_formats import HEAD, Opener, openers, set_pillow, what_else
 
@@ -27,8 +29,17 @@ class UnreadableImage(Exception):
     """A file from which no image can be read; says why, in words for a list of files."""
 
 
-# What reading an image raises, and nothing else: the file cannot be opened, or it is no image.
-UNREADABLE = (OSError, UnreadableImage)
+class _Damaged(UnreadableImage):
+    """A decoder stopped at the file; `told` is what it said."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(_reason(error))
+        self.told = _told(error)
+
+
+# What reading an image raises, and nothing else: the file cannot be opened, it is no image, or the
+# machine is in the way.
+UNREADABLE = (OSError, UnreadableImage, Hindered)
 
 
 class Opened(NamedTuple):
@@ -38,6 +49,24 @@ class Opened(NamedTuple):
     again: Callable[[], ImageFile.ImageFile]
 
 
+@contextmanager
+def decoder() -> Iterator[None]:
+    """Where a decoder is called: it raises whatever it likes for a damaged file.
+
+    Raises:
+        UnreadableImage: For all of that.
+        Hindered: For what is not the file's.
+    """
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        if why := hindrance(error):
+            raise Hindered(why) from error
+        raise _Damaged(error) from error
+
+
 def read_opened(
     content: BinaryIO,
     max_pixels: int,
@@ -45,30 +74,40 @@ def read_opened(
 ) -> _T:
     """What `use` makes of an image file that is opened, with its metadata or else without.
 
-    `use` is told how the picture lies where that is known already. Decoders and what they call
-    raise whatever they like for a damaged file: it becomes UnreadableImage.
+    `use` is told how the picture lies where that is known already. What it calls of a decoder
+    stands within `decoder`; what else it raises is its own fault, and comes through.
+
+    Raises:
+        Exception: One of UNREADABLE.
     """
+    try:
+        return _with_metadata_or_without(content, max_pixels, use)
+    except (MemoryError, OSError) as error:
+        if why := hindrance(error):
+            raise Hindered(why) from error
+        raise
+
+
+def _with_metadata_or_without(
+    content: BinaryIO, max_pixels: int, use: Callable[[Opened, Orientation | None], _T]
+) -> _T:
     try:
         with _open(content, max_pixels) as opened:
             return use(opened, None)
-    except UnreadableImage:
-        raise
-    except MemoryError as error:
-        raise UnreadableImage("it takes more memory than there is") from error
-    except Exception as error:
-        reason, told = _reason(error), _told(error)
+    except _Damaged as error:
+        damaged = error
+    content.seek(0)
+    bare = without_metadata(content.read())
+    if bare is None:
+        raise damaged
+    known = orientation_in_block(bare.exif)
+    known = known._replace(note=known.note or f"metadata passed over: {damaged.told}")
     try:
-        content.seek(0)
-        bare = without_metadata(content.read())
-        if bare is not None:
-            known = orientation_in_block(bare.exif)
-            known = known._replace(note=known.note or f"metadata passed over: {told}")
-            with _open(BytesIO(bare.content), max_pixels) as opened:
-                return use(opened, known)
-    except Exception as error:
+        with _open(BytesIO(bare.content), max_pixels) as opened:
+            return use(opened, known)
+    except UnreadableImage as error:
         # What is told is what was wrong with the file as it is.
-        raise UnreadableImage(reason) from error
-    raise UnreadableImage(reason)
+        raise damaged from error
 
 
 def read_part(
@@ -87,17 +126,15 @@ def read_part(
 
 
 def load_part(file: ImageFile.ImageFile) -> None:
-    """Decode what there is of a file's pixels; the others are 0.
+    """Decode what there is of a file's pixels; the others stay as they were, which is 0.
 
     Raises:
         Exception: As its decoder, where it has not even begun.
     """
     try:
         file.load()
-    except MemoryError:
-        raise
-    except Exception:
-        if file._im is None:
+    except Exception as error:
+        if file._im is None or hindrance(error):
             raise
         # What is decoded stays, and nobody begins again.
         file.tile = []
@@ -131,24 +168,31 @@ def _open(content: BinaryIO, max_pixels: int) -> Iterator[Opened]:
             # that its openers raise unidentified.
             file = opener.factory(content, "")
         except Exception as error:
+            if why := hindrance(error):
+                raise Hindered(why) from error
             if opener.accepts is not None:
                 problem = problem or error
             continue
         pixels = file.width * file.height
         if pixels > max_pixels:
             raise UnreadableImage(too_large(pixels, max_pixels))
+        if why := why_halved(file):
+            raise UnreadableImage(why)
 
         def again(opener: Opener = opener) -> ImageFile.ImageFile:
             content.seek(0)
-            other: ImageFile.ImageFile = opener.factory(content, "")
-            if hasattr(other, "tag_v2"):  # else Pillow turns it; of a PNG this decodes it
-                orientation_of(other)
+            with decoder():
+                other: ImageFile.ImageFile = opener.factory(content, "")
+                if hasattr(other, "tag_v2"):  # else Pillow turns it; of a PNG this decodes it
+                    orientation_of(other)
             return other
 
         with file:
             yield Opened(file, again)
         return
-    raise problem or UnreadableImage(_what_instead(head))
+    if problem:
+        raise _Damaged(problem) from problem
+    raise UnreadableImage(_what_instead(head))
 
 
 def _what_instead(head: bytes) -> str:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image
 
+from twinrun.data.hindered import hindrance
+
 _TAG = int(ExifTags.Base.Orientation)
 _ORDERS = {b"II*\x00": "little", b"MM\x00*": "big"}
 # Bytes of a whole number, by its type in a TIFF directory.
@@ -45,7 +47,7 @@ class Orientation(NamedTuple):
 
 
 def orientation_of(file: Image.Image) -> Orientation:
-    """How the picture of an open file lies; whatever its metadata are, nothing is raised.
+    """How the picture of an open file lies; whatever its metadata are, they do not stop it.
 
     Metadata are taken off the file, since Pillow would turn a TIFF by them, and stop at what it
     cannot read there.
@@ -60,6 +62,8 @@ def orientation_of(file: Image.Image) -> Orientation:
             value = file.getexif().get(_TAG, 1)
         found = _known(value)
     except Exception as error:
+        if hindrance(error):
+            raise
         found = Orientation(note=f"metadata cannot be read ({str(error)[:100] or type(error)})")
     exif = file.getexif()
     for tag in set(exif):

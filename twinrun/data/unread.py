@@ -26,11 +26,12 @@ class LeftOut:
 
     Attributes:
         reasons: By path.
-        train: The ids of the training images among them, sorted.
+        train: Of the training images among them the SHA-256 of the file by id, sorted; empty where
+            it cannot be opened, or is empty.
     """
 
     reasons: Mapping[str, str] = field(default_factory=dict)
-    train: tuple[str, ...] = ()
+    train: Mapping[str, str] = field(default_factory=dict)
 
 
 def left_out(index: pd.DataFrame, reasons: Mapping[str, str]) -> LeftOut:
@@ -41,7 +42,7 @@ def left_out(index: pd.DataFrame, reasons: Mapping[str, str]) -> LeftOut:
         reasons: By path.
     """
     rows = index[(index["part"] == "train") & index["path"].isin(reasons)]
-    return LeftOut(reasons, tuple(sorted(rows["id"])))
+    return LeftOut(reasons, dict(sorted(zip(rows["id"], rows["sha256"], strict=True))))
 
 
 def refuse_too_many(

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageFile
 
+from twinrun.data.high_bytes import first_tile
+from twinrun.data.opening import decoder
+
 # Values worked on at a time: what is between takes eight bytes each.
 _BLOCK = 1 << 20
 # How Pillow unpacks colours of 16 bits: it keeps the byte that comes first (B), last (L), or that
@@ -108,7 +111,7 @@ def wide_values(
     """
     colours = _colours(file)
     if colours is None:
-        unsigned = _raw_mode(file) in ("I;32", "I;32N")
+        unsigned = first_tile(file).raw in ("I;32", "I;32N")
         values = _loaded(file, load)
         # Pillow has no mode for these.
         return values.view(np.uint32) if unsigned and values.dtype == np.int32 else values
@@ -120,9 +123,10 @@ def wide_values(
 
 
 def _loaded(file: ImageFile.ImageFile, load: Callable[[ImageFile.ImageFile], object]) -> np.ndarray:
-    load(file)
-    # A copy, because a TIFF that lies on a side keeps the size that it has upright.
-    return np.asarray(file.copy())
+    with decoder():
+        load(file)
+        # A copy, because a TIFF that lies on a side keeps the size that it has upright.
+        return np.asarray(file.copy())
 
 
 def values_of(values: np.ndarray) -> Values | None:
@@ -146,17 +150,9 @@ def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
         yield values[start : start + rows]
 
 
-def _raw_mode(file: ImageFile.ImageFile) -> str:
-    """As what Pillow unpacks the first part of a file; empty where it does not say."""
-    arguments: Any = file.tile[0][3] if file.tile else ""
-    if isinstance(arguments, tuple):
-        arguments = arguments[0] if arguments else ""
-    return arguments if isinstance(arguments, str) else ""
-
-
 def _colours(file: ImageFile.ImageFile) -> tuple[str, str] | None:
     """Of a file of 16 bits a colour what its pixels hold, and which byte is taken of each."""
-    found = _COLOURS.fullmatch(_raw_mode(file))
+    found = _COLOURS.fullmatch(first_tile(file).raw)
     return None if found is None else (found[1], found[2])
 
 

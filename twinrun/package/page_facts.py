@@ -60,7 +60,8 @@ def collect_page_facts(
         "development_lock": DEVELOPMENT_LOCK_NAME in tree.files,
         "faults": list(faults),
         "images": _count_images(run),
-        "dropped": len(_dropped(run)),
+        "dropped": len(_left_out(run, "dropped")),
+        "unread": len(_left_out(run, "unread")),
         "data_digest": content["data"],
         "submission": content["submission"],
         "steps": submission_steps(
@@ -182,9 +183,10 @@ def _count_parts(run: Path) -> int:
     return int((index["missing"] != "").sum()) if index is not None and "missing" in index else 0
 
 
-def _dropped(run: Path) -> list[str]:
+def _left_out(run: Path, why: str) -> Mapping[str, str]:
+    """The training images that are `dropped` by the policy, or `unread`."""
     audit = read_audit_if_there(run)
-    return audit["policy"]["dropped"] if audit else []
+    return audit["policy"][why] if audit else {}
 
 
 def _blend(run: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ import numpy as np
 
 from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import decode_to, read_header
+from twinrun.data.hindered import hindrance, is_of_the_folder
+from twinrun.data.hindered_images import hindered_images
 from twinrun.data.opening import UNREADABLE, why_unreadable
 from twinrun.data.own_reader import OwnReader
 from twinrun.data.pixels import PixelRows
@@ -92,7 +94,11 @@ class Decoder:
         return ""
 
     def decode(self, name: str, path: Path) -> Decoded:
-        """Read an image's file, once, and decode it to each size."""
+        """Read an image's file, once, and decode it to each size.
+
+        Raises:
+            InputError: Its reading was hindered.
+        """
         sha256 = ""
         try:
             content = read_bytes(path)
@@ -100,12 +106,16 @@ class Decoder:
             if self.how.reader is not None:
                 return self._read_by(self.how.reader, name, path, sha256)
             header = read_header(path, max_pixels=self.how.max_pixels)
-            if header.width * header.height > LARGE:  # of these one takes the memory of many
+            if header.load > LARGE:  # of these one takes the memory of many
                 with self._one_at_a_time:
                     return self._decoded(name, sha256, content)
             return self._decoded(name, sha256, content)
         except UNREADABLE as error:
-            return Decoded(name, sha256, {}, problem=why_unreadable(error))
+            why = why_unreadable(error)
+            of_the_folder = isinstance(error, OSError) and is_of_the_folder(error)
+            if hindrance(error) and not of_the_folder:
+                raise hindered_images({path.name: why}, 1, path.parent) from error
+            return Decoded(name, sha256, {}, problem=why)
 
     def _read_by(self, reader: OwnReader, name: str, path: Path, sha256: str) -> Decoded:
         pixels, digest = {}, ""

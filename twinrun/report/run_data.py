@@ -119,6 +119,7 @@ def read_run_data(run: Path, data: Path | None = None, tables: Tables | None = N
             read_index_if_there(run),
             ValueRange(*values) if (values := recorded_range(run)) else None,
             DecodeSettings.of(settings).reader,
+            part=settings.data.unreadable == "partial",
         ),
     )
 

@@ -49,6 +49,7 @@ class Thumbnails:
         index: Of the run, with part, id, path and sha256; None where the run has none.
         scale: The range that the run saw images of more than 8 bits a value in; None without such.
         reader: The competitor's own way to read them; None without such.
+        part: Of files that are cut short the run saw what is there.
     """
 
     def __init__(
@@ -57,8 +58,11 @@ class Thumbnails:
         index: pd.DataFrame | None,
         scale: ValueRange | None = None,
         reader: OwnReader | None = None,
+        *,
+        part: bool = False,
     ) -> None:
-        self._folder, self._scale, self._reader = folder, scale, reader
+        self._folder, self._scale = folder, scale
+        self._reader, self._part = reader, part
         self._files: dict[tuple[str, str], tuple[str, str]] = {}
         if index is not None:
             keys = zip(index["part"], index["id"], strict=True)
@@ -120,7 +124,9 @@ class Thumbnails:
             if self._reader is not None:
                 image = self._reader.decode(file, _SIZE).image
             else:
-                image = decode_to(file, _SIZE, max_pixels=sys.maxsize, scale=self._scale).image
+                image = decode_to(
+                    file, _SIZE, max_pixels=sys.maxsize, scale=self._scale, part=self._part
+                ).image
         except UNREADABLE:
             self._gone += 1
             return None

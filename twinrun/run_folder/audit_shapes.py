@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from twinrun.run_folder.shapes import Count, Shape
+from twinrun.run_folder.shapes import Count, Digest, Shape
 
 
 class AuditImages(Shape):
@@ -44,11 +44,17 @@ class AuditGroup(Shape):
 
 
 class AuditPolicy(Shape):
-    """What the settings ask for where images are copies, and whom it left out."""
+    """What the settings ask for where images are copies, and which training images are left out.
+
+    Attributes:
+        dropped: By id the SHA-256 of the file of each that the policy leaves out.
+        unread: Likewise of each that cannot be read; empty where the file cannot be opened.
+    """
 
     duplicates: str
     conflicts: str
-    dropped: list[str]
+    dropped: dict[str, Digest]
+    unread: dict[str, Digest | Literal[""]]
 
 
 class AuditRecord(Shape):

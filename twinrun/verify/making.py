@@ -14,17 +14,19 @@ from twinrun.blend.select import ChosenBlend
 from twinrun.config.settings import Settings
 from twinrun.files import write_csv
 from twinrun.run_folder.paths import RunFolder
+from twinrun.verify.same_inputs import refuse_other_range
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def train_again(
-    settings: Settings, names: Sequence[str], again: Path, started: float
+    run: Path, settings: Settings, names: Sequence[str], again: Path, started: float
 ) -> prepare.Prepared:
     """Train members of a run again; what is complete there already is kept.
 
     Args:
+        run: runs/<run>; only its record is read.
         settings: Of the run.
         names: Of its members.
         again: Folder of the new run.
@@ -32,8 +34,10 @@ def train_again(
 
     Raises:
         InputError: The data is not there or cannot be used.
+        NegativeVerdict: Images are seen in another range of values than is recorded.
     """
     prepared = prepare.prepare(settings, again)
+    refuse_other_range(run, prepared.scale)
     train_run.train(prepared, names, started)
     return prepared
 
@@ -57,6 +61,7 @@ def predict_again(
 
     shutil.rmtree(again, ignore_errors=True)
     prepared = prepare.prepare(settings, run)
+    refuse_other_range(run, prepared.scale)
     for name in names:
         untrained = settings.model_copy(
             update={

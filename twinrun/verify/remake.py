@@ -63,7 +63,7 @@ def remake(folder: Path, data: Path, out: Path) -> None:
     refuse_other_hooks(run, settings)
     refuse_other_data(run, settings)
     if asked.retrain:
-        made = train_again(settings, asked.members, out, started)
+        made = train_again(run, settings, asked.members, out, started)
     else:
         refuse_other_settings(run, settings, asked.members)
         made = predict_again(run, settings, asked.members, out)

@@ -134,7 +134,7 @@ def verify_training(
     started = time.perf_counter()
     if VerificationFolder(again).verdict.is_file():
         shutil.rmtree(again)
-    prepared = train_again(settings, names, again, started)
+    prepared = train_again(run, settings, names, again, started)
     comparisons = compare_members(run, again, names)
     blended = _blend_again(run, again, settings, names, prepared.sample_path, again)
     prepare.keep_record(prepared, started)
