@@ -148,7 +148,7 @@ def test_a_named_data_folder_that_is_missing_is_never_replaced(
     "command",
     [
         *("run", "audit", "train", "blend", "validate", "twins", "diff", "verify", "report"),
-        *("package", "cache"),
+        *("package", "cache", "check"),
     ],
 )
 def test_every_command_explains_itself_with_an_example(invoke: Command, command: str) -> None:

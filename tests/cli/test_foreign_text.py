@@ -113,7 +113,7 @@ for name in ("run", "audit", "cache", "report a", "diff a b", "validate a", "ini
 SETTINGS = ("--config", "competition.toml")
 for name in COMMAND.commands:
     with_words(f"{name}: an option that is not there", name, "--{}")
-for name in ("run", "train", "audit", "blend", "twins", "validate s.csv"):
+for name in ("run", "train", "audit", "blend", "twins", "check", "validate s.csv"):
     words = name.split()
     with_words(f"{name}: settings", *words, "--config", "{file}")
     with_words(f"{name}: profile", *words, *SETTINGS, "--profile", "{}")

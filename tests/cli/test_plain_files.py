@@ -28,7 +28,7 @@ ONE_PROBABILITY = "submission_columns=the last class's probability"
 NAMED = {
     TOML: [*TRAININGS, "blend", "validate x.csv", "cache", TWINS],
     "competition/local.toml": [*TRAININGS, "blend", "cache", TWINS],
-    "competition/hooks.py": [*TRAININGS, TWINS],
+    "competition/hooks.py": [*TRAININGS, TWINS, "check"],
     # A single probability is none of three classes, which is found after the look at the images.
     IMAGE: [*TRAININGS, f'init new --data data --yes --answer "{ONE_PROBABILITY}"'],
     SAMPLE: ["run", "train", "validate x.csv", "init new --data data --yes"],

@@ -13,6 +13,7 @@ from twinrun.cli import (
     audit,
     blend,
     cache,
+    check,
     diff,
     init,
     package,
@@ -78,6 +79,7 @@ app = typer.Typer(
 # In the order of a competition.
 for command in (
     init,
+    check,
     audit,
     run,
     train,

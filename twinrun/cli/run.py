@@ -98,6 +98,7 @@ def run(
     with without_collector():
         from twinrun import prepare
         from twinrun.repro.ranks import current_rank
+        from twinrun.try_hooks import try_hooks
 
     started = time.perf_counter()
     settings = options.read()
@@ -115,6 +116,7 @@ def run(
     if dry:
         dry_run(settings, folder, hours, begun)
         return
+    try_hooks(settings)
     failures: list[Failure] = []
     with ExitStack() as stack:
         site = None
