@@ -18,6 +18,7 @@ from tests.run_folder.documents import read_plain
 from tests.test_blends import MEMBERS, by_id, write_run
 from twinrun import submit
 from twinrun.blend.parts import Parts, every_member, what_is_complete
+from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.package.preflight import find_faults
 from twinrun.package.worktree import WorkTree
@@ -166,7 +167,33 @@ def test_the_same_command_completes_what_was_stopped_bit_for_bit(
         patch.setattr("twinrun.train.members.fit", interrupted)
         assert small_run(invoke, tmp_path, "full").returncode == 2
 
+    # Of a blend that is to be fitted there is a plain mean first: a kill in the fit leaves that.
+    true = submit.blend_run
+    called = list[str]()
+
+    def interrupted_fit(run: Path, settings: Settings, *arguments: Any) -> Any:
+        called.append(settings.blend.method)
+        return true(run, settings, *arguments) if len(called) == 1 else interrupted()
+
+    fitted = ("--set", "blend.method=optimised")
+    with monkeypatch.context() as patch:
+        patch.setattr("twinrun.train.members.fit", interrupted)
+        patch.setattr(submit, "blend_run", interrupted_fit)
+        assert small_run(invoke, tmp_path, "full", *fitted).returncode == 2
+    assert called == ["arithmetic", "optimised"]
+    settings = read_run_settings(run, None)
+    assert settings.blend.method == "arithmetic"
+    assert verify_predictions(run, settings, ["a"], tmp_path / "plain").submission is True
+    with monkeypatch.context() as patch:
+        patch.setattr("twinrun.train.members.fit", interrupted)
+        stopped = small_run(invoke, tmp_path, "full", *fitted)
+    assert "a submission of 1 member is left, without b" in stopped.stderr
+    assert read_run_settings(run, None).blend.method == "optimised"
+
     # What is recorded can be made again.
+    with monkeypatch.context() as patch:
+        patch.setattr("twinrun.train.members.fit", interrupted)
+        assert small_run(invoke, tmp_path, "full").returncode == 2
     settings = read_run_settings(run, None)
     names = select_members(run, [])
     verified = verify_predictions(run, settings, names, tmp_path / "again")
@@ -178,6 +205,9 @@ def test_the_same_command_completes_what_was_stopped_bit_for_bit(
     done = small_run(invoke, tmp_path, "full")
     assert done.returncode == 0, done.stderr
     assert "PARTIAL" not in done.stdout
+    # What a command chose (--set) is told; what stood in for a fit was nobody's choice.
+    assert 'a command chose (method = "optimised"): member b took no part then' in done.stdout
+    assert done.stdout.count("a command chose") == 1
     assert small_run(invoke, tmp_path, "unbroken").returncode == 0
     contents = [read_manifest(tmp_path / "runs" / name)["content"] for name in ("full", "unbroken")]
     assert contents[0] == contents[1]

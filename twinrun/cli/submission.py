@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twinrun.blend_methods.methods import SIMPLEST
 from twinrun.cli.blend import print_blend
 from twinrun.cli.options import RunOptions
 from twinrun.cli.report import write_and_describe
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from twinrun.blend.choice import ResolvedBlend
     from twinrun.blend.parts import Parts
     from twinrun.blend.select import ChosenBlend
+    from twinrun.config.sections import Blend
+    from twinrun.config.settings import Settings
     from twinrun.prepare import Prepared
     from twinrun.report.member_contributions import Tables
 
@@ -82,7 +85,8 @@ def blend_in_time(run: Prepared, started: float, options: RunOptions) -> None:
 def leave_partial(run: Prepared, started: float, options: RunOptions) -> list[str]:
     """Write the submission of what is complete of a run that is being stopped, and its record.
 
-    Whoever stops it may give it seconds only, so there is no report. Where nothing is complete, or
+    Whoever stops it may give it seconds only, so there is no report, and where the settings ask for
+    a fit, which takes longer, a plain mean is written before it. Where nothing is complete, or
     nothing is missing, nothing is done.
 
     Args:
@@ -99,7 +103,7 @@ def leave_partial(run: Prepared, started: float, options: RunOptions) -> list[st
         parts = what_is_complete(run.folder, run.settings)
         if not (parts.names and parts.partial):
             return []
-        chosen, _ = _blend(run, started, options, parts, _held_out(run))
+        chosen, _ = _blend(run, started, options, parts, _held_out(run), soon=not parts.folds)
         _say_submission(run, chosen)
     except TwinrunError as error:
         return [f"no submission of what is complete: {error.what}"]
@@ -113,28 +117,46 @@ def _held_out(run: Prepared) -> Tables:
 
 
 def _blend(
-    run: Prepared, started: float, options: RunOptions, parts: Parts | None, tables: Tables
+    run: Prepared,
+    started: float,
+    options: RunOptions,
+    parts: Parts | None,
+    tables: Tables,
+    *,
+    soon: bool = False,
 ) -> tuple[ChosenBlend, ResolvedBlend]:
-    """Write a run's submission, blend.json and manifest.json."""
+    """Write a run's submission, blend.json and manifest.json; `soon`: before a fit a plain mean."""
     from twinrun import prepare, submit
     from twinrun.blend.choice import resolve_blend
     from twinrun.locks import lock_record
     from twinrun.run_folder.paths import RunFolder
 
-    written = options.written_blend(run.settings)
-    with lock_record(run.folder):
-        resolved = resolve_blend(run.folder, run.settings, written)
-        chosen = submit.blend_run(
-            run.folder,
-            resolved.settings,
-            run.sample_path,
-            RunFolder(run.folder).submission,
-            tables,
-            written,
-            parts,
+    def write(settings: Settings, written: Blend) -> ChosenBlend:
+        output = RunFolder(run.folder).submission
+        return submit.blend_run(
+            run.folder, settings, run.sample_path, output, tables, written, parts
         )
+
+    own = options.written_blend(run.settings)
+    with lock_record(run.folder):
+        resolved = resolve_blend(run.folder, run.settings, own)
+        plain = _without_fit(resolved.settings) if soon else resolved.settings
+        # Nobody has chosen what stands in for a fit.
+        chosen = write(plain, own if plain is resolved.settings else plain.blend)
     prepare.keep_record(run, started)
+    if plain is not resolved.settings:
+        with lock_record(run.folder):
+            chosen = write(resolved.settings, own)
+        prepare.keep_record(run, started)
     return chosen, resolved
+
+
+def _without_fit(settings: Settings) -> Settings:
+    """The settings with the simplest blend in place of one that is to be fitted."""
+    if not settings.blend.fitted:
+        return settings
+    plain = settings.blend.model_copy(update={"method": SIMPLEST.name, "calibrate": False})
+    return settings.model_copy(update={"blend": plain})
 
 
 def _say_submission(run: Prepared, chosen: ChosenBlend) -> None:
