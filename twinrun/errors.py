@@ -99,9 +99,14 @@ def shortened(text: str, most: int = 400) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Give `did you mean ...?` for the known name nearest to `word`, or an empty text."""
+    """Give `did you mean ...?` for the known name nearest to `word`, or an empty text.
+
+    Nearest is one of the same words in another order: `macro_f1` to `f1_macro`.
+    """
     lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), lower, n=1)
+    words = sorted(word.lower().split("_"))
+    turned = [name for name in lower if sorted(name.split("_")) == words]
+    close = turned or difflib.get_close_matches(word.lower(), lower, n=1)
     return f"did you mean {lower[close[0]]!r}?" if close else ""
 
 

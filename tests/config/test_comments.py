@@ -19,5 +19,6 @@ SETTINGS = Path(__file__).parents[2] / "competition" / "competition.toml"
 )
 def test_a_settings_comment_names_every_entry(key: str, names: list[str]) -> None:
     text = SETTINGS.read_text(encoding="utf-8")
-    (line,) = re.findall(rf"^{key} = .*$", text, flags=re.MULTILINE)
-    assert re.findall(r'"(\w+)"', line) == names
+    # The setting's line, and those below that are comments alone.
+    (lines,) = re.findall(rf"^{key} = .*\n(?: +#.*\n)*", text, flags=re.MULTILINE)
+    assert re.findall(r'"(\w+)"', lines) == names

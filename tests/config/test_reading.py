@@ -1005,7 +1005,7 @@ def test_a_probability_is_for_two_classes_alone(small_toml: Path, tmp_path: Path
     ("change", "known"),
     [
         ("submission.columns=labels", ("classes", "label", "probability")),
-        ("competition.metric=f1", ("log_loss", "macro_f1", "quadratic_kappa", "auc")),
+        ("competition.metric=f3", ("log_loss", "macro_f1", "quadratic_kappa", "auc")),
     ],
 )
 def test_unknown_columns_and_metrics_are_refused_with_the_known_ones(

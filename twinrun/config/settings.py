@@ -18,6 +18,7 @@ from twinrun.errors import InputError, nearest
 from twinrun.hooks.calls import OwnHook, find_hook
 from twinrun.hooks.own_code import NO_CODE, OwnCode
 from twinrun.hooks.table import Enters
+from twinrun.metrics import METRICS
 from twinrun.names import FileName
 from twinrun.neutral import Beside, Neutral
 from twinrun.submission_forms import FORMS
@@ -73,6 +74,19 @@ class Settings(Table):
             raise ValueError(
                 f"submission.columns: {name!r} cannot be: {problem}, but competition.classes{both} "
                 f"holds {count}; allowed: {', '.join(allowed)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _metric_fits_the_classes(self) -> Self:
+        classes, name = self.competition.classes, self.competition.metric
+        if isinstance(classes, str):
+            return self
+        count = len(classes)
+        if problem := METRICS.get(name).classes_problem(count):
+            raise ValueError(
+                f"competition.metric: {name!r} cannot be: {problem}, but competition.classes holds "
+                f"{count}"
             )
         return self
 
