@@ -146,7 +146,7 @@ def blend_files(
             f'blend.method = "{settings.blend.method}"{calibrated} is fitted to predictions of '
             "images whose labels are known; files with weights (FILE=WEIGHT) have none",
             fix="Blend a run's members (twinrun blend --run NAME), or choose "
-            f"--method {' or '.join(names_without_fit())} "
+            f"--method {names_without_fit()} "
             "(and --set blend.calibrate=false).",
         )
     for path, weight in files:

@@ -62,7 +62,7 @@ def test_settings_know_it_and_no_other(small_toml: Path, inverse: BlendMethod) -
         read_settings(small_toml, changes=["blend.method=invers"])
     text = "\n".join(map(str, refusal.value.details))
     assert "'invers' is not known, did you mean 'inverse'?" in text
-    assert "arithmetic, geometric, optimised, selection, inverse, auto" in text
+    assert "arithmetic, geometric, rank, optimised, selection, inverse, auto" in text
 
 
 def test_without_it_settings_refuse_its_name(small_toml: Path) -> None:
@@ -109,7 +109,7 @@ def test_files_without_labels_cannot_take_it(
     files = [(run / "members" / "good" / "test.csv", 1.0)]
     with pytest.raises(InputError, match='"inverse" is fitted') as refusal:
         submit.blend_files(files, settings, None, tmp_path / "o.csv")
-    assert "--method arithmetic or geometric " in refusal.value.fix
+    assert "--method arithmetic, geometric or rank " in refusal.value.fix
     with BLEND_METHODS.including(replace(INVERSE, name="rms", fit=None)):
         plain = settings_of(tmp_path, method="rms")
         submit.blend_files(files, plain, None, tmp_path / "o.csv")
@@ -167,5 +167,5 @@ def test_the_commands_help_lists_what_the_table_holds() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     text = " ".join(done.stdout.replace("│", " ").split())
-    assert "arithmetic, geometric, optimised, selection, inverse or auto" in text
-    assert "Files take only arithmetic or geometric." in text
+    assert "arithmetic, geometric, rank, optimised, selection, inverse or auto" in text
+    assert "Files take only arithmetic, geometric or rank." in text

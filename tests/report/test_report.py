@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import pearsonr, spearmanr
 
 from tests.conftest import Command
 from tests.predictions import held_of
@@ -177,8 +178,15 @@ def expected(run: Path, weights: dict[str, float], *, blend: bool = False) -> di
     if blend:
         recorded = json.loads((run / "blend.json").read_text())
         adds = {name: value - 0.625 for name, value in recorded["without"].items()}
+    order = sorted(weights, key=lambda name: (-weights[name], name))
+    flat = [[p for i in ids for p in rows[name][i]] for name in order]
+    alike = {
+        kind: [[float(by(one, other).statistic) for other in flat] for one in flat]
+        for kind, by in (("pearson", pearsonr), ("spearman", spearmanr))
+    }
     return {
         "weights": weights,
+        "correlation": {"images": len(ids), **alike},
         "seconds": 61.0625 * len(weights),
         "score": {"value": whole, "simple_value": math.log(len(classes))},
         "without": losses,
@@ -274,7 +282,9 @@ def test_a_column_in_which_nothing_can_stand_is_no_column(tmp_path: Path) -> Non
         *("member", "network", "valid loss", "accuracy", "weight", "held out", "time")
     ]
     assert headings(many, "blend") == [
-        *("member", "weight", "share of the largest", "without it", "adds")
+        *("member", "weight", "share of the largest", "without it", "adds"),
+        # How alike the members are: a column for each, twice.
+        *("a", "b", "a", "b"),
     ]
     one = render(make_run(tmp_path / "one", members=["a"]))
     assert headings(one, "blend") == ["member", "weight", "share of the largest"]

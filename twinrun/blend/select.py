@@ -230,7 +230,7 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
 
 
 def _candidates(settings: Settings, held: HeldOut, *, enough: bool) -> list[Candidate]:
-    """What is scored: all of AUTO; of a fitted method also the simplest one, for comparison.
+    """What is scored: all of AUTO; of a fitted method, or of ranks, the simplest one beside it.
 
     Of a single member all methods make the same blend: only one of them is a candidate.
     """
@@ -239,10 +239,13 @@ def _candidates(settings: Settings, held: HeldOut, *, enough: bool) -> list[Cand
     if asked == AUTO:
         if not enough:
             return [Candidate(SIMPLEST)]
-        methods = [SIMPLEST] if alone else BLEND_METHODS
+        # Ranks are no probabilities: they are for who asks for them.
+        whole = [each for each in BLEND_METHODS if not each.mean.across_images]
+        methods = [SIMPLEST] if alone else whole
         return [Candidate(each, calibrated) for each in methods for calibrated in (False, True)]
     method = BLEND_METHODS.get(asked)
-    compared = [Candidate(SIMPLEST)] if method.fitted and not alone else []
+    other = method.fitted or method.mean.across_images
+    compared = [Candidate(SIMPLEST)] if other and not alone else []
     calibrated = [Candidate(method, calibrated=True)] if calibrate else []
     return [*compared, Candidate(method), *calibrated]
 
@@ -317,7 +320,7 @@ def _warn_of_better(
             f"{best} alone {alone[best]:.4f}."
         )
     mean = candidates[0]
-    if taken.candidate.fitted and metric.better(mean.nested, taken.nested):
+    if metric.better(mean.nested, taken.nested):
         lines.append(
             f"The {mean.candidate.words} without any fit is better: nested {metric.words} "
             f"{mean.nested:.4f}."

@@ -30,14 +30,17 @@ class Mean:
     Attributes:
         name: In submission and report.
         formula: For a reader, of weights w and probabilities p.
-        there: Of probabilities, float64 of any shape, 0 among them.
-        back: Its inverse.
+        there: Of probabilities, float64 of any shape, 0 among them. Where it looks across images,
+            of a member's probabilities of all of them: images x classes.
+        back: Its inverse. Where it looks across images: of the mean, probabilities.
+        across_images: Whether what an image is given depends on the images beside it.
     """
 
     name: str
     formula: str
     there: Callable[[Values], Values]
     back: Callable[[Values], Values]
+    across_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,15 @@ def _exponential(values: Values) -> Values:
     return np.exp(values)
 
 
+def _ranks(values: Values) -> Values:
+    """Of each class's column the ranks of its images, above 0 and below 1; of equals their mean."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    # With a copy: ranks of columns would lie column by column, which decides how rows are summed.
+    return np.ascontiguousarray(rankdata(values, axis=0) / (len(values) + 1))
+
+
 def _optimise(found: FitInput) -> Values:
     if found.calibrated:
         from twinrun.blend_methods.joint_fit import optimise_with_temperature
@@ -148,6 +160,16 @@ GEOMETRIC = Mean(
 )
 """exp(sum of w log p / sum of w): Genest and Zidek, "Combining probability distributions",
 Statistical Science 1986."""
+RANKS = Mean(
+    name="rank",
+    formula=(
+        "the sum of w r / (n + 1), divided by the sum of w, where r is the rank of p among those "
+        "of the same class of all n images, from 1 for the lowest, of equals the mean of theirs"
+    ),
+    there=_ranks,
+    back=lambda values: values,
+    across_images=True,
+)
 
 BLEND_METHODS: Registry[BlendMethod] = Registry("blend method", BlendMethod, setting="blend.method")
 """What `blend.method` may name besides AUTO, the simplest first: it is taken where a different one
@@ -173,6 +195,15 @@ BLEND_METHODS.add(
 )
 BLEND_METHODS.add(
     BlendMethod(
+        name="rank",
+        words="mean of ranks",
+        description="mean of each class's ranks over all images, for the AUC",
+        mean=RANKS,
+        fit=None,
+    )
+)
+BLEND_METHODS.add(
+    BlendMethod(
         name="optimised",
         words="optimised weights",
         description="arithmetic, with the weights of the lowest log loss on held-out images",
@@ -191,9 +222,10 @@ BLEND_METHODS.add(
 )
 
 
-def names_without_fit() -> list[str]:
-    """The methods that files without labels can take."""
-    return [each.name for each in BLEND_METHODS if not each.fitted]
+def names_without_fit() -> str:
+    """The methods that files without labels can take, for a sentence: "arithmetic or geometric"."""
+    *others, last = [each.name for each in BLEND_METHODS if not each.fitted]
+    return f"{', '.join(others)} or {last}"
 
 
 def mean_of(method: str) -> Mean:

@@ -53,7 +53,7 @@ def blend(
             "--method",
             metavar="NAME",
             help=f"{', '.join(BLEND_METHODS.names)} or {AUTO}, in place of the settings'. "
-            f"Files take only {' or '.join(names_without_fit())}.",
+            f"Files take only {names_without_fit()}.",
         ),
     ] = None,
     *,

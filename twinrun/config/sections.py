@@ -256,6 +256,15 @@ class Blend(Table):
             raise ValueError("weights: at least one above 0")
         return self
 
+    @model_validator(mode="after")
+    def _probabilities_to_calibrate(self) -> Self:
+        method = self.method
+        if self.calibrate and method != AUTO and BLEND_METHODS.get(method).mean.across_images:
+            raise ValueError(
+                f'calibrate: a temperature is for probabilities, and method = "{method}" makes none'
+            )
+        return self
+
 
 class Submission(Table):
     """What the host asks of a submission besides ids and columns."""

@@ -15,6 +15,7 @@ from twinrun.blend.select import fixed_blend
 from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
+from twinrun.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,17 @@ def find_blend(run: Path, settings: Settings, manifest: Mapping[str, Any]) -> Re
 
     Raises:
         InputError: None was made, and the settings ask for one that is to be fitted, or for members
-            that are not complete and may not be missing.
+            that are not complete and may not be missing; or it is of ranks among the test images.
     """
     taken = manifest["content"]["blend"]
     if taken is None:
         taken = fixed_blend(settings, every_member(run, settings).names).record()
+    if BLEND_METHODS.get(taken["method"]).mean.across_images:
+        raise InputError(
+            f'the run\'s blend, "{taken["method"]}", ranks each image among the test images: new '
+            "images have no rank among those",
+            fix="Blend the run by probabilities: twinrun blend --method arithmetic.",
+        )
     weights = dict(sorted(taken["weights"].items()))
     wanted = [name for name in sorted(settings.members) if settings.weight(name)]
     return RecordedBlend(

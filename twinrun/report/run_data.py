@@ -15,6 +15,7 @@ from twinrun.metrics import METRICS, Metric, compare_score
 from twinrun.report.error_analysis import LabelledPredictions, analyse_errors
 from twinrun.report.looked_into import LookedInto, look_into
 from twinrun.report.member_contributions import Tables, align_members, gains, scores_without
+from twinrun.report.member_correlation import correlate_members
 from twinrun.report.members import ReportedMember, read_member
 from twinrun.report.sourced_value import Shown, Source, source_name
 from twinrun.report.thumbnails import Thumbnails
@@ -44,7 +45,7 @@ class RunData:
         members: Those with the largest weight first.
         weights: By member, in that order, for the page.
         computed: Of the held-out predictions: errors (see `analyse_errors`), members, weights,
-            score, without, adds; and seconds, of all trainings.
+            score, without, adds, correlation; and seconds, of all trainings.
         looked_into: The predictions that `errors` and `score` are of.
         thumbnails: Of the data's images.
     """
@@ -142,6 +143,7 @@ def _compute(
         "score": None,
         "without": {},
         "adds": {},
+        "correlation": correlate_members(tables, groups, settings),
     }
     if found is not None:
         compared = compare_score(found.probabilities, found.truth, found.classes, metric)
