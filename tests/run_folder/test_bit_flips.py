@@ -106,7 +106,8 @@ def images(tmp_path: Path) -> pd.DataFrame:
     """Five pictures in a data folder, as an index."""
     names = [f"{number:06d}" for number in range(5)]
     digests = [draw(tmp_path / "data" / f"{name}.png", name) for name in names]
-    return pd.DataFrame({"sha256": digests, "path": [f"{name}.png" for name in names]})
+    paths = [f"{name}.png" for name in names]
+    return pd.DataFrame({"part": "train", "sha256": digests, "path": paths})
 
 
 @pytest.mark.parametrize("kind", ["pixels.u8", "rows.parquet", "fingerprints-*.parquet"])
