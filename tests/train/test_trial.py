@@ -127,6 +127,15 @@ BAD = {
 }
 
 
+BAD["a callback that ends the training"] = (
+    "from fastai.callback.core import CancelFitException\n"
+    "class Ends(Callback):\n    def after_epoch(self):\n        raise CancelFitException\n"
+    "def callbacks():\n    return [Ends()]\n",
+    4,
+    "a callback ends the training: it would end a one-cycle before",
+)
+
+
 @pytest.mark.parametrize("label", BAD)
 def test_what_a_hook_must_not_give(small_toml: Path, label: str) -> None:
     code, line, said = BAD[label]

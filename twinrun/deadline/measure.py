@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from fastai.callback.core import CancelFitException
 
 from twinrun.config.settings import Settings
 from twinrun.data.pixels import Pixels
@@ -30,6 +29,7 @@ from twinrun.train.fit import Phase, fit_phases
 from twinrun.train.members import TrainingSetup, set_up_training
 from twinrun.train.recorder import Recorder
 from twinrun.train.too_large import name_what_to_lower
+from twinrun.train.useless_callbacks import SeenEnough
 
 _STEPS = 2
 
@@ -114,7 +114,7 @@ class _Timing(OwnFit):
         self.seconds, self.since = now - self.since, now
         self.done += 1
         if self.done == min(_STEPS, len(self.dls.train)):
-            raise CancelFitException
+            raise SeenEnough
 
 
 def _seconds_of_prediction(setup: TrainingSetup, *, cuda: bool) -> float:

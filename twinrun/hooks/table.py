@@ -74,7 +74,8 @@ HOOKS.add(
             "classes": "how many there are",
             "weights": "of the classes, a tensor; None without `class_weights`",
         },
-        gives="a torch module or a function: logits and targets to one number",
+        gives="a torch module or a function: logits and targets to one number, or one for each "
+        "image",
         enters="training",
     )
 )

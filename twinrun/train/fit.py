@@ -32,7 +32,8 @@ from twinrun.train.resume import (
 )
 from twinrun.train.signals import StopRequest, TimeLimit, defer_signals, describe_place
 from twinrun.train.tracking import TrackEpochs, Tracking
-from twinrun.train.users_state import refuse_unkept, refuse_useless
+from twinrun.train.useless_callbacks import RefuseEarlyEnd, refuse_useless
+from twinrun.train.users_state import refuse_unkept
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,8 @@ def fit_phases(
             learner.unfreeze()
         learner.keyed_steps.first_epoch = first
         batch = RecordBatch(recorder, first, start)
-        callbacks = [batch, RecordStep(recorder, batch, first, start), *own(phase, start)]
+        step = RecordStep(recorder, batch, first, start)
+        callbacks = [batch, step, RefuseEarlyEnd(first, start), *own(phase, start)]
         if checkpoint is not None and start >= first:
             # The optimizer is there by now; between two phases it keeps what is no average.
             restore_hyperparameters(learner, checkpoint)

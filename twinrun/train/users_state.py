@@ -9,12 +9,6 @@ from types import FunctionType
 from typing import Any
 
 from fastai.callback.core import Callback
-from fastai.callback.tracker import (
-    EarlyStoppingCallback,
-    ReduceLROnPlateau,
-    SaveModelCallback,
-    TerminateOnNaNCallback,
-)
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import get_model
@@ -36,16 +30,6 @@ NOT_USERS = (
 )
 # Packages whose layers keep all that they keep in parameters and buffers.
 _LAYERS = ("torch", "torchvision", "timm", "fastai", "twinrun")
-# fastai's callbacks that cannot do in a training here what their names say.
-_OF_NO_USE: dict[type[Callback], str] = {
-    EarlyStoppingCallback: "it would end a one-cycle before its learning rate has come down; the "
-    "recipe's epochs say how long a training is",
-    TerminateOnNaNCallback: "a training whose predictions are no numbers is refused anyway",
-    ReduceLROnPlateau: "the one-cycle schedule sets the learning rate at each step, so that "
-    "nothing would come of it",
-    SaveModelCallback: "its file lies outside the run, where other members and runs write theirs; "
-    "keep the weights as tensors in an attribute of a callback of your own",
-}
 _WHAT_TO_KEEP = (
     "Keep numbers, texts, tensors, arrays, and lists, tuples and dictionaries of them;",
     "or give the class state_dict() and load_state_dict(state), whose state is of such.",
@@ -90,23 +74,6 @@ def source_place(thing: Any) -> str:
     except (OSError, TypeError):
         return ""
     return f" ({place_of(str(file), line)})"
-
-
-def refuse_useless(learner: Learner) -> None:
-    """Check that no callback of fastai's is there that would do nothing here, or harm.
-
-    Raises:
-        InputError: One is, with the reason.
-    """
-    for callback in learner.cbs:
-        reason = next(
-            (_OF_NO_USE[each] for each in type(callback).__mro__ if each in _OF_NO_USE), ""
-        )
-        if reason:
-            raise InputError(
-                f"the callback {type(callback).__name__} cannot be used: {reason}",
-                fix="Take it out of the callbacks.",
-            )
 
 
 def refuse_unkept(learner: Learner) -> dict[str, Any]:
