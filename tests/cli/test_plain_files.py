@@ -41,6 +41,7 @@ NAMED = {
         f"blend {SAMPLE}=1 --output x.csv --sample {{}}",
         "validate {}",
         f"validate {SAMPLE} --sample {{}}",
+        "predict {} --images data/test",
         "verify {} --data data",
         "verify {}",
         "report {}",

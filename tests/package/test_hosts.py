@@ -129,15 +129,23 @@ def test_kaggles_scripts_take_every_path_from_the_settings(
     (folder / "code" / "twinrun" / "__init__.py").touch()
     main = "import sys, json\nprint(json.dumps(sys.argv[1:]))\nsys.exit(1)\n"
     (folder / "code" / "twinrun" / "__main__.py").write_text(main)
-    settings = {"RAW_DATA_DIR": "/images", "RUN_DIR": "run", "OUTPUT_DIR": "out"}
+    settings = {
+        **{"RAW_DATA_DIR": "/images", "RUN_DIR": "run", "OUTPUT_DIR": "out"},
+        **{"TEST_DATA_DIRS": ["/new", "more"], "SAMPLE_SUBMISSION": "/sample.csv"},
+    }
     (folder / "SETTINGS.json").write_text(json.dumps(settings))
     done = subprocess.run(
         [sys.executable, folder / script], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 1, done.stderr
-    expected = ["verify", f"{folder}/run", "--data", "/images", "--out", f"{folder}/out"]
-    only = ["--predict-only"] if script == "predict.py" else []
-    assert json.loads(done.stdout) == [*expected, *only]
+    expected = {
+        "predict.py": [
+            *("predict", f"{folder}/run", "--images", "/new", "--images", f"{folder}/more"),
+            *("--sample", "/sample.csv", "--output", f"{folder}/out/submission.csv"),
+        ],
+        "train.py": ["verify", f"{folder}/run", "--data", "/images", "--out", f"{folder}/out"],
+    }
+    assert json.loads(done.stdout) == expected[script]
 
 
 def unpacked_package(run: Path, project: Path, host: str, folder: Path) -> Path:
@@ -177,7 +185,11 @@ def shell(commands: str, folder: Path) -> list[list[str]]:
 def blocks(page: str) -> list[str]:
     """The commands of a README, without those for whoever has the tool itself."""
     found = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
-    return [block.replace("DATA", "/images") for block in found if "PACKAGE.zip" not in block]
+    places = {"DATA": "/images", "TEST": "/new", "SAMPLE": "/sample.csv"}
+    commands = [block for block in found if "PACKAGE.zip" not in block]
+    for word, place in places.items():
+        commands = [command.replace(word, place) for command in commands]
+    return commands
 
 
 @pytest.mark.parametrize(
@@ -198,16 +210,18 @@ def test_a_readmes_commands_work_as_they_stand_one_after_the_other(
         commit(project)
     folder = unpacked_package(run, project, host, tmp_path / "package")
     install, *others = blocks((folder / "README.md").read_text())
-    assert len(others) == 2
+    assert len(others) == 3
     called = shell(install + "".join(others), folder)
     (place,) = {place for place, *_ in called}
     assert code_digest(Path(place).parent) == read_work_tree(project).engine().code
     inside = folder / ("code/twinrun" if form == "unpacked engine" else "environment/lib")
     assert inside in Path(place).parents
     options = ["--data", "/images", "--out", "../output"]
-    assert [arguments for _, *arguments in called] == [
+    new = ["--images", "/new", "--sample", "/sample.csv", "--output", "../output/submission.csv"]
+    assert sorted(arguments for _, *arguments in called) == [
+        ["predict", "../run", *new],
+        ["verify", "../run", "--data", *options[1:]],
         ["verify", "../run", "--predict-only", *options],
-        ["verify", "../run", *options],
     ]
 
 
@@ -217,7 +231,7 @@ def test_a_readmes_commands_for_uv_work_too(run: Path, tmp_path: Path) -> None:
     page = (folder / "README.md").read_text()
     with_uv = re.findall(r"`([^`]+)`", page[page.index("With uv:") :])[:2]
     called = shell("\n".join([*with_uv, *blocks(page)[1:]]), folder)
-    assert [arguments[0] for _, *arguments in called] == ["verify", "verify"]
+    assert [arguments[0] for _, *arguments in called] == ["verify", "verify", "predict"]
     assert all(folder / "environment" in Path(place).parents for place, *_ in called)
 
 
@@ -229,8 +243,9 @@ def test_kaggles_commands_work_as_they_stand(run: Path, tmp_path: Path) -> None:
     assert len(scripts) == 2
     called = shell("\n".join([*blocks(page), *scripts]), folder)
     options = ["--data", str(folder / "data"), "--out", str(folder / "output")]
+    new = ["--images", f"{folder}/data/test", "--sample", f"{folder}/data/sample_submission.csv"]
     assert [arguments for _, *arguments in called] == [
-        ["verify", str(folder / "run"), *options, "--predict-only"],
+        ["predict", str(folder / "run"), *new, "--output", f"{folder}/output/submission.csv"],
         ["verify", str(folder / "run"), *options],
     ]
     assert all(folder / "environment" in Path(place).parents for place, *_ in called)

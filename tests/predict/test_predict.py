@@ -32,7 +32,7 @@ TEST, SAMPLE = FIXTURE / "test", FIXTURE / "sample_submission.csv"
 
 
 def predicted(run: Path, images: Path, output: Path, sample: Path | None = None) -> Predicted:
-    return predict_images(ask(run, images, sample, output))
+    return predict_images(ask(run, [images], sample, output))
 
 
 def rows_of(path: Path) -> dict[str, list[str]]:
@@ -100,14 +100,14 @@ def test_a_renamed_image_is_drawn_for_anew_and_otherwise_the_same(
 ) -> None:
     # Member a is shown flipped, b as its training draws for the id: only b's answer moves.
     shutil.copy(TEST / "1AXIPJ.jpg", tmp_path / "renamed.jpg")
-    asked = ask(recorded, tmp_path, None, tmp_path / "out.csv")
+    asked = ask(recorded, [tmp_path], None, tmp_path / "out.csv")
     assert asked.images.ids == ("renamed",)
     first = {"a": asked.trained["a"]}
     alone = type(asked.blend)(asked.blend.method, {"a": 1.0}, 1.0, ())
     only = type(asked)(**{**vars(asked), "blend": alone, "trained": first})
     predict_images(only)
     renamed = rows_of(tmp_path / "out.csv")["renamed"]
-    known = ask(recorded, TEST, None, tmp_path / "known.csv")
+    known = ask(recorded, [TEST], None, tmp_path / "known.csv")
     predict_images(type(known)(**{**vars(known), "blend": alone, "trained": first}))
     assert rows_of(tmp_path / "known.csv")["1AXIPJ"] == renamed
     predict_images(asked)
@@ -274,6 +274,20 @@ def test_bad_input_is_one_message(
     refused(invoke("predict", run, "--images", TEST, "--output", empty), "is a folder")
 
 
+def test_a_run_of_own_code_is_refused_and_names_it(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    record = run / "members" / "b" / "member.json"
+    for name in ("loss", "head"):
+        edited(record, "identity", "settings", "hooks", value={name: "0" * 64})
+        done = invoke("predict", run, "--images", TEST)
+        if name == "head":
+            refused(done, "made with code of its own (hooks.py: head)")
+        else:
+            assert done.returncode == 0, done.stderr
+
+
 def test_weights_and_members_that_are_missing_or_changed_are_named(
     recorded: Path, invoke: Command, tmp_path: Path
 ) -> None:
@@ -348,7 +362,8 @@ def test_no_fastai_no_data_and_no_place_to_write_is_needed(recorded: Path, tmp_p
         "import sys; sys.modules['fastai'] = None; sys.modules['fasttransform'] = None; "
         "from pathlib import Path; from twinrun.predict.asked import ask; "
         "from twinrun.predict.predict import predict_images; "
-        "predict_images(ask(*(Path(each) for each in sys.argv[1:]))); "
+        "run, images, *others = map(Path, sys.argv[1:]); "
+        "predict_images(ask(run, [images], *others)); "
         "print(sorted(each for each in sys.modules if each.startswith(('fast', 'ray'))))"
     )
     words = [sys.executable, "-c", code, run, images, SAMPLE, tmp_path / "out.csv"]

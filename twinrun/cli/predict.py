@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 from twinrun.cli.options import as_command
 from twinrun.console import clock, count_of, say
-from twinrun.errors import shorten, shortened
+from twinrun.errors import InputError, shorten, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,14 +35,16 @@ _MOST = 10
 def predict(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="Folder of a recorded run."),
+        typer.Argument(
+            metavar="RUN|PACKAGE", help="Folder of a recorded run, or the zip of a package."
+        ),
     ],
     images: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             "--images",
             help="Folder of new images, nested or not; or a CSV whose column `path` names them, "
-            "and whose column `id`, if there is one, gives their ids.",
+            "and whose column `id`, if there is one, gives their ids. Repeatable.",
         ),
     ],
     sample: Annotated[
@@ -58,7 +62,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Predict new images with every member and fold of a run, and its blend.
+    """Predict new images with every member and fold of a run or package, and its blend.
 
     Neither the training data nor a network is needed, and nothing is written but the output and
     predictions.json beside it, which says what it was made of.
@@ -67,17 +71,45 @@ def predict(
     from twinrun.predict.predict import predict_images
 
     target = output or (_PREDICTIONS if sample is None else _SUBMISSION)
-    asked = asking.ask(run, images, sample, target)
-    _say_what(asked)
-    _say_done(asked, predict_images(asked))
+    with recorded_run(run) as folder:
+        asked = asking.ask(folder, images, sample, target)
+        _say_what(asked, run)
+        _say_done(asked, predict_images(asked))
 
 
-def _say_what(asked: Asked) -> None:
+@contextmanager
+def recorded_run(place: Path) -> Iterator[Path]:
+    """The folder of a run: the one that is named, or that of a package, unpacked for a while.
+
+    None of a package's code is run: its engine must be this one, file by file.
+
+    Raises:
+        NegativeVerdict: As `unpack_package`.
+        InputError: There is no such run; it is of another engine, or none that can be used.
+    """
+    if place.is_dir():
+        yield place
+        return
+    from twinrun.verify.packages import foreign_code, unpack_package
+
+    with unpack_package(place) as found:
+        if foreign := foreign_code(found, installed=False):
+            raise InputError(
+                f"{place} is of another engine than the one that runs this command:",
+                details=foreign,
+                fix="Unpack it and follow its README, which installs its own engine; "
+                "`twinrun verify` asks before it runs code that it has not read.",
+            )
+        say(("package", "bold"), f"     {place}: its engine is this one, no code of it runs")
+        yield found.run
+
+
+def _say_what(asked: Asked, run: Path) -> None:
     folds = sum(len(own) for own in asked.trained.values())
     networks = "" if folds == len(asked.trained) else f", {folds} networks"
     say(
         ("run", "bold"),
-        f"         {asked.run}: {count_of(len(asked.trained), 'member')}{networks}",
+        f"         {run}: {count_of(len(asked.trained), 'member')}{networks}",
     )
     if asked.blend.missing:
         say(

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from twinrun.cli.diff import print_comparison, print_grade
+from twinrun.cli.new_predictions import verify_record
 from twinrun.cli.options import (
     RUNS,
     Accept,
@@ -26,6 +27,7 @@ from twinrun.errors import InputError
 from twinrun.grades import DIFFERENT, SAME_BITS, Grade, read_accepted
 
 if TYPE_CHECKING:
+    from twinrun.config.settings import Settings
     from twinrun.verify.packages import UnpackedPackage
 
 app = typer.Typer()
@@ -34,14 +36,17 @@ app = typer.Typer()
 @app.command(
     epilog="Examples:\n\ntwinrun verify runs/full\n\n"
     "twinrun verify runs/full first --predict-only --data ~/Downloads/photos\n\n"
-    "twinrun verify full-kaggle.zip --data ~/Downloads/photos"
+    "twinrun verify full-kaggle.zip --data ~/Downloads/photos\n\n"
+    "twinrun verify answers/predictions.json --of runs/full --images new-photos"
 )
 @as_command
 def verify(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|PACKAGE", help="Folder of a recorded run, or the zip of a package."
+            metavar="RUN|PACKAGE|RECORD",
+            help="Folder of a recorded run, the zip of a package, or the predictions.json that "
+            "`twinrun predict` left.",
         ),
     ],
     members: Annotated[
@@ -72,6 +77,14 @@ def verify(
             help="Run code of a package that is not this verifier's, without a question.",
         ),
     ] = False,
+    of: Annotated[
+        Path | None,
+        typer.Option("--of", metavar="RUN|PACKAGE", help="For a predictions.json: what predicted."),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option("--images", help="For a predictions.json: the images, as for `predict`."),
+    ] = None,
     data: Data = None,
     labels: Annotated[
         Path | None,
@@ -79,12 +92,16 @@ def verify(
     ] = None,
     sample: Annotated[
         Path | None,
-        typer.Option("--sample", help="Sample submission, where it is not in the data folder."),
+        typer.Option(
+            "--sample",
+            help="Sample submission, where it is not in the data folder; for a predictions.json, "
+            "that of its submission.",
+        ),
     ] = None,
     out: Out = RUNS,
     accept: Accept = None,
 ) -> None:
-    """Make a recorded run or a package again, compare, and give it a grade.
+    """Make a recorded run, a package or new predictions again, compare, and give a grade.
 
     Exit code 0 same bits, 3 same to rounding, 4 within the spread of seeds, 1 different.
     A package is made again by the engine that runs this command, if it is the package's own. Other
@@ -93,15 +110,18 @@ def verify(
     if predict_only and retrain:
         raise InputError("--predict-only and --retrain exclude each other")
     accepted = read_accepted(accept)
+    if run.name == "predictions.json":
+        verify_record(run, of, images, sample, accepted)
+        return
+    _refuse_given(f"is for a predictions.json; {run} is none", **{"--of": of, "--images": images})
     there = {"labels": labels, "sample_submission": sample}
     named = {key: path for key, path in there.items() if path is not None}
     if not run.is_dir():
         asked = _Asked(members or [], data, named, out, accepted, retrain, this_environment, trust)
         _verify_package(run, asked)
         return
-    for option, given in (("--this-environment", this_environment), ("--trust", trust)):
-        if given:
-            raise InputError(f"{option} is for a package; a run is always made again here")
+    of_package = {"--this-environment": this_environment, "--trust": trust}
+    _refuse_given("is for a package; a run is always made again here", **of_package)
     from twinrun.cli import tables
     from twinrun.run_folder.manifest import read_run_settings
     from twinrun.run_folder.own_code import refuse_other_hooks
@@ -112,12 +132,7 @@ def verify(
     started = time.perf_counter()
     settings = own_tables.with_tables(read_run_settings(run, data), named)
     names = making.select_members(run, members or [])
-    gaps = making.compare_environments(run, settings)
-    if gaps:
-        tables.environment(gaps).print()
-        say("different bits are to be expected where one of these decides them")
-    else:
-        say(("environment", "bold"), " as recorded")
+    gaps = _say_environment(run, settings)
     refuse_other_hooks(run, settings)
     same_inputs.refuse_other_data(run, settings)
     again = RunsFolder(out).verification(run.resolve().name)
@@ -140,6 +155,26 @@ def verify(
     if grade != DIFFERENT:
         say((grade.name, f"bold {grade.colour}"), f": {text} made again")
     end_with(grade, accepted, f"{run} was made again and came out with different bits")
+
+
+def _refuse_given(why: str, **options: object) -> None:
+    for option, given in options.items():
+        if given:
+            raise InputError(f"{option} {why}")
+
+
+def _say_environment(run: Path, settings: Settings) -> list[tuple[str, Any, Any]]:
+    """Print what differs in the environment, which is returned."""
+    from twinrun.cli import tables
+    from twinrun.verify.verify import compare_environments
+
+    gaps = compare_environments(run, settings)
+    if gaps:
+        tables.environment(gaps).print()
+        say("different bits are to be expected where one of these decides them")
+    else:
+        say(("environment", "bold"), " as recorded")
+    return gaps
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,17 @@ HOSTS.add(Host("zindi", "Zindi", read_template("zindi.md"), hours=48))
 _KAGGLE_SETTINGS = {"RAW_DATA_DIR": "data", "RUN_DIR": "run", "OUTPUT_DIR": "output"}
 
 
+def _kaggle_settings(parts: PackageParts) -> str:
+    """Its paths; of the new test set the places that the competition's own has in its data."""
+    data, raw = parts.facts["data"], _KAGGLE_SETTINGS["RAW_DATA_DIR"]
+    tests = [data["test"]] if isinstance(data["test"], str) else data["test"]
+    places = {
+        "TEST_DATA_DIRS": [f"{raw}/{test}" for test in tests],
+        "SAMPLE_SUBMISSION": f"{raw}/{data['sample_submission']}",
+    }
+    return json.dumps(_KAGGLE_SETTINGS | places, indent=2, ensure_ascii=False) + "\n"
+
+
 def _directory_structure(parts: PackageParts) -> str:
     """Every folder and file, one a line, folders with a slash at the end."""
     places = {
@@ -113,7 +124,7 @@ HOSTS.add(
         "Kaggle",
         read_template("kaggle.md"),
         extra={
-            "SETTINGS.json": lambda _: json.dumps(_KAGGLE_SETTINGS, indent=2) + "\n",
+            "SETTINGS.json": _kaggle_settings,
             "entry_points.md": lambda parts: render_page(
                 read_template("entry_points.md"), parts.facts
             ),

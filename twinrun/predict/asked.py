@@ -18,6 +18,10 @@ from twinrun.run_folder.own_code import refuse_other_hooks
 if TYPE_CHECKING:
     from twinrun.config.settings import Settings
 
+# Of a competitor's hooks those that a network is built with, and those of which nothing is known
+# here: what they make of an image would be left out.
+_BUILD, _UNKNOWN = {"backbone", "head"}, {"read_image", "after_predictions"}
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -54,12 +58,12 @@ class Asked:
         return self.output.parent / RECORD
 
 
-def ask(run: Path, place: Path, sample: Path | None, output: Path) -> Asked:
+def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) -> Asked:
     """Check all that can be checked before an image is decoded.
 
     Args:
         run: runs/<run>, or the folder of a run in a package. Nothing is written there.
-        place: The images, as for `find_images`.
+        places: The images, as for `find_images`.
         sample: The host's sample submission; None: predictions are asked for.
         output: The file to write.
 
@@ -73,11 +77,31 @@ def ask(run: Path, place: Path, sample: Path | None, output: Path) -> Asked:
     refuse_other_hooks(run, settings)
     blend = find_blend(run, settings, manifest)
     trained = find_trained(run, settings, manifest, list(blend.weights))
-    images = find_images(place, settings.data)
+    _refuse_hooks(run, settings, trained)
+    images = find_images(places, settings.data)
     if sample is not None:
         images = _asked_by(sample, images, settings)
     _refuse_unwritable(output)
     return Asked(run, settings, manifest, blend, trained, images, sample, output)
+
+
+def _refuse_hooks(run: Path, settings: Settings, trained: Mapping[str, Sequence[Trained]]) -> None:
+    """Check that a competitor's own code can be called, and is what the members were made with."""
+    if unknown := sorted(set(settings.code.hooks) & _UNKNOWN):
+        raise InputError(
+            f"{run} was made with code of its own (hooks.py: {', '.join(unknown)}) that a "
+            "prediction of new images does not call yet",
+            fix="`twinrun verify RUN --predict-only` predicts the run's own test images.",
+        )
+    there = settings.hook_digests("training")
+    made_with = {(n, d) for own in trained.values() for each in own for n, d in each.hooks.items()}
+    names = sorted({n for n, digest in made_with if n in _BUILD and there.get(n) != digest})
+    if names:
+        raise InputError(
+            f"{run} was made with code of its own (hooks.py: {', '.join(names)}), which is not "
+            "there, or has been changed since",
+            fix="Predict where the run was made, with the hooks.py that it was made with.",
+        )
 
 
 def _asked_by(path: Path, images: NewImages, settings: Settings) -> NewImages:

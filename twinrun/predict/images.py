@@ -40,11 +40,11 @@ class NewImages:
         return NewImages(names, paths, len(self.ids) - len(kept))
 
 
-def find_images(place: Path, data: Data) -> NewImages:
-    """The images of a folder, nested or not, or those that a CSV names; none is opened.
+def find_images(places: Sequence[Path], data: Data) -> NewImages:
+    """The images of folders, nested or not, or those that CSVs name; none is opened.
 
     Args:
-        place: The folder, or a CSV. Its column `path` names the files, relative to the CSV's
+        places: Folders, or CSVs. A CSV's column `path` names the files, relative to the CSV's
             folder; a column `id`, if there is one, their ids.
         data: Of the run's settings: what an image's id is.
 
@@ -54,9 +54,16 @@ def find_images(place: Path, data: Data) -> NewImages:
     Raises:
         InputError: Nothing is there, no image, or two images have one id.
     """
+    named = [each for place in places for each in _named(place, data)]
+    _refuse_shared_ids(named)
+    ids, files = zip(*sorted(named), strict=True)
+    return NewImages(ids, files)
+
+
+def _named(place: Path, data: Data) -> list[tuple[str, Path]]:
+    """Ids and files of one folder or table; at least one."""
     if place.is_dir():
-        paths = scan(place, depth=_DEPTH).below
-        named = [(_id(data, path), place / path) for path in paths]
+        named = [(_id(data, path, place), place / path) for path in scan(place, depth=_DEPTH).below]
     elif place.is_file():
         named = _of_table(place, data)
     else:
@@ -68,18 +75,18 @@ def find_images(place: Path, data: Data) -> NewImages:
         raise InputError(
             f"no image in {place}", fix="Name the folder that the new images are in with --images."
         )
-    _refuse_shared_ids(named)
-    ids, files = zip(*sorted(named), strict=True)
-    return NewImages(ids, files)
+    return named
 
 
-def _id(data: Data, path: str) -> str:
-    """The id of an image, as it would have lain in the data folder among the test images."""
-    test = data.test
-    if data.ids == "path" and isinstance(test, str) and test != ".":
-        folder = f"{test.strip('/')}/"
-        return path if path.startswith(folder) else folder + path
-    return image_id(data.ids, path)
+def _id(data: Data, path: str, place: Path) -> str:
+    """The id of an image of a folder, as if that were the one of the run's test images."""
+    tests = [data.test] if isinstance(data.test, str) else data.test
+    # Of several test folders the one of this name.
+    alike = [test for test in tests if Path(test).name == place.resolve().name]
+    test = (alike or tests)[0].strip("/")
+    if data.ids != "path" or test == ".":
+        return image_id(data.ids, path)
+    return path if path.startswith(f"{test}/") else f"{test}/{path}"
 
 
 def _of_table(place: Path, data: Data) -> list[tuple[str, Path]]:
@@ -95,7 +102,7 @@ def _of_table(place: Path, data: Data) -> list[tuple[str, Path]]:
     given = [str(name) for name in table[ID]] if ID in table.columns else None
     if given is not None and "" in given:
         raise InputError(f"{place}: row {given.index('') + 2} has no id")
-    ids = [_id(data, path) for path in paths] if given is None else given
+    ids = [image_id(data.ids, path) for path in paths] if given is None else given
     return [(name, place.parent / path) for name, path in zip(ids, paths, strict=True)]
 
 

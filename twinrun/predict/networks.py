@@ -37,6 +37,7 @@ class Trained:
         ranks: How its predictions were shared when they were made: that decides a batch's shape.
         weights: Their file.
         digest: Its SHA-256.
+        hooks: Of the competitor's own functions that it was made with, the digests by name.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Trained:
     ranks: Ranks
     weights: Path
     digest: str
+    hooks: Mapping[str, str]
 
 
 def find_trained(
@@ -102,6 +104,7 @@ def _trained(
         ranks=Ranks(count=environment.get("ranks", 1)),
         weights=place.weights,
         digest=record["files"].get(own, ""),
+        hooks=record["identity"]["settings"].get("hooks", {}),
     )
 
 

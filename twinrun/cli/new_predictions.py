@@ -1,0 +1,50 @@
+"""New predictions, made again: what the command verify does with a predictions.json."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from twinrun.cli.diff import print_grade
+from twinrun.cli.options import end_with
+from twinrun.cli.predict import recorded_run
+from twinrun.console import clock, console, say
+from twinrun.errors import InputError
+from twinrun.grades import SAME_BITS, Grade
+
+
+def verify_record(
+    record: Path, of: Path | None, images: list[Path] | None, sample: Path | None, accepted: Grade
+) -> None:
+    """Predict again, and end with the grade.
+
+    Args:
+        record: predictions.json.
+        of: The run or package that predicted.
+        images: As for `twinrun predict`.
+        sample: Of a submission.
+        accepted: The worst grade that ends with exit code 0.
+
+    Raises:
+        NegativeVerdict: It came out different.
+        InputError: Something that is needed was not named, or as `verify_new_predictions`.
+        typer.Exit: With the grade's own exit code.
+    """
+    from twinrun.verify.new_images import verify_new_predictions
+
+    if of is None or not images:
+        raise InputError(
+            f"{record} names no place: neither of the run nor of the images",
+            fix="Name what predicted with --of, and the images with --images.",
+        )
+    started = time.perf_counter()
+    with recorded_run(of) as folder:
+        found = verify_new_predictions(record, folder, images, sample)
+    quiet, console.quiet = console.quiet, False
+    took = clock(time.perf_counter() - started)
+    if found.grade == SAME_BITS:
+        same = SAME_BITS.name, f"bold {SAME_BITS.colour}"
+        say(same, f": {record} made again, {took}")
+        return
+    print_grade(found, accepted, quiet=quiet)
+    end_with(found.grade, accepted, f"{record} was made again and came out with different bits")
