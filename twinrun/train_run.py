@@ -13,6 +13,7 @@ from twinrun.console import say
 from twinrun.data.folds import check_folds
 from twinrun.deadline.deadline import Deadline
 from twinrun.errors import InputError, OutOfTime, differences
+from twinrun.hooks.in_use import use
 from twinrun.locks import is_held, lock_record
 from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared, keep_record
@@ -151,6 +152,8 @@ def _refuse_another_origin(run: Prepared, trainings: Sequence[Training]) -> None
     if not held or manifest is None:
         return
     then = read_run_settings(run.folder, run.settings.data_folder)
+    # What was read is for a look; what is trained has its own code and table.
+    use(run.settings.code, run.settings.hooks)
     content = manifest["content"]
     before = {"data": content["data"], "environment": content["environment"]}
     now = {"data": run.data, "environment": run.environment["decides"]}

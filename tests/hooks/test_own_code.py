@@ -216,6 +216,16 @@ def test_so_is_one_that_the_lock_does_not_name(folder: Path) -> None:
     assert read(competition).packages == ("numpy", "pillow")
 
 
+@pytest.mark.parametrize("name", ["json.py", "torch.py", "numpy/__init__.py"])
+def test_a_file_that_would_hide_a_package_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    module = name.removesuffix(".py").partition("/")[0]
+    (tmp_path / "hooks.py").write_text(f"import {module}\n")
+    with pytest.raises(InputError, match=f"the name of a package: {module}"):
+        read(tmp_path)
+
+
 def test_a_parameter_that_is_not_given_is_refused(folder: Path) -> None:
     (folder / "hooks.py").write_text("def metric(probabilities, labels, beta=2):\n    return 0\n")
     with pytest.raises(InputError, match=r"line 1: `metric` asks for labels, which") as refused:

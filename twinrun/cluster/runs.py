@@ -10,6 +10,7 @@ from typing import Any
 
 from twinrun.cluster.driver import Failure, fetch_complete, train_on_cluster
 from twinrun.cluster.nodes import Needs, agreed_environment, survey
+from twinrun.cluster.own_code import carry
 from twinrun.cluster.share import share_images, share_index
 from twinrun.cluster.storage import SHARED, Storage, publish_files
 from twinrun.cluster.tasks import NUMBER, Order
@@ -101,6 +102,7 @@ def train_runs(site: Site, runs: Sequence[Prepared], started: float) -> list[Fai
                 images=images,
                 environment=site.environment,
                 mixed=site.mixed,
+                own=carry(run.settings.code),
             ).to_bytes()
             for run in runs
         ]

@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError, TwinrunError
 from twinrun.files import read_text
+from twinrun.hooks.mistakes import own_mistake
 from twinrun.memory import is_short_of_memory
 from twinrun.process import prepare_worker
 from twinrun.repro.environment import set_up
@@ -53,6 +54,7 @@ class Order:
         images: The decoded images.
         environment: From `set_up`: what the training is to have.
         mixed: It may have others.
+        own: The competitor's own code, as `own_code.carry` gives it.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Order:
     images: SharedImages
     environment: dict[str, Any]
     mixed: bool
+    own: Mapping[str, bytes] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """For `train_on_node`."""
@@ -136,6 +139,8 @@ def train_on_node(order_bytes: bytes, training: str, board: Any) -> Outcome:
         except TwinrunError as error:
             problem = str(error)
         except Exception as error:
+            if mistake := own_mistake(error):
+                return Outcome(None, str(mistake), log())
             traceback.print_exc(file=sys.stdout)
             problem = f"{type(error).__name__}: {error}"
             if is_short_of_memory(error):
@@ -161,6 +166,7 @@ def node_number() -> str:
 
 def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any) -> dict[str, Any]:
     from twinrun.cluster.nodes import environment_gaps
+    from twinrun.cluster.own_code import settle_here
     from twinrun.cluster.publish import Publisher
     from twinrun.cluster.share import index_here
     from twinrun.cluster.storage import SHARED
@@ -169,7 +175,7 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     from twinrun.train.members import RemoteRun, train_member
 
     ignore_known_warnings()
-    settings = order.settings
+    settings = settle_here(order.settings, order.own, scratch)
     own = settings.run
     environment = set_up(
         threads=own.threads,

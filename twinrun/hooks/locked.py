@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 from importlib.metadata import (
     Distribution,
     PackageNotFoundError,
@@ -15,7 +17,7 @@ from typing import NamedTuple
 
 from twinrun.errors import InputError
 from twinrun.files import is_there, read_text
-from twinrun.hooks.reach import Reached
+from twinrun.hooks.reach import Code, Reached
 
 LOCK = "requirements.lock"
 _LINE = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", re.MULTILINE)
@@ -63,6 +65,34 @@ def find_packages(folder: Path, reached: Iterable[Reached]) -> dict[str, Package
             "nox -s lock",
         )
     return found
+
+
+def refuse_hiding(code: Code) -> None:
+    """Check that no file beside hooks.py has the name of a package: it would hide that from all.
+
+    Raises:
+        InputError: One has.
+    """
+    names = {name.removesuffix(".py").partition("/")[0] for name in code.texts} - {"hooks"}
+    hiding = sorted(name for name in names if _is_elsewhere(name, code.folder))
+    if hiding:
+        raise InputError(
+            f"{code.folder}: files that have the name of a package: {', '.join(hiding)}",
+            fix="Give them other names, and import them by these.",
+        )
+
+
+def _is_elsewhere(name: str, folder: Path) -> bool:
+    """Whether a module of this name comes from somewhere else than a competitor's folder."""
+    if name in sys.stdlib_module_names:
+        return True
+    try:
+        spec = PathFinder.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
+    found = [Path(place).resolve() for place in places if place]
+    return bool(found) and not any(place.is_relative_to(folder.resolve()) for place in found)
 
 
 def canonical(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from twinrun.errors import InputError
 from twinrun.files import is_there, sha256_json
-from twinrun.hooks.locked import find_packages
+from twinrun.hooks.locked import find_packages, refuse_hiding
 from twinrun.hooks.reach import Code, Reached
 from twinrun.hooks.table import HOOKS, SETTINGS, Enters
 
@@ -67,6 +67,11 @@ class OwnCode:
         return self.folder / FILE
 
     @property
+    def parts(self) -> dict[str, Part]:
+        """The hooks, and what acts as soon as it is imported."""
+        return {**self.hooks, **self.effects}
+
+    @property
     def acts(self) -> bool:
         """Whether settings can only be checked when it has been imported."""
         return bool(self.effects) or self.has_model
@@ -81,7 +86,7 @@ class OwnCode:
             enters: Of what.
             settings: The table [hooks]; it counts for what is given it.
         """
-        parts = {**self.hooks, **self.effects}
+        parts = self.parts
         chosen = {
             name
             for name, part in parts.items()
@@ -93,7 +98,7 @@ class OwnCode:
     @property
     def packages(self) -> tuple[str, ...]:
         """The packages that decide bits of a training because its hooks import them."""
-        parts = [*self.hooks.values(), *self.effects.values()]
+        parts = self.parts.values()
         return tuple(sorted({n for p in parts if p.enters == "training" for n in p.packages}))
 
     @cached_property
@@ -120,6 +125,7 @@ def read_own_code(config: Path) -> OwnCode:
     if not is_there(path):
         return NO_CODE
     code = Code(config.parent.absolute(), FILE)
+    refuse_hiding(code)
     reached: dict[str, Reached] = {}
     readers: set[str] = set()
     for hook in HOOKS:

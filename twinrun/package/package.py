@@ -26,7 +26,7 @@ from twinrun.package.hosts import Host, write_texts
 from twinrun.package.page_facts import collect_page_facts
 from twinrun.package.paths import CODE, CONTENTS, LOCK, RUN
 from twinrun.package.places import find_places, hide_places, own_places
-from twinrun.package.preflight import find_faults, refuse_foreign_weights
+from twinrun.package.preflight import find_faults, hook_faults, refuse_foreign_weights
 from twinrun.package.worktree import WorkTree, read_work_tree
 from twinrun.plain_files import open_plain
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
@@ -75,13 +75,14 @@ def make_package(
             cannot be written.
     """
     manifest = read_manifest(run)
-    read_run_settings(run, None)  # pages and places are named after them
+    settings = read_run_settings(run, None)  # pages and places are named after them
     content = manifest["content"]
     tree = read_work_tree(project)
     place = _place_of(run)
     sources = {name: tree.root / name for name in _source_files(tree, run, place)}
     telling = own_places(project, run, Path(place["data_folder"]))
-    found = [*find_faults(run, manifest, tree), *find_places(sources, telling)]
+    found = [*find_faults(run, manifest, tree), *hook_faults(content, settings, sources)]
+    found += find_places(sources, telling)
     faults = [hide_places(fault, telling) for fault in found]
     if not force:
         _refuse_faults(run, faults)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from twinrun.config.project import SETTINGS
+from twinrun.config.settings import Settings
 from twinrun.data.index import data_digest
-from twinrun.errors import InputError, shorten
+from twinrun.errors import InputError, gaps, shorten
 from twinrun.files import is_there
+from twinrun.hooks.own_code import FILE
 from twinrun.package.contents import is_safetensors
 from twinrun.package.engine import FOLDER
 from twinrun.package.worktree import WorkTree
 from twinrun.repro.source import describe_engine
 from twinrun.run_folder.documents import changed_file, is_sealed_page
-from twinrun.run_folder.manifest import recorded_run_files
+from twinrun.run_folder.manifest import recorded_hooks, recorded_run_files
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import read_record, recorded_files
 from twinrun.run_folder.tables import read_index
@@ -38,6 +41,24 @@ def find_faults(run: Path, manifest: Mapping[str, Any], tree: WorkTree) -> list[
     faults += _run_faults(run, manifest)
     faults += _index_faults(run, content["data"])
     return faults
+
+
+def hook_faults(content: Mapping[str, Any], settings: Settings, files: Iterable[str]) -> list[str]:
+    """A line for each reason why a package would lack the code that a run was made with.
+
+    Args:
+        content: `content` of the run's manifest.json.
+        settings: Of the run, with the code that lies in the project now.
+        files: Of the project, those that are packaged; relative to it, with slashes.
+    """
+    then, code, there = recorded_hooks(content), settings.code, set(files)
+    faults = [
+        f"{FILE}: {name} is not what the run was made with: bring it back, or run again"
+        for name, *_ in gaps(then, settings.all_hook_digests())
+    ]
+    names = [(SETTINGS.parent / name).as_posix() for name in (*code.texts, *code.files)]
+    lacking = [name for name in names if name not in there] if then else []
+    return faults + [f"{name}: {FILE} reaches it, and git does not know it" for name in lacking]
 
 
 def refuse_foreign_weights(weights: Mapping[str, Path]) -> None:

@@ -309,6 +309,12 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
             settings | {"config": config, "folder_origin": origin, "code": code}
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if lacking := sorted(recorded_hooks(content).keys() - code.parts.keys()):
+            raise InputError(
+                f"{run} was made with code of its competitor's that is not here: "
+                f"hooks.py, {', '.join(lacking)}",
+                fix="Put hooks.py, and what it imports, beside the settings that it was made with.",
+            ) from None
         raise InputError(
             f"{RunFolder(run).manifest} is damaged, or has the settings of a different version: "
             f"{error}",

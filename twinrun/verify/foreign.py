@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from types import MappingProxyType
 from twinrun.compare.grade import Evidence, judge
 from twinrun.compare.graded import grade_predictions
 from twinrun.compare.member_files import FileComparison, compare_files
+from twinrun.config.project import SETTINGS
 from twinrun.console import rows_of
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
@@ -44,13 +46,15 @@ _ROW = 66
 
 
 def refuse_locked_engine(found: UnpackedPackage) -> None:
-    """Check that a package's engine needs no environment of its own: it is a folder of its code.
+    """Check that a package's engine needs no environment of its own.
+
+    It is a folder of its code, or is this verifier's own.
 
     Raises:
         InputError: It is a wheel, which the present environment does not hold.
     """
     engine = found.engine
-    if engine.place != FOLDER:
+    if engine.place != FOLDER and engine.code != code_digest():
         raise InputError(
             "the engine of the environment is not the package's:",
             details=(
@@ -144,12 +148,16 @@ def _let_make(
     with TemporaryDirectory(prefix="recipe-") as temporary:
         folder = Path(temporary).resolve() / "recipe"
         folder.mkdir()
-        write_recipe(found.run, recipe, folder, data=data, work=made, tables=tables)
+        code = (found.code / SETTINGS).parent if found.needs_hooks else None
+        write_recipe(found.run, recipe, folder, data=data, work=made, tables=tables, code=code)
         pretrained = _pretrained_weights() if recipe.retrain else None
         view = View(
             (*places_of(python), found.code, folder, data, *filter(None, [pretrained])),
             (made,),
-            {"TORCH_HOME": str(pretrained.parents[1])} if pretrained else {},
+            {
+                **({"TORCH_HOME": str(pretrained.parents[1])} if pretrained else {}),
+                **_with_own_engine(found, python, folder),
+            },
         )
         for answers in (found.package, found.run, place):
             _refuse_in_reach(answers, view)
@@ -170,6 +178,19 @@ def _let_make(
             details=[f"its code: {row}" for line in last for row in rows_of(line, _ROW)],
             fix=f"An engine of an older version has no module {_MODULE}: verify with that version.",
         )
+
+
+def _with_own_engine(found: UnpackedPackage, python: Path, folder: Path) -> dict[str, str]:
+    """The variables by which the present environment finds a copy of this verifier's engine.
+
+    It is for a package whose code is its hooks alone: its engine is a wheel, and of the same files.
+    """
+    if found.engine.place == FOLDER or python != Path(sys.executable):
+        return {}
+    place = folder / "engine"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ENGINE, place / ENGINE.name, ignore=ignored)
+    return {"PYTHONPATH": str(place)}
 
 
 def _remove(made: Path) -> None:

@@ -18,7 +18,7 @@ from twinrun.package.paths import CODE, LOCK, LOCK_NAME, RUN, RUN_SUFFIXES
 from twinrun.package.preflight import refuse_foreign_weights
 from twinrun.repro.source import code_digest
 from twinrun.run_folder.documents import changed_file
-from twinrun.run_folder.manifest import read_manifest, recorded_run_files
+from twinrun.run_folder.manifest import read_manifest, recorded_hooks, recorded_run_files
 from twinrun.run_folder.paths import RunFolder
 from twinrun.verify.unpack import open_package, read_package_contents, unpack
 from twinrun.wheel.engine_wheel import HOME, INSTALLED_TEMPLATE
@@ -63,6 +63,11 @@ class UnpackedPackage:
         """Whether its hooks.py holds code, or what cannot be read."""
         return holds_code(self.code / SETTINGS)
 
+    @property
+    def needs_hooks(self) -> bool:
+        """Whether its run was made with code of its hooks.py."""
+        return bool(recorded_hooks(read_manifest(self.run)["content"]))
+
 
 def read_own_lock() -> tuple[Locked, ...]:
     """The lock of this verifier's engine: of its clone, its project or its wheel; empty: none."""
@@ -95,7 +100,7 @@ def foreign_code(found: UnpackedPackage, *, installed: bool) -> list[str]:
     if lines and installed:
         beside = [each for each in found.lock if each.is_engine and each.place != engine.place]
         lines += [f"lock: {each.place}, beside the engine {engine.place}" for each in beside]
-    if lines and found.has_hooks:
+    if found.needs_hooks or (lines and found.has_hooks):
         lines.append(f"{SETTINGS.with_name(FILE)}")
     return lines
 

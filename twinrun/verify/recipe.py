@@ -5,6 +5,7 @@
         run/local.json                  where the data lies, and what is worked out on the way
         run/manifest.json               the settings; nothing of what came out
         run/index.parquet  audit.json   the images
+        competition/                    the code that it was made with, where it was with any
         run/members/<member>/           or its fold-<number>/
             member.json                 what it was made from; nothing of what came out
             weights.safetensors         where it is only to predict
@@ -38,7 +39,8 @@ from twinrun.verify.own_tables import copy_tables
 # A different number is asked for differently: an engine knows its own.
 FORMAT = 1
 
-_RECIPE, _RUN = "recipe.json", "run"
+_RECIPE, _RUN, _CODE = "recipe.json", "run", "competition"
+_SETTINGS = "competition.toml"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def write_recipe(
     data: Path,
     work: Path,
     tables: Mapping[str, Path] = MappingProxyType({}),
+    code: Path | None = None,
 ) -> None:
     """Write a recipe for a recorded run.
 
@@ -74,6 +77,7 @@ def write_recipe(
         data: The data folder.
         work: A folder for what is worked out on the way.
         tables: That do not lie in the data folder, by their settings.
+        code: The folder competition/ of code that the run was made with; None: of none.
 
     Raises:
         InputError: A record is damaged.
@@ -99,7 +103,14 @@ def write_recipe(
             "guards": {k: digest for k, digest in manifest["guards"].items() if k in guards},
         },
     )
-    settle(target, data=data, work=work, tables=tables)
+    settings = None
+    if code is not None:
+        # Without its toml files: settings are recorded, and local.toml names places.
+        settings = folder / _CODE / _SETTINGS
+        shutil.copytree(
+            code, settings.parent, ignore=shutil.ignore_patterns("*.toml", "__pycache__")
+        )
+    settle(target, data=data, work=work, tables=tables, settings=settings)
     for name in recipe.members:
         for training in RunFolder(run).training(name).all_trainings():
             _write_training(training, target / training.path.relative_to(run), recipe)
@@ -111,6 +122,7 @@ def settle(
     data: Path,
     work: Path,
     tables: Mapping[str, Path] = MappingProxyType({}),
+    settings: Path | None = None,
 ) -> None:
     """Name our places for a stranger's run, which is made again from its record: none of its own.
 
@@ -123,6 +135,8 @@ def settle(
         work: A folder for what is worked out on the way, in which there is nothing of a stranger's.
         tables: That do not lie in the data folder, by their settings; they are copied beside the
             run.
+        settings: A settings file that need not be there, beside the code that the run was made
+            with; None: it was made with none.
 
     Raises:
         InputError: As `own_tables.copy_tables`.
@@ -130,15 +144,15 @@ def settle(
     (work / "cache").mkdir(parents=True, exist_ok=True)
     folders: dict[str, str] = {}
     if tables:
-        settings = read_manifest(run)["content"]["settings"]["data"]
+        recorded = read_manifest(run)["content"]["settings"]["data"]
         # A new name: a stranger's run may hold any other.
         beside = Path(mkdtemp(prefix="tables-", dir=run.parent))
-        folders = copy_tables(settings, tables, beside)
+        folders = copy_tables(recorded, tables, beside)
     write_place(
         run,
-        config=work / "competition.toml",
+        config=settings or work / _SETTINGS,
         data_folder=data.absolute(),
-        cache="cache",
+        cache=str((work / "cache").absolute()) if settings else "cache",
         tables=folders,
     )
 

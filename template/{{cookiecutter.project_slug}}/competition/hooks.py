@@ -1,5 +1,5 @@
 """Your own code for this competition. Nothing is needed here."""
 
-# The engine calls nothing of this file yet, and says so when there is code in it, so that nobody
-# believes that it ran. To train in a way that competition.toml has no setting for, unpack the
-# engine and change it: nox -s eject
+# Functions with certain names are called by the engine: `metric`, `read_image`, `loss` and others,
+# which docs/hooks.md of Twinrun lists with what they get and give. They are digested with all that
+# they reach, and `twinrun verify` and packages hold them to that.
