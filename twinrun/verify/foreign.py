@@ -148,8 +148,8 @@ def _let_make(
     with TemporaryDirectory(prefix="recipe-") as temporary:
         folder = Path(temporary).resolve() / "recipe"
         folder.mkdir()
-        code = (found.code / SETTINGS).parent if found.needs_hooks else None
-        write_recipe(found.run, recipe, folder, data=data, work=made, tables=tables, code=code)
+        own = (found.code / SETTINGS).parent if found.needs_hooks else None
+        write_recipe(found.run, recipe, folder, data=data, work=made, tables=tables, code=own)
         pretrained = _pretrained_weights() if recipe.retrain else None
         view = View(
             (*places_of(python), found.code, folder, data, *filter(None, [pretrained])),
