@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_PREDICTIONS, _SUBMISSION = Path("predictions.csv"), Path("submission.csv")
+# In the folder where the command is typed.
+_PREDICTIONS, _SUBMISSION = "predictions.csv", "submission.csv"
 # Of images, or of what differs, so many are named.
 _MOST = 10
 
@@ -70,7 +71,7 @@ def predict(
     from twinrun.predict import asked as asking
     from twinrun.predict.predict import predict_images
 
-    target = output or (_PREDICTIONS if sample is None else _SUBMISSION)
+    target = output or Path(_PREDICTIONS if sample is None else _SUBMISSION)
     with recorded_run(run) as folder:
         asked = asking.ask(folder, images, sample, target)
         _say_what(asked, run)
