@@ -67,7 +67,7 @@ READERS: list[Callable[[Path], object]] = [
 
 @pytest.fixture(autouse=True)
 def no_waiting() -> Iterator[None]:
-    with in_time(5):
+    with in_time():
         yield
 
 
