@@ -38,7 +38,7 @@ class Given:
 def main() -> None:
     """Measure, print the table, write the JSON file."""
     restart_process()
-    from benchmarks import alternatives, carried, costs, speed, startup, storage
+    from benchmarks import alternatives, carried, costs, speed, startup, storage, using
     from benchmarks.table import Figure, as_json, shown
     from twinrun.console import console, ignore_known_warnings, say
     from twinrun.files import write_json
@@ -52,6 +52,8 @@ def main() -> None:
         "decode": storage.decode,
         "index": storage.index,
         "memory": storage.memory,
+        "beside": using.beside,
+        "new-memory": using.new_memory,
         "reference": speed.reference,
         "compiled": alternatives.compiled,
         "filled": alternatives.filled,

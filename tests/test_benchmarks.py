@@ -127,6 +127,17 @@ def test_each_figure_of_training_can_be_measured(tmp_path: Path) -> None:
     assert all(each["value"] == each["value"] for each in figures)
 
 
+@pytest.mark.slow  # draws large photos, trains a small run and predicts 11,000 images with it
+def test_the_figures_of_new_images_can_be_measured(tmp_path: Path) -> None:
+    small = ("--images", 16, "--size", 64, "--rounds", 1, "--threads", 1)
+    places = ("--folder", tmp_path / "photos", "--output", tmp_path / "bench.json")
+    answer = benchmarks("beside", "new-memory", *small, *places)
+    assert answer.returncode == 0, answer.stderr
+    beside, memory = json.loads((tmp_path / "bench.json").read_text())["figures"]
+    assert 0.2 < beside["value"] < 1.2
+    assert memory["met"], memory["seen"]
+
+
 @pytest.mark.slow  # compiles a network twice
 @pytest.mark.skipif(which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_network_is_compared(tmp_path: Path) -> None:
