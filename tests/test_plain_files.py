@@ -131,7 +131,7 @@ ALLOWED = {
     ("plain_files.py", "os.open"): "the one place",
     ("streams.py", "os.open"): "the system's own null device",
     ("locks.py", "os.open"): "a lock that was looked at",
-    ("data/cache.py", "os.open"): "the array, which was looked at",
+    ("data/cache_filling.py", "os.open"): "the array, which was looked at",
     ("verify/foreign.py", "os.open"): "what foreign code left, looked at when it is open",
     ("repro/source.py", "archive.open"): "an entry of a zip",
     ("verify/unpack.py", "archive.open"): "an entry of a zip",

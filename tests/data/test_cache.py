@@ -21,9 +21,10 @@ from PIL import Image
 
 from twinrun.config.reading import read_settings
 from twinrun.console import console
-from twinrun.data import cache, cache_files
+from twinrun.data import cache_files, cache_filling
 from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import TABLE, clear_caches, list_caches
+from twinrun.data.cache_filling import CacheOfSize
 from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import bytes_digest, decode, decode_to
 from twinrun.data.index import build_index
@@ -59,13 +60,13 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were decoded."""
     names: list[str] = []
 
-    decode = cache._Cache._decode
+    decode = CacheOfSize._decode
 
     def counted(self: Any, task: Any, file: int) -> object:
         names.append(task.path.name)
         return decode(self, task, file)
 
-    monkeypatch.setattr(cache._Cache, "_decode", counted)
+    monkeypatch.setattr(CacheOfSize, "_decode", counted)
     return names
 
 
@@ -347,7 +348,7 @@ def test_one_waits_for_another_who_fills_the_same_cache(
         time.sleep(0.01)
         return quick(source, size)
 
-    monkeypatch.setattr(cache, "decode_to", slower)
+    monkeypatch.setattr(cache_filling, "decode_to", slower)
     found: list[dict[str, bytes]] = []
     # Two threads of one process stand for two processes: the lock knows no difference.
     threads = [threading.Thread(target=lambda: found.append(content(filled()))) for _ in range(2)]
@@ -362,21 +363,21 @@ def test_one_waits_for_another_who_fills_the_same_cache(
 KILLED = """
 import sys
 from pathlib import Path
-from twinrun.data import cache
-from twinrun.data import cache_files
+from twinrun.data import cache_files, cache_filling
+from twinrun.data.cache import cache_pixels
 from twinrun.data.index import build_index
 from twinrun.locks import wait_for_lock
 from twinrun.config.reading import read_settings
-cache._SECONDS, cache_files.BLOCK = 0.0, 8
+cache_filling._SECONDS, cache_files.BLOCK = 0.0, 8
 config, data, folder = map(Path, sys.argv[1:4])
-slow = cache.decode_to
+slow = cache_filling.decode_to
 def slower(path, size, **options):
     import time
     time.sleep(0.02)
     return slow(path, size, **options)
-cache.decode_to = slower
+cache_filling.decode_to = slower
 index = build_index(read_settings(config, data=data))
-cache.cache_pixels(index, data, [32], folder)
+cache_pixels(index, data, [32], folder)
 """
 
 

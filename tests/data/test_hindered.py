@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFile
 
-from twinrun.data import cache as caches
+from twinrun.data import cache_filling as caches
 from twinrun.data import decoding
 from twinrun.data import index as indices
 from twinrun.data.cache import cache_pixels, cache_readable_pixels

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from twinrun.data import cache as caches
+from twinrun.data import cache_filling as caches
 from twinrun.data import scale as scales
 from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import clear_caches, list_caches

@@ -62,7 +62,12 @@ def test_all_that_the_making_code_imports_is_in_the_key(name: str) -> None:
 
 def test_only_the_making_code_sees_an_image() -> None:
     # Who fills a cache, or keeps fingerprints, moves bytes about: what these are is decided above.
-    for name in ("data/cache.py", "data/cache_files.py", "audit/fingerprints.py"):
+    for name in (
+        "data/cache.py",
+        "data/cache_filling.py",
+        "data/cache_files.py",
+        "audit/fingerprints.py",
+    ):
         assert not {found.partition(".")[0] for found in imports(ENGINE / name)} & {"PIL", "cv2"}
     assert "PIL" in reached("data/decoding.py")[1]  # the test sees one
 
