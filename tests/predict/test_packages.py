@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Command
+from tests.conftest import FIXTURE, ROOT, SMALL, Command
 from tests.package.packing import committed_source, repacked
 from tests.predict.test_predict import SAMPLE, TEST, refused
+from tests.run_folder.documents import edited
+from twinrun.hooks.own_code import read_own_code
 from twinrun.package.hosts import HOSTS
 from twinrun.package.package import make_package
 
@@ -43,11 +46,44 @@ def test_a_package_of_another_engine_is_refused_and_none_of_its_code_runs(
     main = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
     changes = {f"code/twinrun/{name}.py": main.encode() for name in ("__init__", "__main__")}
     other = repacked(package, tmp_path / "other.zip", changes)
-    refused(invoke("predict", other, "--images", TEST), "is of another engine than the one")
+    refused(
+        invoke("predict", other, "--images", TEST),
+        "predicts with code that is not this command's own",
+    )
     assert not (tmp_path / "ran").exists()
     (tmp_path / "no.zip").write_bytes(b"no zip")
     refused(invoke("predict", "no.zip", "--images", TEST), "not a whole zip file")
     refused(invoke("predict", "gone.zip", "--images", TEST), "no such run or package")
+
+
+def test_no_hooks_are_imported_for_a_package(
+    recorded: Path, package: Path, invoke: Command, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w')\n\ndef read_image(path):\n    return None\n"
+    for folder in (tmp_path, tmp_path / "competition"):
+        folder.mkdir(exist_ok=True)
+        (folder / "hooks.py").write_text(code)
+        shutil.copy(ROOT / "competition" / "competition.toml", folder)
+    # What lies in the working folder is no part of the run.
+    done = invoke("predict", package, "--images", TEST, "--sample", SAMPLE)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "submission.csv").read_bytes() == (recorded / "submission.csv").read_bytes()
+    # Nor is the package's own run, though it is what the run was made with.
+    (tmp_path / "competition.toml").write_text(SMALL.format(folder=FIXTURE.as_posix()))
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    digests = read_own_code(tmp_path / "competition.toml").digests("pixels", {})
+    edited(run / "manifest.json", "content", "hooks", value=digests)
+    changes = {
+        "run/manifest.json": (run / "manifest.json").read_bytes(),
+        "code/competition/hooks.py": code.encode(),
+    }
+    own = repacked(package, tmp_path / "own.zip", changes)
+    refusal = invoke("predict", own, "--images", TEST, "--output", "other.csv")
+    refused(refusal, "predicts with code that is not this command's own")
+    assert "competition/hooks.py" in refusal.stderr
+    assert not ran.exists()
+    assert not (tmp_path / "other.csv").exists()
 
 
 @pytest.mark.slow

@@ -82,11 +82,13 @@ def predict(
 def recorded_run(place: Path) -> Iterator[Path]:
     """The folder of a run: the one that is named, or that of a package, unpacked for a while.
 
-    None of a package's code is run: its engine must be this one, file by file.
+    None of a package's code is run: its engine must be this one, file by file, and its run made
+    without hooks.
 
     Raises:
         NegativeVerdict: As `unpack_package`.
-        InputError: There is no such run; it is of another engine, or none that can be used.
+        InputError: There is no such run; it is of another engine or has hooks, or is none that can
+            be used.
     """
     if place.is_dir():
         yield place
@@ -96,10 +98,10 @@ def recorded_run(place: Path) -> Iterator[Path]:
     with unpack_package(place) as found:
         if foreign := foreign_code(found, installed=False):
             raise InputError(
-                f"{place} is of another engine than the one that runs this command:",
+                f"{place} predicts with code that is not this command's own:",
                 details=foreign,
-                fix="Unpack it and follow its README, which installs its own engine; "
-                "`twinrun verify` asks before it runs code that it has not read.",
+                fix="None of it is run here. `twinrun verify` asks before it runs such code; a "
+                "package's README installs its engine.",
             )
         say(("package", "bold"), f"     {place}: its engine is this one, no code of it runs")
         yield found.run
@@ -117,12 +119,16 @@ def _say_what(asked: Asked, run: Path) -> None:
             ("missing", "yellow"),
             f"     the run's blend is made without {', '.join(asked.blend.missing)}",
         )
+    if asked.hooks:
+        say(("own code", "bold"), f"    hooks.py: {', '.join(sorted(asked.hooks))}")
     more = asked.images.left_out
     left = f"; {more:,} more, which the sample does not ask for, are left out" if more else ""
     say(("images", "bold"), f"      {len(asked.images.ids):,}{left}")
 
 
 def _say_done(asked: Asked, done: Predicted) -> None:
+    from twinrun.predict.asked import AFTER
+
     for word, why, then in (
         ("not read", done.unread, "each gets the share of each class among the training images"),
         ("in part", done.parts, "what is there of each was predicted"),
@@ -137,6 +143,12 @@ def _say_done(asked: Asked, done: Predicted) -> None:
             ("copies", "bold"),
             f"      {many:,} images with the pixels of another one: of each set of copies the mean "
             'is given (submission.copies = "mean")',
+        )
+    if AFTER in asked.hooks:
+        say(
+            ("own code", "bold"),
+            f"    {AFTER} changed {count_of(done.images, 'prediction')} in one table: an image's "
+            "may depend on which others are there",
         )
     if done.elsewhere:
         say(

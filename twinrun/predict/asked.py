@@ -18,9 +18,10 @@ from twinrun.run_folder.own_code import refuse_other_hooks
 if TYPE_CHECKING:
     from twinrun.config.settings import Settings
 
-# Of a competitor's hooks those that a network is built with, and those of which nothing is known
-# here: what they make of an image would be left out.
-_BUILD, _UNKNOWN = {"backbone", "head"}, {"read_image", "after_predictions"}
+# Of a competitor's hooks those that a network is built with, and those that a prediction calls.
+_BUILD = frozenset({"backbone", "head"})
+AFTER = "after_predictions"
+_CALLED = _BUILD | {"read_image", AFTER}
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Asked:
         return [each for own in self.trained.values() for each in own]
 
     @property
+    def hooks(self) -> dict[str, str]:
+        """Of the competitor's own functions that are called, the digests by name."""
+        digests = self.settings.all_hook_digests()
+        return {name: digest for name, digest in digests.items() if name in _CALLED}
+
+    @property
     def record(self) -> Path:
         """Where predictions.json is written."""
         return self.output.parent / RECORD
@@ -77,7 +84,7 @@ def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) ->
     refuse_other_hooks(run, settings)
     blend = find_blend(run, settings, manifest)
     trained = find_trained(run, settings, manifest, list(blend.weights))
-    _refuse_hooks(run, settings, trained)
+    _refuse_hooks(run, settings, manifest, trained)
     images = find_images(places, settings.data)
     if sample is not None:
         images = _asked_by(sample, images, settings)
@@ -85,13 +92,17 @@ def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) ->
     return Asked(run, settings, manifest, blend, trained, images, sample, output)
 
 
-def _refuse_hooks(run: Path, settings: Settings, trained: Mapping[str, Sequence[Trained]]) -> None:
-    """Check that a competitor's own code can be called, and is what the members were made with."""
-    if unknown := sorted(set(settings.code.hooks) & _UNKNOWN):
+def _refuse_hooks(
+    run: Path,
+    settings: Settings,
+    manifest: Mapping[str, Any],
+    trained: Mapping[str, Sequence[Trained]],
+) -> None:
+    """Check that a competitor's own code is recorded, and is what the members were made with."""
+    if manifest["content"]["blend"] is None and AFTER in settings.code.hooks:
         raise InputError(
-            f"{run} was made with code of its own (hooks.py: {', '.join(unknown)}) that a "
-            "prediction of new images does not call yet",
-            fix="`twinrun verify RUN --predict-only` predicts the run's own test images.",
+            f"hooks.py has {AFTER}, and {run} has no blend that records it",
+            fix="Blend the run first (twinrun blend).",
         )
     there = settings.hook_digests("training")
     made_with = {(n, d) for own in trained.values() for each in own for n, d in each.hooks.items()}

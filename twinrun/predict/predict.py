@@ -239,6 +239,7 @@ def _record(asked: Asked, gathered: _Gathered, environment: Mapping[str, Any]) -
                 "weights": dict(blend.weights),
                 "temperature": blend.temperature,
             },
+            "hooks": asked.hooks,
             "settings": sha256_json(asked.manifest["content"]["settings"]),
             "sample": sha256_file(asked.sample) if asked.sample else None,
             "environment": environment["decides"],

@@ -41,7 +41,7 @@ class Progress:
         self.done += images
         self.bars.update(self.bar, completed=self.done, note=f"{self.rate:,.1f} images/s")
         now = time.perf_counter()
-        if not console.is_terminal and now - self.told > _SECONDS:
+        if not console.is_terminal and now - self.told >= _SECONDS:
             self.told = now
             left = clock((self.total - self.done) / max(self.rate, 1e-9))
             say(

@@ -37,6 +37,7 @@ class PredictionRecord(Shape):
         parts: By id, why only a part of an image was there.
         weights: SHA-256 by training.
         blend: That the run recorded.
+        hooks: SHA-256 by name of the competitor's own functions that were called.
         settings: SHA-256 of the run's settings.
         sample: SHA-256 of the sample that a submission was bound to.
         environment: What decides bits.
@@ -50,6 +51,7 @@ class PredictionRecord(Shape):
     parts: dict[str, str]
     weights: dict[str, Digest]
     blend: UsedBlend
+    hooks: dict[str, Digest]
     settings: Digest
     sample: Digest | None
     environment: dict[str, Any]

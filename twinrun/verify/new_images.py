@@ -111,6 +111,8 @@ def _causes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Cause]:
     """What besides the machine is not the same: images first, as they come first."""
     lines = shorten(_images(then, now), most=_MOST)
     causes = [Cause("data", tuple(lines))] if lines else []
+    if edited := [name for name, *_ in gaps(then["hooks"], now["hooks"])]:
+        causes.append(Cause("own code", tuple(f"hooks.py: {name}" for name in edited)))
     for kind, name in (("weights", "weights"), ("settings", "settings"), ("blend", "blend")):
         if then[name] != now[name]:
             causes.append(Cause(kind, (f"{kind}: not those of the record",)))

@@ -1,0 +1,129 @@
+"""A run with a reader and a last change of its own, on new images: its bits, by its very code."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Command
+from tests.predict.conftest import make_run
+from tests.predict.test_predict import SAMPLE, TEST, predicted, refused, rows_of
+from tests.run_folder.documents import edited
+from twinrun.hooks.loading import unload
+from twinrun.predict.record import read_record_of
+from twinrun.run_folder.manifest import read_manifest
+
+# The last change looks across images: it makes the classes equally frequent.
+CODE = """
+import numpy as np
+from PIL import Image
+
+
+def read_image(path):
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return np.repeat(pixels[..., 1:2], 3, axis=2)
+
+
+def after_predictions(table):
+    values = table.iloc[:, 1:] / table.iloc[:, 1:].mean()
+    table.iloc[:, 1:] = values.div(values.sum(axis=1), axis=0)
+    return table
+"""
+HOOKS = ["after_predictions", "read_image"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    yield
+    unload()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be written to."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "hooks.py").write_text(CODE)
+    return make_run(folder)
+
+
+@pytest.fixture
+def elsewhere(own: Path, tmp_path: Path) -> Path:
+    """The run, beside settings and a hooks.py that may be changed."""
+    run = Path(shutil.copytree(own, tmp_path / "runs" / "full"))
+    for name in ("small.toml", "hooks.py"):
+        shutil.copy(own.parents[1] / name, tmp_path)
+    edited(run / "local.json", "config", value=str(tmp_path / "small.toml"))
+    return run
+
+
+def test_the_images_that_a_run_knew_get_the_bits_of_its_submission(
+    own: Path, recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    done = invoke("predict", own, "--images", TEST, "--sample", SAMPLE)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "submission.csv").read_bytes() == (own / "submission.csv").read_bytes()
+    assert (own / "submission.csv").read_bytes() != (recorded / "submission.csv").read_bytes()
+    told = " ".join(done.stdout.split())
+    assert "own code hooks.py: after_predictions, read_image" in told
+    assert (
+        "own code after_predictions changed 24 predictions in one table: an image's may depend on "
+        "which others are there"
+    ) in told
+    content = read_manifest(own)["content"]
+    then = {**content["hooks"], **content["blend"]["hooks"]}
+    assert sorted(then) == HOOKS
+    assert read_record_of(tmp_path / "predictions.json")["hooks"] == then
+    again = invoke(
+        *("verify", "predictions.json", "--of", own, "--images", TEST, "--sample", SAMPLE)
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_table_of_predictions_is_changed_too_and_what_cannot_be_read_is_named(
+    own: Path, invoke: Command, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("1AXIPJ.jpg", "2VXT82.jpg"):
+        shutil.copy(TEST / name, images)
+    predicted(own, images, tmp_path / "out.csv")
+    means = pd.read_csv(tmp_path / "out.csv").iloc[:, 1:]
+    assert means.sum(axis=1).tolist() == pytest.approx([1, 1])
+    (images / "2VXT82.jpg").unlink()
+    predicted(own, images, tmp_path / "alone.csv")
+    # Alone an image is its own mean.
+    alone = [float(value) for value in rows_of(tmp_path / "alone.csv")["1AXIPJ"]]
+    assert alone == pytest.approx([1 / 3] * 3)
+    (images / "spoiled.jpg").write_bytes(b"no image at all")
+    refused(invoke("predict", own, "--images", images), "1 of 2 images cannot be read")
+    assert not (tmp_path / "predictions.csv").exists()
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_different_code_is_refused_named_and_not_run(
+    elsewhere: Path, invoke: Command, tmp_path: Path, name: str
+) -> None:
+    ran = f"    open({str(tmp_path / 'ran')!r}, 'w')\n"
+    lines = CODE.splitlines(keepends=True)
+    at = next(place for place, line in enumerate(lines) if line.startswith(f"def {name}("))
+    (tmp_path / "hooks.py").write_text("".join([*lines[: at + 1], ran, *lines[at + 1 :]]))
+    done = invoke("predict", elsewhere, "--images", TEST)
+    assert done.returncode == 1
+    assert f"{name}: edited since, or what it reaches" in done.stderr
+    assert done.stderr.count("edited since") == 1
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_a_last_change_that_no_blend_records_is_refused(elsewhere: Path, invoke: Command) -> None:
+    edited(elsewhere / "manifest.json", "content", "blend", value=None)
+    edited(elsewhere / "manifest.json", "content", "submission", value=None)
+    done = invoke("predict", elsewhere, "--images", TEST)
+    refused(done, "hooks.py has after_predictions, and")
