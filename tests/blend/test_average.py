@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from twinrun.blend.average import blend
+from twinrun.blend.average import blend, blend_tables
 from twinrun.blend_methods.methods import mean_of
 from twinrun.config.sections import Blend
 from twinrun.errors import InputError
@@ -75,6 +75,31 @@ def test_only_the_ratio_of_the_weights_counts() -> None:
     small = blended(tables, [0.75, 0.25])
     large = blended(tables, [768, 256])
     np.testing.assert_allclose(values(small), values(large), rtol=1e-15)
+
+
+@pytest.mark.parametrize("method", ["arithmetic", "geometric"])
+@pytest.mark.parametrize("temperature", [1.0, 1.3])
+def test_an_image_has_the_same_bits_whatever_images_stand_beside_it(
+    method: str, temperature: float
+) -> None:
+    """New images come a few at a time, and how many must decide nothing; also of many classes."""
+    random = np.random.default_rng(0)
+    drawn = random.dirichlet(np.ones(12), size=(3, 40)).astype(np.float32)
+    classes = [f"c{number}" for number in range(12)]
+    tables = [
+        predictions({f"{n:02d}": tuple(row) for n, row in enumerate(rows.tolist())}, classes)
+        for rows in drawn
+    ]
+
+    def bits(rows: slice) -> list[list[float]]:
+        files = [
+            ((str(n), table[rows].reset_index(drop=True)), n + 1) for n, table in enumerate(tables)
+        ]
+        asked = Blend(method=method)
+        return values(blend_tables(files, mean_of(method), asked, temperature=temperature))
+
+    alone = [row for n in range(40) for row in bits(slice(n, n + 1))]
+    assert alone == bits(slice(None))
 
 
 @pytest.mark.parametrize("method", ["arithmetic", "geometric"])

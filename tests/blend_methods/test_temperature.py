@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,3 +82,20 @@ def test_the_likeliest_class_stays() -> None:
     rows = np.random.default_rng(0).dirichlet(np.ones(5), size=100)
     for temperature in (0.05, 0.7, 3.0, 20.0):
         assert (apply_temperature(rows, temperature).argmax(axis=1) == rows.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_row_has_the_same_bits_whatever_rows_stand_beside_it(order: Literal["C", "F"]) -> None:
+    """Also of a table whose values lie column by column, as those of pandas do."""
+    rows = np.random.default_rng(0).dirichlet(np.ones(10), size=60)
+    given = np.asarray(rows, order=order)
+    found = apply_temperature(given, 1.3)
+    alone = [apply_temperature(given[n : n + 1], 1.3) for n in range(len(rows))]
+    assert found.tobytes() == np.concatenate(alone).tobytes()
+    assert found.tobytes() == apply_temperature(rows, 1.3).tobytes()
+
+
+def test_the_order_in_memory_decides_no_bit_of_a_fit() -> None:
+    labels = drawn_labels(200, 10)
+    rows = seeing(labels, 10, skill=1, noise=1, seed=1, sure=3)
+    assert fit_temperature(np.asfortranarray(rows), labels) == fit_temperature(rows, labels)

@@ -17,13 +17,13 @@ def apply_temperature(probabilities: Values, temperature: float) -> Values:
 
     Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017, with the
     logarithms of the blend in place of a network's logits. Zeros count as the log loss counts them.
-    The likeliest class of a row stays what it is.
+    The likeliest class of a row stays what it is. A row's bits depend on nothing beside it.
 
     Args:
         probabilities: A row per image, a column per class.
         temperature: Above 1 the rows become more even, below 1 less.
     """
-    logits = np.log(np.clip(probabilities, SMALLEST, 1.0)) / temperature
+    logits = _logarithms(probabilities) / temperature
     logits -= logits.max(axis=1, keepdims=True)
     raised = np.exp(logits)
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
@@ -41,7 +41,7 @@ def fit_temperature(probabilities: Values, labels: Numbers) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    logits = np.log(np.clip(probabilities, SMALLEST, 1.0))
+    logits = _logarithms(probabilities)
     logits -= logits.max(axis=1, keepdims=True)
     truth = logits[np.arange(len(labels)), labels]
 
@@ -57,3 +57,12 @@ def fit_temperature(probabilities: Values, labels: Numbers) -> float:
         options={"xatol": 1e-6},
     )
     return math.exp(float(found.x))
+
+
+def _logarithms(probabilities: Values) -> Values:
+    """Of probabilities that may be 0; row by row in memory.
+
+    That decides how numpy sums a row: column by column, as tables of pandas lie, it adds one class
+    after the other where there are several rows, and in pairs where there is one.
+    """
+    return np.asarray(np.log(np.clip(np.ascontiguousarray(probabilities), SMALLEST, 1.0)))
