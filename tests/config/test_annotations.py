@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from twinrun.config.mask_images import are_masks
 from twinrun.errors import InputError
 from twinrun.scaffold.inspect import inspect
 
-# What each file holds: a text, or None for an image.
+# What each file holds: a text, None for a photo, or MASK for a mask.
 Files = dict[str, str | None]
+MASK = "a mask"
 
 IDS = range(4)
 TEST: Files = {
@@ -36,12 +38,25 @@ def coco(**about: object) -> str:
     return json.dumps({**COCO, "annotations": rows})
 
 
+SIZE = (40, 32)
+
+
+def mask(number: int, mode: str = "L") -> Image.Image:
+    """A few even areas, one in another, as in a mask of several objects."""
+    drawn = Image.new(mode, SIZE, 0)
+    drawn.paste(1, (number % 9, 8, 30, 26))
+    drawn.paste(2, (10, 9 + number % 9, 24, 20))
+    return drawn
+
+
 def write(folder: Path, files: Files) -> Path:
     for number, (name, content) in enumerate(files.items()):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if content is None:
-            Image.new("RGB", (40, 32), (number, 1, 2)).save(path)
+            Image.effect_noise(SIZE, 60 + number % 40).convert("RGB").save(path)
+        elif content == MASK:
+            mask(number).save(path)
         else:
             path.write_text(content, encoding="utf-8")
     return folder
@@ -94,19 +109,19 @@ OTHER_TASKS: dict[str, tuple[Files, str]] = {
         "(points, in points.json, a file of COCO): a task of keypoints",
     ),
     "masks in a folder": (
-        IMAGES | {f"masks/{n}.png": None for n in IDS},
+        IMAGES | {f"masks/{n}.png": MASK for n in IDS},
         "masks holds a mask of each image in train/: a task of segmentation",
     ),
     "masks of other names": (
-        IMAGES | {f"train_masks/{n}_mask.png": None for n in IDS},
+        IMAGES | {f"train_masks/{n}_mask.png": MASK for n in IDS},
         "train_masks holds a mask of each image in train/: a task of segmentation",
     ),
     "masks beside the images": (
-        IMAGES | {f"train/{n}_mask.png": None for n in IDS},
+        IMAGES | {f"train/{n}_mask.png": MASK for n in IDS},
         "train holds a mask of each image in train/, such as train/0_mask.png: a task of segm",
     ),
     "masks beside a table of something": (
-        IMAGES | {f"masks/{n}.png": None for n in IDS} | {"depths.csv": "id,z\n0,9\n1,8\n"},
+        IMAGES | {f"masks/{n}.png": MASK for n in IDS} | {"depths.csv": "id,z\n0,9\n1,8\n"},
         "masks holds a mask of each image in train/",
     ),
 }
@@ -161,5 +176,50 @@ def test_classes_that_are_called_like_masks_are_classes(
     assert inspect(write(tmp_path, files | TEST | sample)).classes == list(classes)
 
 
-def test_a_folder_of_a_mask_that_no_sample_calls_a_class_is_told(tmp_path: Path) -> None:
-    assert "train/mask holds a mask of each image in train/half/" in refused(tmp_path, FACES)
+def test_a_folder_of_masks_that_no_sample_calls_a_class_is_told(tmp_path: Path) -> None:
+    masks: Files = {f"train/mask/{n}.png": MASK for n in IDS}
+    assert "train/mask holds a mask of each image in train/half/" in refused(
+        tmp_path, FACES | masks
+    )
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [("SEG", "LYM"), ("labels", "bottle"), ("gt", "sedan"), ("correct_mask", "no_mask", "wrong")],
+)
+@pytest.mark.parametrize("content", [None, MASK], ids=["photos", "drawings"])
+def test_class_folders_whose_files_have_the_same_names_are_classes(
+    classes: tuple[str, ...], content: str | None, tmp_path: Path
+) -> None:
+    files = {f"train/{name}/{n}.png": content for name in classes for n in IDS}
+    sample: Files = {"sample_submission.csv": "id,label\nt1,\nt2,\n"}
+    assert inspect(write(tmp_path, files | TEST | sample)).classes == sorted(classes)
+
+
+def test_a_photo_of_the_name_of_a_mask_is_a_photo(tmp_path: Path) -> None:
+    told = refused(tmp_path, IMAGES | {f"train/{n}_mask.png": None for n in IDS})
+    assert "task of" not in told
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "I;16"])
+def test_masks_of_every_mode_are_masks(mode: str, tmp_path: Path) -> None:
+    photo, other = tmp_path / "photo.png", tmp_path / "other.png"
+    Image.effect_noise(SIZE, 80).save(photo)
+    Image.effect_noise((32, 40), 80).save(other)
+    masks = [tmp_path / f"{n}.png" for n in IDS]
+    for number, path in enumerate(masks):
+        mask(number, mode).save(path)
+    assert are_masks([(path, [other, photo]) for path in masks])
+    assert not are_masks([(path, [other]) for path in masks]), "another size"
+    assert not are_masks([(path, masks[:1]) for path in masks]), "images that are drawn too"
+    assert not are_masks([(photo, [photo])])
+
+
+def test_masks_may_be_jpeg_and_damaged_ones_tell_nothing(tmp_path: Path) -> None:
+    photo, jpeg, damaged = (tmp_path / name for name in ("1.png", "2.jpg", "3.png"))
+    Image.effect_noise((400, 320), 80).save(photo)
+    mask(3).point(lambda value: value * 120).resize((400, 320), Image.Resampling.NEAREST).save(jpeg)
+    damaged.write_bytes(photo.read_bytes()[:300])
+    assert are_masks([(damaged, [photo]), (jpeg, [damaged, photo])])
+    assert not are_masks([(damaged, [photo])])
+    assert not are_masks([])

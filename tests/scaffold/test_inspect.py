@@ -30,7 +30,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write files into a data folder: images where a size is given, otherwise the text."""
+    """Write files into a data folder: even images where a size is given, otherwise the text."""
 
     def writes(files: Mapping[str, tuple[int, int] | str]) -> Path:
         for name, content in files.items():
@@ -38,6 +38,8 @@ def write(tmp_path: Path) -> Write:
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, str):
                 path.write_text(content, encoding="utf-8")
+            elif content == PHOTO:
+                Image.effect_noise(SIZE, 80).save(path)
             else:
                 Image.new("RGB", content, (len(name), 1, 2)).save(path)
         return tmp_path / "data"
@@ -46,6 +48,7 @@ def write(tmp_path: Path) -> Write:
 
 
 SIZE = (70, 50)
+PHOTO = (0, 0)  # of that size, and of no even areas
 TEST = {"test/t1.jpg": SIZE, "test/t2.jpg": SIZE}
 FOLDERS = {"train/b/1.jpg": SIZE, "train/a/2.jpg": SIZE, "train/a/03.jpg": SIZE}
 TABLE = {
@@ -249,16 +252,15 @@ def test_ids_that_differ_only_in_case_are_different(write: Write, tmp_path: Path
             "numbers such as 67.31, and the labels are numbers: a task of regression",
         ),
         (
-            {f"train/{part}/{n}.png": SIZE for part in ("images", "masks") for n in (1, 2)}
+            {f"train/images/{n}.png": PHOTO for n in (1, 2)}
+            | {f"train/masks/{n}.png": SIZE for n in (1, 2)}
             | TEST
             | SAMPLE,
             "train/masks holds a mask of each image in train/images/: a task of segmentation",
         ),
         (
-            {
-                f"train/{name}.png": SIZE
-                for name in ("im/1", "im/2", "im_mask/1_mask", "im_mask/2_mask")
-            }
+            {f"train/im/{n}.png": PHOTO for n in (1, 2)}
+            | {f"train/im_mask/{n}_mask.png": SIZE for n in (1, 2)}
             | TEST
             | SAMPLE,
             "a task of segmentation",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from twinrun.config.listing import Folder, words_for
+from twinrun.config.mask_images import are_masks
 from twinrun.config.other_tasks import ONE_CLASS
 from twinrun.errors import InputError
 from twinrun.file_names import stem_of, suffix_of
@@ -89,11 +90,13 @@ def _mask_folder(
     # `mask` and `no_mask` are two classes.
     rest = [each for each in folders if each not in named]
     for folder in named:
-        own = {_image_of(name) for name in folder.images}
-        others = [each for each in rest if not own.isdisjoint(_stems(each.images))]
-        images = {stem for each in others for stem in _stems(each.images)}
+        own = {_image_of(path): root / path for path in folder.own}
+        others = [each for each in rest if not own.keys().isdisjoint(_stems(each.images))]
+        images = _by_stem(root, others)
+        pairs = [(path, images[stem]) for stem, path in own.items() if stem in images]
         here = any(each in below for each in (folder, *others))
-        if here and 2 * len(own & images) > len(own):
+        # Images of classes too are numbered from 1 in each folder.
+        if here and 2 * len(pairs) > len(own) and are_masks(pairs):
             return _segmentation(f"{root / folder.path} holds a mask of each", others)
     return None
 
@@ -101,10 +104,11 @@ def _mask_folder(
 def _masks_beside(root: Path, folders: Sequence[Folder]) -> InputError | None:
     """The error for a folder of images and of masks, which are called `1.png` and `1_mask.png`."""
     for folder in (each for top in folders for each in top.walk()):
-        stems = _stems(folder.images)
-        masks = {name for name in folder.images if _is_mask(name, stems)}
-        if masks and 2 * len(masks) >= len(folder.images) - len(masks):
-            example = f", such as {folder.path}/{min(masks)}".replace(" /", " ")
+        images = _by_stem(root, [folder])
+        masks = [path for path in folder.own if _is_mask(path, images)]
+        pairs = [(root / path, images[_image_of(path)]) for path in masks]
+        if 2 * len(masks) >= len(folder.images) - len(masks) and are_masks(pairs):
+            example = f", such as {masks[0]}"
             return _segmentation(f"{root / folder.path} holds a mask of each", [folder], example)
     return None
 
@@ -113,17 +117,29 @@ def _is_called_masks(folder: Folder) -> bool:
     return not _MASK_FOLDERS.isdisjoint(re.split("[^a-z]+", folder.name.lower()))
 
 
-def _is_mask(name: str, stems: set[str]) -> bool:
-    stem = stem_of(name).lower()
-    return (image := _MASK_END.sub("", stem)) != stem and image in stems
+def _is_mask(path: str, images: Collection[str]) -> bool:
+    image = _image_of(path)
+    return image != _stem(path) and image in images
 
 
 def _image_of(mask: str) -> str:
-    return _MASK_END.sub("", stem_of(mask).lower())
+    return _MASK_END.sub("", _stem(mask))
 
 
-def _stems(names: Sequence[str]) -> set[str]:
-    return {stem_of(name).lower() for name in names}
+def _stem(path: str) -> str:
+    return stem_of(path.rpartition("/")[2]).lower()
+
+
+def _stems(paths: Iterable[str]) -> set[str]:
+    return {_stem(path) for path in paths}
+
+
+def _by_stem(root: Path, folders: Sequence[Folder]) -> Mapping[str, list[Path]]:
+    """The images in some folders, by their names without suffix."""
+    found: dict[str, list[Path]] = {}
+    for path in (path for folder in folders for path in folder.own):
+        found.setdefault(_stem(path), []).append(root / path)
+    return found
 
 
 def _segmentation(start: str, folders: Sequence[Folder], example: str = "") -> InputError:
