@@ -113,9 +113,10 @@ def test_it_holds_the_code_and_runs_it_with_consent_alone(
 
 
 def test_code_that_was_edited_since_or_is_not_known_to_git_is_not_packaged(
-    project: Path, tmp_path: Path
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(shutil.copytree(project, tmp_path / "project"))
+    monkeypatch.chdir(folder)
     hooks = folder / "competition" / "hooks.py"
     run = Path(shutil.copytree(folder / "runs" / "full", tmp_path / "runs" / "full"))
     edited(run / "local.json", "config", value=str(hooks.with_name("competition.toml")))

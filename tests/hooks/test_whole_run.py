@@ -88,6 +88,11 @@ def test_it_is_recorded_named_and_verified(small_toml: Path, invoke: Command) ->
     assert refused.returncode == 1
     assert "is not what the run was made with" in refused.stderr
     assert "metric: edited since, or what it reaches" in refused.stderr
+    # A page with scores of another metric would not be that of the run.
+    page = invoke("report", runs / "mine")
+    assert page.returncode == 1
+    assert "metric: edited since, or what it reaches" in page.stderr
+    hooks.write_text(CODE.replace("== truth)", "!= truth)"))
     page = invoke("report", runs / "mine")
     assert page.returncode == 0, page.stderr
 

@@ -57,9 +57,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def elsewhere(own: Path, tmp_path: Path) -> Path:
     """The run, beside settings and a hooks.py that may be changed."""
     run = Path(shutil.copytree(own, tmp_path / "runs" / "full"))
-    for name in ("small.toml", "hooks.py"):
-        shutil.copy(own.parents[1] / name, tmp_path)
-    edited(run / "local.json", "config", value=str(tmp_path / "small.toml"))
+    # Beside the project's settings: the command stands in it.
+    folder = tmp_path / "competition"
+    folder.mkdir()
+    shutil.copy(own.parents[1] / "small.toml", folder / "competition.toml")
+    shutil.copy(own.parents[1] / "hooks.py", folder)
+    edited(run / "local.json", "config", value=str(folder / "competition.toml"))
     return run
 
 
@@ -113,7 +116,8 @@ def test_a_different_code_is_refused_named_and_not_run(
     ran = f"    open({str(tmp_path / 'ran')!r}, 'w')\n"
     lines = CODE.splitlines(keepends=True)
     at = next(place for place, line in enumerate(lines) if line.startswith(f"def {name}("))
-    (tmp_path / "hooks.py").write_text("".join([*lines[: at + 1], ran, *lines[at + 1 :]]))
+    hooks = tmp_path / "competition" / "hooks.py"
+    hooks.write_text("".join([*lines[: at + 1], ran, *lines[at + 1 :]]))
     done = invoke("predict", elsewhere, "--images", TEST)
     assert done.returncode == 1
     assert f"{name}: edited since, or what it reaches" in done.stderr

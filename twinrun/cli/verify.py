@@ -124,7 +124,6 @@ def verify(
     _refuse_given("is for a package; a run is always made again here", **of_package)
     from twinrun.cli import tables
     from twinrun.run_folder.manifest import read_run_settings
-    from twinrun.run_folder.own_code import refuse_other_hooks
     from twinrun.run_folder.paths import RunsFolder
     from twinrun.verify import own_tables, same_inputs
     from twinrun.verify import verify as making
@@ -133,7 +132,7 @@ def verify(
     settings = own_tables.with_tables(read_run_settings(run, data), named)
     names = making.select_members(run, members or [])
     gaps = _say_environment(run, settings)
-    refuse_other_hooks(run, settings)
+    settings.code.refuse_edited()
     same_inputs.refuse_other_data(run, settings)
     again = RunsFolder(out).verification(run.resolve().name)
     if predict_only:

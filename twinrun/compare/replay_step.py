@@ -65,9 +65,11 @@ def replay(
             written as float32, which holds the same values.
 
     Raises:
+        NegativeVerdict: hooks.py is not what the run was made with, or not of this project.
         InputError: The run's record or data cannot be read.
     """
     settings = read_run_settings(run, data)
+    settings.code.refuse_edited()
     environment = set_up(
         threads=settings.run.threads,
         device=settings.run.device,

@@ -27,7 +27,7 @@ from twinrun.config.recipe import Member
 from twinrun.config.settings import Settings
 from twinrun.config.toml_file import read_toml
 from twinrun.errors import InputError, nearest, show
-from twinrun.hooks.in_use import use
+from twinrun.hooks.in_use import name_code, use
 from twinrun.hooks.loading import check_settings, known_settings
 from twinrun.hooks.own_code import FILE, OwnCode, read_own_code
 from twinrun.masks import MASK, is_secret
@@ -81,6 +81,7 @@ def read_settings(
     """
     config = config or project_settings()
     raw = _read_config(config)
+    name_code(config)
     code = read_own_code(config)
     # It may add to the tables that settings name entries of.
     use(code, {})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from twinrun.hooks.calls import OwnHook, find_hook
@@ -12,12 +14,25 @@ from twinrun.hooks.own_code import OwnCode
 from twinrun.metrics import LARGEST_CLASS, METRICS, Metric, Numbers, Values
 
 OWN_METRIC = "own"
+# The folders of settings that a user named in this process.
+_named: set[str] = set()
+
+
+def name_code(config: Path) -> None:
+    """Take the code beside a settings file as one that the user of this process asked for."""
+    _named.add(os.path.realpath(config.parent))
+
+
+def is_named(config: Path) -> bool:
+    """Whether the code beside a settings file was asked for by the user of this process."""
+    return os.path.realpath(config.parent) in _named
 
 
 def use(code: OwnCode, settings: Mapping[str, Any]) -> None:
     """Take a competitor's code as that of this process, with what it adds to the engine's tables.
 
-    It is imported only where settings cannot be checked without.
+    It is imported only where settings cannot be checked without, and never where it is that of a
+    run and was edited since.
 
     Args:
         code: Beside the settings file.
@@ -27,7 +42,7 @@ def use(code: OwnCode, settings: Mapping[str, Any]) -> None:
         InputError: As `load`.
     """
     unload_others(code)
-    if code.acts:
+    if code.acts and not code.edited:
         load(code)
     if "metric" in code.hooks and OWN_METRIC not in METRICS:
         add_entry(

@@ -77,8 +77,10 @@ def load(code: OwnCode) -> ModuleType:
     What a different code had added to the engine's tables is taken out of them before.
 
     Raises:
+        NegativeVerdict: It is the code of a run, and not what that was made with.
         InputError: It cannot be imported: file, line and the last lines of its own.
     """
+    code.refuse_edited()
     unload_others(code)
     if _now.module is not None:
         return _now.module

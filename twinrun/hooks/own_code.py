@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from twinrun.errors import InputError
+from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import is_there, sha256_json
 from twinrun.hooks.locked import find_packages, refuse_hiding
 from twinrun.hooks.reach import Code, Reached
@@ -52,6 +52,8 @@ class OwnCode:
         hooks: By the names of `HOOKS`, those that are there.
         effects: By the name of what is acted on: `METRICS`, where an entry is added to that.
         has_model: Whether it has a class `Settings`.
+        edited: A line for each hook that is not what a run was made with, where it is the code of
+            a run. Such code is not imported.
     """
 
     folder: Path = field(default_factory=Path)
@@ -60,6 +62,7 @@ class OwnCode:
     hooks: Mapping[str, Part] = field(default_factory=dict)
     effects: Mapping[str, Part] = field(default_factory=dict)
     has_model: bool = False
+    edited: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -105,7 +108,23 @@ class OwnCode:
     def key(self) -> str:
         """The same for the same code in the same place."""
         texts = {name: text.decode("utf-8", "replace") for name, text in self.texts.items()}
-        return sha256_json([str(self.folder), texts, dict(self.files)])
+        return sha256_json([str(self.folder), texts, dict(self.files), list(self.edited)])
+
+    def refuse_edited(self) -> None:
+        """Check that it is what the run that it is of was made with.
+
+        Raises:
+            NegativeVerdict: It is not; each hook that differs is named.
+        """
+        if self.edited:
+            raise NegativeVerdict(
+                f"{self.path if self.texts else FILE} is not what the run was made with:",
+                details=self.edited,
+                fix="Bring back the file, and those beside it, as they were."
+                if self.texts
+                else "Call this in the project that the run was made in. Code that a run's folder "
+                "names is run nowhere else.",
+            )
 
 
 NO_CODE = OwnCode()

@@ -13,7 +13,6 @@ from twinrun.predict.networks import Trained, find_trained
 from twinrun.predict.record import RECORD
 from twinrun.predict.recorded_blend import RecordedBlend, find_blend
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
-from twinrun.run_folder.own_code import refuse_other_hooks
 
 if TYPE_CHECKING:
     from twinrun.config.settings import Settings
@@ -81,7 +80,7 @@ def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) ->
     """
     manifest = read_manifest(run)
     settings = read_run_settings(run, None)
-    refuse_other_hooks(run, settings)
+    settings.code.refuse_edited()
     blend = find_blend(run, settings, manifest)
     trained = find_trained(run, settings, manifest, list(blend.weights))
     _refuse_hooks(run, settings, manifest, trained)

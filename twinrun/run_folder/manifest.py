@@ -273,6 +273,8 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
             that is not there.
 
     Raises:
+        NegativeVerdict: Its settings cannot be checked without code of its competitor's, and that
+            is not what the run was made with.
         InputError: As `read_manifest` and `read_place`, or its settings are none that this version
             knows.
     """
@@ -280,7 +282,7 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
     from twinrun.config.local import FolderOrigin, find_origin
     from twinrun.config.settings import Settings
     from twinrun.hooks.in_use import use
-    from twinrun.hooks.own_code import NO_CODE, read_own_code
+    from twinrun.run_folder.own_code import find_code
 
     content, place, named = read_manifest(run)["content"], read_place(run), RunFolder(run).place
     # A run from elsewhere has neither. Its own folder may hold what a stranger put there.
@@ -293,8 +295,7 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
         origin = FolderOrigin(where, ("Name it with --data.",))
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
-    # Of a run from elsewhere no code is there, and none is run that lies beside it by chance.
-    code = read_own_code(config) if place else NO_CODE
+    code = find_code(content, config if place else None)
     use(code, content["settings"].get("hooks", {}))
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
     cache = config.parent / ((place and place["cache"]) or "?")
@@ -309,11 +310,14 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
             settings | {"config": config, "folder_origin": origin, "code": code}
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if code.texts:
+            code.refuse_edited()
         if lacking := sorted(recorded_hooks(content).keys() - code.parts.keys()):
             raise InputError(
                 f"{run} was made with code of its competitor's that is not here: "
                 f"hooks.py, {', '.join(lacking)}",
-                fix="Put hooks.py, and what it imports, beside the settings that it was made with.",
+                fix="Call this in the project that the run was made in, with hooks.py and what it "
+                "imports beside the settings. Code that a run's folder names is run nowhere else.",
             ) from None
         raise InputError(
             f"{RunFolder(run).manifest} is damaged, or has the settings of a different version: "

@@ -1,39 +1,57 @@
-"""The competitor's own code that a run was made with: that of now is the same, or named."""
+"""The competitor's own code that a run was made with: taken from its project, and compared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from twinrun.config.settings import Settings
-from twinrun.errors import NegativeVerdict, gaps
-from twinrun.hooks.own_code import FILE
-from twinrun.run_folder.manifest import read_manifest, recorded_hooks
+from twinrun.config.project import project_settings
+from twinrun.errors import InputError, gaps
+from twinrun.hooks.in_use import is_named
+from twinrun.hooks.own_code import NO_CODE, OwnCode, read_own_code
+from twinrun.run_folder.manifest import recorded_hooks
 
 
-def refuse_other_hooks(run: Path, settings: Settings) -> None:
-    """Check that the competitor's own code is what the run was made with.
+def find_code(content: Mapping[str, Any], config: Path | None) -> OwnCode:
+    """The code that a run was made with, read and not run.
+
+    Who hands a run's folder on may write into its local.json what they like. So code is taken only
+    from the project that the process stands in, or from beside settings that its user named; and
+    none of it is imported where it is not what the run was made with.
+
+    Args:
+        content: `content` of the run's manifest.json.
+        config: The settings file that the run's local.json names; None: it has none.
+
+    Returns:
+        The code, with what was edited since. Without hooks where none may be taken.
 
     Raises:
-        NegativeVerdict: It is not; each hook that differs is named.
-        InputError: A record is damaged.
+        InputError: As `read_own_code`.
     """
-    content = read_manifest(run)["content"]
-    then = recorded_hooks(content)
-    now = settings.all_hook_digests()
-    if content["blend"] is None:  # it is nobody's part yet
-        now = {n: found for n, found in now.items() if n not in settings.hook_digests("blend")}
+    code = read_own_code(config) if config is not None and _is_asked_for(config) else NO_CODE
+    then, table = recorded_hooks(content), content["settings"].get("hooks", {})
+    now = code.digests("pixels", table) | code.digests("training", table)
+    if content["blend"] is not None:  # before, they are nobody's part
+        now |= code.digests("blend", table)
     different = [name for name, *_ in gaps(then, now)]
-    if different:
-        raise NegativeVerdict(
-            f"{settings.code.path if settings.code.texts else FILE} is not what the run was made "
-            "with:",
-            details=[f"{name}: {_change(then, now, name)}" for name in different],
-            fix="Bring back the file, and those beside it, as they were.",
-        )
+    return replace(code, edited=tuple(f"{name}: {_change(then, now, name)}" for name in different))
+
+
+def _is_asked_for(config: Path) -> bool:
+    """Whether the code beside a settings file is the project's, or named by the user."""
+    try:
+        if is_named(config):
+            return True
+        # Folders are compared: a link to the project's settings has other code beside it.
+        return project_settings().parent.resolve() == config.parent.resolve()
+    except (InputError, OSError, ValueError, RuntimeError):
+        return False
 
 
 def _change(then: Mapping[str, str], now: Mapping[str, str], name: str) -> str:
     if name in then and name in now:
         return "edited since, or what it reaches"
-    return "not there any more" if name in then else "not there then"
+    return "not there" if name in then else "not there then"

@@ -106,7 +106,7 @@ def write_recipe(
     settings = None
     if code is not None:
         # Without its toml files: settings are recorded, and local.toml names places.
-        settings = folder / _CODE / _SETTINGS
+        settings = code_settings(folder)
         shutil.copytree(
             code, settings.parent, ignore=shutil.ignore_patterns("*.toml", "__pycache__")
         )
@@ -114,6 +114,11 @@ def write_recipe(
     for name in recipe.members:
         for training in RunFolder(run).training(name).all_trainings():
             _write_training(training, target / training.path.relative_to(run), recipe)
+
+
+def code_settings(folder: Path) -> Path:
+    """The settings file of a recipe, which need not be there, beside the code that it brings."""
+    return folder / _CODE / _SETTINGS
 
 
 def settle(

@@ -51,16 +51,17 @@ def remake(folder: Path, data: Path, out: Path) -> None:
         InputError: The data cannot be used, or the weights are foreign or do not fit.
     """
     from twinrun import prepare
+    from twinrun.hooks.in_use import name_code
     from twinrun.run_folder.manifest import read_run_settings
-    from twinrun.run_folder.own_code import refuse_other_hooks
     from twinrun.verify.making import blend_again, predict_again, train_again
-    from twinrun.verify.recipe import read_recipe
+    from twinrun.verify.recipe import code_settings, read_recipe
     from twinrun.verify.same_inputs import refuse_other_data, refuse_other_settings
 
     started = time.perf_counter()
     asked, run = read_recipe(folder)
+    name_code(code_settings(folder))  # who asks for this has agreed to it
     settings = read_run_settings(run, data)
-    refuse_other_hooks(run, settings)
+    settings.code.refuse_edited()
     refuse_other_data(run, settings)
     if asked.retrain:
         made = train_again(run, settings, asked.members, out, started)
