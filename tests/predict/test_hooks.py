@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Command
-from tests.predict.conftest import make_run
+from tests.predict.conftest import CHANGES, make_run
 from tests.predict.test_predict import SAMPLE, TEST, predicted, refused, rows_of
 from tests.run_folder.documents import edited
+from twinrun import submit
+from twinrun.config.reading import read_settings
 from twinrun.hooks.loading import unload
 from twinrun.predict.record import read_record_of
 from twinrun.run_folder.manifest import read_manifest
@@ -131,3 +133,21 @@ def test_a_last_change_that_no_blend_records_is_refused(elsewhere: Path, invoke:
     edited(elsewhere / "manifest.json", "content", "submission", value=None)
     done = invoke("predict", elsewhere, "--images", TEST)
     refused(done, "hooks.py has after_predictions, and")
+
+
+def test_a_code_that_the_run_was_blended_with_since_is_named_as_the_cause(
+    elsewhere: Path, invoke: Command, tmp_path: Path
+) -> None:
+    predicted(elsewhere, TEST, tmp_path / "out.csv", SAMPLE)
+    (tmp_path / "hooks.py").write_text(CODE.replace(".mean()", ".max()"))
+    settings = read_settings(tmp_path / "small.toml", changes=CHANGES)
+    submit.blend_run(elsewhere, settings, SAMPLE, elsewhere / "submission.csv")
+    submit.record_blend(elsewhere, settings, read_manifest(elsewhere))
+    verify = ("verify", "predictions.json", "--of", elsewhere, "--images", TEST)
+    done = invoke(*verify, "--sample", SAMPLE)
+    assert done.returncode == 1, done.stderr
+    assert "hooks.py: after_predictions" in done.stdout
+    assert "hooks.py: read_image" not in done.stdout
+    predicted(elsewhere, TEST, tmp_path / "new.csv", SAMPLE)
+    assert (tmp_path / "new.csv").read_bytes() == (elsewhere / "submission.csv").read_bytes()
+    assert (tmp_path / "new.csv").read_bytes() != (tmp_path / "out.csv").read_bytes()
