@@ -304,7 +304,7 @@ def _complete_run(given: Given, count: int) -> Prepared:
         settings=settings,
         folder=folder / "runs" / "full",
         index=index,
-        pixels={336: SimpleNamespace(column="pixels_336")},  # type: ignore[dict-item]
+        pixels={336: SimpleNamespace(column="pixels_336", scale=None)},  # type: ignore[dict-item]
         sample_path=folder / "sample_submission.csv",
         environment=set_up(threads=2, device="cpu"),
         data=data_digest(index),
