@@ -96,6 +96,24 @@ def test_a_run_that_differs_by_more_than_its_seed_is_no_yardstick(
     assert (runs[1] / "spread.json").exists()
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_run_that_is_partial_has_no_part_in_it(runs: list[Path], place: int) -> None:
+    """Whichever it is: also the last one, which the others are compared with."""
+    partial = runs.pop(place)
+
+    blend = {"method": "arithmetic", "weights": {"a": 1.0}, "temperature": 1.0, "images": 12}
+    edit(partial, lambda m: m["content"].update(blend=blend | {"partial": ["b"]}))
+    in_order = [*runs[:place], partial, *runs[place:]]
+    found = record_spread(in_order, "log_loss", "probability", ["a", "b"])
+    assert found is not None
+    assert found["a"]["largest"] == pytest.approx(0.1)
+    assert not (partial / "spread.json").exists()
+    spread, why = read_spread(runs[0], read_manifest(runs[0]))
+    assert spread is not None, why
+    assert len(spread["seeds"]) == 2
+    assert record_spread([partial, runs[0]], "log_loss", "probability", ["a", "b"]) is None
+
+
 def test_one_seed_has_no_spread(runs: list[Path]) -> None:
     (runs[0] / "manifest.json").unlink()
     assert record_spread(runs[:2], "log_loss", "probability", ["a", "b"]) is None

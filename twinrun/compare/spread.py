@@ -26,8 +26,8 @@ def record_spread(
     """Write spread.json into each of the runs of several seeds.
 
     Of each number it holds the largest that any two of the runs give. Runs that are made from
-    something else than the last one, but for the seed, and runs that are not complete, are left
-    out.
+    something else than the last one, but for the seed, runs that are not complete and those whose
+    submission is partial are left out.
 
     Args:
         runs: Folders runs/<run>. Of those of one seed, the last is compared.
@@ -81,9 +81,14 @@ def record_spread(
 
 
 def _of_one_kind(runs: Sequence[Path]) -> dict[Path, dict[str, Any]]:
-    """The content of the manifests of those runs that are as the last one but for the seed."""
+    """The content of the manifests of the runs that are as the last whole one but for the seed."""
     found = {run: read_manifest_if_there(run) for run in runs}
-    contents = {run: manifest["content"] for run, manifest in found.items() if manifest}
+    contents = {
+        run: manifest["content"]
+        for run, manifest in found.items()
+        # What members still lack would be taken for what seeds do.
+        if manifest and not (manifest["content"]["blend"] or {}).get("partial")
+    }
     if not contents:
         return {}
     wanted = _without_seed(list(contents.values())[-1])
