@@ -146,6 +146,33 @@ def test_a_deadline_begins_nothing_that_will_not_fit_and_learns_what_trainings_t
     assert deadline.left == pytest.approx(0)
 
 
+def test_a_fold_that_resumed_before_its_last_step_says_little_of_the_others(
+    settings: Settings,
+) -> None:
+    clock, folds = Clock(), trainings_of("b", 3)
+    whole = {each.name: Cost(each, 100, 80.0, 100.0, MEASURED) for each in folds[1:]}
+    costs = {folds[0].name: Cost(folds[0], 1, 0.8, 20.8, MEASURED), **whole}
+    # Time for both, and some to spare.
+    deadline = Deadline(1000.0 + 300.0, settings, costs, clock)
+    # Its checkpoint took long to read: twice the time that was planned for what was left of it.
+    deadline.learn(folds[0], 41.6)
+    assert deadline.choose(folds[1:]) == folds[1:]
+    # A whole one tells all: the next will take as long, and the margin.
+    deadline.learn(folds[1], 180.0)
+    clock.now = 1300.0 - deadline.reserve - 180.0 * (1 + MARGIN) - 0.1
+    assert deadline.choose(folds[2:]) == folds[2:]
+    clock.now += 0.2
+    assert deadline.choose(folds[2:]) == []
+
+
+def test_a_training_that_has_no_step_left_teaches_nothing(settings: Settings) -> None:
+    folds = trainings_of("b", 2)
+    costs = {each.name: Cost(each, 0, 0.0, 9.0, MEASURED) for each in folds}
+    deadline = Deadline(1000.0 + 40.0, settings, costs, Clock())
+    deadline.learn(folds[0], 100.0)
+    assert deadline.choose(folds[1:]) == folds[1:]
+
+
 def test_a_training_is_stopped_in_time_for_its_checkpoint_and_not_begun_to_be_predicted(
     settings: Settings,
 ) -> None:

@@ -58,17 +58,31 @@ class Deadline:
         return TimeLimit(until, measured.predictions, self._clock)
 
     def learn(self, training: Training, seconds: float) -> None:
-        """Take what a training took as what the other folds of its member take.
+        """Take what a training's steps took as what those of the other folds of its member take.
+
+        What it trained counts as the part that it is of a whole training: one that resumed before
+        its last step has hardly trained, and the time that it took says little of the others.
 
         Args:
             training: That has just been trained.
             seconds: For all that was left of it.
         """
         cost = self._costs[training.name]
-        factor = seconds / cost.seconds
-        for name, each in self._costs.items():
-            if each.training.member == training.member:
-                self._costs[name] = replace(each, seconds=each.seconds * factor)
+        own = {
+            name: each
+            for name, each in self._costs.items()
+            if each.training.member == training.member
+        }
+        whole = max(each.trained for each in own.values())
+        if not whole:
+            return
+        taken = max(cost.trained + seconds - cost.seconds, 0.0)
+        slower = (taken - cost.trained) / whole
+        for name, each in own.items():
+            more = each.trained * slower
+            self._costs[name] = replace(
+                each, trained=each.trained + more, seconds=each.seconds + more
+            )
 
     def smallest(self, begun: float) -> float:
         """The fewest hours, rounded up, with which at least one training would have been begun.
