@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from twinrun.config.csv_tables import CsvTable
+from twinrun.config.measured import are_counted_up
 from twinrun.config.one_hot import ONE_PER_CLASS
 from twinrun.config.table_labels import choose_labels, with_labels
 from twinrun.errors import InputError
@@ -94,6 +95,14 @@ OTHER_TASKS = {
         "60 different numbers .*regression",
     ),
     "counts": (table("id,num_eggs", *[f"{n},{n % 40}" for n in range(400)]), "regression"),
+    "years with gaps": (
+        table("id,years", *[f"{n},{n % 30 + n % 30 // 7}" for n in range(900)]),
+        "regression",
+    ),
+    "hardly one twice, with gaps": (
+        table("id,target", *[f"{n},{n % 300 + n % 300 // 9}" for n in range(400)]),
+        "regression",
+    ),
     "below zero": (table("id,y", *[f"{n},{n % 40 - 20}" for n in range(400)]), "regression"),
     "hardly one twice": (table("id,y", *[f"{n},{n * 7}" for n in range(60)]), "regression"),
     "a share": (table("id,label", "1,0.13", "2,0.5", "3,0.77", "4,0.1"), "regression"),
@@ -147,6 +156,10 @@ def test_a_task_that_is_not_one_class_an_image_is_refused_with_the_reason(task: 
     with pytest.raises(InputError, match=says) as refused:
         labels(read)
     assert "Twinrun trains on one class an image." in str(refused.value)
+    if "regression" in says:
+        column = read.columns[1]
+        assert f"--label-column {column!r}" in str(refused.value)
+        assert labels(read, chosen=column)[0] == column
 
 
 def test_named_by_the_user_a_combination_is_a_class_of_its_own() -> None:
@@ -179,6 +192,20 @@ ORDINARY = {
     "groups of ages": table("id,age_group", *[f"{n},{n % 30}" for n in range(400)]),
     "number of a class": table("id,num_class", *[f"{n},{n % 30}" for n in range(400)]),
     "0 and 1": table("id,target", "1,0", "2,1", "3,1", "4,0"),
+    **{
+        name: table(f"id,{name}", *[f"{n},{first + n % many * step}" for n in range(12 * many)])
+        for name, first, many, step in (
+            *(("score", 0, 30, 1), ("count", 1, 25, 1), ("weight", 0, 40, 1)),
+            *(("years", 1990, 30, 1), ("num_person", 0, 21, 1), ("percent", 0, 21, 5)),
+        )
+    },
+    **{
+        f"{name} counted up from {first}": table(
+            f"id,{name}", *[f"{n},{n % 300 + first}" for n in range(400)]
+        )
+        for name in ("target", "hotel", "product", "individual")
+        for first in (0, 1)
+    },
     "commas": table("id,label", "1,Tomato, ripe", "2,Tomato, green", "3,Pepper, ripe"),
     "cars with a box": table(
         "fname,x1,y1,x2,y2,class", "1,9,8,7,6,14", "2,9,8,7,6,3", "3,1,2,3,4,14"
@@ -191,6 +218,24 @@ ORDINARY = {
     "faces": table("id,mask,no_mask", "1,1,0", "2,0,1"),
     "letters": table("id,x,y,w,h", "1,1,0,0,0", "2,0,1,0,0", "3,0,0,1,0", "4,0,0,0,1"),
 }
+
+
+@pytest.mark.parametrize(
+    ("texts", "counted"),
+    [
+        ("0 1 2", True),
+        ("1.0 3 2", True),
+        ("2 3 4", False),
+        ("0 1 3", False),
+        ("0 0.5 2", False),
+        ("0 1 9e15", False),
+        ("0 1 1e999", False),
+        ("0 1 b", False),
+        ("", False),
+    ],
+)
+def test_numbers_of_classes_are_counted_up_from_0_or_1(texts: str, counted: bool) -> None:
+    assert are_counted_up(texts.split()) == counted
 
 
 @pytest.mark.parametrize("name", ORDINARY)

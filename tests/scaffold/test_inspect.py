@@ -617,3 +617,40 @@ def test_many_numbers_that_may_be_classes_are_noted(
         assert "--labels, data.labels" in told[0]
     named = inspect(data, label_column=column)
     assert not [note for note in named.notes if "each taken as a class" in note]
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "told"),
+    [
+        ("individual", "{0}", ""),
+        ("count", "{0}", "a task of regression"),
+        ("individual", "{0}00", "a task of regression"),
+        ("whaleId", "{0}00", "30 different values in 40 rows"),
+        ("individual", "w{0}", "30 different values in 40 rows"),
+    ],
+)
+def test_classes_of_an_image_or_two_are_taken_and_else_the_way_out_is(
+    column: str, row: str, told: str, write: Write, tmp_path: Path
+) -> None:
+    images = {f"train/{n}.png": SIZE for n in range(40)}
+    rows = "".join(f"{n},{row.format(n % 30)}\n" for n in range(40))
+    sample = {"sample_submission.csv": f"id,{column}\nt1,{row.format(1)}\nt2,{row.format(2)}\n"}
+    data = write(images | TEST | sample | {"train.csv": f"id,{column}\n{rows}"})
+    if told:
+        said = refused(data)
+        assert told in said
+        assert "--label-column" in said
+    else:
+        assert len(accepted(inspect(data), tmp_path).classes) == 30
+    named = accepted(inspect(data, label_column=column), tmp_path)
+    assert (len(named.classes), named.label_column) == (30, column)
+
+
+def test_labels_that_the_user_calls_classes_are_so_beside_a_sample_of_decimals(
+    write: Write, tmp_path: Path
+) -> None:
+    table = {"train.csv": "id,score\n1,60\n2,75\n03,60\n"}
+    sample = {"sample_submission.csv": "id,score\nt1,67.31\nt2,41\n"}
+    data = write(TABLE | table | TEST | sample)
+    assert "--label-column" in refused(data)
+    assert accepted(inspect(data, label_column="score"), tmp_path).classes == ["60", "75"]

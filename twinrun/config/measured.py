@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
 from twinrun.config.csv_tables import MANY_CLASSES
+
+# What has so many rows for each of its numbers may be classes, whatever it is called.
+_ROWS_OF_A_CLASS = 12
 
 _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _FRACTION = re.compile(r"-?\d*\.\d*[1-9]\d*(?:[eE][+-]?\d+)?|-?\d+(?:\.\d+)?[eE]-\d+")
@@ -43,8 +47,9 @@ def are_measured(column: str, values: Sequence[str], rows: int) -> bool:
     """Whether numbers are measured or counted, and no grades or names of classes.
 
     Numbers with decimals are, where they are many. Whole ones may be names of classes, also a
-    thousand of them: they are measured where the column is called so, where some are below zero,
-    and where hardly any stands twice.
+    thousand of them: they are measured where some are below zero; where hardly any stands twice,
+    unless they are counted up from 0 or 1; and where the column is called so and the numbers say
+    so too, which have uneven gaps, or few rows each.
 
     Args:
         column: What their column is called.
@@ -55,11 +60,16 @@ def are_measured(column: str, values: Sequence[str], rows: int) -> bool:
         return False
     many = len(values) > MANY_CLASSES
     seldom = 2 * len(values) > rows
+    few_rows = rows < _ROWS_OF_A_CLASS * len(values)
     if any(map(_FRACTION.fullmatch, values)):
         return many or (len(values) > 2 and seldom)
     # -1 alone says that there is none.
     below = len({float(value) for value in values if float(value) < 0}) > 1
-    return many and (below or _is_called_measure(column) or (seldom and not _names_classes(column)))
+    if below or not many:
+        return below and many
+    if _is_called_measure(column):
+        return few_rows or not _have_even_gaps(values)
+    return seldom and not are_counted_up(values) and not _names_classes(column)
 
 
 def may_be_measured(column: str, values: Sequence[str]) -> bool:
@@ -73,11 +83,27 @@ def may_be_measured(column: str, values: Sequence[str]) -> bool:
     """
     if len(values) <= MANY_CLASSES or not are_numbers(values):
         return False
-    numbers = {float(value) for value in values}
-    gapless = min(numbers) in (0, 1) and max(numbers) - min(numbers) + 1 == len(numbers)
     if _words(column)[-1] in _LABELS:
-        return not gapless
+        return not are_counted_up(values)
     return not _names_classes(column)
+
+
+def are_counted_up(values: Sequence[str]) -> bool:
+    """Whether texts are all whole numbers from 0 or 1 to their largest, as those of classes are.
+
+    Args:
+        values: The different ones, without empty texts.
+    """
+    if not values or not are_numbers(values):
+        return False
+    numbers = {float(value) for value in values}
+    whole = all(number.is_integer() for number in numbers)
+    return whole and min(numbers) in (0, 1) and max(numbers) - min(numbers) + 1 == len(numbers)
+
+
+def _have_even_gaps(values: Sequence[str]) -> bool:
+    numbers = sorted({float(value) for value in values})
+    return len({after - before for before, after in itertools.pairwise(numbers)}) <= 1
 
 
 def _words(column: str) -> list[str]:

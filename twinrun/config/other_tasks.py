@@ -108,13 +108,12 @@ def refuse_other_values(
     asks_for_them = len(asked) > 1 and set(values).issubset(asked)
     if not asks_for_them and are_measured(label_column, values, len(frame)):
         examples = ", ".join(shorten(values, 3))
-        classes = f" If each is a class: --label-column {label_column!r}."
         raise InputError(
             f"{column} holds {len(values):,} different numbers ({examples}): a task of regression",
             fix=(
                 f"{ONE_CLASS} To train on ranges of them, write a table with a label for each "
-                "range, in any folder, and name it with --labels."
-                + (classes if 2 * len(values) <= len(frame) else ""),
+                "range, in any folder, and name it with --labels. If each is a class, name the "
+                f"column: --label-column {label_column!r}.",
             ),
         )
     lists = _joined_labels(values)

@@ -11,6 +11,7 @@ from twinrun.config.data_folder import DataFolder
 from twinrun.config.image_ids import Ids, Names, image_id, match_values
 from twinrun.config.label_layout import TrainingImages
 from twinrun.config.listing import words_for
+from twinrun.config.measured import are_counted_up
 from twinrun.errors import InputError, shorten
 from twinrun.names import ClassName
 from twinrun.scaffold.sample import TestFolders
@@ -35,8 +36,17 @@ def tell_apart(training: TrainingImages, test: TestFolders) -> tuple[TrainingIma
     )
 
 
-def refuse_classes(data: DataFolder, training: TrainingImages, classes: Sequence[str]) -> None:
-    """Raise InputError when the settings could not hold these classes."""
+def refuse_classes(
+    data: DataFolder, training: TrainingImages, classes: Sequence[str], *, named: bool
+) -> None:
+    """Raise InputError when the settings could not hold these classes.
+
+    Args:
+        data: The data folder.
+        training: Its training images.
+        classes: Of them, and those that the sample submission asks for.
+        named: Whether the user named the column of labels: it may have as many as it has rows.
+    """
     where: object = words_for(training.folders)
     fix = (
         "Name a table of labels with --labels: it may lie in any folder, and give them other names."
@@ -48,11 +58,13 @@ def refuse_classes(data: DataFolder, training: TrainingImages, classes: Sequence
             "--label-column."
         )
         rows = len(training.table.frame)
-        if len(classes) > max(MANY_CLASSES, rows / 2):
+        most = max(MANY_CLASSES, rows / 2)
+        if len(classes) > most and not named and not are_counted_up(classes):
             raise InputError(
                 f"{where}: the column {training.label_column!r} has {len(classes):,} different "
                 f"values in {rows:,} rows: no classes",
-                fix="Name the column of labels with --label-column.",
+                fix="Name the column of labels with --label-column; this one, if each value is a "
+                "class.",
             )
     if len(classes) < 2:
         raise InputError(

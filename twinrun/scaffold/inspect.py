@@ -111,7 +111,8 @@ def inspect(
 ) -> Findings:
     """Look at a data folder: names first, and content where names leave several possibilities.
 
-    Of at most 200 images the header is read; none is decoded.
+    Of at most 200 images the header is read. None is decoded but a few where a folder is called
+    as masks are.
 
     Args:
         folder: The data folder.
@@ -156,8 +157,15 @@ def inspect(
     sides: list[tuple[int, int]] = []
     broken: list[str] = []
     try:
-        refuse_classes(data, training, classes)
-        columns, table = find_form(data, table, images, [*classes, *unseen], questions)
+        refuse_classes(data, training, classes, named=known.label_column is not None)
+        columns, table = find_form(
+            data,
+            table,
+            images,
+            [*classes, *unseen],
+            questions,
+            named=known.label_column is not None,
+        )
         images = images.asked_by(table)
     except InputError as problem:
         problems.append(problem)

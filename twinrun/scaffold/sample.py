@@ -197,6 +197,8 @@ def find_form(
     test: TestFolders,
     classes: Sequence[str],
     questions: list[str],
+    *,
+    named: bool,
 ) -> tuple[str, CsvTable]:
     """What the sample submission's columns hold.
 
@@ -206,6 +208,7 @@ def find_form(
         test: The test images.
         classes: That the sample may ask for.
         questions: Gets what the sample leaves open.
+        named: Whether the user named the column of labels, so that these are classes.
 
     Returns:
         The name of that form in FORMS; and the sample with a row per image, and only the ids.
@@ -229,7 +232,7 @@ def find_form(
     form, seen = found
     if isinstance(form, RowPerImage) and len(columns) == 1 and not match_values(keys, names)[1]:
         _refuse_other_ends(where, keys, images, classes)
-    if form.name == LikeliestClass.name:
+    if form.name == LikeliestClass.name and not named:
         _refuse_measured(where, columns[0], values[columns[0]], classes)
     questions += seen.open
     ids = sample.frame[sample.columns[:1]]
@@ -274,7 +277,8 @@ def _refuse_measured(
             "labels are numbers: a task of regression",
             fix="Twinrun trains on one class an image. To train on ranges of the numbers, write a "
             "table with a label for each range, in any folder, and name it with --labels; and a "
-            "sample submission of such labels, with --sample.",
+            "sample submission of such labels, with --sample. If each number is a class, name the "
+            "column of labels with --label-column.",
         )
 
 
