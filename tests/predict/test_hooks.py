@@ -136,11 +136,13 @@ def test_a_last_change_that_no_blend_records_is_refused(elsewhere: Path, invoke:
 
 
 def test_a_code_that_the_run_was_blended_with_since_is_named_as_the_cause(
-    elsewhere: Path, invoke: Command, tmp_path: Path
+    elsewhere: Path, invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     predicted(elsewhere, TEST, tmp_path / "out.csv", SAMPLE)
-    (tmp_path / "hooks.py").write_text(CODE.replace(".mean()", ".max()"))
-    settings = read_settings(tmp_path / "small.toml", changes=CHANGES)
+    folder = tmp_path / "competition"
+    (folder / "hooks.py").write_text(CODE.replace(".mean()", ".max()"))
+    settings = read_settings(folder / "competition.toml", changes=CHANGES)
     submit.blend_run(elsewhere, settings, SAMPLE, elsewhere / "submission.csv")
     submit.record_blend(elsewhere, settings, read_manifest(elsewhere))
     verify = ("verify", "predictions.json", "--of", elsewhere, "--images", TEST)
