@@ -51,7 +51,7 @@ _COCO = {
 }
 
 
-def refuse_masks(root: Path, folders: Sequence[Folder], asked: Collection[str]) -> None:
+def refuse_masks(root: Path, folders: Sequence[Folder], asked: Collection[str]) -> list[str]:
     """Raise InputError when one of some class folders holds masks of the others' images.
 
     Args:
@@ -59,11 +59,21 @@ def refuse_masks(root: Path, folders: Sequence[Folder], asked: Collection[str]) 
         folders: Each called like a class.
         asked: The columns or labels that the sample submission asks for: a folder that is called
             like one of them is a class, whatever it is called.
+
+    Returns:
+        What is to be said where that cannot be told, a line each.
     """
-    if not any(folder.name in asked for folder in folders):
-        problem = _mask_folder(root, folders, folders)
-        if problem is not None:
-            raise problem
+    if any(folder.name in asked for folder in folders):
+        return []
+    doubts: list[str] = []
+    for folder, others, sure in _mask_folders(root, folders, folders):
+        if sure:
+            raise _masks_in(root, folder, others)
+        doubts.append(
+            f"{folder.path}/ is taken as a class, and its images may be masks of those in "
+            f"{words_for(others)}; if they are, the task is segmentation"
+        )
+    return doubts
 
 
 def find_other_task(root: Path, listing: Folder, folders: Sequence[Folder]) -> InputError | None:
@@ -77,14 +87,16 @@ def find_other_task(root: Path, listing: Folder, folders: Sequence[Folder]) -> I
     Returns:
         None where no such file is there.
     """
-    masks = _mask_folder(root, list(listing.walk()), folders)
-    return masks or _masks_beside(root, folders) or _objects(root, listing, folders)
+    for folder, others, sure in _mask_folders(root, list(listing.walk()), folders):
+        if sure:
+            return _masks_in(root, folder, others)
+    return _masks_beside(root, folders) or _objects(root, listing, folders)
 
 
-def _mask_folder(
+def _mask_folders(
     root: Path, folders: Sequence[Folder], asked: Sequence[Folder]
-) -> InputError | None:
-    """The error for a folder with masks of the images in others, if one of them is asked for."""
+) -> Iterator[tuple[Folder, list[Folder], bool]]:
+    """The folders with masks of the images in others, if one of them is asked for; how surely."""
     below = [each for top in asked for each in top.walk()]
     named = [each for each in folders if each.images and _is_called_masks(each)]
     # `mask` and `no_mask` are two classes.
@@ -96,9 +108,12 @@ def _mask_folder(
         pairs = [(path, images[stem]) for stem, path in own.items() if stem in images]
         here = any(each in below for each in (folder, *others))
         # Images of classes too are numbered from 1 in each folder.
-        if here and 2 * len(pairs) > len(own) and are_masks(pairs):
-            return _segmentation(f"{root / folder.path} holds a mask of each", others)
-    return None
+        if here and 2 * len(pairs) > len(own) and (told := are_masks(pairs)) is not False:
+            yield folder, others, told is True
+
+
+def _masks_in(root: Path, folder: Folder, others: Sequence[Folder]) -> InputError:
+    return _segmentation(f"{root / folder.path} holds a mask of each", others)
 
 
 def _masks_beside(root: Path, folders: Sequence[Folder]) -> InputError | None:

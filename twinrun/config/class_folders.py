@@ -88,7 +88,7 @@ class FolderPerClass(LabelLayout):
         if not parts:
             return None
         filled = [below for part in parts for below in part.filled]
-        refuse_masks(candidate.data.root, filled, _asked(candidate))
+        doubts = refuse_masks(candidate.data.root, filled, _asked(candidate))
         found = class_folders(candidate.data.root, parts)
         _refuse_unread(candidate.data.root, found, candidate.unseen)
         labels = {
@@ -101,6 +101,7 @@ class FolderPerClass(LabelLayout):
             labels,
             parts,
             f"the folders in {words_for(parts)}",
+            doubts,
             layout=self.name,
             counts={name: number for name, number in counts.items() if number},
             unseen=[name for name, number in counts.items() if not number],

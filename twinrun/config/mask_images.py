@@ -25,18 +25,20 @@ class _Look(NamedTuple):
     even: bool
 
 
-def are_masks(pairs: Sequence[tuple[Path, Sequence[Path]]]) -> bool:
+def are_masks(pairs: Sequence[tuple[Path, Sequence[Path]]]) -> bool | None:
     """Whether some images are masks of others, by a few of them.
 
     All that can be read are of even areas, and most have an image of their size that is not. Where
-    the images are of even areas too, as drawn letters are, nothing tells which are masks of which:
-    none are.
+    the images are of even areas too, as drawn letters and shapes are, nothing tells.
 
     Args:
         pairs: Each an image that may be a mask, and those of which it may be one.
+
+    Returns:
+        None where nothing tells.
     """
     step = max(1, len(pairs) // _LOOKED_AT)
-    photos: list[bool] = []
+    looked_at, photos, drawn = 0, 0, 0
     for mask, images in pairs[::step][:_LOOKED_AT]:
         if (look := _look_at(mask)) is None:
             continue
@@ -44,8 +46,12 @@ def are_masks(pairs: Sequence[tuple[Path, Sequence[Path]]]) -> bool:
             return False
         same = (_look_at(path) for path in images if _size_of(path) == look.size)
         image = next(filter(None, same), None)
-        photos.append(image is not None and not image.even)
-    return 2 * sum(photos) > len(photos)
+        looked_at += 1
+        photos += image is not None and not image.even
+        drawn += image is not None and image.even
+    if 2 * photos > looked_at:
+        return True
+    return None if drawn else False
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:
