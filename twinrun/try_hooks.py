@@ -1,4 +1,4 @@
-"""A competitor's hooks tried on two images, before anything is decoded or trained: one table."""
+"""A competitor's hooks tried on a few images, before anything is decoded or trained: one table."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ class Trial:
 
 
 def _try_metric(settings: Settings) -> None:
-    truth = np.arange(_IMAGES) % len(settings.classes)
-    METRICS.get(OWN_METRIC).score(_drawn(settings), truth)
+    # Two of each class: the log loss and the area under the curve are not defined without them.
+    truth = np.repeat(np.arange(len(settings.classes)), _IMAGES)
+    METRICS.get(OWN_METRIC).score(_drawn(settings, len(truth)), truth)
 
 
 def _try_after_predictions(settings: Settings) -> None:
-    table = pd.DataFrame(_drawn(settings), columns=settings.classes)
+    table = pd.DataFrame(_drawn(settings, _IMAGES), columns=settings.classes)
     table.insert(0, "id", [f"drawn-{number}" for number in range(_IMAGES)])
     change_after(table, settings)
 
@@ -62,9 +63,9 @@ def _try_read_image(settings: Settings) -> None:
             raise hook.refuse(f"nothing for {path}: {error}") from error
 
 
-def _drawn(settings: Settings) -> np.ndarray:
+def _drawn(settings: Settings, images: int) -> np.ndarray:
     """Probabilities, float64, images x classes."""
-    drawn = np.random.default_rng(0).random((_IMAGES, len(settings.classes))) + 0.1
+    drawn = np.random.default_rng(0).random((images, len(settings.classes))) + 0.1
     shares: np.ndarray = drawn / drawn.sum(1, keepdims=True)
     return shares
 
@@ -81,7 +82,7 @@ TRIALS: Registry[Trial] = Registry("trial of a hook", Trial)
 for _hook in HOOKS:
     if _hook.enters == "training":
         TRIALS.add(Trial(_hook.name, "two drawn images, a step in each phase", None))
-TRIALS.add(Trial("metric", "two drawn predictions", _try_metric))
+TRIALS.add(Trial("metric", "two drawn predictions of each class", _try_metric))
 TRIALS.add(Trial("read_image", "two images of the data folder", _try_read_image))
 TRIALS.add(Trial("after_predictions", "two drawn predictions", _try_after_predictions))
 

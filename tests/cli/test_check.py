@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command
+from twinrun.config.reading import read_settings
 from twinrun.hooks.loading import unload
 from twinrun.hooks.table import HOOKS
-from twinrun.try_hooks import TRIALS
+from twinrun.try_hooks import TRIALS, try_hooks
 
 ALL = """
 import numpy as np
@@ -108,3 +109,13 @@ def test_a_network_that_there_is_not(small_toml: Path, invoke: Command) -> None:
     )
     assert done.returncode == 2
     assert "these networks cannot be used" in done.stderr
+
+
+def test_a_metric_is_tried_on_every_class(small_toml: Path) -> None:
+    small_toml.with_name("hooks.py").write_text(
+        "from sklearn.metrics import log_loss, roc_auc_score\n\n\n"
+        "def metric(probabilities, truth):\n"
+        "    area = roc_auc_score(truth, probabilities, multi_class='ovr')\n"
+        "    return area - log_loss(truth, probabilities)\n"
+    )
+    assert [each.name for each in try_hooks(read_settings(small_toml))] == ["metric"]

@@ -193,3 +193,28 @@ def test_what_was_digested_is_what_runs(small_toml: Path) -> None:
     assert hook is not None
     assert hook() == 1
     assert not list(small_toml.parent.rglob("*.pyc"))
+
+
+def test_what_a_hook_does_to_the_table_is_not_seen_by_the_next_call(small_toml: Path) -> None:
+    code = "def loss(settings):\n    return settings['sizes'].pop()\n"
+    settings = settings_of(small_toml, code, "hooks.sizes=[1, 2]")
+    for _ in range(2):
+        hook = settings.hook("loss")
+        assert hook is not None
+        assert [hook(), hook()] == [2, 2]
+    assert settings.hooks == {"sizes": [1, 2]}
+
+
+def test_a_parameter_without_a_name_is_told_where_it_is_found(small_toml: Path) -> None:
+    code = "def by_place(member, /):\n    return member\n\n\nloss = by_place\n"
+    hook = settings_of(small_toml, code).hook("loss")
+    assert hook is not None
+    with pytest.raises(InputError, match="line 5: `loss` takes member by place alone"):
+        hook(member=1)
+
+
+def test_hooks_of_a_file_that_all_names_are_taken_from_are_called(small_toml: Path) -> None:
+    small_toml.with_name("mine.py").write_text("def loss(classes):\n    return classes\n")
+    hook = settings_of(small_toml, "from mine import *\n").hook("loss")
+    assert hook is not None
+    assert hook(classes=3) == 3

@@ -253,3 +253,146 @@ def test_what_is_no_python_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"hooks\.py"):
         read(tmp_path)
     assert holds_code(tmp_path / "competition.toml")
+
+
+F = "def f(x):\n    return x * 1\n"
+TURNED = ("x * 1", "x * 2")
+REACHED = {
+    "two imports that bind one name, the first": (
+        {
+            "hooks.py": "import pkg.a\nimport pkg.b\n\ndef loss():\n    return pkg.a.f\n",
+            "pkg/__init__.py": "",
+            "pkg/a.py": F,
+            "pkg/b.py": F,
+        },
+        "pkg/a.py",
+        TURNED,
+    ),
+    "an import of which another is the stand-in": (
+        {
+            "hooks.py": "try:\n    from a import f\nexcept ImportError:\n    from b import f\n\n"
+            "def loss():\n    return f\n",
+            "a.py": F,
+            "b.py": F,
+        },
+        "a.py",
+        TURNED,
+    ),
+    "the condition of an import": (
+        {
+            "hooks.py": "FAST = True\nif FAST:\n    from a import f\nelse:\n    from b import f\n\n"
+            "def loss():\n    return f\n",
+            "a.py": F,
+            "b.py": F,
+        },
+        "hooks.py",
+        ("FAST = True", "FAST = False"),
+    ),
+    "what the condition of an import goes by": (
+        {
+            "hooks.py": "from a import fast\nif fast():\n    import a as x\nelse:\n"
+            "    import b as x\n\ndef loss():\n    return x.f\n",
+            "a.py": F + "\ndef fast():\n    return True\n",
+            "b.py": F,
+        },
+        "a.py",
+        ("return True", "return False"),
+    ),
+    "a part of a package that the package imports": (
+        {
+            "hooks.py": "from pkg import losses\n\ndef loss():\n    return losses.f\n",
+            "pkg/__init__.py": "from . import losses\n",
+            "pkg/losses.py": F,
+        },
+        "pkg/losses.py",
+        TURNED,
+    ),
+    "and imports from": (
+        {
+            "hooks.py": "from pkg import losses\n\ndef loss():\n    return losses.f\n",
+            "pkg/__init__.py": "from . import losses\nfrom .losses import f\n",
+            "pkg/losses.py": F,
+        },
+        "pkg/losses.py",
+        TURNED,
+    ),
+    "a part of a package that takes all names of another": (
+        {
+            "hooks.py": "from pkg import losses\n\ndef loss():\n    return losses.f\n",
+            "pkg/__init__.py": "from .base import *\n",
+            "pkg/base.py": "X = 1\n",
+            "pkg/losses.py": F,
+        },
+        "pkg/losses.py",
+        TURNED,
+    ),
+    "all names of a file that has the hook": (
+        {"hooks.py": "from mine import *\n", "mine.py": "def loss(x=1):\n    return x * 1\n"},
+        "mine.py",
+        TURNED,
+    ),
+    "all names of a file that hide an import": (
+        {
+            "hooks.py": "from a import f\nfrom b import *\n\ndef loss():\n    return f\n",
+            "a.py": F,
+            "b.py": F,
+        },
+        "b.py",
+        TURNED,
+    ),
+}
+LOOKED_UP = {
+    "the table of modules": "import sys\n\ndef loss():\n    return sys.modules[__name__].OTHER\n",
+    "that of another name": "import sys as s\n\ndef loss():\n"
+    "    return s.modules[__name__].OTHER\n",
+    "that alone": "from sys import modules\n\ndef loss():\n    return modules[__name__].OTHER\n",
+    "an import by name": "from importlib import import_module as get\n\ndef loss():\n"
+    "    return get(__name__).OTHER\n",
+    "attributes": "def scale():\n    pass\n\ndef loss():\n    return scale.__globals__['OTHER']\n",
+    "locals": "HERE = locals()\n\ndef loss():\n    return HERE['OTHER']\n",
+}
+REACHED |= {
+    name: ({"hooks.py": f"OTHER = 1\n{code}"}, "hooks.py", ("OTHER = 1", "OTHER = 2"))
+    for name, code in LOOKED_UP.items()
+}
+
+
+@pytest.mark.parametrize("case", REACHED)
+def test_what_is_reached_by_a_detour_counts(tmp_path: Path, case: str) -> None:
+    files, file, turn = REACHED[case]
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert changed(tmp_path, file, *turn) == {"loss"}
+
+
+def test_what_is_named_like_a_look_up_is_none(tmp_path: Path) -> None:
+    code = "OTHER = 1\n\ndef loss(net):\n    net.eval()\n    return list(net.modules())\n"
+    (tmp_path / "hooks.py").write_text(code.replace("(net)", "(member)").replace("net.", "member."))
+    assert changed(tmp_path, "hooks.py", "OTHER = 1", "OTHER = 2") == set()
+
+
+def test_what_a_decorator_makes_may_be_given_the_table(tmp_path: Path) -> None:
+    code = "from helpers import with_table\n\n@with_table\ndef loss(margin):\n    return margin\n"
+    (tmp_path / "helpers.py").write_text(
+        "def with_table(f):\n    def g(settings):\n        return f(settings['margin'])\n"
+        "    return g\n"
+    )
+    (tmp_path / "hooks.py").write_text(code)
+    assert read(tmp_path).hooks["loss"].reads_settings
+
+
+def test_a_model_of_another_file_counts(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from pydantic import BaseModel\n\nclass Settings(BaseModel):\n    x: int = 1\n"
+    )
+    for way in ("from mine import Settings", "from mine import *"):
+        (tmp_path / "hooks.py").write_text(f"{way}\n\ndef loss(settings):\n    return 1\n")
+        assert read(tmp_path).has_model
+        assert changed(tmp_path, "mine.py", "x: int =", "x: int = 1 +") == {"loss"}
+
+
+def test_a_parameter_without_a_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hooks.py").write_text("def loss(member, /, name):\n    return member\n")
+    with pytest.raises(InputError, match="line 1: `loss` takes member by place alone"):
+        read(tmp_path)

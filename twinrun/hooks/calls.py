@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ class OwnHook:
             InputError: It raises an error, told as the competitor's: file, line, the last lines of
                 theirs; or it asks for what is not given.
         """
-        given = {**given, SETTINGS: self.settings}
+        # A copy: what a hook does to the table is not seen by the next call.
+        given = {**given, SETTINGS: copy.deepcopy(self.settings)}
         with telling_mistakes():
             return self.function(**{name: given[name] for name in self._asked(given)})
 
@@ -59,9 +61,19 @@ class OwnHook:
 
     def _asked(self, given: Mapping[str, Any]) -> list[str]:
         try:
-            parameters = inspect.signature(self.function).parameters.values()
+            parameters = list(inspect.signature(self.function).parameters.values())
         except (TypeError, ValueError):  # written in C
-            parameters = ()  # type: ignore[assignment]
+            parameters = []
+        by_place = [
+            each.name
+            for each in parameters
+            if each.kind is each.POSITIONAL_ONLY and each.default is each.empty
+        ]
+        if by_place:
+            raise InputError(
+                f"{self.place}: `{self.hook.name}` takes {', '.join(by_place)} by place alone",
+                fix="It is called with names: give it parameters that have some.",
+            )
         asked = [
             each.name
             for each in parameters

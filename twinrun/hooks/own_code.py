@@ -148,7 +148,7 @@ def read_own_code(config: Path) -> OwnCode:
     reached: dict[str, Reached] = {}
     readers: set[str] = set()
     for hook in HOOKS:
-        if not code.source.has(hook.name):
+        if not code.has(hook.name):
             continue
         given = _parameters(code, hook.name)
         if given is not None:
@@ -184,9 +184,7 @@ def read_own_code(config: Path) -> OwnCode:
     files = {
         k: v for found in (*reached.values(), *effects.values()) for k, v in found.files.items()
     }
-    return OwnCode(
-        code.folder, code.texts, files, hooks, acting, code.source.define(MODEL) is not None
-    )
+    return OwnCode(code.folder, code.texts, files, hooks, acting, code.defines(MODEL))
 
 
 def holds_code(config: Path) -> bool:
@@ -211,14 +209,23 @@ def _whole_digest(part: Part, enters: Enters, settings: Mapping[str, Any]) -> st
 
 
 def _parameters(code: Code, name: str) -> dict[str, bool] | None:
-    """The names of a hook's parameters, and whether each has a value; None: it is no function."""
+    """The names of a hook's parameters, and whether each has a value.
+
+    Returns:
+        None where it is no plain function: what a decorator makes of one may ask for more.
+    """
     node = code.source.define(name)
-    if not isinstance(node, ast.FunctionDef):
+    if not isinstance(node, ast.FunctionDef) or node.decorator_list:
         return None
     told = node.args
-    first = [*told.posonlyargs, *told.args]
-    without = len(first) - len(told.defaults)
-    found = {each.arg: place >= without for place, each in enumerate(first)}
+    if told.posonlyargs:
+        names = ", ".join(each.arg for each in told.posonlyargs)
+        raise InputError(
+            f"{code.folder / FILE}, line {node.lineno}: `{name}` takes {names} by place alone",
+            fix="It is called with names: remove the `/`.",
+        )
+    without = len(told.args) - len(told.defaults)
+    found = {each.arg: place >= without for place, each in enumerate(told.args)}
     pairs = zip(told.kwonlyargs, told.kw_defaults, strict=True)
     return found | {each.arg: value is not None for each, value in pairs}
 

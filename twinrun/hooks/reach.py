@@ -76,6 +76,22 @@ class Code:
         """All files, by name."""
         return [self._sources[name] for name in sorted(self._sources)]
 
+    def has(self, name: str) -> bool:
+        """Whether the entry binds a name: itself, or by taking all names of a file beside it."""
+        return self._binds(self.source, name, set())
+
+    def defines(self, name: str) -> bool:
+        """Whether what a name of the entry is stands in one of the files."""
+        locals_ = (each for each in self.source.imports.get(name, []) if self.local(each.module))
+        return any(locals_) or (name not in self.source.imports and self.has(name))
+
+    def _binds(self, source: Source, name: str, seen: set[str]) -> bool:
+        if source.place in seen:
+            return False
+        seen.add(source.place)
+        others = (self.local(star.module) for star in source.stars)
+        return source.has(name) or any(self._binds(o, name, seen) for o in others if o is not None)
+
     def reach(self, *names: str) -> Reached:
         """What names of the entry reach."""
         found = Reached()
@@ -141,12 +157,8 @@ class Code:
         """Read the files that an import runs."""
         names = found.module.split(".")
         parts = [self.local(".".join(names[: length + 1])) for length in range(len(names))]
-        source = parts[-1]
-        if source is None:
-            return
-        own = found.name
-        if own and own != "*" and not source.binding(own) and own not in source.imports:
-            self.local(f"{found.module}.{own}")
+        if parts[-1] is not None and found.name and found.name != "*":
+            self.local(f"{found.module}.{found.name}")
 
     def _has(self, name: str) -> bool:
         if self._given is not None:
@@ -182,15 +194,14 @@ class _Walk:
         positions = source.binding(name)
         for position in positions:
             self.add(source, position)
-        if name in source.imports:
-            self.follow(source, name, source.imports[name])
-        elif not positions:
-            for star in source.stars:
-                other = self.code.local(star.module)
-                if other is None:
-                    self.package(source, star)
-                else:
-                    self.visit(other, name)
+        for each in source.imports.get(name, []):
+            self.follow(source, name, each)
+        for star in source.stars:
+            other = self.code.local(star.module)
+            if other is not None:
+                self.visit(other, name)
+            elif not source.has(name):
+                self.package(source, star)
 
     def add(self, source: Source, position: int) -> None:
         own = self.found.statements.setdefault(source.place, set())
@@ -205,7 +216,7 @@ class _Walk:
         for text in statement.texts:
             if named := self.code.file_digest(text):
                 self.found.files[named[0]] = named[1]
-        if statement.is_dynamic:
+        if source.is_dynamic(position):
             self.whole(source)
 
     def follow(self, source: Source, name: str, found: Import) -> None:
@@ -223,10 +234,12 @@ class _Walk:
                     self.whole(part)
         elif found.name == "*":
             self.whole(other)
-        elif other.binding(found.name) or found.name in other.imports or other.stars:
+        else:
             self.visit(other, found.name)
-        elif inner := self.code.local(f"{found.module}.{found.name}"):
-            self.whole(inner)
+            inner = self.code.local(f"{found.module}.{found.name}")
+            # `from . import losses` binds what lies within the package, and nothing else does.
+            if inner is not None and (other is source or not other.has(found.name)):
+                self.whole(inner)
 
     def whole(self, source: Source) -> None:
         if (source.place, "*") in self._seen:
@@ -247,4 +260,4 @@ class _Walk:
 
 def _all_imports(source: Source) -> list[Import]:
     inner = [each for found in source.inner.values() for each in found]
-    return [*source.imports.values(), *source.stars, *inner]
+    return [*(each for found in source.imports.values() for each in found), *source.stars, *inner]

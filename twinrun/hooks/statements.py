@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 # Who looks names up by itself may reach anything of its file.
 _DYNAMIC = frozenset(
-    {"globals", "vars", "eval", "exec", "compile", "__import__", "importlib", "inspect", "runpy"}
+    {"globals", "locals", "vars", "eval", "exec", "compile", "__import__", "__dict__"}
+    | {"importlib", "import_module", "inspect", "getattr_static", "runpy", "builtins"}
 )
+# As attributes: a module of torch has `eval` too.
+_LOOKING = frozenset({"__dict__", "__globals__", "import_module", "getattr_static"})
+_SYS = "sys"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -29,6 +33,11 @@ class Import:
     module: str
     name: str | None
     line: int
+
+    @property
+    def root(self) -> str:
+        """The module's name up to the first dot."""
+        return self.module.partition(".")[0]
 
 
 @dataclass
@@ -63,10 +72,14 @@ class Statement:
             and id(each) not in told
         }
 
-    @property
-    def is_dynamic(self) -> bool:
-        """Whether it may reach names that do not stand in it."""
-        return bool(self.uses & _DYNAMIC)
+    @cached_property
+    def attributes(self) -> set[tuple[str, str]]:
+        """All attributes that it names, each with the name before it; empty for anything else."""
+        return {
+            (each.value.id if isinstance(each.value, ast.Name) else "", each.attr)
+            for each in ast.walk(self.node)
+            if isinstance(each, ast.Attribute)
+        }
 
 
 @dataclass
@@ -76,14 +89,14 @@ class Source:
     Attributes:
         place: Relative to competition/, with slashes.
         statements: In their order, without imports.
-        imports: By the name that is bound.
+        imports: By the name that is bound, one or several of each: `import a.b` and `import a.c`.
         stars: Modules of which all names are taken.
         inner: Imports within functions and classes, by the position of the statement.
     """
 
     place: str
     statements: list[Statement]
-    imports: dict[str, Import]
+    imports: dict[str, list[Import]]
     stars: list[Import]
     inner: dict[int, list[Import]]
 
@@ -108,9 +121,23 @@ class Source:
     def line(self, name: str) -> int:
         """Where a name is bound; 0 where it is not."""
         if name in self.imports:
-            return self.imports[name].line
+            return self.imports[name][-1].line
         node = self.define(name)
         return node.lineno if node is not None else 0
+
+    def is_dynamic(self, position: int) -> bool:
+        """Whether a statement may reach names that do not stand in it."""
+        statement = self.statements[position]
+        used = [each for name in statement.uses for each in self.imports.get(name, [])]
+        used += self.inner[position]
+        words = statement.uses | {word for each in used for word in (each.root, each.name or "")}
+        if words & _DYNAMIC or {name for _, name in statement.attributes} & _LOOKING:
+            return True
+        # `sys.modules`, under any name; a module of torch has `modules` too.
+        tables = {name for name, found in self.imports.items() if _SYS in {i.root for i in found}}
+        return any(
+            name == "modules" and (of in tables or of == _SYS) for of, name in statement.attributes
+        ) or any(each.root == _SYS and each.name == "modules" for each in used)
 
 
 def take_apart(tree: ast.Module, place: str, package: str) -> Source:
@@ -124,20 +151,19 @@ def take_apart(tree: ast.Module, place: str, package: str) -> Source:
     source = Source(place, [], {}, [], {})
     imported: set[str] = set()
     for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            imported |= {name for name, _ in _imports_of(node, package)}
+        for each in _run_at_import(node):
+            if isinstance(each, ast.Import | ast.ImportFrom):
+                imported |= {name for name, _ in _imports_of(each, package)}
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             _bind(source, _imports_of(node, package))
         elif not _is_text(node) and not _is_main(node):
             statement = Statement(node)
             _look(node, statement, imported)
-            inner = [
-                each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom)
-            ]
-            found = [pair for each in inner for pair in _imports_of(each, package)]
-            if not isinstance(node, _DEFINITIONS):
-                _bind(source, found)  # `try: import a` and `if ...: import a` bind for all
+            found = _imports_in(ast.walk(node), package)
+            # `try: import a` and `if ...: import a` bind a, and say by their conditions which.
+            statement.binds |= {name for name, _ in _imports_in(_run_at_import(node), package)}
+            source.stars += [each for _, each in found if each.name == "*"]
             source.inner[len(source.statements)] = [each for _, each in found]
             source.statements.append(statement)
     return source
@@ -173,7 +199,12 @@ def _bind(source: Source, found: list[tuple[str, Import]]) -> None:
         if each.name == "*":
             source.stars.append(each)
         else:
-            source.imports[name] = each
+            source.imports.setdefault(name, []).append(each)
+
+
+def _imports_in(nodes: Iterable[ast.AST], package: str) -> list[tuple[str, Import]]:
+    found = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    return [pair for each in found for pair in _imports_of(each, package)]
 
 
 def _imports_of(node: ast.Import | ast.ImportFrom, package: str) -> list[tuple[str, Import]]:

@@ -29,7 +29,7 @@ class KeyedSteps(Callback):
     that event and epoch. `first_epoch` is the number of epochs before this fit.
     """
 
-    order = -20
+    order = -1_000_000_000  # before any callback of the user's
 
     def __init__(self, key: Key) -> None:
         self.key = key

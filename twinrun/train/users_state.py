@@ -250,7 +250,7 @@ class RestoreUsers(OwnFit):
         first_epoch: As for OwnFit.
     """
 
-    order = -10_000
+    order = -1_000_000_001  # before any callback of the user's, and before generators are seeded
 
     def __init__(
         self, saved: Any, tensors: Mapping[str, Tensor], place: tuple[int, int], first_epoch: int

@@ -1,0 +1,20 @@
+"""In which order callbacks hear an event: those by which others draw come before them all."""
+
+from __future__ import annotations
+
+from fastai.callback.core import Callback
+from fastcore.foundation import L
+
+from twinrun.repro.keys import Key
+from twinrun.train.callbacks import KeyedSteps
+from twinrun.train.users_state import RestoreUsers
+
+
+class Early(Callback):
+    order = -1_000_000
+
+
+def test_generators_are_seeded_before_any_callback_of_the_users_draws() -> None:
+    steps, restore = KeyedSteps(Key((0, "a"))), RestoreUsers({}, {}, (1, 0), 0)
+    # What is put back may draw too.
+    assert list(L([Early(), steps, restore]).sorted("order"))[:2] == [restore, steps]
