@@ -111,6 +111,8 @@ def _replay_runs(
     wanted: Sequence[str],
 ) -> None:
     """Replay both runs, each in a process of its own, side by side."""
+    from twinrun.hooks.in_use import named_folders
+
     processes: list[subprocess.Popen[bytes]] = []
     ignored = [part for beginning in KNOWN_WARNINGS for part in ("-W", f"ignore:{beginning}")]
     for run, folder in zip(runs, folders, strict=True):
@@ -120,6 +122,7 @@ def _replay_runs(
         command += [part for other in runs for part in ("--beside", str(other.absolute()))]
         command += ["--data", str(data.absolute())] if data else []
         command += [f"--wanted={each}" for each in wanted]
+        command += [part for named in named_folders() for part in ("--named", named)]
         command += ["--quiet"] if processes else []  # one progress bar is enough
         processes.append(subprocess.Popen(command, env=engine_environment()))
     try:

@@ -16,11 +16,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from twinrun.config.project import SETTINGS
 from twinrun.console import console, progress_bars, relay
 from twinrun.data.cache import cache_pixels
 from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.unread import readable
 from twinrun.errors import InputError, TwinrunError
+from twinrun.hooks.in_use import name_code
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
@@ -176,9 +178,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--beside", type=Path, action="append", default=[])
     parser.add_argument("--wanted", action="append", default=[])
+    parser.add_argument("--named", type=Path, action="append", default=[])
     parser.add_argument("--quiet", action="store_true")
     given = parser.parse_args()
     console.quiet = given.quiet
+    for folder in given.named:
+        name_code(folder / SETTINGS.name)
     replay(
         given.run,
         given.member,

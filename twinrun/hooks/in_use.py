@@ -59,6 +59,11 @@ def use(code: OwnCode, settings: Mapping[str, Any]) -> None:
     take_settings(settings)
 
 
+def named_folders() -> list[str]:
+    """The folders that the user of this process named settings in, for a process that it starts."""
+    return sorted(_named)
+
+
 class _OwnMetric:
     """The function `metric` of hooks.py, with the table [hooks] that is in use."""
 
