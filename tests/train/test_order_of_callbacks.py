@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastai.callback.core import Callback
-from fastcore.foundation import L
 
 from twinrun.repro.keys import Key
 from twinrun.train.callbacks import KeyedSteps
@@ -17,4 +16,5 @@ class Early(Callback):
 def test_generators_are_seeded_before_any_callback_of_the_users_draws() -> None:
     steps, restore = KeyedSteps(Key((0, "a"))), RestoreUsers({}, {}, (1, 0), 0)
     # What is put back may draw too.
-    assert list(L([Early(), steps, restore]).sorted("order"))[:2] == [restore, steps]
+    callbacks = [Early(), steps, restore]
+    assert sorted(callbacks, key=lambda each: each.order)[:2] == [restore, steps]
