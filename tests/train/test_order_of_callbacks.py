@@ -16,5 +16,5 @@ class Early(Callback):
 def test_generators_are_seeded_before_any_callback_of_the_users_draws() -> None:
     steps, restore = KeyedSteps(Key((0, "a"))), RestoreUsers({}, {}, (1, 0), 0)
     # What is put back may draw too.
-    callbacks = [Early(), steps, restore]
+    callbacks: list[Callback] = [Early(), steps, restore]
     assert sorted(callbacks, key=lambda each: each.order)[:2] == [restore, steps]
