@@ -341,6 +341,54 @@ REACHED = {
         TURNED,
     ),
 }
+REGISTER = "LOSSES = {}\n\ndef register(f):\n    LOSSES[f.__name__] = f\n    return f\n"
+REACHED |= {
+    "what a decorator puts into a table": (
+        {
+            "hooks.py": f"{REGISTER}\n@register\n{F}\ndef loss():\n    return LOSSES['f']\n",
+        },
+        "hooks.py",
+        TURNED,
+    ),
+    "into one of another file": (
+        {
+            "hooks.py": f"import tables\n\n@tables.register\n{F}\n"
+            "def loss():\n    from tables import LOSSES\n    return LOSSES['f']\n",
+            "tables.py": REGISTER,
+        },
+        "hooks.py",
+        TURNED,
+    ),
+    "by a method": (
+        {
+            "hooks.py": "class Table(dict):\n    def put(self, f):\n        self[f.__name__] = f\n"
+            "        return f\n\nTABLE = Table()\n\n@TABLE.put\n" + F + "\ndef loss():\n"
+            "    return TABLE['f']\n",
+        },
+        "hooks.py",
+        TURNED,
+    ),
+    "a class that its base is told of": (
+        {
+            "hooks.py": "class Base:\n    known = {}\n\n    def __init_subclass__(cls):\n"
+            "        Base.known[cls.__name__] = cls\n\nclass Focal(Base):\n"
+            "    def __call__(self, x):\n        return x * 1\n\n"
+            "def loss():\n    return Base.known['Focal']()\n",
+        },
+        "hooks.py",
+        TURNED,
+    ),
+    "a class that its metaclass is told of": (
+        {
+            "hooks.py": "class Meta(type):\n    known = {}\n\n    def __init__(cls, name, *more):\n"
+            "        Meta.known[name] = cls\n\nclass Focal(metaclass=Meta):\n"
+            "    def __call__(self, x):\n        return x * 1\n\n"
+            "def loss():\n    return Meta.known['Focal']()\n",
+        },
+        "hooks.py",
+        TURNED,
+    ),
+}
 LOOKED_UP = {
     "the table of modules": "import sys\n\ndef loss():\n    return sys.modules[__name__].OTHER\n",
     "that of another name": "import sys as s\n\ndef loss():\n"
@@ -396,3 +444,23 @@ def test_a_parameter_without_a_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hooks.py").write_text("def loss(member, /, name):\n    return member\n")
     with pytest.raises(InputError, match="line 1: `loss` takes member by place alone"):
         read(tmp_path)
+
+
+def test_a_class_of_a_plain_base_does_not_count_for_the_base(tmp_path: Path) -> None:
+    code = (
+        "class Base:\n    x = 1\n\nclass More(Base):\n    y = 1\n\ndef loss():\n    return Base()\n"
+    )
+    (tmp_path / "hooks.py").write_text(code)
+    assert changed(tmp_path, "hooks.py", "y = 1", "y = 2") == set()
+
+
+def test_what_is_registered_with_a_library_acts_on_it(tmp_path: Path) -> None:
+    code = (
+        "from timm.models import register_model\nfrom functools import cache\n\n@register_model\n"
+        "def my_net(pretrained=False):\n    return 1\n\n@cache\ndef other():\n    return 1\n"
+    )
+    (tmp_path / "hooks.py").write_text(code)
+    before = read(tmp_path).effects
+    assert before.keys() == {"register_model"}
+    (tmp_path / "hooks.py").write_text(code.replace("return 1", "return 2", 1))
+    assert read(tmp_path).effects != before

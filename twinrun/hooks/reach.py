@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from twinrun.errors import InputError
 from twinrun.files import is_there, sha256_json
-from twinrun.hooks.statements import Import, Source, shape, take_apart
+from twinrun.hooks.statements import Import, Source, Statement, take_apart
+from twinrun.hooks.syntax import shape
 from twinrun.plain_files import read_bytes
 
 _ENGINE = "twinrun"
@@ -70,11 +71,40 @@ class Code:
             for each in _all_imports(source):
                 self._load(each)
             waiting += [self._sources[name] for name in self._sources.keys() - before]
+        # What is made by others at import, by the file and name of what these may change by it.
+        self.makers: dict[tuple[str, str], list[tuple[Source, int]]] = {}
+        self.makers = self._find_makers()
 
     @property
     def sources(self) -> list[Source]:
         """All files, by name."""
         return [self._sources[name] for name in sorted(self._sources)]
+
+    def _find_makers(self) -> dict[tuple[str, str], list[tuple[Source, int]]]:
+        """A decorator may put a function into a table; a base class is told of its classes."""
+        found: dict[tuple[str, str], list[tuple[Source, int]]] = {}
+        for source in self.sources:
+            for position, statement in enumerate(source.statements):
+                reached = self._touched(source, statement.decorators)
+                bases = self._touched(source, statement.bases)
+                if any(each.hears_of_classes for _, each in bases):
+                    reached += bases
+                for place, each in reached:
+                    for name in each.binds:
+                        found.setdefault((place, name), []).append((source, position))
+        return found
+
+    def _touched(self, source: Source, names: Iterable[str]) -> list[tuple[str, Statement]]:
+        """The statements, with their files, that names reach."""
+        found = Reached()
+        walk = _Walk(self, found)
+        for name in sorted(names):
+            walk.visit(source, name)
+        return [
+            (place, self._sources[place].statements[at])
+            for place, positions in found.statements.items()
+            for at in positions
+        ]
 
     def has(self, name: str) -> bool:
         """Whether the entry binds a name: itself, or by taking all names of a file beside it."""
@@ -191,9 +221,10 @@ class _Walk:
         if (source.place, name) in self._seen:
             return
         self._seen.add((source.place, name))
-        positions = source.binding(name)
-        for position in positions:
+        for position in source.binding(name):
             self.add(source, position)
+        for maker, position in self.code.makers.get((source.place, name), []):
+            self.add(maker, position)
         for each in source.imports.get(name, []):
             self.follow(source, name, each)
         for star in source.stars:

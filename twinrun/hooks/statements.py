@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+
+from twinrun.hooks.syntax import (
+    DEFINITIONS,
+    definitions,
+    docstring,
+    function_of,
+    is_main,
+    is_text,
+    last_word,
+    names_in,
+    root_of,
+    run_at_import,
+)
 
 # Who looks names up by itself may reach anything of its file.
 _DYNAMIC = frozenset(
@@ -16,8 +28,8 @@ _DYNAMIC = frozenset(
 # As attributes: a module of torch has `eval` too.
 _LOOKING = frozenset({"__dict__", "__globals__", "import_module", "getattr_static"})
 _SYS = "sys"
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# How the names of decorators begin that put something into a table.
+_ADDING = ("add", "register")
 
 
 @dataclass(frozen=True)
@@ -58,12 +70,12 @@ class Statement:
     @cached_property
     def uses(self) -> set[str]:
         """All names that it reads."""
-        return {each.id for each in ast.walk(self.node) if isinstance(each, ast.Name)}
+        return names_in([self.node])
 
     @cached_property
     def texts(self) -> set[str]:
         """All texts within it, but for those that say what a function is."""
-        told = {id(each) for each in map(_docstring, ast.walk(self.node)) if each is not None}
+        told = {id(each) for each in map(docstring, ast.walk(self.node)) if each is not None}
         return {
             each.value
             for each in ast.walk(self.node)
@@ -71,6 +83,31 @@ class Statement:
             and isinstance(each.value, str)
             and id(each) not in told
         }
+
+    @cached_property
+    def decorators(self) -> set[str]:
+        """All names in what decorates its functions and classes when the file is imported."""
+        return names_in(part for each in definitions(self.node) for part in each.decorator_list)
+
+    @cached_property
+    def bases(self) -> set[str]:
+        """All names in what its classes are made of when the file is imported."""
+        classes = [each for each in definitions(self.node) if isinstance(each, ast.ClassDef)]
+        return names_in(
+            part for each in classes for part in (*each.bases, *(k.value for k in each.keywords))
+        )
+
+    @cached_property
+    def hears_of_classes(self) -> bool:
+        """Whether a class of it is told of the classes that are made of it."""
+        return any(
+            (isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__")
+            or (
+                isinstance(each, ast.ClassDef)
+                and any(isinstance(base, ast.Name) and base.id == "type" for base in each.bases)
+            )
+            for each in ast.walk(self.node)
+        )
 
     @cached_property
     def attributes(self) -> set[tuple[str, str]]:
@@ -151,47 +188,22 @@ def take_apart(tree: ast.Module, place: str, package: str) -> Source:
     source = Source(place, [], {}, [], {})
     imported: set[str] = set()
     for node in tree.body:
-        for each in _run_at_import(node):
+        for each in run_at_import(node):
             if isinstance(each, ast.Import | ast.ImportFrom):
                 imported |= {name for name, _ in _imports_of(each, package)}
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             _bind(source, _imports_of(node, package))
-        elif not _is_text(node) and not _is_main(node):
+        elif not is_text(node) and not is_main(node):
             statement = Statement(node)
             _look(node, statement, imported)
             found = _imports_in(ast.walk(node), package)
             # `try: import a` and `if ...: import a` bind a, and say by their conditions which.
-            statement.binds |= {name for name, _ in _imports_in(_run_at_import(node), package)}
+            statement.binds |= {name for name, _ in _imports_in(run_at_import(node), package)}
             source.stars += [each for _, each in found if each.name == "*"]
             source.inner[len(source.statements)] = [each for _, each in found]
             source.statements.append(statement)
     return source
-
-
-def shape(node: ast.AST) -> Any:
-    """A syntax tree as JSON values: without places, comments, docstrings and what is empty.
-
-    It is the same in each version of Python that reads the same tree.
-    """
-    told = _docstring(node)
-    found: dict[str, Any] = {}
-    for name, value in ast.iter_fields(node):
-        if name in ("ctx", "kind", "type_comment") or value is None or value == []:
-            continue
-        if isinstance(value, list):
-            found[name] = [
-                shape(each) if isinstance(each, ast.AST) else each
-                for each in value
-                if not (isinstance(each, ast.Expr) and told is not None and each.value is told)
-            ]
-        elif isinstance(value, ast.AST):
-            found[name] = shape(value)
-        else:
-            found[name] = f"{type(value).__name__} {value!r}"
-    if isinstance(node, ast.Constant) and node.value is None:
-        found["value"] = "None"
-    return [type(node).__name__, found]
 
 
 def _bind(source: Source, found: list[tuple[str, Import]]) -> None:
@@ -225,23 +237,29 @@ def _imports_of(node: ast.Import | ast.ImportFrom, package: str) -> list[tuple[s
 
 def _look(node: ast.stmt, statement: Statement, imported: set[str]) -> None:
     """Find out what a statement binds, and what it does when the file is imported."""
-    if isinstance(node, _DEFINITIONS):
+    for made in definitions(node):
+        for part in made.decorator_list:
+            # `@register_model` of a library: as a call of it that binds no name.
+            name = root_of(function_of(part))
+            if last_word(part).startswith(_ADDING) and name in imported:
+                _touch(name, statement, imported)
+    if isinstance(node, DEFINITIONS):
         statement.binds.add(node.name)
         return
-    for each in _run_at_import(node):
-        if isinstance(each, _DEFINITIONS):
+    for each in run_at_import(node):
+        if isinstance(each, DEFINITIONS):
             statement.binds.add(each.name)
         elif isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
             statement.binds.add(each.id)
         elif isinstance(each, ast.Attribute | ast.Subscript) and not isinstance(each.ctx, ast.Load):
-            _touch(_root(each), statement, imported)
-        elif isinstance(each, ast.Expr) and not _is_text(each):
-            _touch(_root(each.value), statement, imported)
+            _touch(root_of(each), statement, imported)
+        elif isinstance(each, ast.Expr) and not is_text(each):
+            _touch(root_of(each.value), statement, imported)
         elif (
             isinstance(each, ast.Call)
             and isinstance(each.func, ast.Attribute)
             and each.func.attr == "add"
-            and (name := _root(each.func)) in imported
+            and (name := root_of(each.func)) in imported
         ):
             _touch(name, statement, imported)
 
@@ -252,47 +270,3 @@ def _touch(name: str, statement: Statement, imported: set[str]) -> None:
         statement.effects.add(name or "top level")
     else:
         statement.binds.add(name)
-
-
-def _root(node: ast.expr) -> str:
-    """The name that an expression begins with; empty for a bare call or anything else."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return ""
-    while not isinstance(node, ast.Name):
-        if isinstance(node, ast.Call):
-            node = node.func
-        elif isinstance(node, ast.Attribute | ast.Subscript | ast.Await):
-            node = node.value
-        else:
-            return ""
-    return node.id
-
-
-def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and what is within it, but for the bodies of functions and classes."""
-    yield node
-    if isinstance(node, (*_DEFINITIONS, *_FUNCTIONS)):
-        return
-    for each in ast.iter_child_nodes(node):
-        yield from _run_at_import(each)
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _is_main(node: ast.stmt) -> bool:
-    """Whether it is `if __name__ == "__main__":`, which no import runs."""
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
-
-
-def _docstring(node: ast.AST) -> ast.expr | None:
-    if isinstance(node, (ast.Module, *_DEFINITIONS)) and node.body:
-        first = node.body[0]
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
-            return first.value
-    return None
