@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,12 +16,15 @@ import pytest
 
 from tests.conftest import FIXTURE, SMALL, BeforeSecond, Command
 from tests.predictions import settings_for
-from tests.run_folder.documents import read_plain
+from tests.run_folder.documents import read_plain, record_member
 from tests.test_blends import MEMBERS, by_id, write_run
-from twinrun import submit
+from twinrun import locks, prepare, submit, train_run
+from twinrun.blend.choice import is_blended
 from twinrun.blend.parts import Parts, every_member, what_is_complete
+from twinrun.cli import run as command
+from twinrun.cli.submission import blend_trained, leave_submission
 from twinrun.config.settings import Settings
-from twinrun.errors import InputError
+from twinrun.errors import InputError, Stopped
 from twinrun.package.preflight import find_faults
 from twinrun.package.worktree import WorkTree
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
@@ -108,6 +113,91 @@ def test_where_no_member_is_complete_the_folds_that_are_stand_for_theirs(tmp_pat
     with pytest.raises(InputError, match=r"not complete in .*: a"):
         every_member(run, settings)
     assert what_is_complete(tmp_path / "empty", settings).names == []
+
+
+@pytest.fixture
+def ready(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """The made up run as `twinrun run` has it, of a method of blending; its record is not kept."""
+    monkeypatch.setattr(prepare, "keep_record", lambda *_: None)
+
+    def make(method: str) -> Any:
+        settings = settings_for(tmp_path, list(MEMBERS), method=method)
+        return SimpleNamespace(folder=made_up, settings=settings, sample_path=None)
+
+    return make
+
+
+OPTIONS: Any = SimpleNamespace(written_blend=lambda settings: settings.blend)
+
+
+def complete(run: Path) -> None:
+    """Complete the member that is missing."""
+    (run.parents[1] / "fair.json").rename(run / "members" / "fair" / "member.json")
+
+
+@pytest.mark.parametrize("method", ["arithmetic", "optimised"])
+def test_a_partial_submission_never_replaces_the_whole_one_of_another_process(
+    ready: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The other one completes the member while this one waits for its turn to write."""
+    run = ready(method)
+    turns = list[str]()
+
+    @contextmanager
+    def lock_record(folder: Path) -> Iterator[None]:
+        turns.append("")
+        # Of a fit the second turn: a plain mean of what was complete has been written by then.
+        if len(turns) == (2 if method == "optimised" else 1):
+            complete(folder)
+        yield
+
+    monkeypatch.setattr(locks, "lock_record", lock_record)
+    left = leave_submission(run, 0.0, OPTIONS)
+    assert left == ["a submission of 4 members is left"]
+    content = read_plain(run.folder / "blend.json")
+    assert content["method"] == method
+    assert sorted(content["weights"]) == sorted(MEMBERS)
+    assert "partial" not in content
+
+
+def test_a_stop_where_all_is_complete_and_nothing_is_blended_leaves_the_submission(
+    ready: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, blended = ready("optimised"), list[str]()
+    complete(run.folder)
+    true = submit.blend_run
+
+    def stopped_once(folder: Path, settings: Settings, *arguments: Any) -> Any:
+        blended.append(settings.blend.method)
+        if len(blended) == 1:
+            raise KeyboardInterrupt
+        return true(folder, settings, *arguments)
+
+    monkeypatch.setattr(submit, "blend_run", stopped_once)
+    monkeypatch.setattr(train_run, "train", lambda *_: None)
+    with pytest.raises(Stopped, match=r"^stopped before the end; a submission of 4 members is le"):
+        command._train_and_blend(run, OPTIONS, 0.0, None, 0.0)
+    # It may have seconds only: a plain mean comes before the fit.
+    assert blended == ["optimised", "arithmetic", "optimised"]
+    assert read_plain(run.folder / "blend.json")["method"] == "optimised"
+    assert (run.folder / "submission.csv").exists()
+
+
+def test_a_stop_leaves_the_whole_submission_that_is_there_as_it_is(
+    ready: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ready("arithmetic")
+    complete(run.folder)
+    blend_trained(run, 0.0, OPTIONS)
+    monkeypatch.setattr(submit, "blend_run", lambda *_: pytest.fail("it is there"))
+    assert leave_submission(run, 0.0, OPTIONS) == []
+    # Not where a member is another one by now.
+    record_member(run.folder / "members" / "fair")
+    assert is_blended(run.folder, run.settings)
+    table = run.folder / "members" / "fair" / "test.csv"
+    table.write_text(table.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    record_member(run.folder / "members" / "fair")
+    assert not is_blended(run.folder, run.settings)
 
 
 def small_run(invoke: Command, folder: Path, name: str, *options: str) -> Any:

@@ -12,6 +12,7 @@ from twinrun.config.identity import identity_settings, with_neutral
 from twinrun.config.sections import Blend
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, differences
+from twinrun.files import is_there
 from twinrun.run_folder.manifest import read_written_blend
 from twinrun.run_folder.paths import PREDICTION_FILES, RunFolder
 from twinrun.run_folder.records import read_record
@@ -85,6 +86,24 @@ def resolve_blend(run: Path, settings: Settings, written: Blend) -> ResolvedBlen
     if dropped:
         return ResolvedBlend(settings, choice, tuple(dropped))
     return ResolvedBlend(kept, choice)
+
+
+def is_blended(run: Path, settings: Settings) -> bool:
+    """Whether a run has its whole submission: of all members with a weight, as they are now.
+
+    Args:
+        run: runs/<run>.
+        settings: Of the run.
+
+    Raises:
+        InputError: blend.json or a member's record is damaged.
+    """
+    found = read_written_blend(run)
+    if found is None or found.get("partial") or not is_there(RunFolder(run).submission):
+        return False
+    weighted = [name for name in settings.members if settings.weight(name)]
+    now = _predictions(run, weighted)
+    return len(now) == len(weighted) and bool(found["origin"]["predictions"] == now)
 
 
 def with_seed_of(settings: Settings, manifest: dict[str, Any] | None) -> Settings:

@@ -17,7 +17,7 @@ from twinrun.cli.options import (
     RunOptions,
     as_command,
 )
-from twinrun.cli.submission import blend_and_report, blend_in_time, leave_partial
+from twinrun.cli.submission import blend_trained, leave_submission, report_blended
 from twinrun.config.toml_file import LARGEST
 from twinrun.console import box, clock, say
 from twinrun.errors import InputError, NegativeVerdict, Stopped, shortened
@@ -131,15 +131,16 @@ def run(
         prepare.warn_of_validation(prepared, list(settings.members))
         options_of = _options_of(runs, options, numbers)
         if site is not None:
-            with _partial_when_stopped(options_of, started):
+            with _submission_when_stopped(options_of, started):
                 failures = train_runs(site, runs, started)
-        for each, own in options_of:
+        for number, (each, own) in enumerate(options_of):
             if site is None:
                 _train_and_blend(each, own, started, hours, begun)
             elif each.settings.blend.allow_missing or each.folder.name not in {
                 failure.run for failure in failures
             }:
-                blend_and_report(each, started, own)
+                with _submission_when_stopped(options_of[number:], started):
+                    report_blended(each, blend_trained(each, started, own), own)
         if numbers and not current_rank().rank:
             _record_spread(folder, runs)
         if site is not None:
@@ -173,18 +174,16 @@ def _train_and_blend(
     from twinrun.repro.ranks import current_rank
 
     deadline = None if hours is None else plan_run(run, hours, begun)
-    with _partial_when_stopped([(run, options)], started):
+    with _submission_when_stopped([(run, options)], started):
         train_run.train(run, [], started, deadline)
-    if current_rank().rank:
-        return  # the rest is for one
-    if deadline is None:
-        blend_and_report(run, started, options)
-    else:
-        blend_in_time(run, started, options)
+        if current_rank().rank:
+            return  # the rest is for one
+        blended = blend_trained(run, started, options, partly=deadline is not None)
+        report_blended(run, blended, options)
 
 
 @contextmanager
-def _partial_when_stopped(
+def _submission_when_stopped(
     runs: Sequence[tuple[Prepared, RunOptions]], started: float
 ) -> Iterator[None]:
     """Where the block is stopped, leave submissions of what is complete of some runs.
@@ -198,7 +197,7 @@ def _partial_when_stopped(
     except KeyboardInterrupt as stop:
         lines = [str(stop) or "stopped before the end"]
         for run, options in runs if not current_rank().rank else ():
-            lines += leave_partial(run, started, options)
+            lines += leave_submission(run, started, options)
         raise Stopped("; ".join(lines)) from None
 
 

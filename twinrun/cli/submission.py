@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twinrun.blend_methods.methods import SIMPLEST
@@ -15,26 +16,66 @@ if TYPE_CHECKING:
     from twinrun.blend.choice import ResolvedBlend
     from twinrun.blend.parts import Parts
     from twinrun.blend.select import ChosenBlend
-    from twinrun.config.sections import Blend
     from twinrun.config.settings import Settings
     from twinrun.prepare import Prepared
     from twinrun.report.member_contributions import Tables
 
 
-def blend_and_report(
-    run: Prepared, started: float, options: RunOptions, parts: Parts | None = None
-) -> None:
-    """Write a run's submission, record and report, and print what is to be said of them.
+@dataclass(frozen=True)
+class Blended:
+    """A run's submission as it was written.
+
+    Attributes:
+        chosen: The blend.
+        resolved: What it was asked for with.
+        tables: The members' held-out predictions.
+        parts: What it is made of; None: of every member, as the settings say.
+        stands_in: A plain mean, in place of a fit that is still to be made.
+    """
+
+    chosen: ChosenBlend
+    resolved: ResolvedBlend
+    tables: Tables
+    parts: Parts | None
+    stands_in: bool
+
+
+def blend_trained(
+    run: Prepared, started: float, options: RunOptions, *, partly: bool = False, soon: bool = False
+) -> Blended:
+    """Write a run's submission, blend.json and manifest.json.
 
     Args:
         run: The run.
         started: time.perf_counter() at the command's start.
         options: Of the command.
-        parts: What the blend is made of; every member when None.
+        partly: Whether it may be partial: of what is complete, where something is not.
+        soon: Whether a plain mean is written before a fit, which takes longer.
 
     Raises:
-        NegativeVerdict: As `submit.blend_run`.
-        InputError: Likewise.
+        NegativeVerdict: Nothing is complete that could be blended; or as `submit.blend_run`.
+        InputError: As `submit.blend_run`.
+    """
+    from twinrun import prepare
+
+    written = _write(run, options, partly=partly, plain=soon)
+    prepare.keep_record(run, started)
+    if written.stands_in:
+        written = _write(run, options, partly=partly, resolved=written.resolved)
+        prepare.keep_record(run, started)
+    return written
+
+
+def report_blended(run: Prepared, blended: Blended, options: RunOptions) -> None:
+    """Write a run's report, and print what is to be said of its members and its submission.
+
+    Args:
+        run: The run.
+        blended: From `blend_trained`.
+        options: Of the command.
+
+    Raises:
+        InputError: A file of the run is damaged.
     """
     from twinrun import prepare
     from twinrun.blend.held_out import own_scores
@@ -45,8 +86,7 @@ def blend_and_report(
     settings = run.settings
     found = {name: read_record(run.member_folder(name)) for name in settings.members}
     members = {name: record for name, record in found.items() if record is not None}
-    tables = _held_out(run)
-    chosen, resolved = _blend(run, started, options, parts, tables)
+    chosen, tables = blended.chosen, blended.tables
     say("")
     if members:
         metric = settings.competition.metric
@@ -54,40 +94,20 @@ def blend_and_report(
         folds = prepare.fold_scores(run, list(members))
         printed.members(settings, members, scores, chosen.weights, folds).print()
     print_blend(chosen)
-    _say_choice(resolved, options.command("blend", run.folder.name))
+    _say_choice(blended.resolved, options.command("blend", run.folder.name))
     _say_submission(run, chosen)
     say(*write_and_describe(run.folder, tables))
-
-
-def blend_in_time(run: Prepared, started: float, options: RunOptions) -> None:
-    """As `blend_and_report`, of what was completed in the time that the command was given.
-
-    Raises:
-        NegativeVerdict: Nothing was.
-        InputError: As `blend_and_report`.
-    """
-    from twinrun.blend.parts import what_is_complete
-    from twinrun.run_folder.records import read_record
-
-    settings = run.settings
-    parts = what_is_complete(run.folder, settings)
-    lacking = [name for name in settings.members if read_record(run.member_folder(name)) is None]
-    if parts.missing and not parts.names:
-        raise NegativeVerdict(
-            "nothing was completed in time, so that there is no submission",
-            fix="The checkpoints are kept. Rerun the command: it resumes.",
-        )
-    blend_and_report(run, started, options, parts)
-    if lacking:
+    lacking = [name for name in settings.members if name not in members]
+    if blended.parts is not None and lacking:
         say(("missing", "bold yellow"), f"    {', '.join(lacking)}: rerun the command to go on")
 
 
-def leave_partial(run: Prepared, started: float, options: RunOptions) -> list[str]:
+def leave_submission(run: Prepared, started: float, options: RunOptions) -> list[str]:
     """Write the submission of what is complete of a run that is being stopped, and its record.
 
     Whoever stops it may give it seconds only, so there is no report, and where the settings ask for
-    a fit, which takes longer, a plain mean is written before it. Where nothing is complete, or
-    nothing is missing, nothing is done.
+    a fit, which takes longer, a plain mean is written before it. Where nothing is complete, or the
+    whole submission is there already, nothing is done.
 
     Args:
         run: The run.
@@ -97,58 +117,79 @@ def leave_partial(run: Prepared, started: float, options: RunOptions) -> list[st
     Returns:
         What is to be said of it at the command's end.
     """
+    from twinrun import prepare
+    from twinrun.blend.choice import is_blended
     from twinrun.blend.parts import what_is_complete
 
     try:
-        parts = what_is_complete(run.folder, run.settings)
-        if not (parts.names and parts.partial):
+        if not what_is_complete(run.folder, run.settings).names:
             return []
-        chosen, _ = _blend(run, started, options, parts, _held_out(run), soon=not parts.folds)
-        _say_submission(run, chosen)
+        if is_blended(run.folder, run.settings):
+            # The stop may have come between it and the record.
+            prepare.keep_record(run, started)
+            return []
+        blended = blend_trained(run, started, options, partly=True, soon=True)
+        _say_submission(run, blended.chosen)
     except TwinrunError as error:
         return [f"no submission of what is complete: {error.what}"]
-    return [f"a submission of {_count(parts)} is left, without {', '.join(parts.missing)}"]
+    assert blended.parts is not None
+    without = f", without {', '.join(blended.parts.missing)}" if blended.parts.missing else ""
+    return [f"a submission of {_count(blended.parts)} is left{without}"]
 
 
-def _held_out(run: Prepared) -> Tables:
-    from twinrun.blend.held_out import read_held_out_tables
-
-    return read_held_out_tables(run.folder, list(run.settings.members), run.settings.classes)
-
-
-def _blend(
+def _write(
     run: Prepared,
-    started: float,
     options: RunOptions,
-    parts: Parts | None,
-    tables: Tables,
     *,
-    soon: bool = False,
-) -> tuple[ChosenBlend, ResolvedBlend]:
-    """Write a run's submission, blend.json and manifest.json; `soon`: before a fit a plain mean."""
-    from twinrun import prepare, submit
+    partly: bool,
+    plain: bool = False,
+    resolved: ResolvedBlend | None = None,
+) -> Blended:
+    """Write submission.csv and blend.json.
+
+    What is complete is looked at while no other process writes them: a partial submission must not
+    replace the whole one that another process has come to.
+
+    Args:
+        run: The run.
+        options: Of the command.
+        partly: As for `blend_trained`.
+        plain: Whether a plain mean stands in for a fit.
+        resolved: What is asked for, where that is known.
+    """
+    from twinrun import submit
     from twinrun.blend.choice import resolve_blend
+    from twinrun.blend.held_out import read_held_out_tables
+    from twinrun.blend.parts import what_is_complete
     from twinrun.locks import lock_record
     from twinrun.run_folder.paths import RunFolder
 
-    def write(settings: Settings, written: Blend) -> ChosenBlend:
-        output = RunFolder(run.folder).submission
-        return submit.blend_run(
-            run.folder, settings, run.sample_path, output, tables, written, parts
+    asked, folder = run.settings, run.folder
+    own = options.written_blend(asked)
+    with lock_record(folder):
+        parts = what_is_complete(folder, asked) if partly else None
+        if parts is not None and not parts.names:
+            raise NegativeVerdict(
+                "nothing was completed in time, so that there is no submission",
+                fix="The checkpoints are kept. Rerun the command: it resumes.",
+            )
+        tables = read_held_out_tables(folder, list(asked.members), asked.classes)
+        resolved = resolved or resolve_blend(folder, asked, own)
+        # Of folds alone nothing is fitted in any case.
+        fitted = not (parts is not None and parts.folds)
+        settings = _without_fit(resolved.settings) if plain and fitted else resolved.settings
+        stands_in = settings is not resolved.settings
+        chosen = submit.blend_run(
+            folder,
+            settings,
+            run.sample_path,
+            RunFolder(folder).submission,
+            tables,
+            # Nobody has chosen what stands in for a fit.
+            settings.blend if stands_in else own,
+            parts,
         )
-
-    own = options.written_blend(run.settings)
-    with lock_record(run.folder):
-        resolved = resolve_blend(run.folder, run.settings, own)
-        plain = _without_fit(resolved.settings) if soon else resolved.settings
-        # Nobody has chosen what stands in for a fit.
-        chosen = write(plain, own if plain is resolved.settings else plain.blend)
-    prepare.keep_record(run, started)
-    if plain is not resolved.settings:
-        with lock_record(run.folder):
-            chosen = write(resolved.settings, own)
-        prepare.keep_record(run, started)
-    return chosen, resolved
+    return Blended(chosen, resolved, tables, parts, stands_in)
 
 
 def _without_fit(settings: Settings) -> Settings:
