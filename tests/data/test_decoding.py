@@ -284,7 +284,18 @@ def test_a_file_that_is_cut_short_is_refused_and_not_filled_with_grey(
         decode_to(path, 16)
 
 
-@pytest.mark.parametrize("content", [b"", b"no image at all\n"], ids=["empty", "text"])
+THREE_SIZES = (
+    b"Image type: Greyscale image\r\nImage size (x*y): 6*4*3\r\n".ljust(511, b"\0")
+    + b"\x1a"
+    + bytes(24)
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no image at all\n", THREE_SIZES],
+    ids=["empty", "text", "an IM file with three sizes"],
+)
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)

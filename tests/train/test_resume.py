@@ -640,38 +640,33 @@ def unbroken_with(small: Small) -> Callable[[type[Callback]], Path]:
     return train
 
 
-# Where it is interrupted, and whether that is tried by default.
-USERS_OWN: list[tuple[type[Callback], Place, bool]] = [
-    (Noise, Place(3, "step", 2), False),
-    (Noise, Place(2, "end"), False),
-    (Noise, Place(4, "step", 4), False),
-    (Noise, Place(4, "validation", 1), False),
-    (Counts, Place(1, "end"), False),
-    (Counts, Place(2, "end"), False),
-    (Counts, Place(3, "step", 2), False),
-    (Counts, Place(3, "end"), False),
-    (Counts, Place(4, "step", 4), False),
-    (Ema, Place(3, "step", 3), True),
-    (Ema, Place(1, "end"), False),
-    (Ema, Place(2, "end"), False),
-    (BestLoss, Place(3, "end"), False),
-    (BestLoss, Place(4, "step", 1), False),
-    (Accumulate8, Place(3, "step", 3), True),
-    (Accumulate8, Place(3, "step", 2), False),
-    (Accumulate12, Place(1, "end"), False),
-    (Accumulate12, Place(2, "step", 1), False),
-    (Accumulate12, Place(2, "end"), False),
-    (Accumulate12, Place(4, "step", 4), False),
+# Where it is interrupted; by default test_own_training.py tries one place with all of them.
+USERS_OWN: list[tuple[type[Callback], Place]] = [
+    (Noise, Place(3, "step", 2)),
+    (Noise, Place(2, "end")),
+    (Noise, Place(4, "step", 4)),
+    (Noise, Place(4, "validation", 1)),
+    (Counts, Place(1, "end")),
+    (Counts, Place(2, "end")),
+    (Counts, Place(3, "step", 2)),
+    (Counts, Place(3, "end")),
+    (Counts, Place(4, "step", 4)),
+    (Ema, Place(3, "step", 3)),
+    (Ema, Place(1, "end")),
+    (Ema, Place(2, "end")),
+    (BestLoss, Place(3, "end")),
+    (BestLoss, Place(4, "step", 1)),
+    (Accumulate8, Place(3, "step", 3)),
+    (Accumulate8, Place(3, "step", 2)),
+    (Accumulate12, Place(1, "end")),
+    (Accumulate12, Place(2, "step", 1)),
+    (Accumulate12, Place(2, "end")),
+    (Accumulate12, Place(4, "step", 4)),
 ]
 
 
-@pytest.mark.parametrize(
-    ("callback", "place"),
-    [
-        pytest.param(callback, place, marks=[] if quick else pytest.mark.slow)
-        for callback, place, quick in USERS_OWN
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("callback", "place"), USERS_OWN)
 def test_with_a_callback_of_the_users_own(
     small: Small,
     unbroken: Path,

@@ -167,15 +167,15 @@ def _open(content: BinaryIO, max_pixels: int) -> Iterator[Opened]:
             # Not Image.open, which counts pixels before their number can be told, and calls all
             # that its openers raise unidentified.
             file = opener.factory(content, "")
+            width, height = file.size  # of a damaged IM file these may be three
         except Exception as error:
             if why := hindrance(error):
                 raise Hindered(why) from error
             if opener.accepts is not None:
                 problem = problem or error
             continue
-        pixels = file.width * file.height
-        if pixels > max_pixels:
-            raise UnreadableImage(too_large(pixels, max_pixels))
+        if width * height > max_pixels:
+            raise UnreadableImage(too_large(width * height, max_pixels))
         if why := why_halved(file):
             raise UnreadableImage(why)
 
