@@ -274,6 +274,29 @@ def test_bad_input_is_one_message(
     refused(invoke("predict", run, "--images", TEST, "--output", empty), "is a folder")
 
 
+def test_nothing_that_is_read_is_overwritten(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    images, run = tmp_path / "images", tmp_path / "runs" / "full"
+    shutil.copytree(TEST, images)
+    shutil.copytree(recorded, run)
+    shutil.copy(SAMPLE, tmp_path / "submission.csv")
+    (tmp_path / "predictions.csv").write_text(f"path\n{images / '1AXIPJ.jpg'}\n")
+    (tmp_path / "no").write_text("a file, and no folder")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    command = ("predict", run, "--images")
+    over = "is read, and would be overwritten"
+    refused(invoke(*command, images, "--sample", "submission.csv"), f"submission.csv {over}")
+    refused(invoke(*command, "predictions.csv"), f"predictions.csv {over}")
+    image = images / "1AXIPJ.jpg"
+    refused(invoke(*command, images, "--output", image), "would be overwritten")
+    inside = run / "members" / "new" / "test.csv"
+    refused(invoke(*command, images, "--output", inside), "would lie in the run")
+    refused(invoke(*command, images, "--output", "no/a.csv"), "cannot write")
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
 def test_a_run_of_own_code_is_refused_and_names_it(
     recorded: Path, invoke: Command, tmp_path: Path
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinrun.errors import InputError, shorten
+from twinrun.files import unwritable
 from twinrun.predict.images import NewImages, find_images
 from twinrun.predict.networks import Trained, find_trained
 from twinrun.predict.record import RECORD
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _BUILD = frozenset({"backbone", "head"})
 AFTER = "after_predictions"
 _CALLED = _BUILD | {"read_image", AFTER}
+_ELSEWHERE = "Choose a different place with --output."
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) ->
     Raises:
         NegativeVerdict: hooks.py is not what the run was made with.
         InputError: It is no run, lacks members or weights; there are no images, or not those that
-            the sample asks for; the file cannot be written.
+            the sample asks for; the file cannot be written, or would replace what is read.
     """
     manifest = read_manifest(run)
     settings = read_run_settings(run, None)
@@ -87,7 +90,8 @@ def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) ->
     images = find_images(places, settings.data)
     if sample is not None:
         images = _asked_by(sample, images, settings)
-    _refuse_unwritable(output)
+    given = [*places, *images.paths, *([] if sample is None else [sample])]
+    _refuse_output(output, given, run)
     return Asked(run, settings, manifest, blend, trained, images, sample, output)
 
 
@@ -132,11 +136,23 @@ def _asked_by(path: Path, images: NewImages, settings: Settings) -> NewImages:
     return images.asked(asked)
 
 
-def _refuse_unwritable(output: Path) -> None:
+def _refuse_output(output: Path, given: Sequence[Path], run: Path) -> None:
+    """Check that the two files can be written, and that nothing which is given is lost by that."""
     if output.name == RECORD:
         raise InputError(
-            f"{output}: {RECORD} is what is written beside the predictions",
-            fix="Choose a different name with --output.",
+            f"{output}: {RECORD} is what is written beside the predictions", fix=_ELSEWHERE
         )
     if output.is_dir():
         raise InputError(f"{output} is a folder", fix="Name a file with --output.")
+    read, folder = {path.resolve() for path in given}, run.resolve()
+    for path in (output, output.parent / RECORD):
+        if path.resolve() in read:
+            raise InputError(f"{path} is read, and would be overwritten", fix=_ELSEWHERE)
+        if folder in path.resolve().parents:
+            raise InputError(f"{path} would lie in the run, which is only read", fix=_ELSEWHERE)
+    there = next(each for each in output.absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise unwritable(output, error, fix=_ELSEWHERE) from error
