@@ -70,7 +70,8 @@ class StopRequest:
             step: Steps that are complete in the epoch after them.
         """
         place = describe_place(epoch, step, self._epochs, self._steps)
-        kind = Stopped if self.asked else OutOfTime
+        # Of several ranks one may have heard the signal, and none has a limit.
+        kind = OutOfTime if self._limit is not None and not self.asked else Stopped
         raise kind(f"stopped {self._name} {place}; its checkpoint is written")
 
 
