@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from twinrun.audit.image_fingerprint import HASH_BITS, fingerprint
-from twinrun.console import progress_bars, say
-from twinrun.data.cache_files import UNREADABLE_ROWS, in_blocks, read_rows, write_rows
+from twinrun.console import progress_bars
+from twinrun.data.cache_files import in_blocks, read_kept_rows, write_rows
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
 from twinrun.files import sha256_json
@@ -40,7 +39,7 @@ def fingerprint_images(index: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
     """
     name = f"fingerprints-{sha256_json(FINGERPRINTER.facts())[:12]}.parquet"
     path = pixels.path.parent / name
-    known = _read(path)
+    known = read_kept_rows(path, _COLUMNS)
     files = pd.Index(index["sha256"].unique())
     missing = files[~files.isin(known.index)]
     if len(missing):
@@ -70,13 +69,3 @@ def _compute(missing: list[str], pixels: Pixels) -> list[tuple[int, int, bytes]]
             found += pool.map(compute, block)
             bars.advance(bar, len(block))
     return found
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return read_rows(path, _COLUMNS)
-    except FileNotFoundError:
-        pass
-    except UNREADABLE_ROWS:
-        say(("damaged", "yellow"), f"   {path}: looking at its images again")
-    return pd.DataFrame(columns=_COLUMNS, index=pd.Index([], dtype=str))

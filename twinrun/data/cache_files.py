@@ -120,6 +120,17 @@ def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table.set_index("sha256")
 
 
+def read_kept_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """As `read_rows`; none where there is no such file, or, which is said, a damaged one."""
+    try:
+        return read_rows(path, columns)
+    except FileNotFoundError:
+        pass
+    except UNREADABLE_ROWS:
+        say(("damaged", "yellow"), f"   {path}: looking at its images again")
+    return pd.DataFrame(columns=list(columns), index=pd.Index([], dtype=str))
+
+
 def write_rows(path: Path, table: pd.DataFrame) -> None:
     """Write such rows: a parquet file, and behind it the XXH3-128 of all its bytes.
 

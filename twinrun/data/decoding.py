@@ -221,8 +221,12 @@ def in_cache(image: Image.Image, width: int, height: int, size: int) -> Image.Im
     return image
 
 
-def read_header(path: Path, *, max_pixels: int = MOST_PIXELS) -> Header:
+def read_header(source: Path | BinaryIO, *, max_pixels: int = MOST_PIXELS) -> Header:
     """What an image file's header says of its pixels; none is decoded.
+
+    Args:
+        source: The file, or one that is open.
+        max_pixels: As `decode_to`.
 
     Raises:
         Exception: One of UNREADABLE.
@@ -231,8 +235,8 @@ def read_header(path: Path, *, max_pixels: int = MOST_PIXELS) -> Header:
     def look(opened: Opened, _: Orientation | None) -> Header:
         return Header(*opened.file.size, is_wide(opened.file))
 
-    with open_plain(path) as source:
-        return read_opened(source, max_pixels, look)
+    with open_plain(source) if isinstance(source, Path) else nullcontext(source) as content:
+        return read_opened(content, max_pixels, look)
 
 
 def format_of(path: Path) -> str:

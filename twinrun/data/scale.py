@@ -20,8 +20,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from twinrun.console import progress_bars, say
-from twinrun.data.cache_files import TABLE, UNREADABLE_ROWS, in_blocks, read_rows, write_rows
+from twinrun.console import progress_bars
+from twinrun.data.cache_files import (
+    TABLE,
+    UNREADABLE_ROWS,
+    in_blocks,
+    read_kept_rows,
+    read_rows,
+    write_rows,
+)
 from twinrun.data.cache_key import cache_name, values_name
 from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import WIDE_LOAD, read_header, read_values
@@ -140,7 +147,7 @@ class _Looks:
     def __init__(self, folder: Path, path: Path, max_pixels: int) -> None:
         self.folder, self.path, self.max_pixels = folder, path, max_pixels
         self.one_at_a_time = Lock()
-        self.table = self.kept = _read(path)
+        self.table = self.kept = read_kept_rows(path, _COLUMNS)
         self.unreadable: dict[str, str] = {}
 
     def wide(self) -> pd.Index:
@@ -222,16 +229,6 @@ class _Looks:
             new = pd.DataFrame([rows[name] for name in sorted(rows)], sorted(rows), _COLUMNS)
             old = self.table.drop(new.index.intersection(self.table.index))
             self.table = new if old.empty else pd.concat([old, new])
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return read_rows(path, _COLUMNS)
-    except FileNotFoundError:
-        pass
-    except UNREADABLE_ROWS:
-        say(("damaged", "yellow"), f"   {path}: looking at its images again")
-    return pd.DataFrame(columns=_COLUMNS, index=pd.Index([], dtype=str))
 
 
 def _plain(folder: Path) -> pd.Index:

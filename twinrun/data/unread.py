@@ -110,6 +110,24 @@ def class_shares(index: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     return shares
 
 
+def add_shares(table: pd.DataFrame, index: pd.DataFrame, ids: Sequence[str]) -> pd.DataFrame:
+    """Predictions with rows of the classes' shares behind them.
+
+    Args:
+        table: Ids in the first column, a column of probabilities per class.
+        index: Of the run.
+        ids: Of the rows to be added.
+
+    Returns:
+        Of the same columns and types.
+    """
+    id_column, *classes = table.columns
+    given = pd.DataFrame(np.tile(class_shares(index, classes), (len(ids), 1)), columns=classes)
+    given = given.astype(table.dtypes[classes].to_dict())
+    given.insert(0, id_column, list(ids))
+    return pd.concat([table, given], ignore_index=True)
+
+
 def with_shares(table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
     """Predictions of test images, with the classes' shares for those that cannot be read.
 
@@ -123,14 +141,10 @@ def with_shares(table: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
     """
     if WHY not in index:
         return table
-    id_column, *classes = table.columns
+    id_column = table.columns[0]
     test = index[index["part"] == "test"]
     unread = test.loc[test[WHY] != "", "id"].tolist()
-    shares = class_shares(index, classes)
-    given = pd.DataFrame(np.tile(shares, (len(unread), 1)), columns=classes)
-    given = given.astype(table.dtypes[classes].to_dict())
-    given.insert(0, id_column, unread)
-    whole = pd.concat([table[~table[id_column].isin(unread)], given], ignore_index=True)
+    whole = add_shares(table[~table[id_column].isin(unread)], index, unread)
     order = {image: row for row, image in enumerate(test["id"])}
     rows = whole[id_column].map(order).sort_values(kind="stable").index
     return whole.loc[rows].reset_index(drop=True)

@@ -105,7 +105,7 @@ class Decoder:
             sha256 = hashlib.sha256(content).hexdigest()
             if self.how.reader is not None:
                 return self._read_by(self.how.reader, name, path, sha256)
-            header = read_header(path, max_pixels=self.how.max_pixels)
+            header = read_header(BytesIO(content), max_pixels=self.how.max_pixels)
             if header.load > LARGE:  # of these one takes the memory of many
                 with self._one_at_a_time:
                     return self._decoded(name, sha256, content)

@@ -195,18 +195,11 @@ def _write(asked: Asked, gathered: _Gathered) -> list[list[str]]:
 
 def _with_shares(table: pd.DataFrame, asked: Asked, unread: Sequence[str]) -> pd.DataFrame:
     """With the share of each class among the run's training images for those not read."""
-    import numpy as np
-    import pandas as pd
-
-    from twinrun.data.unread import class_shares
+    from twinrun.data.unread import add_shares
     from twinrun.run_folder.tables import read_index
 
-    id_column, *classes = table.columns
-    shares = class_shares(read_index(asked.run), classes)
-    given = pd.DataFrame(np.tile(shares, (len(unread), 1)), columns=classes)
-    given.insert(0, id_column, list(unread))
-    whole = pd.concat([table, given], ignore_index=True)
-    return whole.sort_values(id_column, kind="stable", ignore_index=True)
+    whole = add_shares(table, read_index(asked.run), unread)
+    return whole.sort_values(table.columns[0], kind="stable", ignore_index=True)
 
 
 def _elsewhere(asked: Asked, environment: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
