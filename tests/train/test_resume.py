@@ -46,7 +46,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError, Stopped
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
-from twinrun.run_folder.paths import RESULT_FILES
+from twinrun.run_folder.paths import PROGRESS_FILES, RESULT_FILES
 from twinrun.run_folder.records import read_record
 from twinrun.train import members, resume, users_state
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
@@ -497,6 +497,16 @@ def test_a_checkpoint_that_lacks_something_gives_a_difference(
 
     monkeypatch.setattr(Checkpoints, "latest", lacking)
     assert differing(unbroken, small.train(name)) == expected
+
+
+def test_a_training_killed_after_its_last_epoch_resumes_in_a_folder_with_only_its_checkpoint(
+    small: Small, unbroken: Path, name: str
+) -> None:
+    """As on a different node: what is kept up to date from epoch to epoch is not there."""
+    small.interrupted(name, Place(ALL_EPOCHS, "end"))
+    for file in PROGRESS_FILES:
+        (small.folder / name / file).unlink()
+    assert differing(unbroken, small.train(name)) == []
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,12 @@ from fastai.learner import Learner
 from twinrun.config.recipe import Member
 from twinrun.console import progress_bars, say
 from twinrun.errors import InputError, Stopped
+from twinrun.files import write_csv
 from twinrun.hooks.calls import telling_mistakes
+from twinrun.metrics import additional_metric
 from twinrun.repro.group import current_group
 from twinrun.run_folder.paths import TrainingFolder
-from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress
+from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress, history_table
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
 from twinrun.train.resume import (
@@ -102,6 +104,9 @@ def fit(
         say((name, "bold"), f" resumes from its checkpoint: {place}")
     stop = StopRequest(name, epochs, steps, limit)
     files = TrainingFolder(folder) if folder else None
+    if files and progress.history:
+        # The checkpoint may be all that a different machine was given, and no epoch be left.
+        write_csv(files.history, history_table(progress.history, additional_metric(metric)))
     ledger = files.ledger if files else None
     save = SaveCheckpoints(checkpoints, progress, stop, seconds, ledger, unchanged)
     batches = steps + len(learner.dls.valid)
