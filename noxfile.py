@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
@@ -10,6 +11,10 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "reproducibility"]
+
+# Images of containers often set it: every process would compile torch and fastai anew, for half a
+# minute each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What a run needs; and development with it: tests, lint, extras.
 LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"

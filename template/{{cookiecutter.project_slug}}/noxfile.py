@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,10 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "reproducibility"]
+
+# Images of containers often set it: every process would compile torch and fastai anew, for half a
+# minute each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What a run needs, the engine's wheel among it; and what development needs on top.
 LOCK, DEV_LOCK = Path("requirements.lock"), Path("requirements-dev.lock")
