@@ -69,6 +69,14 @@ def heard_signals() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True)
+def own_code_unloaded() -> Iterator[None]:
+    """Leave no test the hooks.py that the one before it has imported."""
+    yield
+    if loading := sys.modules.get("twinrun.hooks.loading"):
+        loading.unload()
+
+
 @pytest.fixture
 def small_toml(tmp_path: Path) -> Path:
     """A competition.toml of two small members on the fixture, alone in a temporary folder."""

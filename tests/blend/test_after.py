@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,6 @@ import pytest
 from twinrun.blend.after import change_after
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
-from twinrun.hooks.loading import unload
 
 BLENDED = pd.DataFrame(
     {
@@ -21,12 +19,6 @@ BLENDED = pd.DataFrame(
         "healthy_wheat": [0.25, 0.5],
     }
 )
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 def after(small_toml: Path, body: str) -> pd.DataFrame:

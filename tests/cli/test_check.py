@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Command
 from twinrun.config.reading import read_settings
-from twinrun.hooks.loading import unload
 from twinrun.hooks.table import HOOKS
 from twinrun.try_hooks import TRIALS, try_hooks
 
@@ -43,12 +41,6 @@ WRONG = {
     "after_predictions": ("return table.iloc[:1]", "gives is not the table of a blend"),
 }
 PLAIN = ("--set", "recipe.pretrained=false")
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 def test_every_hook_of_the_table_is_tried() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.pixels import Pixels
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
-from twinrun.hooks.loading import unload
 
 GREEN = """
 import numpy as np
@@ -28,12 +26,6 @@ def read_image(path):
         pixels = np.asarray(image.convert("RGB"))
     return np.repeat(pixels[..., 1:2], 3, axis=2)
 """
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 @pytest.fixture

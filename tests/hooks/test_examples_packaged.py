@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,9 @@ from tests.package.packing import commit, committed_source
 from tests.train.test_hooks_page import WEIGHTS, examples
 from twinrun import prepare, submit, train_run
 from twinrun.config.reading import read_settings
-from twinrun.hooks.loading import unload
 from twinrun.package.hosts import HOSTS
 from twinrun.package.package import make_package
 from twinrun.verify.confine import find_way
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,7 @@ import pytest
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
-from twinrun.hooks.loading import unload
 from twinrun.metrics import METRICS, score_values
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 def settings_of(small_toml: Path, code: str, *changes: str) -> Settings:

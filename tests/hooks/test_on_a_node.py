@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +36,6 @@ METRICS.add(
 def loss(settings):
     return share() + float((Path(__file__).parent / "more.txt").read_text()) + settings["x"]
 """
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 @pytest.fixture

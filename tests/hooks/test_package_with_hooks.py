@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from tests.run_folder.documents import edited
 from twinrun import prepare, submit, train_run
 from twinrun.config.reading import read_settings
 from twinrun.errors import NegativeVerdict
-from twinrun.hooks.loading import unload
 from twinrun.package.hosts import HOSTS
 from twinrun.package.package import make_package
 from twinrun.verify.confine import find_way
@@ -52,12 +50,6 @@ def alone(path, channel):
 ONE = SMALL.replace("[members.b]\nmixup = 0.0\n", "").replace(", b = 1.0", "")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,9 @@ from tests.kills.small import CHANGES, OFTEN
 from tests.train.own import own_competition
 from tests.train.test_hooks_page import examples
 from tests.train.test_resume import Place
-from twinrun.hooks.loading import unload
 from twinrun.run_folder.manifest import read_blend, read_manifest
 
 METRIC, READER = "A metric of your own", "A reader of the green channel"
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 @pytest.mark.slow

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.conftest import Command
-from twinrun.hooks.loading import unload
 from twinrun.run_folder.documents import SEAL
 
 CODE = """
@@ -32,12 +30,6 @@ def read_image(path):
         pixels = np.asarray(image.convert("RGB"))
     return np.repeat(pixels[..., 1:2], 3, axis=2)
 """
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 def content(run: Path, file: str = "manifest.json") -> dict[str, object]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.mutations.harness import Bench, place
-from twinrun.hooks.loading import unload
 
 CODE = """
 class Brighter:
@@ -24,12 +22,6 @@ class Brighter:
 def item_transforms():
     return [Brighter()]
 """
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 def own_bench(bench: Bench, folder: Path, code: str) -> Bench:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,6 @@ from tests.predict.test_predict import SAMPLE, TEST, predicted, refused, rows_of
 from tests.run_folder.documents import edited
 from twinrun import submit
 from twinrun.config.reading import read_settings
-from twinrun.hooks.loading import unload
 from twinrun.predict.record import read_record_of
 from twinrun.run_folder.manifest import read_manifest
 
@@ -39,12 +37,6 @@ def after_predictions(table):
 HOOKS = ["after_predictions", "read_image"]
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.hooks.in_use import name_code, use
-from twinrun.hooks.loading import load, unload
+from twinrun.hooks.loading import load
 from twinrun.run_folder import manifest
 from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.own_code import find_code
@@ -27,9 +27,8 @@ def metric(truth):
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
+def has_not_run() -> Iterator[None]:
     yield
-    unload()
     sys.modules.pop("ran_of_a_run", None)
 
 

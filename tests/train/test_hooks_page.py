@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,6 @@ from tests.kills.sameness import differing
 from tests.kills.small import CHANGES, OFTEN
 from tests.train.own import own_competition
 from tests.train.test_resume import Place
-from twinrun.hooks.loading import unload
 from twinrun.hooks.table import HOOKS
 
 PAGE = ROOT / "docs" / "hooks.md"
@@ -26,12 +24,6 @@ WEIGHTS = {
     "CutOut as an item transform": set[str](),
     "A callback with a state": set[str](),
 }
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 def examples() -> dict[str, str]:

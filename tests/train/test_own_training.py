@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,6 @@ from tests.kills.sameness import differing
 from tests.kills.small import OFTEN
 from tests.train.own import own_competition
 from tests.train.test_resume import Place, Small
-from twinrun.hooks.loading import unload
 from twinrun.repro.ledger import Ledger
 
 # Everything that a training may be given, and each part keeps something from step to step.
@@ -133,12 +131,6 @@ def batch_transforms():
 def callbacks():
     return [Counts()]
 """
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 @pytest.fixture(scope="module")

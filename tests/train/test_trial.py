@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import torch
 
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
-from twinrun.hooks.loading import unload
 from twinrun.train.trial import try_training
 
 IMPORTS = """\
@@ -23,12 +21,6 @@ from torch import nn
 """
 BEGIN = IMPORTS.count("\n")
 PLAIN = "recipe.mixup=0.0"
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    yield
-    unload()
 
 
 def try_code(small_toml: Path, code: str, *changes: str) -> None:
