@@ -21,7 +21,7 @@ from PIL import Image
 
 from twinrun.config.reading import read_settings
 from twinrun.console import console
-from twinrun.data import cache_files, cache_filling
+from twinrun.data import cache_files, image_decoder
 from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import TABLE, clear_caches, list_caches
 from twinrun.data.cache_filling import CacheOfSize
@@ -348,7 +348,7 @@ def test_one_waits_for_another_who_fills_the_same_cache(
         time.sleep(0.01)
         return quick(source, size)
 
-    monkeypatch.setattr(cache_filling, "decode_to", slower)
+    monkeypatch.setattr(image_decoder, "decode_to", slower)
     found: list[dict[str, bytes]] = []
     # Two threads of one process stand for two processes: the lock knows no difference.
     threads = [threading.Thread(target=lambda: found.append(content(filled()))) for _ in range(2)]
@@ -363,19 +363,19 @@ def test_one_waits_for_another_who_fills_the_same_cache(
 KILLED = """
 import sys
 from pathlib import Path
-from twinrun.data import cache_files, cache_filling
+from twinrun.data import cache_files, cache_filling, image_decoder
 from twinrun.data.cache import cache_pixels
 from twinrun.data.index import build_index
 from twinrun.locks import wait_for_lock
 from twinrun.config.reading import read_settings
 cache_filling._SECONDS, cache_files.BLOCK = 0.0, 8
 config, data, folder = map(Path, sys.argv[1:4])
-slow = cache_filling.decode_to
+slow = image_decoder.decode_to
 def slower(path, size, **options):
     import time
     time.sleep(0.02)
     return slow(path, size, **options)
-cache_filling.decode_to = slower
+image_decoder.decode_to = slower
 index = build_index(read_settings(config, data=data))
 cache_pixels(index, data, [32], folder)
 """

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from twinrun.data import cache_filling as caches
+from twinrun.data import image_decoder
 from twinrun.data import scale as scales
 from twinrun.data.cache import cache_pixels, cache_readable_pixels, with_pixels
 from twinrun.data.cache_files import clear_caches, list_caches
@@ -306,10 +306,9 @@ def test_large_wide_images_are_decoded_one_at_a_time(
         return decoded
 
     monkeypatch.setattr(scales, "read_values", alone(read_values))
-    monkeypatch.setattr(caches, "decode_to", alone(decode_to))
-    for module in (scales, caches):
-        # Each of them is as large as three of its size that have 8 bits a value.
-        monkeypatch.setattr(module, "LARGE", 3 * SIZE * SIZE - 1)
+    monkeypatch.setattr(image_decoder, "decode_to", alone(decode_to))
+    # Each of them is as large as three of its size that have 8 bits a value.
+    monkeypatch.setattr(image_decoder, "LARGE", 3 * SIZE * SIZE - 1)
     folder.pixels()
     assert at_once == [True] * 17
 

@@ -15,11 +15,13 @@ import pandas as pd
 from twinrun.data.cache_files import ARRAY, COLUMNS, read_table, row_of
 from twinrun.data.cache_key import cache_name
 from twinrun.data.decode_settings import DecodeSettings
-from twinrun.data.decoding import DecodedImage, decode_to, read_header, read_values
+from twinrun.data.decoding import DecodedImage, read_header, read_values
+from twinrun.data.image_decoder import ImageDecoder
 from twinrun.data.index import unreadable_images
 from twinrun.data.opening import UNREADABLE, why_unreadable
 from twinrun.data.pixels import PixelRows, Pixels
 from twinrun.data.wide_values import ValueRange, Values
+from twinrun.plain_files import read_bytes
 
 # How many are decoded.
 FEW = 16
@@ -81,16 +83,13 @@ def _decode(
 
     def decode(path: str) -> DecodedImage | None:
         try:
-            if how.reader is not None:
-                return how.reader.decode(folder / path, size)
-            return decode_to(
-                folder / path, size, max_pixels=how.max_pixels, scale=scale, part=how.part
-            )
+            content = read_bytes(folder / path)
+            return decoder.decode(folder / path, content, [size])[0]
         except UNREADABLE as error:
             reasons[path] = why_unreadable(error)
             return None
 
-    scale = _scale(paths, folder, how)
+    decoder = ImageDecoder(how, _scale(paths, folder, how))
     started = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [image for image in pool.map(decode, paths) if image is not None]

@@ -56,16 +56,8 @@ _T = TypeVar("_T")
 
 
 def read_table(folder: Path) -> pd.DataFrame:
-    """rows.parquet by sha256; empty where there is none, or none that can be read."""
-    empty = pd.DataFrame(columns=COLUMNS, index=pd.Index([], dtype=str))
-    path = folder / TABLE
-    if not path.is_file():
-        return empty
-    try:
-        return read_rows(path, COLUMNS)
-    except UNREADABLE_ROWS:
-        say(("damaged", "yellow"), f"   {path}: decoding its images again")
-        return empty
+    """rows.parquet of a cache, as `read_kept_rows`."""
+    return read_kept_rows(folder / TABLE, COLUMNS, "decoding")
 
 
 def write_table(
@@ -120,14 +112,20 @@ def read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table.set_index("sha256")
 
 
-def read_kept_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """As `read_rows`; none where there is no such file, or, which is said, a damaged one."""
+def read_kept_rows(path: Path, columns: Sequence[str], doing: str = "looking at") -> pd.DataFrame:
+    """As `read_rows`; none where there is no such file, or, which is said, a damaged one.
+
+    Args:
+        path: The file.
+        columns: Of the table.
+        doing: What is done again with the images of a damaged one.
+    """
     try:
         return read_rows(path, columns)
     except FileNotFoundError:
         pass
     except UNREADABLE_ROWS:
-        say(("damaged", "yellow"), f"   {path}: looking at its images again")
+        say(("damaged", "yellow"), f"   {path}: {doing} its images again")
     return pd.DataFrame(columns=list(columns), index=pd.Index([], dtype=str))
 
 

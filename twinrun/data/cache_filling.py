@@ -12,10 +12,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from io import BytesIO
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -31,11 +29,11 @@ from twinrun.data.cache_files import (
 )
 from twinrun.data.cache_key import cache_name
 from twinrun.data.decode_settings import DecodeSettings
-from twinrun.data.decoding import DecodedImage, decode_to, read_header, shape_in_cache
+from twinrun.data.decoding import shape_in_cache
 from twinrun.data.hindered import CHANGED, Hindered, hindrance
+from twinrun.data.image_decoder import ImageDecoder
 from twinrun.data.opening import UNREADABLE, too_large, why_unreadable
 from twinrun.data.pixels import Pixels
-from twinrun.data.scale import LARGE
 from twinrun.data.wide_values import ValueRange
 from twinrun.errors import InputError
 from twinrun.files import sha256_file, unwritable
@@ -81,7 +79,7 @@ class CacheOfSize:
         self, cache: Path, size: int, how: DecodeSettings, scale: ValueRange | None
     ) -> None:
         self.size, self.how, self.scale = size, how, scale
-        self.one_at_a_time = Lock()
+        self.decoder = ImageDecoder(how, scale)
         self.hindered: dict[str, str] = {}
         self.folder = cache / cache_name(size, scale, how.own)
         self.array = self.folder / ARRAY
@@ -161,11 +159,11 @@ class CacheOfSize:
 
         def pixels_of(sha256: str, path: str) -> tuple[int, int] | str | Hindered:
             try:
-                width, height, load = self._size_of(folder / path)
+                header = self.decoder.header(folder / path)
             except _STOPS as error:
                 return self._why_not(error, folder / path, sha256)
-            rows, columns = shape_in_cache(width, height, self.size)
-            return load, rows * columns
+            rows, columns = shape_in_cache(header.width, header.height, self.size)
+            return header.load, rows * columns
 
         tasks: list[_Task] = []
         unreadable: dict[str, str] = {}
@@ -194,15 +192,6 @@ class CacheOfSize:
         )
         return tasks, unreadable
 
-    def _size_of(self, path: Path) -> tuple[int, int, int]:
-        """Width and height of an image, and `Header.load`."""
-        if self.how.reader is not None:
-            # Its size is known when it has been read, which is done again later.
-            width, height = self.how.reader.read(path).size
-            return width, height, width * height
-        header = read_header(path, max_pixels=self.how.max_pixels)
-        return header.width, header.height, header.load
-
     def _why_not(self, error: Exception, path: Path, sha256: str) -> str | Hindered:
         """Why an image cannot be read, or what hindered that."""
         if why := hindrance(error):
@@ -223,9 +212,7 @@ class CacheOfSize:
             # Pixels that are kept under another file's digest would never be found out.
             if hashlib.sha256(content).hexdigest() != task.sha256:
                 return Hindered(CHANGED)
-            # Of the largest ones several at once would need the memory of several.
-            with self.one_at_a_time if task.load > LARGE else nullcontext():
-                found = self._decoded(task.path, content)
+            [found] = self.decoder.decode(task.path, content, [self.size], task.load)
         except _STOPS as error:
             return self._why_not(error, task.path, task.sha256)
         pixels = found.pixels
@@ -239,17 +226,6 @@ class CacheOfSize:
         except OSError as error:
             raise unwritable(self.array, error, fix=_FIX) from error
         return row_of(found, task.offset)
-
-    def _decoded(self, path: Path, content: bytes) -> DecodedImage:
-        if self.how.reader is not None:
-            return self.how.reader.decode(path, self.size)
-        return decode_to(
-            BytesIO(content),
-            self.size,
-            max_pixels=self.how.max_pixels,
-            scale=self.scale,
-            part=self.how.part,
-        )
 
 
 @contextmanager

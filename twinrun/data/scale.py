@@ -11,10 +11,9 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,13 +33,12 @@ from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.decoding import WIDE_LOAD, read_header, read_values
 from twinrun.data.hindered import CHANGED, Hindered, hindrance
 from twinrun.data.hindered_images import hindered_images
+from twinrun.data.image_decoder import LargeOnesAlone
 from twinrun.data.opening import UnreadableImage, why_unreadable
 from twinrun.data.wide_values import ValueRange, number
 from twinrun.errors import InputError, shorten
 from twinrun.plain_files import read_bytes
 
-# Images with more pixels are decoded one at a time; those that are wide count as `Header.load`.
-LARGE = 64 << 20
 _COLUMNS = ["wide", "pixels", "lowest", "highest"]
 
 
@@ -146,7 +144,7 @@ class _Looks:
 
     def __init__(self, folder: Path, path: Path, max_pixels: int) -> None:
         self.folder, self.path, self.max_pixels = folder, path, max_pixels
-        self.one_at_a_time = Lock()
+        self.large = LargeOnesAlone()
         self.table = self.kept = read_kept_rows(path, _COLUMNS)
         self.unreadable: dict[str, str] = {}
 
@@ -182,7 +180,7 @@ class _Looks:
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise Hindered(CHANGED)
             try:
-                with self.one_at_a_time if WIDE_LOAD * pixels[sha256] > LARGE else nullcontext():
+                with self.large.turn(WIDE_LOAD * pixels[sha256]):
                     found = read_values(BytesIO(content), max_pixels=self.max_pixels)
             except UnreadableImage as error:
                 self.unreadable[sha256] = str(error)

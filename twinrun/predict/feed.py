@@ -11,21 +11,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
 from twinrun.data.decode_settings import DecodeSettings
-from twinrun.data.decoding import decode_to, read_header
+from twinrun.data.decoding import read_header
 from twinrun.data.hindered import hindrance, is_of_the_folder
 from twinrun.data.hindered_images import hindered_images
+from twinrun.data.image_decoder import ImageDecoder
 from twinrun.data.opening import UNREADABLE, why_unreadable
-from twinrun.data.own_reader import OwnReader
 from twinrun.data.pixels import PixelRows
-from twinrun.data.scale import LARGE
 from twinrun.data.wide_values import ValueRange
 from twinrun.plain_files import read_bytes
 from twinrun.predict.images import NewImages
@@ -80,8 +77,8 @@ class Decoder:
 
     def __init__(self, how: DecodeSettings, sizes: Sequence[int]) -> None:
         self.how, self.sizes = how, sorted(set(sizes))
-        self.scale = how.scale if isinstance(how.scale, ValueRange) else None
-        self._one_at_a_time = Lock()
+        scale = how.scale if isinstance(how.scale, ValueRange) else None
+        self._images = ImageDecoder(how, scale)
 
     def problem(self, path: Path) -> str:
         """Why a file cannot be read, as far as its first bytes show; empty where they do not."""
@@ -103,40 +100,17 @@ class Decoder:
         try:
             content = read_bytes(path)
             sha256 = hashlib.sha256(content).hexdigest()
-            if self.how.reader is not None:
-                return self._read_by(self.how.reader, name, path, sha256)
-            header = read_header(BytesIO(content), max_pixels=self.how.max_pixels)
-            if header.load > LARGE:  # of these one takes the memory of many
-                with self._one_at_a_time:
-                    return self._decoded(name, sha256, content)
-            return self._decoded(name, sha256, content)
+            found = self._images.decode(path, content, self.sizes)
         except UNREADABLE as error:
             why = why_unreadable(error)
             of_the_folder = isinstance(error, OSError) and is_of_the_folder(error)
             if hindrance(error) and not of_the_folder:
                 raise hindered_images({path.name: why}, 1, path.parent) from error
             return Decoded(name, sha256, {}, problem=why)
-
-    def _read_by(self, reader: OwnReader, name: str, path: Path, sha256: str) -> Decoded:
-        pixels, digest = {}, ""
-        for size in self.sizes:
-            found = reader.decode(path, size)
-            pixels[size], digest = np.asarray(found.image), found.digest
-        return Decoded(name, sha256, pixels, digest=digest, missing="")
-
-    def _decoded(self, name: str, sha256: str, content: bytes) -> Decoded:
-        pixels, digest, missing = {}, "", ""
-        for size in self.sizes:
-            found = decode_to(
-                BytesIO(content),
-                size,
-                max_pixels=self.how.max_pixels,
-                scale=self.scale,
-                part=self.how.part,
-            )
-            pixels[size] = np.asarray(found.image)
-            digest, missing = found.digest, found.missing
-        return Decoded(name, sha256, pixels, digest=digest, missing=missing)
+        pixels = {
+            size: np.asarray(each.image) for size, each in zip(self.sizes, found, strict=True)
+        }
+        return Decoded(name, sha256, pixels, digest=found[-1].digest, missing=found[-1].missing)
 
 
 def decode_ahead(

@@ -11,11 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from twinrun.console import count_of
-from twinrun.data.decoding import decode_to
+from twinrun.data.decode_settings import DecodeSettings
+from twinrun.data.image_decoder import ImageDecoder
 from twinrun.data.opening import UNREADABLE
 from twinrun.data.own_reader import OwnReader
 from twinrun.data.wide_values import ValueRange
 from twinrun.files import sha256_file
+from twinrun.plain_files import read_bytes
 
 # Pixels of the shorter side; a page shows them at most so large.
 _SIZE = 112
@@ -61,8 +63,9 @@ class Thumbnails:
         *,
         part: bool = False,
     ) -> None:
-        self._folder, self._scale = folder, scale
-        self._reader, self._part = reader, part
+        self._folder = folder
+        how = DecodeSettings(max_pixels=sys.maxsize, part=part, reader=reader)
+        self._decoder = ImageDecoder(how, scale)
         self._files: dict[tuple[str, str], tuple[str, str]] = {}
         if index is not None:
             keys = zip(index["part"], index["id"], strict=True)
@@ -121,16 +124,11 @@ class Thumbnails:
             if sha256_file(file) != digest:
                 self._changed += 1
                 return None
-            if self._reader is not None:
-                image = self._reader.decode(file, _SIZE).image
-            else:
-                image = decode_to(
-                    file, _SIZE, max_pixels=sys.maxsize, scale=self._scale, part=self._part
-                ).image
+            [found] = self._decoder.decode(file, read_bytes(file), [_SIZE])
         except UNREADABLE:
             self._gone += 1
             return None
         content = io.BytesIO()
-        image.save(content, "JPEG", quality=_QUALITY)
+        found.image.save(content, "JPEG", quality=_QUALITY)
         uri = "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
-        return Thumbnail(uri, image.width, image.height)
+        return Thumbnail(uri, found.image.width, found.image.height)
