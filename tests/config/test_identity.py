@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
-from tests.config.test_reading import OTHER_RECIPE
+from tests.config.test_reading import BESIDE, OTHER_RECIPE
 from twinrun.config import recipe
 from twinrun.config import settings as settings_module
 from twinrun.config.identity import identity_settings, with_neutral, write_out_settings
@@ -84,7 +84,7 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    [n for n, f in Member.known_keys().items() if not f.is_required() and n != "public_score"],
+    [n for n, f in Member.known_keys().items() if not f.is_required() and n not in BESIDE],
 )
 def test_a_default_that_changes_is_a_change_of_the_identity(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -114,11 +114,11 @@ def test_a_default_of_a_table_in_it_that_changes_is_a_change(name: str, other: A
 def test_every_setting_but_the_neutral_ones_is_in_the_identity() -> None:
     other = {name: other_value(name) for name in OTHER_RECIPE if name not in NEEDED}
     found = identity_settings(member(Member, **plain(other)))
-    assert found.keys() == Member.known_keys().keys() - {"public_score"}
+    assert found.keys() == Member.known_keys().keys() - BESIDE
     # At its default or not makes no difference: only a value that does nothing is left out.
     for name, field in Member.known_keys().items():
         neutral = neutral_of(field)
-        if name != "public_score":
+        if name not in BESIDE:
             left_out = neutral is not None and name not in identity_settings(MEMBER)
             default_does_nothing = neutral is not None and (
                 field.default in (neutral.value, TestTime())
@@ -261,4 +261,4 @@ def test_what_decides_nothing_is_declared_where_the_setting_is(settings: Setting
     assert "folder" not in recorded["data"]
     assert recorded["run"].keys() == {"seed", "threads"}
     declared = [n for n, f in Member.model_fields.items() if Beside() in f.metadata]
-    assert declared == ["public_score"]
+    assert set(declared) == BESIDE

@@ -34,6 +34,9 @@ THIRTEENTH_PLACE = {
     "M26f": ("resnet152", 32, 0.01, 75, 5, 0.27974, 0.3),
 }
 
+# What of a recipe decides no bit by itself.
+BESIDE = {"augment", "public_score"}
+
 # A value other than small.toml's for everything in a recipe that decides a member's bits.
 OTHER_RECIPE = {
     "network": '"resnet34"',
@@ -43,8 +46,15 @@ OTHER_RECIPE = {
     "image_size": "64",
     "pretrained": "true",
     "mixup": "0.25",
+    "mixup_probability": "0.5",
+    "cutmix_probability": "0.5",
     "flip_vertical": "true",
+    "blur": "1.0",
+    "erasing": "0.1",
+    "grayscale": "0.1",
     "lighting": "0.3",
+    "noise": "0.05",
+    "rand_augment": "9.0",
     "rotate": "5.0",
     "warp": "0.1",
     "zoom": "1.2",
@@ -129,13 +139,20 @@ def test_shipped_members_agree_with_the_authors_records(shared_data: Path) -> No
 
 def test_every_shipped_member_is_trained_as_the_author_did() -> None:
     for name, member in read_settings().members.items():
-        own = {"network", "batch_size", "epochs", "validation", "public_score"}
+        own = {"network", "batch_size", "epochs", "validation"} | BESIDE
         assert member.model_dump(exclude=own) == {
             "image_size": 224,
             "pretrained": True,
             "mixup": 0.4,
+            "mixup_probability": 1.0,
+            "cutmix_probability": 0.0,
+            "blur": 0.0,
+            "erasing": 0.0,
             "flip_vertical": True,
+            "grayscale": 0.0,
             "lighting": 0.4,
+            "noise": 0.0,
+            "rand_augment": 0.0,
             "rotate": 10.0,
             "warp": 0.2,
             "zoom": 1.1,
@@ -739,7 +756,7 @@ def test_what_decides_a_members_bits_is_in_its_training_content(
 
 
 def test_every_value_of_a_recipe_is_tried_above() -> None:
-    assert OTHER_RECIPE.keys() == Member.known_keys().keys() - {"public_score"}
+    assert OTHER_RECIPE.keys() == Member.known_keys().keys() - BESIDE
 
 
 def test_two_members_of_one_recipe_have_different_training_contents(small_toml: Path) -> None:

@@ -21,7 +21,7 @@ def drawn(ranks: Ranks) -> torch.Tensor:
     loader.ranks = ranks
     steps = KeyedSteps(Key((0, "a")))
     steps.learn = SimpleNamespace(training=True, epoch=0, iter=0, dl=loader)
-    steps._step_key("step").seed_generators()
+    steps.key_of_step("step").seed_generators()
     return torch.rand(3)
 
 

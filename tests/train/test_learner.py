@@ -130,5 +130,5 @@ def test_residual_blocks_without_pretrained_weights_start_as_identity(
 
 def test_mixup_is_there_only_when_asked_for(loaders: DataLoaders) -> None:
     with_it, without = build(loaders, member()), build(loaders, member(mixup=0.0))
-    assert hasattr(with_it, "mix_up")
-    assert not hasattr(without, "mix_up")
+    assert hasattr(with_it, "mix_images")
+    assert not hasattr(without, "mix_images")

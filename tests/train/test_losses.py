@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -16,7 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.repro.keys import Key
+from twinrun.train.callbacks import KeyedSteps
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
+from twinrun.train.mixing import MixImages
 
 COUNTS = {"rust": 30, "healthy": 10}
 
@@ -80,8 +82,8 @@ class Listen(Callback):
     def after_loss(self) -> None:
         if not self.training:
             self.validated.append(float(self.learn.loss.detach()))
-        elif hasattr(self.learn, "mix_up"):
-            mixed = self.learn.mix_up
+        elif hasattr(self.learn, "mix_images"):
+            mixed = self.learn.mix_images
             self.trained.append(
                 (self.learn.loss.detach(), self.pred.detach(), self.y, mixed.yb1[0], mixed.lam)
             )
@@ -97,7 +99,7 @@ def trained(member: Member) -> Listen:
     loaders = DataLoaders(DataLoader(pairs, bs=4), DataLoader(pairs, bs=8))
     weights = class_weights(member, COUNTS)
     listen = Listen()
-    callbacks = [MixUp(member.mixup)] if member.mixup else []
+    callbacks = [KeyedSteps(Key((0, "a"))), MixImages(member)] if member.mixup else []
     learner = Learner(
         loaders,
         Fixed(),

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from fastai.callback.mixup import MixUp
 from fastai.data.core import DataLoaders
 from torch.nn.functional import cross_entropy
 
@@ -18,6 +17,7 @@ from twinrun.neutral import Neutral
 from twinrun.repro.keys import Key
 from twinrun.train.learner import build_learner
 from twinrun.train.losses import class_weights, training_loss
+from twinrun.train.mixing import MixImages
 from twinrun.transforms.table import TRANSFORMS
 
 NEUTRAL = {
@@ -29,6 +29,8 @@ NEUTRAL = {
 # A value of each that does something: the control.
 DOING = {
     "mixup": 0.4,
+    "mixup_probability": 0.5,
+    "cutmix_probability": 0.5,
     "dropout": 0.5,
     "class_weights": "balanced",
     "label_smoothing": 0.1,
@@ -52,7 +54,15 @@ def mixes(member: Member) -> bool:
     nothing = SimpleNamespace(device=torch.device("cpu"))
     loaders = DataLoaders(nothing, nothing, device=torch.device("cpu"))
     learner = build_learner(member, loaders, classes=3, key=Key((0, "a")))
-    return any(isinstance(callback, MixUp) for callback in learner.cbs)
+    return any(isinstance(callback, MixImages) for callback in learner.cbs)
+
+
+def leaves_some_unmixed(member: Member) -> bool:
+    return MixImages(member).mix < 1
+
+
+def cuts(member: Member) -> bool:
+    return mixes(member.model_copy(update={"mixup": 0.0}))
 
 
 def drops(member: Member) -> bool:
@@ -81,6 +91,8 @@ def looks_again(member: Member) -> bool:
 
 CHECKS: dict[str, Callable[[Member], bool]] = {
     "mixup": mixes,
+    "mixup_probability": leaves_some_unmixed,
+    "cutmix_probability": cuts,
     "dropout": drops,
     "class_weights": weighs,
     "label_smoothing": smooths,

@@ -122,6 +122,17 @@ class Small:
     index: pd.DataFrame
     pixels: dict[int, Pixels]
 
+    @classmethod
+    def of(cls, folder: Path) -> Small:
+        """Write one into a folder, with its images decoded."""
+        config = write_competition(folder)
+        settings = read_settings(config)
+        index = build_index(settings)
+        sizes = settings.cached_sizes()
+        pixels = cache_pixels(index, settings.data_folder, sizes, folder / "cache")
+        environment = set_up(threads=1, device="cpu")
+        return cls(folder, config, environment, with_pixels(index, pixels), pixels)
+
     def train(
         self, name: str, *changes: str, callbacks: Sequence[Callback] = (), member: str = "a"
     ) -> Path:
@@ -147,24 +158,19 @@ class Small:
         *changes: str,
         by: Callable[[Learner], None] = killed,
         callbacks: Sequence[Callback] = (),
+        member: str = "a",
     ) -> str:
         """Train until a place at which the training ends; give what it said."""
         breaks = (WithinStep if by is asked else AfterEngine)(place, by)
         with pytest.raises(Stopped if by is asked else Killed) as stop:
-            self.train(name, *changes, callbacks=[*callbacks, breaks])
+            self.train(name, *changes, callbacks=[*callbacks, breaks], member=member)
         assert not (self.folder / name / "member.json").exists()
         return str(stop.value)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    folder = tmp_path_factory.mktemp("small")
-    config = write_competition(folder)
-    settings = read_settings(config)
-    index = build_index(settings)
-    pixels = cache_pixels(index, settings.data_folder, settings.cached_sizes(), folder / "cache")
-    environment = set_up(threads=1, device="cpu")
-    return Small(folder, config, environment, with_pixels(index, pixels), pixels)
+    return Small.of(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import TypeAdapter
 
 from twinrun.transforms.table import TRANSFORMS
@@ -46,3 +47,10 @@ def test_no_value_of_a_setting_gives_what_is_no_number(transform: Transform) -> 
         assert np.isfinite(changes.levels).all(), value
         assert ((changes.levels >= 0) & (changes.levels <= 1)).all(), value
         assert changes.tables.shape == (draws.shape[1], 256)
+        images = torch.rand(draws.shape[1], 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        images[::3] = images[::3, :, :1, :1]  # of one colour
+        images[1::3] = images[1::3].round()
+        for row, change in changes.pixels:
+            change(images[row])
+        # What is no number is neither.
+        assert bool(((images >= 0) & (images <= 1)).all()), value

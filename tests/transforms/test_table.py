@@ -10,16 +10,18 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.conftest import ROOT
+from twinrun.transforms.sets import AUGMENT_SETS, AugmentSet
 from twinrun.transforms.table import TRANSFORMS
 from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
 
 PAGE = ROOT / "docs" / "recipes.md"
 
 
-def rows(page: Path) -> dict[str, list[str]]:
-    """The cells of the table of random changes, by the setting."""
+def rows(page: Path, number: int = 0) -> dict[str, list[str]]:
+    """The cells of a table of the section on random changes, by the first."""
     section = page.read_text(encoding="utf-8").split("## Random changes")[1].split("\n## ")[0]
-    found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:2] == "| "]
+    tables = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    found = [line.strip("| ").split(" | ") for line in tables[number].splitlines()]
     return {cells[0].strip("`"): cells[1:] for cells in found[2:]}
 
 
@@ -44,3 +46,20 @@ def test_default_and_neutral_value_are_values_of_the_setting(transform: Transfor
     assert setting.validate_python(transform.default, strict=True) == transform.default
     if transform.neutral is not NEVER_NEUTRAL:
         assert setting.validate_python(transform.neutral, strict=True) == transform.neutral
+
+
+def test_the_page_says_what_each_set_stands_for() -> None:
+    found = rows(PAGE, 1)
+    assert [name.strip('"') for name in found] == AUGMENT_SETS.names
+    for chosen in AUGMENT_SETS:
+        values, meaning = found[f'"{chosen.name}"']
+        written = [f"`{name} = {json.dumps(value)}`" for name, value in chosen.values.items()]
+        assert values == ", ".join(written)
+        assert meaning == chosen.help
+
+
+@pytest.mark.parametrize("chosen", AUGMENT_SETS, ids=lambda each: each.name)
+def test_the_values_of_a_set_are_values_of_the_settings(chosen: AugmentSet) -> None:
+    for name, value in chosen.values.items():
+        setting = TypeAdapter[object](TRANSFORMS.get(name).annotation)
+        assert setting.validate_python(value, strict=True) == value

@@ -47,11 +47,16 @@ keys.Key.seed_generators = unseeded
 """
 
 
-@pytest.mark.slow  # `nox -s reproducibility` does it for the fixture's three networks
+# `nox -s reproducibility` does it for the fixture's three networks.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes", [[], ['recipe.augment="heavy"', "recipe.cutmix_probability=0.5"]]
+)
 def test_twins_have_the_same_bits_under_every_perturbation_and_another_seed_has_not(
-    twinrun: Command, small_toml: Path, tmp_path: Path
+    twinrun: Command, small_toml: Path, tmp_path: Path, changes: list[str]
 ) -> None:
-    answer = twinrun("twins", "a", "--config", small_toml)
+    asked = [part for change in changes for part in ("--set", change)]
+    answer = twinrun("twins", "a", "--config", small_toml, *asked)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""
     assert "same bits" in answer.stdout.splitlines()[-1]

@@ -25,6 +25,7 @@ from twinrun.config.class_weights import ClassWeights
 from twinrun.intervals import check_ascending
 from twinrun.networks.table import FAMILIES, network_forms
 from twinrun.neutral import Beside, Neutral
+from twinrun.transforms.sets import AUGMENT_SETS
 from twinrun.transforms.table import TRANSFORMS
 from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
 
@@ -51,6 +52,14 @@ def _mixup(value: float) -> float:
     if 0 < value < 0.001:
         raise ValueError("0, or from 0.001 to 1000")
     return value
+
+
+def _augment(name: str) -> str:
+    if name in AUGMENT_SETS.names:
+        return name
+    raise PydanticCustomError(
+        "literal_error", "a set of changes", {"expected": ", ".join(AUGMENT_SETS.names)}
+    )
 
 
 # Under which a member holds the settings of its transforms; no key of the file can be meant by it.
@@ -160,6 +169,10 @@ class Member(Table):
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
     pretrained: bool = True
     mixup: Annotated[float, Field(ge=0, le=1000), AfterValidator(_mixup), Neutral(0.0)] = 0.4
+    mixup_probability: Annotated[float, Field(ge=0, le=1), Neutral(1.0)] = 1.0
+    cutmix_probability: Annotated[float, Field(ge=0, le=1), Neutral(0.0)] = 0.0
+    # Beside: the values that it stands for are those of the transforms.
+    augment: Annotated[Annotated[str, AfterValidator(_augment)] | None, Beside()] = None
     transforms: Annotated[dict[str, Any], PlainValidator(_check_transforms)] = Field(
         default_factory=dict, alias="[transforms]"
     )
@@ -192,6 +205,8 @@ class Member(Table):
         rest = {key: value for key, value in given.items() if key not in TRANSFORMS}
         if _TRANSFORMS in rest:  # someone's own: an unknown key
             rest["transforms"] = rest[_TRANSFORMS]
+        if rest.get("augment") in AUGMENT_SETS.names:
+            own = {**AUGMENT_SETS.get(rest["augment"]).values, **own}
         return rest | {_TRANSFORMS: own}
 
     @model_serializer(mode="wrap")

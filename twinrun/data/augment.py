@@ -1,4 +1,4 @@
-"""Random changes of training images: for each of them one map, and one table of light values.
+"""Random changes of training images: one map, one table of light values, and what is neither.
 
 What may be drawn stands in the table of transforms. How it is applied is not fastai's, which builds
 its grid in several passes and takes each pixel to logits and back; here the geometry of an image is
@@ -46,7 +46,11 @@ class Augmentation:
             float32 from 0 to 1, batch x 3 x image_size x image_size, channels last in memory.
         """
         changes = batch_changes(self.member, keys)
-        return warp_and_light(images, changes.matrices, changes.tables, self.member.image_size)
+        size = self.member.image_size
+        seen = warp_and_light(images, changes.matrices, changes.tables, size)
+        for row, change in changes.pixels:
+            change(seen[row])
+        return seen
 
     def unchanged(self, images: Tensor, matrix: np.ndarray | None = None) -> Tensor:
         """A batch as it looks where nothing is drawn.

@@ -60,12 +60,13 @@ class KeyedSteps(Callback):
         if self.training and isinstance(self.dl, KeyedLoader):
             # fastai counts the batches it got; a resumed epoch begins in its middle.
             self.learn.iter += self.dl.first_step
-        self._step_key("step").seed_generators()
+        self.key_of_step("step").seed_generators()
 
     def _event_key(self, event: str) -> Key:
         return self.key.of(event, self.first_epoch + self.epoch)
 
-    def _step_key(self, purpose: str) -> Key:
+    def key_of_step(self, purpose: str) -> Key:
+        """Of a draw in the batch that is under way, as it is for this rank."""
         part = "train" if self.training else "valid"
         key = self.key.of(purpose, part, self.first_epoch + self.epoch, self.iter)
         # Else all ranks would mix, and drop, at the same places of their parts of the batch.
@@ -78,7 +79,7 @@ class KeyedForward(Callback):
     order = 1000
 
     def before_batch(self) -> None:
-        self.keyed_steps._step_key("forward").seed_generators()
+        self.keyed_steps.key_of_step("forward").seed_generators()
 
 
 class OwnFit(Callback):

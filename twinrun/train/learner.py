@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
-from fastai.callback.mixup import MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import AvgSmoothLoss, Learner
@@ -21,6 +20,7 @@ from twinrun.repro.keys import Key
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
 from twinrun.train.fused_adam import FusedAdam
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
+from twinrun.train.mixing import MixImages
 from twinrun.train.network import Body, Network, build_head
 from twinrun.train.own_parts import OwnParts
 
@@ -63,8 +63,8 @@ def build_learner(
     if loaders.device.type == "cuda":
         refuse_precisions({str(key.parts[1]): member.precision})
     callbacks = [KeyedSteps(key), KeyedForward()]
-    if member.mixup:
-        callbacks.append(MixUp(member.mixup))
+    if member.mixup or member.cutmix_probability:
+        callbacks.append(MixImages(member))
     weights = None if counts is None else class_weights(member, counts)
     weights = None if weights is None else weights.to(loaders.device)
     body = _own_body(key, own) or _body(member, key)

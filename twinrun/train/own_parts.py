@@ -49,7 +49,8 @@ class OwnLoss:
             raise InputError(
                 f"{self.hook.place}: `loss` gives one number for a batch, and mixup mixes the "
                 "losses of images",
-                fix="Give a loss for each image, of the shape (batch,); or set mixup = 0.0.",
+                fix="Give a loss for each image, of the shape (batch,); or set mixup = 0.0, and "
+                "cutmix_probability too.",
             )
         return loss
 

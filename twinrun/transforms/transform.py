@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PLAIN = np.arange(256) / 255
 
@@ -24,16 +29,19 @@ NEVER_NEUTRAL = _NeverNeutral()
 
 @dataclass
 class BatchChanges:
-    """What is to be done to each image of a batch: one map, and one table of light.
+    """What is to be done to each image of a batch: one map, one table of light, and what is left.
 
     Attributes:
         matrices: float64, batch x 3 x 3: from a place in the result to one in the image, as
             `warp_and_light` takes them.
         levels: float64 from 0 to 1, batch x 256 or 1 x 256: what becomes of each value of a byte.
+        pixels: What comes after these, in this order: the image's number in the batch, and what
+            changes it in its place, float32 from 0 to 1, 3 x size x size.
     """
 
     matrices: np.ndarray
     levels: np.ndarray = field(default_factory=lambda: PLAIN[None])
+    pixels: list[tuple[int, Callable[[Tensor], None]]] = field(default_factory=list)
 
     @classmethod
     def none(cls, count: int) -> BatchChanges:
@@ -130,6 +138,44 @@ class LightTransform(Transform):
 
         Returns:
             float64 from 0 to 1, batch x 256.
+        """
+
+
+class PixelTransform(Transform):
+    """A transform that neither a map nor a table can make: it changes some images after them.
+
+    What it does must give the same bits with any number of threads: no sum over many pixels is
+    left to a library.
+    """
+
+    def magnification(self, value: Any) -> float:  # noqa: ARG002
+        return 1.0
+
+    def apply(self, changes: BatchChanges, value: Any, draws: np.ndarray) -> None:
+        for row in np.flatnonzero(self.gates(value, draws)).tolist():
+            change = partial(self.change, value=value, draws=draws[:, row])
+            changes.pixels.append((row, change))
+
+    @abstractmethod
+    def gates(self, value: Any, draws: np.ndarray) -> np.ndarray:
+        """Which images of a batch it changes.
+
+        Args:
+            value: Of the setting.
+            draws: float64 in [0, 1), `draws` x batch.
+
+        Returns:
+            bool, batch.
+        """
+
+    @abstractmethod
+    def change(self, image: Tensor, value: Any, draws: np.ndarray) -> None:
+        """Change an image in its place.
+
+        Args:
+            image: float32 from 0 to 1, 3 x size x size, on any device; its values stay in there.
+            value: Of the setting.
+            draws: float64 in [0, 1), `draws`.
         """
 
 
