@@ -38,7 +38,7 @@ class Given:
 def main() -> None:
     """Measure, print the table, write the JSON file."""
     restart_process()
-    from benchmarks import alternatives, carried, costs, speed, startup, storage, using
+    from benchmarks import alternatives, carried, changes, costs, speed, startup, storage, using
     from benchmarks.table import Figure, as_json, shown
     from twinrun.console import console, ignore_known_warnings, say
     from twinrun.files import write_json
@@ -47,6 +47,7 @@ def main() -> None:
         "speed": speed.measure,
         "determinism": costs.determinism,
         "ledger": costs.ledger,
+        "changes": changes.changes,
         "resume": costs.resume,
         "startup": startup.startup,
         "decode": storage.decode,
