@@ -122,7 +122,9 @@ def ready(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def make(method: str) -> Any:
         settings = settings_for(tmp_path, list(MEMBERS), method=method)
-        return SimpleNamespace(folder=made_up, settings=settings, sample_path=None)
+        return SimpleNamespace(
+            folder=made_up, settings=settings, sample_path=None, complete=lambda _: None
+        )
 
     return make
 

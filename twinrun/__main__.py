@@ -8,7 +8,7 @@ import threading
 import traceback
 from types import FrameType, TracebackType
 
-from twinrun.process import restart_process
+from twinrun.process import is_importing, restart_process
 from twinrun.streams import let_no_print_fail
 
 
@@ -42,19 +42,12 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but not within an import: ask again a little later.
-
-    torch and fastai import for seconds, and some of what they import dies of an exception there
-    with a message of its own or none.
-    """
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            later = threading.Timer(0.1, signal.raise_signal, [number])
-            later.daemon = True
-            later.start()
-            return
-        frame = frame.f_back
-    raise KeyboardInterrupt
+    """Raise KeyboardInterrupt, but not within an import: ask again a little later."""
+    if not is_importing(frame):
+        raise KeyboardInterrupt
+    later = threading.Timer(0.1, signal.raise_signal, [number])
+    later.daemon = True
+    later.start()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 # With any of these OpenMP may give a loop fewer threads than torch asked for: fewer cores, a busy
 # machine or the limit itself would decide bits, and oneDNN's convolutions wait for the missing
@@ -56,6 +57,22 @@ def restart_process() -> None:
         sys.stdout.flush()
         os.execv(sys.executable, arguments)  # noqa: S606  (there is no shell to want)
     _lighten_imports()
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    """Whether a signal has come within an import: then it is to be raised again a little later.
+
+    torch and fastai import for seconds, and some of what they import dies of an exception there
+    with a message of its own or none.
+
+    Args:
+        frame: As a signal's handler is given it.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def process_variables() -> dict[str, str]:

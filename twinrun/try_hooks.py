@@ -14,8 +14,7 @@ import pandas as pd
 from twinrun.blend.after import change_after
 from twinrun.config.settings import Settings
 from twinrun.data.own_reader import OwnReader
-from twinrun.hooks.in_use import OWN_METRIC, use
-from twinrun.hooks.loading import unload
+from twinrun.hooks.in_use import OWN_METRIC, trying
 from twinrun.hooks.table import HOOKS
 from twinrun.image_files import is_image
 from twinrun.metrics import METRICS
@@ -103,16 +102,12 @@ def try_hooks(settings: Settings) -> list[Trial]:
             hold.
     """
     there = [TRIALS.get(hook.name) for hook in HOOKS if hook.name in settings.code.hooks]
-    try:
+    with trying(settings.code, settings.hooks):
         for trial in there:
             if trial.carry_out is not None:
                 trial.carry_out(settings)
         if any(trial.carry_out is None for trial in there):
             _try_trainings(settings)
-    finally:
-        if there:
-            unload()
-            use(settings.code, settings.hooks)
     return there
 
 

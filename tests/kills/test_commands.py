@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from tests.kills.conftest import Runs, Unbroken
-from tests.kills.sameness import differing_runs, left_over
+from tests.kills.sameness import differing_files, differing_runs, left_over
 from tests.kills.small import CHANGES, OFTEN
 
 COMMAND = [sys.executable, "-m", "twinrun"]
@@ -27,10 +28,12 @@ STOPPED = re.compile(
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
 
 
-def command(runs: Runs, name: str, *changes: str) -> list[str]:
-    """The arguments that train member a of a run."""
+def command(
+    runs: Runs, name: str, *changes: str, words: Sequence[str] = ("train", "a")
+) -> list[str]:
+    """The arguments that train member a of a run, or begin with other words."""
     options = [part for change in (*CHANGES, OFTEN, *changes) for part in ("--set", change)]
-    return ["train", "a", "--config", str(runs.config), "--run", name, *options]
+    return [*words, "--config", str(runs.config), "--run", name, *options]
 
 
 def start(runs: Runs, arguments: list[str]) -> subprocess.Popen[str]:
@@ -129,3 +132,36 @@ def test_started_a_second_time_it_waits_and_goes_on_where_the_first_was_stopped(
     assert "a resumes from its checkpoint: " in rest
     assert differing_runs(unbroken("a"), run, "a") == []
     assert left_over(run) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_leaves_a_submission_and_the_same_command_the_bits_of_an_unbroken_one(
+    runs: Runs,
+) -> None:
+    arguments = command(runs, "stopped", words=["run"])
+    run = runs.folder / "runs" / "stopped"
+    with start(runs, arguments) as first:
+        try:
+            while not list(run.glob("members/b/checkpoint/epoch-*-step-*-*.safetensors")):
+                assert first.poll() is None, first.communicate()
+                time.sleep(0.002)
+            first.send_signal(signal.SIGTERM)
+            stdout, stderr = first.communicate(timeout=120)
+        finally:
+            first.kill()
+    assert first.returncode == 2, (stdout, stderr)
+    assert "; its checkpoint is written; a submission of 1 member is left, without b\n" in stderr
+    assert "submission.csv, PARTIAL, checked against the sample: valid" in stdout
+    checked = again(runs, ["validate", str(run / "submission.csv"), "--config", str(runs.config)])
+    assert checked.returncode == 0, checked
+    assert not (run / "members" / "b" / "member.json").exists()
+    partial = (run / "submission.csv").read_bytes()
+
+    done = again(runs, arguments)
+    assert done.returncode == 0, done
+    assert "b resumes from its checkpoint: " in done.stdout
+    unbroken = again(runs, command(runs, "never-stopped", words=["run"]))
+    assert unbroken.returncode == 0, unbroken
+    assert differing_files(runs.folder / "runs" / "never-stopped", run) == []
+    assert left_over(run) == []
+    assert (run / "submission.csv").read_bytes() != partial

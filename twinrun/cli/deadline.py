@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,28 @@ def refuse_hours(hours: float | None, given: Mapping[str, bool], *, dry: bool) -
         )
 
 
+@contextmanager
+def ends_in_time(hours: float | None, begun: float) -> Iterator[None]:
+    """End the block, which comes before any training, where the time is over within it.
+
+    Args:
+        hours: That the command was given; None: it takes what it takes.
+        begun: When it began, by time.monotonic().
+
+    Raises:
+        OutOfTime: It was over; with the words to be said.
+    """
+    if hours is None:
+        yield
+        return
+    from twinrun.deadline.deadline import end_of_preparing
+    from twinrun.train.signals import in_time
+
+    seconds = end_of_preparing(begun, hours) - time.monotonic()
+    with in_time(seconds, f"--hours {hours:g} was over before any training"):
+        yield
+
+
 def plan_run(run: Prepared, hours: float, begun: float) -> Deadline | None:
     """Measure what is left of a run, and print what fits into the time.
 
@@ -91,6 +114,7 @@ def dry_run(settings: Settings, folder: Path, hours: float | None, begun: float)
     """
     with without_collector():
         from twinrun import dry_run as dry
+        from twinrun.deadline.plan import MARGIN
 
     with dry.libraries_without_a_home():
         found = dry.look(settings, folder)
@@ -106,7 +130,8 @@ def dry_run(settings: Settings, folder: Path, hours: float | None, begun: float)
     costs = _costs(settings, folder, left, measured)
     if hours is not None and left:
         # A run decodes in the time that it is given.
-        _plan(settings, folder, costs, hours, begun - decoding.seconds, needs=True)
+        decoded = begun - decoding.seconds * (1 + MARGIN)
+        _plan(settings, folder, costs, hours, decoded, needs=True)
     else:
         plan_table(settings, costs, None, needs=True).print()
         total = sum(each.seconds for each in costs.values()) + decoding.seconds

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinrun.cli.deadline import dry_run, plan_run, refuse_hours
+from twinrun.cli.deadline import dry_run, ends_in_time, plan_run, refuse_hours
 from twinrun.cli.options import (
     OptionalAddress,
     RunOptions,
     as_command,
 )
-from twinrun.cli.submission import blend_trained, leave_submission, report_blended
-from twinrun.config.toml_file import LARGEST
+from twinrun.cli.seeds import of_seeds, options_of_each, read_seeds, record_spread_of, with_seeds
+from twinrun.cli.submission import (
+    blend_trained,
+    hand_in_late,
+    leave_submissions,
+    report_blended,
+)
 from twinrun.console import box, clock, say
-from twinrun.errors import InputError, NegativeVerdict, Stopped, shortened
+from twinrun.errors import InputError, NegativeVerdict, OutOfTime, Stopped
 from twinrun.process import without_collector
 
 if TYPE_CHECKING:
@@ -98,7 +102,6 @@ def run(
     with without_collector():
         from twinrun import prepare
         from twinrun.repro.ranks import current_rank
-        from twinrun.try_hooks import try_hooks
 
     started = time.perf_counter()
     settings = options.read()
@@ -107,16 +110,12 @@ def run(
         _say_no_data(settings, without_data)
         options = replace(options, profile=without_data)
         settings = options.read()
-    if ray is not None and current_rank().count > 1:
-        raise InputError("--ray is not for several ranks", fix="Start it without torchrun.")
-    several = {"--ray": ray is not None, "--seeds": seeds is not None}
-    refuse_hours(hours, several | {"several ranks": current_rank().count > 1}, dry=dry)
-    numbers = _seeds(seeds)
+    _refuse_together(ray, seeds, hours, dry=dry)
+    numbers = read_seeds(seeds)
     folder = options.folder
     if dry:
         dry_run(settings, folder, hours, begun)
         return
-    try_hooks(settings)
     failures: list[Failure] = []
     with ExitStack() as stack:
         site = None
@@ -126,12 +125,15 @@ def run(
 
             stack.enter_context(connect(ray))
             site = open_site(settings, options.out, mixed=allow_mixed)
-        prepared = prepare.prepare(settings, folder, site.environment if site else None)
-        runs = _with_seeds(replace(prepared, mixed=allow_mixed), numbers)
+        asked = _Asked(settings, options, numbers, allow_mixed, started, hours, begun)
+        prepared = asked.prepare(site.environment if site else None)
+        if prepared is None:
+            return
+        runs = with_seeds(prepared, numbers)
         prepare.warn_of_validation(prepared, list(settings.members))
-        options_of = _options_of(runs, options, numbers)
+        options_of = options_of_each(runs, options, numbers)
         if site is not None:
-            with _submission_when_stopped(options_of, started):
+            with _submission_when_stopped(lambda: options_of, started):
                 failures = train_runs(site, runs, started)
         for number, (each, own) in enumerate(options_of):
             if site is None:
@@ -139,10 +141,10 @@ def run(
             elif each.settings.blend.allow_missing or each.folder.name not in {
                 failure.run for failure in failures
             }:
-                with _submission_when_stopped(options_of[number:], started):
+                with _submission_when_stopped(lambda: options_of[number:], started):  # noqa: B023
                     report_blended(each, blend_trained(each, started, own), own)
         if numbers and not current_rank().rank:
-            _record_spread(folder, runs)
+            record_spread_of(folder, runs)
         if site is not None:
             for each in runs:
                 publish_run(site, each)
@@ -156,14 +158,60 @@ def run(
     say(f"done in {clock(time.perf_counter() - started)}")
 
 
-def _options_of(
-    runs: Sequence[Prepared], options: RunOptions, numbers: Sequence[int]
-) -> list[tuple[Prepared, RunOptions]]:
-    """Each run with the options that would make it alone."""
-    return [
-        (each, options.changed(f"run.seed={each.settings.run.seed}") if numbers else options)
-        for each in runs
-    ]
+def _refuse_together(ray: str | None, seeds: str | None, hours: float | None, *, dry: bool) -> None:
+    from twinrun.repro.ranks import current_rank
+
+    several = current_rank().count > 1
+    if ray is not None and several:
+        raise InputError("--ray is not for several ranks", fix="Start it without torchrun.")
+    given = {"--ray": ray is not None, "--seeds": seeds is not None, "several ranks": several}
+    refuse_hours(hours, given, dry=dry)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command is to do, before anything is looked at."""
+
+    settings: Settings
+    options: RunOptions
+    numbers: list[int]
+    mixed: bool
+    started: float
+    hours: float | None
+    begun: float
+
+    def prepare(self, environment: dict[str, Any] | None) -> Prepared | None:
+        """The run, ready to be trained.
+
+        Returns:
+            None where the time is over: what is complete from before is handed in.
+        """
+        from twinrun import prepare
+        from twinrun.try_hooks import try_hooks
+
+        def recorded() -> list[tuple[Prepared, RunOptions]]:
+            return self._recorded(environment)
+
+        with _submission_when_stopped(recorded, self.started):
+            try:
+                with ends_in_time(self.hours, self.begun):
+                    try_hooks(self.settings)
+                    run = prepare.prepare(self.settings, self.options.folder, environment)
+            except OutOfTime as over:
+                hand_in_late(recorded(), self.started, over)
+                return None
+        return replace(run, mixed=self.mixed)
+
+    def _recorded(self, environment: dict[str, Any] | None) -> list[tuple[Prepared, RunOptions]]:
+        """The runs as their last commands left them, as far as there are any."""
+        from twinrun.as_recorded import as_recorded
+
+        found = [
+            as_recorded(settings, folder, environment, mixed=self.mixed)
+            for settings, folder in of_seeds(self.settings, self.options.folder, self.numbers)
+        ]
+        runs = [run for run in found if run is not None]
+        return options_of_each(runs, self.options, self.numbers)
 
 
 def _train_and_blend(
@@ -173,8 +221,13 @@ def _train_and_blend(
     from twinrun import train_run
     from twinrun.repro.ranks import current_rank
 
-    deadline = None if hours is None else plan_run(run, hours, begun)
-    with _submission_when_stopped([(run, options)], started):
+    with _submission_when_stopped(lambda: [(run, options)], started):
+        try:
+            with ends_in_time(hours, begun):
+                deadline = None if hours is None else plan_run(run, hours, begun)
+        except OutOfTime as over:
+            hand_in_late([(run, options)], started, over)
+            return
         train_run.train(run, [], started, deadline)
         if current_rank().rank:
             return  # the rest is for one
@@ -184,7 +237,7 @@ def _train_and_blend(
 
 @contextmanager
 def _submission_when_stopped(
-    runs: Sequence[tuple[Prepared, RunOptions]], started: float
+    runs: Callable[[], Sequence[tuple[Prepared, RunOptions]]], started: float
 ) -> Iterator[None]:
     """Where the block is stopped, leave submissions of what is complete of some runs.
 
@@ -196,66 +249,9 @@ def _submission_when_stopped(
         yield
     except KeyboardInterrupt as stop:
         lines = [str(stop) or "stopped before the end"]
-        for run, options in runs if not current_rank().rank else ():
-            lines += leave_submission(run, started, options)
+        if not current_rank().rank:
+            lines += leave_submissions(runs, started)
         raise Stopped("; ".join(lines)) from None
-
-
-def _seeds(seeds: str | None) -> list[int]:
-    """The numbers of --seeds; none where it is not given."""
-    if seeds is None:
-        return []
-    try:
-        numbers = [int(text) for text in seeds.split(",")]
-        if len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) > LARGEST:
-            raise ValueError
-    except ValueError:
-        raise InputError(
-            f"--seeds {shortened(seeds)}: not different whole numbers from 0 to 2^63 - 1",
-            fix="Example: --seeds 1,2,3",
-        ) from None
-    return numbers
-
-
-def _with_seeds(prepared: Prepared, numbers: Sequence[int]) -> list[Prepared]:
-    """The run, or one beside it for each of some seeds."""
-    if not numbers:
-        return [prepared]
-    return [
-        replace(
-            prepared,
-            settings=prepared.settings.model_copy(
-                update={"run": prepared.settings.run.model_copy(update={"seed": number})}
-            ),
-            folder=prepared.folder.with_name(f"{prepared.folder.name}-seed{number}"),
-        )
-        for number in numbers
-    ]
-
-
-def _record_spread(folder: Path, runs: Sequence[Prepared]) -> None:
-    """Record how far the runs of seeds are apart, and print it; the run of the plain name is one.
-
-    Args:
-        folder: runs/<run>, which need not be there.
-        runs: A run for each seed.
-    """
-    from twinrun.compare.spread import record_spread
-    from twinrun.metrics import METRICS
-
-    asked = runs[0].settings
-    metric, columns = asked.competition.metric, asked.submission.columns
-    folders = [folder, *(each.folder for each in runs)]
-    found = record_spread(folders, metric, columns, asked.asked_classes)
-    if found is None:
-        say("spread     of seeds not recorded: it takes two complete runs of different seeds")
-        return
-    for name, spread in found.items():
-        score = "not defined" if spread["score"] is None else f"{spread['score']:.4f}"
-        say(
-            f"spread     {name}: between seeds, {METRICS.get(metric).words} differs by up "
-            f"to {score}, a test image's probability by {spread['largest']:.3f}"
-        )
 
 
 def _say_no_data(settings: Settings, profile: str) -> None:

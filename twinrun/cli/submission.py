@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from twinrun.cli.blend import print_blend
 from twinrun.cli.options import RunOptions
 from twinrun.cli.report import write_and_describe
 from twinrun.console import say
-from twinrun.errors import NegativeVerdict, TwinrunError
+from twinrun.errors import NegativeVerdict, OutOfTime, TwinrunError
 
 if TYPE_CHECKING:
     from twinrun.blend.choice import ResolvedBlend
@@ -102,6 +103,50 @@ def report_blended(run: Prepared, blended: Blended, options: RunOptions) -> None
         say(("missing", "bold yellow"), f"    {', '.join(lacking)}: rerun the command to go on")
 
 
+def hand_in_late(
+    runs: Sequence[tuple[Prepared, RunOptions]], started: float, over: OutOfTime
+) -> None:
+    """Say that the time was over before any training, and blend what is complete from before.
+
+    Args:
+        runs: That are to be handed in.
+        started: time.perf_counter() at the command's start.
+        over: Why.
+
+    Raises:
+        NegativeVerdict: Nothing is complete; or as `blend_trained`.
+        InputError: As `blend_trained`.
+    """
+    from twinrun.blend.parts import what_is_complete
+
+    say(("time is up", "bold yellow"), f": {over}")
+    runs = [each for each in runs if what_is_complete(each[0].folder, each[0].settings).names]
+    if not runs:
+        raise NegativeVerdict(
+            "nothing is complete yet, so that there is no submission",
+            fix="Images that are decoded are kept. Rerun the command, with more hours: it goes on.",
+        )
+    for run, options in runs:
+        _refuse_others(run)
+        report_blended(run, blend_trained(run, started, options, partly=True), options)
+
+
+def leave_submissions(
+    runs: Callable[[], Sequence[tuple[Prepared, RunOptions]]], started: float
+) -> list[str]:
+    """As `leave_submission`, of some runs.
+
+    Args:
+        runs: Gives them.
+        started: As for `leave_submission`.
+    """
+    try:
+        found = runs()
+    except TwinrunError as error:
+        return [f"no submission of what is complete: {error.what}"]
+    return [line for run, options in found for line in leave_submission(run, started, options)]
+
+
 def leave_submission(run: Prepared, started: float, options: RunOptions) -> list[str]:
     """Write the submission of what is complete of a run that is being stopped, and its record.
 
@@ -124,6 +169,7 @@ def leave_submission(run: Prepared, started: float, options: RunOptions) -> list
     try:
         if not what_is_complete(run.folder, run.settings).names:
             return []
+        _refuse_others(run)
         if is_blended(run.folder, run.settings):
             # The stop may have come between it and the record.
             prepare.keep_record(run, started)
@@ -135,6 +181,16 @@ def leave_submission(run: Prepared, started: float, options: RunOptions) -> list
     assert blended.parts is not None
     without = f", without {', '.join(blended.parts.missing)}" if blended.parts.missing else ""
     return [f"a submission of {_count(blended.parts)} is left{without}"]
+
+
+def _refuse_others(run: Prepared) -> None:
+    """Check that what is complete was made from what the run is made from, and is unchanged.
+
+    A training begins with that; a stop may have come before.
+    """
+    for each in run.settings.select_trainings([]):
+        if run.complete(each.member) is None:
+            run.complete(each.name)
 
 
 def _write(

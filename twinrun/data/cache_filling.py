@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from twinrun.console import megabytes, progress_bars, say
+from twinrun.console import clock, megabytes, progress_bars, say
 from twinrun.data.cache_files import (
     ARRAY,
     find_damaged_rows,
@@ -35,7 +35,7 @@ from twinrun.data.image_decoder import ImageDecoder
 from twinrun.data.opening import UNREADABLE, too_large, why_unreadable
 from twinrun.data.pixels import Pixels
 from twinrun.data.wide_values import ValueRange
-from twinrun.errors import InputError
+from twinrun.errors import InputError, OutOfTime
 from twinrun.files import sha256_file, unwritable
 from twinrun.locks import wait_for_lock
 from twinrun.plain_files import plain, read_bytes
@@ -131,12 +131,13 @@ class CacheOfSize:
         with _open(self.array) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
             try:
                 tasks, unreadable = self._plan(missing, folder, file, pool)
-                with progress_bars() as bars:
+                with _telling_how_far(len(tasks), self.size) as done, progress_bars() as bars:
                     bar = bars.add_task(f"decoding to {self.size} px", total=len(tasks), note="")
                     for block in in_blocks(tasks):
                         answers = pool.map(lambda task: self._decode(task, file), block)
                         for task, answer in zip(block, answers, strict=True):
                             bars.advance(bar)
+                            done.append(task.sha256)
                             if isinstance(answer, str):
                                 unreadable[task.sha256] = answer
                             elif isinstance(answer, Hindered):
@@ -226,6 +227,28 @@ class CacheOfSize:
         except OSError as error:
             raise unwritable(self.array, error, fix=_FIX) from error
         return row_of(found, task.offset)
+
+
+@contextmanager
+def _telling_how_far(count: int, size: int) -> Iterator[list[str]]:
+    """Where the time is over within the block, say how far it has come, and what the rest takes.
+
+    Args:
+        count: Of images.
+        size: To which they are decoded.
+
+    Yields:
+        A list, to which each image that is done is to be added.
+    """
+    began, done = time.monotonic(), list[str]()
+    try:
+        yield done
+    except OutOfTime as over:
+        left = (time.monotonic() - began) / max(len(done), 1) * (count - len(done))
+        raise OutOfTime(
+            f"{over}: {len(done):,} of {count:,} images are decoded to {size} px and kept, the "
+            f"others take about {clock(left)}"
+        ) from None
 
 
 @contextmanager

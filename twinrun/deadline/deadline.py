@@ -8,12 +8,25 @@ from dataclasses import replace
 
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import Training
-from twinrun.deadline.plan import Cost, in_order, plan
+from twinrun.deadline.plan import MARGIN, Cost, in_order, plan
 from twinrun.train.signals import TimeLimit
 
 # Kept for what comes after the trainings, in seconds: to blend, to write record and report, of any
 # run; and for each prediction of an image that a blend is fitted to, or that is blended.
 _END, _OF_A_PREDICTION = 10.0, 2e-4
+# Seconds that a command has at least to look at the data, to decode and to measure: with less it
+# could not even say how many hours would help.
+_LEAST = 60.0
+
+
+def end_of_preparing(begun: float, hours: float) -> float:
+    """When images that are still decoded then, or steps that are measured, are given up.
+
+    Args:
+        begun: When the command began, by the clock.
+        hours: That it was given.
+    """
+    return begun + max(hours * 3600 - _END, _LEAST)
 
 
 class Deadline:
@@ -55,7 +68,7 @@ class Deadline:
         """When a training that is slower than planned is stopped, and its checkpoint written."""
         measured = self._costs[training.name].measured
         until = self.at - self.reserve - measured.checkpoint
-        return TimeLimit(until, measured.predictions, self._clock)
+        return TimeLimit(until, measured.predictions * (1 + MARGIN), self._clock)
 
     def learn(self, training: Training, seconds: float) -> None:
         """Take what a training's steps took as what those of the other folds of its member take.

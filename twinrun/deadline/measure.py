@@ -24,6 +24,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.data.tta import tta_views
 from twinrun.data.unread import readable
 from twinrun.deadline.plan import Measured
+from twinrun.hooks.in_use import trying
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.fit import Phase, fit_phases
 from twinrun.train.members import TrainingSetup, set_up_training
@@ -43,7 +44,8 @@ def measure(
 ) -> Measured:
     """Measure a training on two steps of each of its phases, and two batches of prediction.
 
-    Nothing is written. The steps are those of a training, from the loader to the ledger.
+    Nothing is written. The steps are those of a training, from the loader to the ledger. The
+    competitor's own code is called as by a training; what its modules keep is gone afterwards.
 
     Args:
         name: The training's name.
@@ -59,6 +61,22 @@ def measure(
     _give_back_memory()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
+    with trying(settings.code, settings.hooks):
+        found = _measure(name, settings, index, pixels, environment)
+    _give_back_memory()
+    if cuda:
+        torch.cuda.empty_cache()
+    return found
+
+
+def _measure(
+    name: str,
+    settings: Settings,
+    index: pd.DataFrame,
+    pixels: Mapping[int, Pixels],
+    environment: dict[str, Any],
+) -> Measured:
+    cuda = environment["decides"]["device"] == "cuda"
     started = time.perf_counter()
     setup = set_up_training(name, settings, index, pixels, environment)
     ready = time.perf_counter() - started
@@ -73,7 +91,7 @@ def measure(
     with name_what_to_lower(setup.training, setup.member, settings.run.workers, network):
         fit_phases(setup.learner, setup.member, recorder, None, own)
         image = _seconds_of_prediction(setup, cuda=cuda)
-    found = Measured(
+    return Measured(
         setup=ready,
         frozen=steps["frozen"].seconds if "frozen" in steps else 0.0,
         unfrozen=steps["unfrozen"].seconds if "unfrozen" in steps else 0.0,
@@ -86,11 +104,6 @@ def measure(
         memory=_memory(),
         gpu_memory=torch.cuda.max_memory_allocated() if cuda else 0,
     )
-    del setup, recorder, network
-    _give_back_memory()
-    if cuda:
-        torch.cuda.empty_cache()
-    return found
 
 
 class _Timing(OwnFit):

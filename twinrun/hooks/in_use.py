@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from twinrun.hooks.calls import OwnHook, find_hook
-from twinrun.hooks.loading import add_entry, load, settings_in_use, take_settings, unload_others
+from twinrun.hooks.loading import (
+    add_entry,
+    load,
+    settings_in_use,
+    take_settings,
+    unload,
+    unload_others,
+)
 from twinrun.hooks.own_code import OwnCode
 from twinrun.metrics import LARGEST_CLASS, METRICS, Metric, Numbers, Values
 
@@ -57,6 +65,24 @@ def use(code: OwnCode, settings: Mapping[str, Any]) -> None:
             ),
         )
     take_settings(settings)
+
+
+@contextmanager
+def trying(code: OwnCode, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Within the block a competitor's code is tried: what its modules keep is gone afterwards.
+
+    It is then as it was before its first call.
+
+    Args:
+        code: In use.
+        settings: The table [hooks] in use.
+    """
+    try:
+        yield
+    finally:
+        if code.parts:
+            unload()
+            use(code, settings)
 
 
 def named_folders() -> list[str]:

@@ -6,6 +6,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -302,7 +303,9 @@ def train_member(
     if ranks.count > 1:
         weights = digest_tensors(list(setup.learner.model.state_dict().values()))
         group.refuse_different("result", {"weights": fetch_digests([weights])[0]})
-    with mindful(setup.learner.model):
+    after = f"stopped {setup.training.title} in its predictions; its checkpoint is written"
+    with limit.ends(after) if limit else nullcontext(), mindful(setup.learner.model):
+        # The last epoch's checkpoint is there until the record is.
         predictions = setup.predictions()
     if ranks.rank:
         return group.broadcast(dict[str, Any]())

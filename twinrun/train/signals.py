@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the end of a given time within a training: met between two steps."""
+"""Ctrl-C, SIGTERM and the end of a given time: within a training they are met between two steps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from twinrun.errors import OutOfTime, Stopped
+from twinrun.process import is_importing
 from twinrun.repro.ranks import current_rank
 
 
@@ -20,7 +21,8 @@ class TimeLimit:
 
     Attributes:
         until: When it is to be stopped, by the clock, so that its checkpoint is written in time.
-        predictions: Seconds that it takes from the last epoch to its end.
+        predictions: Seconds that are left for what comes after the last epoch; with less it is not
+            begun.
         clock: Seconds of a clock that only goes on.
     """
 
@@ -31,6 +33,19 @@ class TimeLimit:
     def is_over(self, more: float = 0.0) -> bool:
         """Whether what takes so many seconds more would end too late."""
         return self.clock() + more >= self.until
+
+    @contextmanager
+    def ends(self, words: str) -> Iterator[None]:
+        """End the block where the time is over, wherever it is by then; in the main thread alone.
+
+        Args:
+            words: What is stopped then, and what of it stays.
+
+        Raises:
+            OutOfTime: It was over.
+        """
+        with in_time(self.until - self.clock(), words):
+            yield
 
 
 class StopRequest:
@@ -87,6 +102,39 @@ def describe_place(epoch: int, step: int, epochs: int, steps: int) -> str:
     if step:
         return f"in epoch {epoch + 1} of {epochs}, after step {step} of {steps}"
     return f"after epoch {epoch} of {epochs}"
+
+
+@contextmanager
+def in_time(seconds: float, words: str) -> Iterator[None]:
+    """End the block after so many seconds, as a Ctrl-C would: for what can be ended anywhere.
+
+    Signals can be handled in the main thread only; elsewhere the block runs as it is.
+
+    Args:
+        seconds: None are left where it is not above 0.
+        words: What is said then.
+
+    Raises:
+        OutOfTime: The block has not come to its end by then.
+    """
+
+    def over(_number: int, frame: FrameType | None) -> None:
+        if not is_importing(frame):
+            raise OutOfTime(words)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if seconds <= 0:
+        raise OutOfTime(words)
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
