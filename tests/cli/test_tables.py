@@ -186,8 +186,10 @@ def test_a_members_loss_has_one_value_or_its_own_name(
     )
 
 
-def grids(folder: Path) -> dict[str, Grid]:
+@pytest.fixture(scope="module")
+def grids(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Grid]:
     """Each of the tables that commands print, with long names."""
+    folder = tmp_path_factory.mktemp("grids")
     names = [f"M{number}_of_a_long_name_and_longer" for number in range(3)]
     settings = settings_for(folder, names, metric="quadratic_kappa", method="auto", clamp=[0.1, 1])
     labels = drawn_labels(60, 3)
@@ -221,8 +223,8 @@ def grids(folder: Path) -> dict[str, Grid]:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, None])
-def test_each_table_is_whole_at_any_width(tmp_path: Path, width: int | None) -> None:
-    for name, grid in grids(tmp_path).items():
+def test_each_table_is_whole_at_any_width(grids: dict[str, Grid], width: int | None) -> None:
+    for name, grid in grids.items():
         file = io.StringIO()
         pipe = width is None
         grid.print(Terminal(file=file, width=width, force_terminal=not pipe, color_system=None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,11 +22,7 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     text = SMALL.replace("batch_size = 16", "batch_size = 8")
     text = text.replace("[run]\n", '[run]\ncache = "cache"\n')
     config.write_text(text.format(folder=(folder / "data").as_posix()), encoding="utf-8")
-    # Each training ends with a collection of garbage: not through all that was imported.
-    gc.collect()
-    gc.freeze()
     yield Bench(config, folder / "unused", folder / "store")
-    gc.unfreeze()
     shutil.rmtree(folder)
 
 
