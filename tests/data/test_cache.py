@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.conftest import Command
 from twinrun.config.reading import read_settings
 from twinrun.console import console
 from twinrun.data import cache_files, image_decoder
@@ -438,22 +439,19 @@ def test_clearing_a_cache_that_is_being_filled_is_refused(
 
 
 def test_the_command_shows_and_clears(
-    twinrun: Callable[..., subprocess.CompletedProcess[str]],
-    filled: Callable[[], Pixels],
-    small_toml: Path,
-    tmp_path: Path,
+    invoke: Command, filled: Callable[[], Pixels], small_toml: Path, tmp_path: Path
 ) -> None:
     pixels = filled()
     options = ("--config", small_toml, "--out", tmp_path)
-    shown = twinrun("cache", *options)
+    shown = invoke("cache", *options)
     assert shown.returncode == 0, shown.stderr
     assert folder_of(pixels).name in shown.stdout
     assert f"{len(pixels.table)}" in shown.stdout
-    cleared = twinrun("cache", "--clear", *options)
+    cleared = invoke("cache", "--clear", *options)
     assert cleared.returncode == 0
     assert "removed" in cleared.stdout
     assert not (tmp_path / "cache").exists()
-    assert "no decoded images" in twinrun("cache", *options).stdout
+    assert "no decoded images" in invoke("cache", *options).stdout
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 10), (10, 1000), (3000, 20)])

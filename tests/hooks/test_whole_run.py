@@ -96,6 +96,7 @@ def test_an_edited_training_hook_makes_members_stale_and_is_named_first(
     code = "from torch import nn\n\ndef callbacks():\n    return []\n"
     hooks.write_text(code)
     options = ("--config", small_toml, "--out", runs, "--run", "mine")
+    options += ("--set", "recipe.epochs.unfrozen=0", "--set", "recipe.network=timm/test_resnet")
     done = invoke("train", "a", *options)
     assert done.returncode == 0, done.stderr
     hooks.write_text(code.replace("[]", "[][:]"))
