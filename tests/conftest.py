@@ -65,6 +65,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def not_waiting_for_the_disk() -> Iterator[None]:
+    """Let no file wait until it lies on the disk, which matters where the power fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def heard_signals() -> Iterator[None]:
     """Let child processes hear Ctrl-C even if these tests run in a shell's background.

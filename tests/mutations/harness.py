@@ -269,7 +269,6 @@ def train(settings: Settings, run: Path, *, checkpoints: bool = False) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if not checkpoints:
             patch.setattr(Checkpoints, "save", lambda *_: None)
-            patch.setattr(os, "fsync", lambda _: None)
         train_run.train(prepare.prepare(settings, run), [MEMBER], started)
 
 
