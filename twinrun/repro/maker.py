@@ -6,6 +6,7 @@ import ast
 import hashlib
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,20 @@ class Maker:
         Args:
             engine: The folder twinrun/; this process's own by default.
         """
-        digest = hashlib.sha256()
-        for name in self.modules:
-            text = read_bytes(engine / name).decode()
-            with _PARSING:
-                tree = ast.parse(text)
-            digest.update(ast.dump(_without_docstrings(tree)).encode())
         return {
-            "code": digest.hexdigest(),
+            "code": _code_digest(tuple(read_bytes(engine / name) for name in self.modules)),
             "libraries": {name: _version(name) for name in self.libraries},
         }
+
+
+@lru_cache
+def _code_digest(sources: tuple[bytes, ...]) -> str:
+    digest = hashlib.sha256()
+    for source in sources:
+        with _PARSING:
+            tree = ast.parse(source.decode())
+        digest.update(ast.dump(_without_docstrings(tree)).encode())
+    return digest.hexdigest()
 
 
 def _version(library: str) -> str:
