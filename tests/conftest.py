@@ -39,7 +39,7 @@ threads = 1
 device = "cpu"
 
 [recipe]
-network = "resnet18"
+network = "timm/test_resnet"
 image_size = 32
 batch_size = 16
 pretrained = false

@@ -426,7 +426,7 @@ def test_three_processes_that_are_asked_for_a_member_take_a_fold_each(
     ended(alone)
     assert differing_folds(tmp_path / "runs" / "alone", shared) == []
     assert left_over(shared) == []
-    trained = [text.count("resnet18, valid loss") for text in printed]
+    trained = [text.count("timm/test_resnet, valid loss") for text in printed]
     assert sum(trained) == 3
     assert max(trained) == 1 or min(trained) == 0  # unless one had come to its end before
 

@@ -306,7 +306,7 @@ def test_a_run_with_folds_shows_them_and_warns_once(invoke: Command, tmp_path: P
     assert answer.stdout.count("warning") == 1
     printed = " ".join(answer.stdout.split())
     assert "members are validated on fewer than 30 images (b on 24)" in printed
-    assert "a fold 1/2 (1/2) resnet18" in printed
+    assert "a fold 1/2 (1/2) timm/test_resnet" in printed
     assert "log loss over folds" in printed
     again = invoke("train", "b", *options, "--run", "again", "--quiet")
     assert again.returncode == 0, again.stderr

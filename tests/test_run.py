@@ -23,7 +23,7 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
     assert answer.stderr == ""
     for text in (
         "96 training and 24 test images",
-        "resnet18",
+        "timm/test_resnet",
         "uniform guessing: 1.0986",
         "submission runs/full/submission.csv, checked against the sample: valid",
         "report     runs/full/report.html",

@@ -81,7 +81,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         shutil.copyfile(image, folder / "data" / "test" / image.name)
     rows = [",".join(["ID", *CLASSES]), *(f"{image.stem},0,0" for image in tests)]
     (folder / "data" / "sample_submission.csv").write_text("\n".join(rows) + "\n")
-    text = SMALL.format(folder="data").replace('"resnet18"', '"tiny/8"')
+    text = SMALL.format(folder="data").replace('"timm/test_resnet"', '"tiny/8"')
     text = text.replace(', "healthy_wheat"]', "]").replace("batch_size = 16", "batch_size = 4")
     (folder / "competition.toml").write_text(text, encoding="utf-8")
     with FAMILIES.including(Tiny()):

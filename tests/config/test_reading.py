@@ -351,7 +351,7 @@ def test_a_profile_does_not_hide_that_a_member_is_no_table(small_toml: Path) -> 
 
 
 def test_unknown_network_is_refused_with_the_known_ones(small_toml: Path) -> None:
-    edit(small_toml, 'network = "resnet18"', 'network = "resnet_152"')
+    edit(small_toml, 'network = "timm/test_resnet"', 'network = "resnet_152"')
     error = refusal(small_toml)
     assert_names(error, str(small_toml), "recipe.network", "'resnet_152'", *network_forms())
     assert_names(error, "did you mean 'resnet152'")
@@ -620,7 +620,7 @@ def test_profiles_are_laid_over_tables_other_than_recipes_too(small_toml: Path) 
 
 def test_a_new_member_of_a_set_has_the_shared_recipe(small_toml: Path) -> None:
     settings = read_settings(small_toml, changes=["members.c.mixup=0.3"])
-    assert settings.members["c"].network == "resnet18"
+    assert settings.members["c"].network == "timm/test_resnet"
     assert settings.members["c"].mixup == 0.3
 
 

@@ -230,7 +230,8 @@ def test_09_other_pretrained_weights(bench: Bench) -> None:
     def mutation(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(torchvision_models, "imagenet_model", fake_imagenet(2))
 
-    found = bench.twins(mutation, both=["members.a.pretrained=true"], for_all=pretrained)
+    both = ["members.a.network=resnet18", "members.a.pretrained=true"]
+    found = bench.twins(mutation, both=both, for_all=pretrained)
     first = found.first()
     assert place(first) == ("init", 0, 0)
     assert first.names[0] == "0.0.weight"

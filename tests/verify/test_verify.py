@@ -38,11 +38,11 @@ Tamper = Callable[[dict[str, Any]], None]
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two members, one of them of timm's network, with its submission."""
+    """A finished run of two members, of torchvision and of timm, with its submission."""
     folder = tmp_path_factory.mktemp("recorded")
     toml = folder / "small.toml"
     toml.write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
-    settings = read_settings(toml, changes=["members.b.network=timm/test_resnet"])
+    settings = read_settings(toml, changes=["members.a.network=resnet18"])
     started = time.perf_counter()
     prepared = prepare.prepare(settings, folder / "runs" / "full")
     train_run.train(prepared, list(settings.members), started)
