@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from safetensors.torch import load_file
 
+from tests.conftest import FIXTURE, SMALL
 from tests.run_folder.documents import read_plain
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
@@ -67,14 +69,29 @@ def train(
     return run
 
 
+@pytest.fixture(scope="module")
+def plain(
+    index: pd.DataFrame,
+    pixels: dict[int, Pixels],
+    environment: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of member a, trained as the settings say; not to be written to."""
+    base = tmp_path_factory.mktemp("plain")
+    (base / "small.toml").write_text(SMALL.format(folder=FIXTURE.as_posix()), encoding="utf-8")
+    settings = read_settings(base / "small.toml")
+    train_member("a", settings, index, pixels, environment, base / "a")
+    return base / "a"
+
+
 def bits(folder: Path) -> dict[str, bytes]:
     return {file: (folder / file).read_bytes() for file in RESULT_FILES}
 
 
 def test_a_member_leaves_the_promised_files(
-    train: Any, settings: Settings, index: pd.DataFrame
+    plain: Path, settings: Settings, index: pd.DataFrame
 ) -> None:
-    folder = train(settings, "a")
+    folder = plain
     classes = settings.classes
     valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
     test = pd.read_csv(folder / "test.csv", dtype={"id": str})
@@ -99,9 +116,9 @@ def test_a_member_leaves_the_promised_files(
 
 
 def test_a_member_does_not_depend_on_what_was_drawn_or_trained_before(
-    train: Any, settings: Settings
+    plain: Path, train: Any, settings: Settings
 ) -> None:
-    alone = bits(train(settings, "alone"))
+    alone = bits(plain)
     random.seed(1)
     np.random.seed(2)
     torch.manual_seed(3)
@@ -118,18 +135,16 @@ def test_a_member_does_not_depend_on_what_was_drawn_or_trained_before(
     ],
 )
 def test_another_seed_or_recipe_gives_other_bits(
-    train: Any, settings: Settings, small_toml: Path, change: str
+    plain: Path, train: Any, small_toml: Path, change: str
 ) -> None:
-    before = bits(train(settings, "before"))
+    before = bits(plain)
     after = bits(train(read_settings(small_toml, changes=[change]), "after"))
     assert all(before[file] != after[file] for file in RESULT_FILES)
 
 
-def test_workers_change_no_bit_of_a_member(
-    train: Any, settings: Settings, small_toml: Path
-) -> None:
+def test_workers_change_no_bit_of_a_member(plain: Path, train: Any, small_toml: Path) -> None:
     helped = read_settings(small_toml, changes=["run.workers=2"])
-    assert bits(train(settings, "alone")) == bits(train(helped, "helped"))
+    assert bits(plain) == bits(train(helped, "helped"))
 
 
 # Everything that a recipe can ask for beside the plain one.
@@ -168,8 +183,8 @@ def test_a_member_with_every_wish_has_the_same_bits_whatever_helps_or_was_before
 
 
 @pytest.mark.slow
-def test_each_wish_changes_what_it_is_for(train: Any, settings: Settings, small_toml: Path) -> None:
-    before = bits(train(settings, "before"))
+def test_each_wish_changes_what_it_is_for(plain: Path, train: Any, small_toml: Path) -> None:
+    before = bits(plain)
     wishes = {
         'recipe.test_time.method="flips"': {"valid.csv", "test.csv"},
         "recipe.label_smoothing=0.1": set(RESULT_FILES),
@@ -263,25 +278,23 @@ def with_callback(callback: type[Callback], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_draws_in_between_change_no_bit(
-    train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    plain: Path, train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet = bits(train(settings, "quiet"))
     with_callback(Disturb, monkeypatch)
-    assert bits(train(settings, "disturbed")) == quiet
+    assert bits(train(settings, "disturbed")) == bits(plain)
 
 
 def test_a_users_callback_that_draws_gets_the_same_draws_again(
-    train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    plain: Path, train: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = bits(train(settings, "plain"))
     with_callback(DrawInForward, monkeypatch)
     first, second = bits(train(settings, "first")), bits(train(settings, "second"))
     assert first == second
-    assert first["weights.safetensors"] != plain["weights.safetensors"]
+    assert first["weights.safetensors"] != bits(plain)["weights.safetensors"]
 
 
 def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
-    train: Any,
+    plain: Path,
     settings: Settings,
     small_toml: Path,
     index: pd.DataFrame,
@@ -291,7 +304,7 @@ def test_a_complete_member_is_found_only_when_it_was_made_from_the_same_things(
     data = data_digest(index, "pixels_48")
     identity = member_identity("a", settings, data, environment)
     assert find_complete_member(tmp_path / "a", identity) is None
-    folder = train(settings, "a")
+    folder = Path(shutil.copytree(plain, tmp_path / "a"))
     assert find_complete_member(folder, identity) == read_plain(folder / "member.json")
 
     reseeded = read_settings(small_toml, changes=["run.seed=5"])
