@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from twinrun.repro.machine_facts import KERNEL_VARIABLES
 
@@ -71,6 +73,37 @@ def not_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_built_once() -> Iterator[None]:
+    """Let typer's runner take the commands that it has built: to build them takes 50 ms a call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(typer.main.get_command))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def charts_drawn_once() -> Iterator[None]:
+    """Give a chart of values that one was drawn of before without drawing it again."""
+    with pytest.MonkeyPatch.context() as patch:
+        for room, name in (("members", "learning_curves"), ("sections", "calibration_curve")):
+            if module := sys.modules.get(f"twinrun.report.{room}"):
+                patch.setattr(module, name, drawn_once(getattr(module, name)))
+        yield
+
+
+def drawn_once(draw: Callable[..., str]) -> Callable[..., str]:
+    drawn: dict[tuple[str, ...], str] = {}
+
+    def given(name: str, title: str, values: Sequence[Any]) -> str:
+        texts = (each.to_csv() if hasattr(each, "to_csv") else repr(each) for each in values)
+        key = (name, title, *texts)
+        if key not in drawn:
+            drawn[key] = draw(name, title, values)
+        return drawn[key]
+
+    return given
 
 
 @pytest.fixture(autouse=True)

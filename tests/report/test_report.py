@@ -44,6 +44,7 @@ from twinrun.blend_methods.joint_fit import optimise_with_temperature
 from twinrun.blend_methods.temperature import fit_temperature
 from twinrun.cli.report import write_and_describe
 from twinrun.errors import InputError
+from twinrun.report import members, sections
 from twinrun.report.report import render, write_report
 from twinrun.report.run_data import read_run_data
 from twinrun.report.sections import SECTIONS
@@ -557,6 +558,23 @@ def test_predictions_made_again_are_no_second_training(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     write_verify(run, "predictions.json", submission=None)
     assert "Trained twice not yet" in section(render(run), "main")
+
+
+def test_only_the_pictures_that_a_page_holds_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(members, "learning_curves", lambda name, *_: drawn.append(name) or "")
+    monkeypatch.setattr(sections, "MOST_CURVES", 1)
+    run = make_run(tmp_path)
+    (run / "index.parquet").rename(tmp_path / "index.parquet")
+    (run / "index.parquet").write_bytes(b"")
+    with pytest.raises(InputError, match=r"index\.parquet"):
+        render(run)
+    assert drawn == []
+    (tmp_path / "index.parquet").rename(run / "index.parquet")
+    assert "1 member without a picture" in render(run)
+    assert drawn == ["curves-1"]
 
 
 def test_the_curves_of_folds_are_in_one_picture(tmp_path: Path) -> None:

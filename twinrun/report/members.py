@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -40,14 +42,14 @@ class ReportedMember:
         recipe: Of the settings.
         record: member.json; None where the member is not complete.
         courses: Of its training, or of each of its folds, as far as they have come.
-        curves: An <svg>; None before the first epoch's end.
+        curves: Draws them, as an <svg>; None before the first epoch's end.
     """
 
     name: str
     recipe: Member
     record: Source | None
     courses: tuple[Course, ...]
-    curves: Markup | None
+    curves: Callable[[], Markup] | None
 
     @property
     def has_folds(self) -> bool:
@@ -79,7 +81,8 @@ def read_member(run: Path, name: str, recipe: Member, number: int) -> ReportedMe
     curves = None
     if courses:
         title = f"Learning curves of {name}. " + " ".join(_in_words(course) for course in courses)
-        curves = learning_curves(f"curves-{number}", title, list(tables.values()))
+        # Later, and only those that the page holds: drawing takes longer than all the reading.
+        curves = partial(learning_curves, f"curves-{number}", title, list(tables.values()))
     return ReportedMember(name, recipe, record, courses, curves)
 
 
