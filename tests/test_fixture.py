@@ -66,7 +66,7 @@ def label_of(name: str) -> str:
     return next(row["label"] for row in read_rows("solution.csv") if row["ID"] == name)
 
 
-@pytest.mark.parametrize("seed", ["0", "4711"])
+@pytest.mark.parametrize("seed", [pytest.param("0", marks=pytest.mark.slow), "4711"])
 def test_drawn_again_gives_the_committed_bytes(tmp_path: Path, seed: str) -> None:
     here = tmp_path / f"run-{seed}"
     here.mkdir()

@@ -69,7 +69,17 @@ def test_no_adaptive_maximum_is_left_in_a_learner(loaders: DataLoaders) -> None:
     ]
 
 
-@pytest.mark.parametrize("network", TorchvisionFamily.forms)
+# One of each kind of block, and the deeper ones, which are built of the same.
+KINDS = ("resnet18", "resnet50", "densenet121")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(network, marks=[] if network in KINDS else pytest.mark.slow)
+        for network in TorchvisionFamily.forms
+    ],
+)
 def test_every_network_of_the_settings_trains_a_step(network: str, loaders: DataLoaders) -> None:
     learner = build(loaders, member(network))
     logits = learner.model(torch.randn(2, 3, 32, 32))
