@@ -17,7 +17,7 @@ CHANGES = (
     "run.threads=2",
     "members.a.validation={folds=2}",
     "members.a.test_time={method='flips', mean='geometric'}",
-    "members.a.network=resnet18",
+    "members.b.network=resnet18",
     "members.b.image_size=48",
     "members.b.test_time={method='train', times=2}",
     "blend.clamp=[0.01, 0.98]",
