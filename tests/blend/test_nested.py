@@ -143,8 +143,15 @@ def test_of_fixed_weights_both_scores_are_the_same_number(tmp_path: Path) -> Non
     assert found.weights == {"p": 3.0, "q": 1.0}
 
 
-@pytest.mark.parametrize("calibrated", [False, True])
-@pytest.mark.parametrize("method", ["optimised", "selection"])
+@pytest.mark.parametrize(
+    ("method", "calibrated"),
+    [
+        ("optimised", False),
+        ("optimised", True),
+        ("selection", False),
+        pytest.param("selection", True, marks=pytest.mark.slow),
+    ],
+)
 def test_the_trap_members_of_pure_noise_look_better_fitted_and_are_not(
     tmp_path: Path, method: str, calibrated: bool
 ) -> None:
