@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.package.packing import commit, drawn_run, engine_that_tells, thin_project
+from tests.package.packing import commit, engine_that_tells, thin_project
 from tests.run_folder.documents import edited
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
@@ -25,11 +25,6 @@ from twinrun.package.page_facts import collect_page_facts
 from twinrun.package.worktree import WorkTree, read_work_tree
 from twinrun.repro.source import code_digest
 from twinrun.run_folder.manifest import read_manifest
-
-
-@pytest.fixture
-def run(small_toml: Path, tmp_path: Path) -> Path:
-    return drawn_run(small_toml, tmp_path / "runs" / "full")
 
 
 def pages(run: Path, host: str, faults: tuple[str, ...] = ()) -> dict[str, str]:

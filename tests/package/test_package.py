@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 from tests.package.packing import (
     commit,
     committed_source,
-    drawn_run,
     engine_that_tells,
     git,
     thin_project,
@@ -53,11 +52,6 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(clean: Path, tmp_path: Path) -> Path:
     """A source under git, to be spoilt."""
     return Path(shutil.copytree(clean, tmp_path / "project"))
-
-
-@pytest.fixture
-def run(small_toml: Path, tmp_path: Path) -> Path:
-    return drawn_run(small_toml, tmp_path / "runs" / "full")
 
 
 @pytest.fixture
