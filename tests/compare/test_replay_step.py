@@ -129,11 +129,11 @@ def test_predictions_of_an_epoch_are_made_again_image_by_image(whole: Path, tmp_
 @pytest.mark.parametrize(
     ("moment", "stage", "wanted", "shape"),
     [
-        ((0, 0), "init", "0.conv1.0.weight", (32, 3, 3, 3)),
+        ((0, 0), "init", "0.model.conv1.0.weight", (16, 3, 3, 3)),
         ((1, 2), "forward", "1.3 (Dropout)", (16, 192)),
         ((1, 2), "forward", "input of 1.4 (Linear)", (16, 192)),
         ((1, 2), "gradient", "1.8.weight", (3, 512)),
-        ((1, 2), "update", "0.bn1.running_mean", (32,)),
+        ((1, 2), "update", "0.model.bn1.running_mean", (32,)),
     ],
 )
 def test_the_values_that_are_wanted_are_kept(

@@ -55,7 +55,7 @@ def test_a_package_is_made_for_it(
         }
         count = len(archive.namelist())
     assert texts["README.md"].startswith("# small for the county fair\n")
-    assert "| a | timm/test_resnet | 32 px |" in texts["README.md"]
+    assert "| a | timm/test\\_resnet | 32 px |" in texts["README.md"]
     assert texts["INVENTORY.txt"] == f"{count} files of run full\n"
     contents = json.loads(texts["package.json"])
     assert contents["host"] == "fair"

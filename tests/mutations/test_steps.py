@@ -89,7 +89,7 @@ def test_19_other_instruction_set(bench: Bench) -> None:
     assert "trained in different environments (instruction_set" in found.cause
 
 
-PARAMETER = "0.layer3.0.conv2.weight"
+PARAMETER = "0.model.layer3.0.conv2.weight"
 
 
 class OneUlp(Callback):

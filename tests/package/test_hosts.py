@@ -47,7 +47,7 @@ def test_each_readme_says_what_was_measured_on_what(run: Path, host: str) -> Non
         "| a: get ready, predict validation and test images, write | 8 s |",
         "| all members together | 2 min 21 s |",
         "| the last command of the run, as a whole | 2 min 30 s |",
-        "| a | timm/test_resnet | 32 px | 25 % | 1 + 1 | 0.5000 | 0.750 | 2 | 1 min 10 s |",
+        "| a | timm/test\\_resnet | 32 px | 25 % | 1 + 1 | 0.5000 | 0.750 | 2 | 1 min 10 s |",
         "- Operating system: Linux-6.1",
         "- Processor: x86\\_64, 2 cores; threads used: 1, instruction set AVX2",
         "- GPU: none used",
