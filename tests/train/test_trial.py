@@ -34,7 +34,7 @@ BAD = {
         "def head(channels, classes):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(channels, classes + 1))\n",
         1,
-        "`head` gives a module that makes of features (2, 512, 1, 1) a tensor of float32, (2, 4), "
+        "`head` gives a module that makes of features (2, 96, 1, 1) a tensor of float32, (2, 4), "
         "and the logits of two images are (2, 3)",
     ),
     "a head that raises": (
