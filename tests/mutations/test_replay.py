@@ -64,8 +64,8 @@ def test_replay_names_the_module_the_number_of_values_and_the_gap(
     assert lines[3] == "1.3 (Dropout)"
     (values,) = [line for line in lines if line.startswith("values")]
     assert "1.3 (Dropout): " in values
-    differing = int(values.split("(Dropout): ")[1].split(" of 8,192 values")[0].replace(",", ""))
-    assert 0 < differing < 8192
+    differing = int(values.split("(Dropout): ")[1].split(" of 1,536 values")[0].replace(",", ""))
+    assert 0 < differing < 1536
     assert float(values.rpartition(" ")[2]) > 0
     assert "its input was equal and it dropped different values" in again
 
