@@ -409,7 +409,7 @@ def test_the_command_verifies_shows_the_environment_and_names_what_differs(
 def command(run: Path, recorded: Path) -> Callable[..., str]:
     """A command of twinrun about the copied run; what it printed, in one line."""
     toml = recorded.parents[1] / "small.toml"
-    network = "members.b.network=timm/test_resnet"
+    network = "members.a.network=resnet18"
 
     def call(name: str, *words: object) -> str:
         options = ["--config", toml, "--out", run.parent, "--set", network, *words]
