@@ -77,7 +77,7 @@ BAD = {
     "an optimizer with one group": (
         "def optimizer():\n    return lambda groups, lr: torch.optim.SGD(sum(groups, []), lr=lr)\n",
         1,
-        "1 groups of parameters, that are not the 3 that it got",
+        "1 groups of parameters, that are not the 2 that it got",
     ),
     "an item transform that changes the shape": (
         "def item_transforms():\n    return [crop]\ndef crop(image):\n    return image[1:]\n",
