@@ -273,7 +273,7 @@ def test_copies_are_held_out_together_in_a_training_and_in_its_verification(
         # Three of each: the split without groups would tear most of them.
         for number in (1, 2):
             shutil.copyfile(path, path.with_name(f"{path.stem}-{number}{path.suffix}"))
-    once = ["data.duplicates=group", "recipe.epochs.unfrozen=0", "recipe.network=timm/test_resnet"]
+    once = ["data.duplicates=group", "recipe.epochs.unfrozen=0"]
     settings = read_settings(small_toml, data=data, changes=once)
     started = time.perf_counter()
     run = tmp_path / "runs" / "full"

@@ -95,8 +95,8 @@ def test_an_edited_training_hook_makes_members_stale_and_is_named_first(
     hooks, runs = small_toml.with_name("hooks.py"), small_toml.parent / "runs"
     code = "from torch import nn\n\ndef callbacks():\n    return []\n"
     hooks.write_text(code)
-    options = ("--config", small_toml, "--out", runs, "--run", "mine")
-    options += ("--set", "recipe.epochs.unfrozen=0", "--set", "recipe.network=timm/test_resnet")
+    short = ("--set", "recipe.epochs.unfrozen=0")
+    options = ("--config", small_toml, "--out", runs, "--run", "mine", *short)
     done = invoke("train", "a", *options)
     assert done.returncode == 0, done.stderr
     hooks.write_text(code.replace("[]", "[][:]"))

@@ -564,7 +564,12 @@ def test_only_the_pictures_that_a_page_holds_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr(members, "learning_curves", lambda name, *_: drawn.append(name) or "")
+
+    def draw(name: str, *_: object) -> str:
+        drawn.append(name)
+        return ""
+
+    monkeypatch.setattr(members, "learning_curves", draw)
     monkeypatch.setattr(sections, "MOST_CURVES", 1)
     run = make_run(tmp_path)
     (run / "index.parquet").rename(tmp_path / "index.parquet")
