@@ -80,7 +80,7 @@ def _images(folder: Path) -> Iterator[Path]:
 TRIALS: Registry[Trial] = Registry("trial of a hook", Trial)
 for _hook in HOOKS:
     if _hook.enters == "training":
-        TRIALS.add(Trial(_hook.name, "two drawn images, a step in each phase", None))
+        TRIALS.add(Trial(_hook.name, "drawn images, two steps in each phase, and resumed", None))
 TRIALS.add(Trial("metric", "two drawn predictions of each class", _try_metric))
 TRIALS.add(Trial("read_image", "two images of the data folder", _try_read_image))
 TRIALS.add(Trial("after_predictions", "two drawn predictions", _try_after_predictions))

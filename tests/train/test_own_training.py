@@ -18,6 +18,7 @@ from twinrun.repro.ledger import Ledger
 # Everything that a training may be given, and each part keeps something from step to step.
 CODE = """
 import random
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -77,15 +78,50 @@ class Counts(Callback):
             self.seen["steps"] += 1
 
 
+class Last(NamedTuple):
+    epoch: int
+    loss: torch.Tensor
+
+
+class Changes(Callback):
+    def __init__(self):
+        self.last = None
+
+    def before_fit(self):
+        self.shift(0.01)
+
+    def before_epoch(self):
+        self.shift(0.02)
+        self.learn.opt.set_hyper("wd", 0.01 * (1 + self.epoch))
+
+    def before_batch(self):
+        self.learn.xb = (self.x * getattr(self.learn, "brightness", 1.0),)
+
+    def after_batch(self):
+        if self.training:
+            self.learn.brightness = 1 + 0.001 * self.iter
+            self.last = Last(self.epoch, self.loss.detach().clone())
+            self.learn.model[0].first.bias.requires_grad_(self.iter % 2 == 0)
+
+    def after_fit(self):
+        self.shift(0.1 * float(self.last.loss))
+
+    def shift(self, by):
+        with torch.no_grad():
+            self.learn.model[0].first.bias.add_(by)
+
+
 class Sgd(torch.optim.SGD):
     def __init__(self, groups, lr):
         super().__init__([{"params": group} for group in groups], lr=lr, momentum=0.9)
-        self.steps = 0
+        self._steps = 0
 
     def step(self):
-        self.steps += 1
+        self._steps += 1
+        beside = self.state["global"]
+        beside["steps"] = beside.get("steps", 0) + 1
         for group in self.param_groups:
-            group["weight_decay"] = 0.001 * self.steps
+            group["weight_decay"] += 0.001 * (self._steps + beside["steps"])
         super().step()
 
 
@@ -129,7 +165,7 @@ def batch_transforms():
 
 
 def callbacks():
-    return [Counts()]
+    return [Counts(), Changes()]
 """
 
 

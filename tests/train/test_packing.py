@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from twinrun.train.packing import NotPlain, Packing, nothing_there, unpack
+from twinrun.train.packing import NotPlain, Packing
+from twinrun.train.unpacking import nothing_there, unpack
 
 
 def back(value: Any, current: Any = None) -> Any:

@@ -107,6 +107,12 @@ def load(code: OwnCode) -> ModuleType:
     return _now.module
 
 
+def modules_in_use() -> dict[str, ModuleType]:
+    """The modules of the code that is imported, by their files: `hooks.py`, `parts/blur.py`."""
+    modules = {} if _now.finder is None else _now.finder.modules
+    return {file: sys.modules[name] for name, file in modules.items() if name in sys.modules}
+
+
 def unload() -> None:
     """Forget the code that is imported, and take what it added out of the engine's tables."""
     global _now  # noqa: PLW0603  (modules of a process are one table)

@@ -38,6 +38,9 @@ class KeyedSteps(Callback):
     def before_fit(self) -> None:
         self.key.of("fit", self.first_epoch).seed_generators()
 
+    def after_fit(self) -> None:
+        self.key.of("fitted", self.first_epoch).seed_generators()
+
     def before_epoch(self) -> None:
         for loader in self.dls.loaders:
             loader.epoch = self.first_epoch + self.epoch

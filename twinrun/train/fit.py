@@ -24,18 +24,21 @@ from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
 from twinrun.train.resume import (
     Progress,
-    SaveCheckpoints,
     progress_of,
     restore_callbacks,
-    restore_hyperparameters,
-    restore_optimizer,
     restore_weights,
-    restoring,
 )
+from twinrun.train.resumed_fit import Resume
+from twinrun.train.saving import SaveCheckpoints
 from twinrun.train.signals import StopRequest, TimeLimit, defer_signals, describe_place
 from twinrun.train.tracking import TrackEpochs, Tracking
 from twinrun.train.useless_callbacks import RefuseEarlyEnd, refuse_useless
-from twinrun.train.users_state import refuse_unkept
+from twinrun.train.users_state import (
+    NoteHeld,
+    note_start,
+    refuse_changed_code,
+    refuse_unkept,
+)
 
 
 @dataclass(frozen=True)
@@ -183,32 +186,35 @@ def fit_phases(
     learner.model.zero_grad(set_to_none=True)
     if checkpoint is not None:
         restore_weights(learner, checkpoint)
-        restore_callbacks(learner, checkpoint)
+    begun, resumed = False, checkpoint is None
     for phase in _phases(member):
         first = phase.first_epoch
-        if start >= first + phase.epochs:
+        if not phase.epochs:
             continue
         if phase.name == "frozen":
             learner.freeze()
         else:
             learner.unfreeze()
+        # The optimizer is there by now.
+        refuse_changed_code(learner) if begun else note_start(learner)
+        begun = True
         learner.keyed_steps.first_epoch = first
-        batch = RecordBatch(recorder, first, start)
-        step = RecordStep(recorder, batch, first, start)
-        callbacks = [batch, step, RefuseEarlyEnd(first, start), *own(phase, start)]
-        if checkpoint is not None and start >= first:
-            # The optimizer is there by now; between two phases it keeps what is no average.
-            restore_hyperparameters(learner, checkpoint)
+        callbacks: list[OwnFit] = [RefuseEarlyEnd(first, start), NoteHeld(first, start)]
+        if checkpoint is not None and not resumed:
+            # What a fit that is over began with is heard again, and its end if it was not.
             restore_callbacks(learner, checkpoint)
-        if checkpoint is not None and (start, checkpoint.step) > (first, 0):
-            restore_optimizer(learner, checkpoint)
-            callbacks += restoring(checkpoint, first)
+            resume = Resume(checkpoint, first, phase.epochs)
+            callbacks, resumed = [*callbacks, resume], resume.waiting
+        if start < first + phase.epochs:
+            batch = RecordBatch(recorder, first, start)
+            step = RecordStep(recorder, batch, first, start)
+            callbacks += [batch, step, *own(phase, start)]
         lowest, highest = phase.rates
         with learner.no_logging(), telling_mistakes():
             learner.fit_one_cycle(
                 phase.epochs,
                 lr_max=slice(lowest, highest),
-                start_epoch=max(0, start - first),
+                start_epoch=min(max(0, start - first), phase.epochs),
                 cbs=callbacks,
             )
 

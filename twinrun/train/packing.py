@@ -1,4 +1,4 @@
-"""Values that users' code keeps: as tensors and JSON in a checkpoint, and back to the same bits."""
+"""Values that users' code keeps: as tensors and JSON that a checkpoint can hold."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ import math
 import random
 import struct
 import types
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
 from typing import Any, Literal
 
-import fastai.torch_core
 import numpy as np
 import torch
-from fastai.torch_core import L, TensorBase
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
-# How JSON values begin that stand for something else.
-_LISTS: dict[str, Callable[[list[Any]], Any]] = {"list": list, "tuple": tuple, "L": L}
-_DICTS: dict[str, Callable[[Any], Any]] = {"dict": dict, "ordered": OrderedDict}
-# fastai's own kinds of a tensor, by name.
-_TENSORS: dict[str, type[Tensor]] = {
-    name: each
-    for name, each in vars(fastai.torch_core).items()
-    if isinstance(each, type) and issubclass(each, TensorBase)
-} | {"Tensor": Tensor, "Parameter": nn.Parameter}
+from twinrun.train.records import (
+    class_name,
+    find_class,
+    is_frozen,
+    is_record,
+    values_of,
+    why_not_again,
+)
+from twinrun.train.unpacking import DICTS, LISTS, TENSORS, gives_state
+
 # What code is made of, and what says how it works: no part of a state.
 _FIXED = (
     type,
@@ -44,12 +42,13 @@ _FIXED = (
     torch.dtype,
     torch.device,
     torch.distributions.Distribution,
-    enum.Enum,
     PurePath,
     BaseModel,
 )
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
 _SETS = (set, frozenset)
+_FROZEN = (tuple, torch.Size)
+_COLLECTIONS = {made: kind for kind, made in (LISTS | DICTS).items()}
 
 
 class NotPlain(Exception):
@@ -74,19 +73,22 @@ class Packing:
         fixed: What was met that is no state but code or a setting, by its place.
         own: Addresses of storages, and ids of objects, that the learner keeps by itself.
         seen: Where each list, dictionary and storage was met.
+        objects: Where objects were met that say themselves what their state is.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     fixed: dict[str, Any] = field(default_factory=dict)
     own: set[int] = field(default_factory=set)
     seen: dict[int, str] = field(default_factory=dict)
+    objects: set[str] = field(default_factory=set)
 
     def pack(self, value: Any, place: str) -> Any:
         """A value as JSON, its tensors put aside.
 
         Args:
-            value: Number, text, None, bytes, tensor, NumPy's array or number; list, tuple or
-                dictionary of such; an object with `state_dict` and `load_state_dict`; code.
+            value: Number, text, None, bytes, tensor, NumPy's array or number, member of an
+                enumeration; list, tuple, dictionary, named tuple or dataclass of such; an object
+                with `state_dict` and `load_state_dict`; code.
             place: How it is called in messages.
 
         Raises:
@@ -94,12 +96,8 @@ class Packing:
         """
         if value is None or type(value) in (bool, int, str):
             return value
-        if type(value) is float:
-            return ["nan", struct.pack("<d", value).hex()] if math.isnan(value) else value
-        if type(value) is bytes:
-            return ["bytes", value.hex()]
-        if isinstance(value, np.generic) and not value.dtype.hasobject:
-            return ["number", value.dtype.str, value.tobytes().hex()]
+        if (scalar := _pack_scalar(value)) is not None:
+            return scalar
         if self._is_fixed(value):
             # A model of settings may be changed in its place.
             self.fixed[place] = deepcopy(value) if isinstance(value, BaseModel) else value
@@ -108,33 +106,67 @@ class Packing:
             return self._pack_tensor(value, place)
         if type(value) is np.ndarray:
             return self._pack_array(value, place)
-        for kind, made in _LISTS.items():
-            if type(value) is made:
-                self._refuse_second(id(value), place, unless=not value or kind == "tuple")
-                return [kind, [self.pack(x, f"{place}[{n}]") for n, x in enumerate(value)]]
-        for kind, made in _DICTS.items():
-            if type(value) is made:
-                self._refuse_second(id(value), place, unless=False)
-                pairs = [
-                    [self.pack(k, f"a key of {place}"), self.pack(x, f"{place}[{k!r}]")]
-                    for k, x in value.items()
-                ]
-                return [kind, pairs]
+        if type(value) in _COLLECTIONS:
+            return self._pack_collection(value, place)
         if gives_state(value):
             self._refuse_second(id(value), place, unless=False)
-            # What it gives may be one tensor under two names, as it knows by itself.
-            inner = Packing(self.tensors, own=set())
-            inner.seen = _Forgetful()
-            return ["state", inner.pack(dict(value.state_dict()), f"{place}.state_dict()")]
+            self.objects.add(place)
+            return ["state", self.pack_state(value, f"{place}.state_dict()")]
+        if is_record(value):
+            return self._pack_record(value, place)
         raise NotPlain(place, _why_not(value))
+
+    def _pack_collection(self, value: Any, place: str) -> Any:
+        kind = _COLLECTIONS[type(value)]
+        empty = kind in LISTS and not value
+        self._refuse_second(id(value), place, unless=empty or type(value) in _FROZEN)
+        if kind in LISTS:
+            return [kind, [self.pack(each, f"{place}[{n}]") for n, each in enumerate(value)]]
+        items = value.items()
+        return [kind, [[_pack_key(k, place), self.pack(x, f"{place}[{k!r}]")] for k, x in items]]
+
+    def pack_state(self, thing: Any, place: str) -> Any:
+        """What an object says its state is, as JSON.
+
+        Raises:
+            NotPlain: As `pack`; or it holds code, which nothing stands for at a resume.
+        """
+        # It may be one tensor under two names, as the object knows by itself.
+        inner = Packing(self.tensors)
+        inner.seen = _Forgetful()
+        code = inner.pack(dict(thing.state_dict()), place)
+        for where in (*inner.fixed, *inner.objects):
+            raise NotPlain(where, "code or an object, and a state is made of values alone")
+        return code
+
+    def pack_dictionary(self, values: Mapping[str, Any], place: str) -> Any:
+        """Values by name as JSON, each of them a place of its own."""
+        return [
+            "dict",
+            [[name, self.pack(each, f"{place}{name}")] for name, each in values.items()],
+        ]
+
+    def note_memory(self, tensor: Tensor, place: str) -> None:
+        """Take a tensor's memory as met, whose content is kept elsewhere.
+
+        Raises:
+            NotPlain: It was met before.
+        """
+        memory = tensor.untyped_storage()
+        self._refuse_second(memory.data_ptr(), place, unless=not memory.nbytes())
+
+    def _pack_record(self, value: Any, place: str) -> Any:
+        if reason := why_not_again(value):
+            raise NotPlain(place, reason)
+        self._refuse_second(id(value), place, unless=is_frozen(value))
+        values = values_of(value).items()
+        packed = [[name, self.pack(each, f"{place}.{name}")] for name, each in values]
+        return ["record", class_name(type(value)), packed]
 
     def _is_fixed(self, value: Any) -> bool:
         if isinstance(value, Tensor):
             return value.layout == torch.strided and value.untyped_storage().data_ptr() in self.own
-        parameters = getattr(type(value), "__dataclass_params__", None)
-        frozen = parameters is not None and parameters.frozen
-        named = isinstance(value, tuple) and hasattr(value, "_fields")
-        return isinstance(value, _FIXED) or id(value) in self.own or frozen or named
+        return isinstance(value, _FIXED) or id(value) in self.own
 
     def _refuse_second(self, address: int, place: str, *, unless: bool) -> None:
         """Two names for one thing would be two things after a resume."""
@@ -149,7 +181,7 @@ class Packing:
 
     def _pack_tensor(self, value: Tensor, place: str) -> Any:
         kind = type(value).__name__
-        if _TENSORS.get(kind) is not type(value) or value.layout != torch.strided:
+        if TENSORS.get(kind) is not type(value) or value.layout != torch.strided:
             raise NotPlain(place, f"a tensor of the kind {kind}, {value.layout}")
         if value.grad_fn is not None:
             raise NotPlain(place, "a tensor that hangs on a step's gradients: keep its .detach()")
@@ -180,108 +212,36 @@ class Packing:
         return ["array", name, value.dtype.str, list(value.shape), order]
 
 
+def _pack_scalar(value: Any) -> Any:
+    """A number, bytes or a member of an enumeration as JSON; None: it is something else."""
+    if type(value) is float:
+        return ["nan", struct.pack("<d", value).hex()] if math.isnan(value) else value
+    if type(value) is complex:
+        return ["complex", struct.pack("<dd", value.real, value.imag).hex()]
+    if type(value) is bytes:
+        return ["bytes", value.hex()]
+    if isinstance(value, enum.Enum) and value.name in getattr(
+        find_class(class_name(type(value))), "__members__", ()
+    ):
+        return ["enum", class_name(type(value)), value.name]
+    if isinstance(value, np.generic) and not value.dtype.hasobject:
+        return ["number", value.dtype.str, value.tobytes().hex()]
+    return None
+
+
+def _pack_key(key: Any, place: str) -> Any:
+    where, alone = f"a key of {place}", Packing()
+    code = alone.pack(key, where)
+    if alone.fixed or alone.objects or alone.tensors:
+        raise NotPlain(where, f"of the class {type(key).__name__}: take a text or a number for it")
+    return code
+
+
 class _Forgetful(dict[int, str]):
     """Has met nothing."""
 
     def setdefault(self, _key: int, default: Any = None, /) -> Any:
         return default
-
-
-class Absent(Exception):
-    """What a checkpoint has a state of, or refers to, is not there."""
-
-
-def unpack(code: Any, tensors: Mapping[str, Tensor], current: Any) -> Any:
-    """The value that was packed.
-
-    Args:
-        code: From `Packing.pack`.
-        tensors: Those that it put aside.
-        current: What now stands in its place. Of code this is the answer; an object that gives a
-            state gets it back.
-
-    Raises:
-        Absent: There is no such object.
-    """
-    if not isinstance(code, list):
-        return code
-    kind, *rest = code
-    if kind == "fixed":
-        if current is _NOTHING:
-            raise Absent
-        return current
-    if kind == "state":
-        if not gives_state(current):
-            raise Absent
-        current.load_state_dict(unpack(rest[0], tensors, _NOTHING))
-        return current
-    if kind in _LISTS:
-        items = current if isinstance(current, (list, tuple, L)) else ()
-        now = [items[n] if n < len(items) else _NOTHING for n in range(len(rest[0]))]
-        return _LISTS[kind]([unpack(x, tensors, y) for x, y in zip(rest[0], now, strict=True)])
-    if kind in _DICTS:
-        found = current if isinstance(current, dict) else {}
-        keys = [unpack(k, tensors, _NOTHING) for k, _ in rest[0]]
-        values = [
-            unpack(x, tensors, found.get(k, _NOTHING))
-            for k, (_, x) in zip(keys, rest[0], strict=True)
-        ]
-        return _DICTS[kind](zip(keys, values, strict=True))
-    return _SIMPLE[kind](tensors, *rest)
-
-
-def gives_state(value: Any) -> bool:
-    """Whether an object says itself what its state is.
-
-    Its class does: a callback answers for its learner's attributes too.
-    """
-    names = ("state_dict", "load_state_dict")
-    return all(callable(getattr(type(value), name, None)) for name in names)
-
-
-def nothing_there() -> Any:
-    """What `unpack` takes for nothing in a value's place."""
-    return _NOTHING
-
-
-_NOTHING = object()
-
-
-def _tensor(
-    tensors: Mapping[str, Tensor],
-    name: str,
-    kind: str,
-    dtype: str,
-    shape: list[int],
-    order: list[int],
-    device: str,
-    requires_grad: bool,
-) -> Tensor:
-    # A copy begins where a number of any size may begin, which a part of a file need not.
-    flat = tensors[name].clone().view(getattr(torch, dtype))
-    back = sorted(range(len(order)), key=order.__getitem__)
-    plain = flat.reshape([shape[at] for at in order]).permute(back).to(device)
-    if kind == "Parameter":
-        return nn.Parameter(plain, requires_grad)
-    return plain.as_subclass(_TENSORS[kind]).requires_grad_(requires_grad)
-
-
-def _array(
-    tensors: Mapping[str, Tensor], name: str, dtype: str, shape: list[int], order: Any
-) -> np.ndarray:
-    content = tensors[name].numpy().tobytes()
-    count = math.prod(shape)
-    flat = np.frombuffer(content, dtype, count=count).copy()
-    return flat.reshape(shape, order=order)
-
-
-_SIMPLE: dict[str, Callable[..., Any]] = {
-    "nan": lambda _, bits: struct.unpack("<d", bytes.fromhex(bits))[0],
-    "bytes": lambda _, content: bytes.fromhex(content),
-    "number": lambda _, dtype, content: np.frombuffer(bytes.fromhex(content), dtype)[0],
-    "tensor": _tensor,
-    "array": _array,
-}
 
 
 def _why_not(value: Any) -> str:

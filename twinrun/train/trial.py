@@ -1,11 +1,9 @@
-"""A competitor's training hooks tried before any training: two steps on two drawn images."""
+"""A competitor's training hooks tried before any training: on a few drawn images, and resumed."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,26 +20,22 @@ from twinrun.errors import InputError
 from twinrun.hooks.calls import telling_mistakes
 from twinrun.memory import is_short_of_memory
 from twinrun.repro.keys import Key
-from twinrun.repro.ledger import Ledger
-from twinrun.train.callbacks import OwnFit
-from twinrun.train.fit import fit_phases
 from twinrun.train.learner import build_learner
 from twinrun.train.own_parts import OwnParts
 from twinrun.train.predict import predict
-from twinrun.train.recorder import Recorder
-from twinrun.train.resume import Progress, take_checkpoint
-from twinrun.train.users_state import refuse_exchanged, refuse_unkept, restore_users
+from twinrun.train.trial_resume import train_and_resume
 
-# Images of a part: a batch norm needs two.
+# Images of a step: a batch norm needs two.
 _IMAGES = 2
 
 
 def try_training(settings: Settings, name: str, device: torch.device) -> None:
-    """Train a throw-away learner as a training's hooks say, an epoch of one step in each phase.
+    """Train a throw-away learner as a training's hooks say, an epoch of two steps in each phase.
 
-    Two images are drawn for it, and two to validate with. Forward and backward pass, loss, the
+    Four images are drawn for it, and two to validate with. Forward and backward pass, loss, the
     optimizer's step, callbacks and transforms are tried, and whether what they keep can be put into
-    a checkpoint and back. Pretrained weights are not needed.
+    a checkpoint and back. A second learner then goes on from the first one's last checkpoint within
+    an epoch, and has to end with the same bits. Pretrained weights are not needed.
 
     Args:
         settings: Of the run.
@@ -49,7 +43,8 @@ def try_training(settings: Settings, name: str, device: torch.device) -> None:
         device: On which it is tried.
 
     Raises:
-        InputError: A hook raises an error, gives what it must not, or keeps what cannot be kept.
+        InputError: A hook raises an error, gives what it must not, or keeps what cannot be kept, or
+            where no checkpoint has it.
     """
     training = settings.training(name)
     recipe = settings.members[training.member]
@@ -65,17 +60,20 @@ def try_training(settings: Settings, name: str, device: torch.device) -> None:
     with TemporaryDirectory() as folder:
         try:
             with telling_mistakes():
-                loaders = _drawn_loaders(settings, name, short, key, device, Path(folder))
-                learner = build_learner(
-                    short,
-                    loaders,
-                    classes=len(settings.classes),
-                    key=key,
-                    counts=dict.fromkeys(settings.classes, 1),
-                    own=OwnParts(settings, recipe, name),
-                )
-                _train(learner, short)
-                predict(learner.model, loaders.valid, settings.classes)
+
+                def make() -> Learner:
+                    return build_learner(
+                        short,
+                        _drawn_loaders(settings, name, short, key, device, Path(folder)),
+                        classes=len(settings.classes),
+                        key=key,
+                        counts=dict.fromkeys(settings.classes, 1),
+                        own=OwnParts(settings, recipe, name),
+                    )
+
+                learner = make()
+                train_and_resume(learner, make, short)
+                predict(learner.model, learner.dls.valid, settings.classes)
         except (InputError, MemoryError):
             raise
         except Exception as error:
@@ -91,7 +89,7 @@ def try_training(settings: Settings, name: str, device: torch.device) -> None:
 def _drawn_loaders(
     settings: Settings, name: str, member: Member, key: Key, device: torch.device, folder: Path
 ) -> DataLoaders:
-    count, size = 2 * _IMAGES, member.cached_size
+    count, size = 3 * _IMAGES, member.cached_size
     drawn = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
     path = folder / "pixels"
     drawn.tofile(path)
@@ -103,7 +101,7 @@ def _drawn_loaders(
     labels = [settings.classes[number % len(settings.classes)] for number in range(count)]
     return member_loaders(
         pd.DataFrame({"id": ids, "label": labels, "sha256": ids}),
-        held_out=ids[_IMAGES:],
+        held_out=ids[2 * _IMAGES :],
         pixels=Pixels(size, path, places),
         classes=settings.classes,
         member=member,
@@ -113,40 +111,3 @@ def _drawn_loaders(
         own_items=own_transforms(settings, "item_transforms", member, name),
         own_batches=own_transforms(settings, "batch_transforms", member, name),
     )
-
-
-def _train(learner: Learner, member: Member) -> None:
-    recorder = Recorder(Ledger({}), "epoch")
-    keeping: list[_TryKeeping] = []
-
-    def own(phase: Any, start: int) -> list[OwnFit]:
-        keeping.append(_TryKeeping(phase.first_epoch, start))
-        return [keeping[-1]]
-
-    fit_phases(learner, member, recorder, None, own)
-    saved, tensors = keeping[-1].kept
-    restore_users(learner, saved, tensors, all_there=True)
-
-
-class _TryKeeping(OwnFit):
-    """Makes a checkpoint after each step, and writes it nowhere."""
-
-    order = 3000
-
-    def before_fit(self) -> None:
-        self.fixed = refuse_unkept(self.learn)
-
-    def after_batch(self) -> None:
-        if self.training:
-            refuse_exchanged(self.fixed, self.learn)
-            progress = Progress(self.at, self.iter + 1, [], Ledger({}))
-            checkpoint = take_checkpoint(self.learn, progress)
-            users = json.loads(json.dumps(checkpoint.facts))["users"]
-            self.kept = (
-                users,
-                {
-                    name.removeprefix("users/"): tensor.clone()
-                    for name, tensor in checkpoint.tensors.items()
-                    if name.startswith("users/")
-                },
-            )

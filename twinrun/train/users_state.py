@@ -1,126 +1,163 @@
-"""What users' callbacks and modules keep between steps: in checkpoints, or refused by name."""
+"""What users' code keeps between steps: in checkpoints, or refused by name."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import FunctionType
+from dataclasses import dataclass, field
 from typing import Any
 
-from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastai.optimizer import OptimWrapper
 from fastai.torch_core import get_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from twinrun.errors import InputError
-from twinrun.hooks.mistakes import place_of
 from twinrun.train.callbacks import OwnFit
-from twinrun.train.packing import Absent, NotPlain, Packing, gives_state, nothing_there, unpack
-
-# Where callbacks come from that are none of the user's: each fit sets them up anew, and MixUp's
-# draws are made again at each step.
-NOT_USERS = (
-    "twinrun.",
-    "fastai.learner",
-    "fastai.callback.core",
-    "fastai.callback.mixup",
-    "fastai.callback.schedule",
+from twinrun.train.insides import insides, insides_of_modules, is_theirs
+from twinrun.train.owners import (
+    Owner,
+    kept_by_itself,
+    own_loss,
+    owners,
+    plain_values,
+    stays,
+    users_callbacks,
 )
-# Packages whose layers keep all that they keep in parameters and buffers.
-_LAYERS = ("torch", "torchvision", "timm", "fastai", "twinrun")
+from twinrun.train.packing import NotPlain, Packing
+from twinrun.train.unpacking import Absent, gives_state, nothing_there, unpack
+
 _WHAT_TO_KEEP = (
     "Keep numbers, texts, tensors, arrays, and lists, tuples and dictionaries of them;",
     "or give the class state_dict() and load_state_dict(state), whose state is of such.",
 )
-# Optimizers whose state is all of it of one parameter, and what others have beside theirs.
-_OPTIMIZERS = ("torch.", "twinrun.")
-_OF_EVERY_OPTIMIZER = ("state", "param_lists", "hypers", "cbs", "opt", "param_groups", "defaults")
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_KEEP_IN_AN_OBJECT = (
+    "Keep it in an attribute of the callback, module, loss or optimizer itself: those are put into "
+    "checkpoints."
+)
 
 
-@dataclass(frozen=True)
-class _Owner:
-    """Something of the user's that keeps a state between steps.
+@dataclass
+class Start:
+    """What stands in no checkpoint, as it was when a training began: a resume finds it so.
 
     Attributes:
-        kind: "callback".
-        label: Which it is, in a checkpoint.
-        thing: Itself.
-        values: Its attributes, those that are a state or may be.
+        stays: What no callback may exchange, by its place.
+        insides: Digests of what code keeps beside its text, by place.
+        layers: The numbers and texts of each layer of a library.
+        values: Code and settings that objects of the user's hold, by place.
+        objects: Where objects of the user's hold others that say themselves what their state is.
+        callbacks: The user's, by class.
+        loss: What the training part of the epoch began with.
     """
 
-    kind: str
-    label: str
-    thing: Any
-    values: dict[str, Any]
-
-    @property
-    def title(self) -> str:
-        """How it is called in messages, with the place of its class."""
-        return f"{self.kind} {type(self.thing).__name__}{source_place(type(self.thing))}"
+    stays: dict[str, Any]
+    insides: dict[str, int]
+    layers: dict[str, dict[str, Any]]
+    values: dict[str, Any] = field(default_factory=dict)
+    objects: set[str] = field(default_factory=set)
+    callbacks: list[str] = field(default_factory=list)
+    loss: Any = None
 
 
-def users_callbacks(learner: Learner) -> list[Callback]:
-    """The callbacks that neither the engine nor fastai's own fit has added."""
-    return [each for each in learner.cbs if not type(each).__module__.startswith(NOT_USERS)]
-
-
-def source_place(thing: Any) -> str:
-    """` (hooks/own.py, line N)` of a class; empty where that is not known."""
-    try:
-        file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
-    except (OSError, TypeError):
-        return ""
-    return f" ({place_of(str(file), line)})"
-
-
-def refuse_unkept(learner: Learner) -> dict[str, Any]:
-    """Check that everything that the user's callbacks and modules keep can be in a checkpoint.
-
-    Returns:
-        What of it is code or a setting and stands in no checkpoint, by its place.
-
-    Raises:
-        InputError: Something cannot.
-    """
-    return _pack_all(learner)[2]
-
-
-def pack_users(learner: Learner) -> tuple[Any, dict[str, Tensor]]:
-    """What the user's callbacks and modules keep, as JSON and tensors.
+def note_start(learner: Learner) -> None:
+    """Note at a learner what is to stay as it is, before anybody hears of a step.
 
     Raises:
         InputError: As `refuse_unkept`.
     """
-    return _pack_all(learner)[:2]
+    layers = get_model(learner.model).named_modules()
+    learner.users_start = Start(
+        stays(learner) | {"learner.loss_func": learner.loss_func},
+        dict(_insides(learner, {})),
+        {name: plain_values(module) for name, module in layers},
+    )
+    note_held(learner)
 
 
-def refuse_exchanged(before: Mapping[str, Any], learner: Learner) -> None:
+def note_held(learner: Learner) -> None:
+    """Note what the user's objects hold by now that is no state; what was noted stays so.
+
+    Raises:
+        InputError: As `refuse_unkept`.
+    """
+    start, now = learner.users_start, _look(learner)
+    start.values = now.fixed | start.values
+    start.objects |= now.objects
+    start.insides = dict(_insides(learner, now.fixed)) | start.insides
+    start.callbacks = start.callbacks or _classes(learner)
+
+
+def refuse_unkept(learner: Learner) -> None:
+    """Check that everything that the user's objects keep can be in a checkpoint.
+
+    Raises:
+        InputError: Something cannot.
+    """
+    _look(learner)
+
+
+def refuse_changed_code(learner: Learner) -> None:
     """Check that what stands in no checkpoint is as it was when the training began.
 
     Args:
-        before: From `refuse_unkept`.
-        learner: In training.
+        learner: Of which `note_start` was told.
 
     Raises:
-        InputError: An attribute that held code or a setting holds another now.
+        InputError: Something is not, or is there that was not.
     """
-    now = _pack_all(learner)[2]
-    for place, value in before.items():
-        if place in now and now[place] is not value and not _equal(now[place], value):
+    start, now = learner.users_start, _look(learner)
+    for place, value in now.fixed.items():
+        if place not in start.values:
+            raise _too_late(place)
+        before = start.values[place]
+        if before is not value and not _equal(before, value):
             raise InputError(
-                f"{place} was {value!r} when the training began and is {now[place]!r}: a "
+                f"{place} was {before!r} when the training began and is {value!r}: a "
                 "checkpoint holds no code, so that a training could not go on from here",
                 fix="Keep in the attribute a number or a text that says which one it is.",
             )
+    for place in now.objects - start.objects:
+        raise _too_late(place)
+    found = stays(learner) | {"learner.loss_func": _loss_of_training(learner)}
+    for place, value in found.items():
+        if start.stays[place] is not value and not _equal(start.stays[place], value):
+            raise InputError(
+                f"{place}: a callback has exchanged it, and a training that resumes would not "
+                "have it",
+                fix="Change numbers and tensors in their place, and leave the object itself.",
+            )
+    if _classes(learner) != start.callbacks:
+        raise InputError(
+            f"the callbacks were {', '.join(start.callbacks) or 'none'} when the training began "
+            f"and are {', '.join(_classes(learner)) or 'none'}: one that resumes has the former",
+            fix="Give all of them in `callbacks`, and let each decide when it does something.",
+        )
+    code = dict(_insides(learner, now.fixed))
+    for place in (*start.insides, *(code.keys() - start.insides.keys())):
+        if start.insides.get(place) != code.get(place):
+            raise InputError(
+                f"{place} is not what it was when the training began: it stands in no "
+                "checkpoint, and the next training of this process would begin with it",
+                fix=_KEEP_IN_AN_OBJECT,
+            )
+
+
+def pack_users(learner: Learner) -> tuple[Any, dict[str, Tensor]]:
+    """What the user's objects keep, as JSON and tensors.
+
+    Raises:
+        InputError: As `refuse_unkept`.
+    """
+    packing, packed = Packing(own=kept_by_itself(learner)), []
+    for owner in owners(learner):
+        if owner.values or _speaks(owner):
+            packed.append([owner.label, _pack(owner, packing)])
+    return packed, packing.tensors
 
 
 def restore_users(
     learner: Learner, saved: Any, tensors: Mapping[str, Tensor], *, all_there: bool
 ) -> None:
-    """Give the user's callbacks and modules back what they kept.
+    """Give the user's objects back what they kept.
 
     Args:
         learner: With callbacks of the same classes.
@@ -132,19 +169,26 @@ def restore_users(
     Raises:
         InputError: It is not.
     """
-    owners = {owner.label: owner for owner in _owners(learner)}
-    for label, code in saved:
-        owner = owners.get(label)
-        if owner is None:
-            continue
+    found = {owner.label: owner for owner in owners(learner)}
+    packed = dict(saved)
+    for label in packed.keys() - found.keys():
+        if all_there:
+            raise InputError(
+                f"a checkpoint has the state of the {label}, and there is no such object now",
+                fix="Make the same callbacks, modules and loss at each call of your functions.",
+            )
+    for label, owner in found.items():
         if _speaks(owner):
-            owner.thing.load_state_dict(unpack(code, tensors, nothing_there()))
-            continue
-        _restore_values(owner, code, tensors, all_there)
+            if label in packed:
+                state = unpack(packed[label], tensors, nothing_there())
+                owner.thing.load_state_dict(state)
+        else:
+            _restore_values(owner, packed.get(label, ["dict", []]), tensors, all_there)
+            _as_begun(learner, owner, packed.get(label, ["dict", []]))
 
 
 def _restore_values(
-    owner: _Owner, code: Any, tensors: Mapping[str, Tensor], all_there: bool
+    owner: Owner, code: Any, tensors: Mapping[str, Tensor], all_there: bool
 ) -> None:
     kept = dict(code[1])
     for name, each in kept.items():
@@ -158,36 +202,50 @@ def _restore_values(
                 f"{owner.title}: a checkpoint has what {name} was, and there is no such object now",
                 fix="Make it in __init__ or before_fit, so that its state can be put back.",
             ) from None
-        if isinstance(owner.thing, nn.Module) and name in owner.thing._buffers:
-            owner.thing._buffers[name] = value
-        elif current is not value:
-            vars(owner.thing)[name] = value
-    if all_there:
+        if current is not value:
+            owner.set(name, value)
+    if all_there and owner.kind not in ("layer", "learner"):
         for name in owner.values.keys() - kept.keys():
-            vars(owner.thing).pop(name, None)
+            owner.remove(name)
 
 
-def _pack_all(learner: Learner) -> tuple[Any, dict[str, Tensor], dict[str, Any]]:
-    packing, packed = Packing(own=_own(learner)), []
-    for owner in _owners(learner):
-        try:
-            if _speaks(owner):
-                code = packing.pack(dict(owner.thing.state_dict()), f"{owner.title}: state_dict()")
-            else:
-                values = owner.values.items()
-                code = ["dict", [[k, packing.pack(v, f"{owner.title}: {k}")] for k, v in values]]
-        except NotPlain as error:
-            raise InputError(
-                f"{error.place} cannot be kept in a checkpoint, so that a training that was "
-                "interrupted would go on without it",
-                details=[f"It is {error.reason}."],
-                fix=_WHAT_TO_KEEP,
-            ) from None
-        packed.append([owner.label, code])
-    return packed, packing.tensors, packing.fixed
+def _as_begun(learner: Learner, owner: Owner, code: Any) -> None:
+    """Undo what a callback has changed again of a library's layer, as it began to resume."""
+    if owner.kind == "layer" and owner.values:
+        before = learner.users_start.layers[owner.label.removeprefix("layer ")]
+        for name in owner.values.keys() - dict(code[1]).keys():
+            owner.set(name, before[name])
 
 
-def _speaks(owner: _Owner) -> bool:
+def _look(learner: Learner) -> Packing:
+    """All that the user's objects keep, packed: what was met on the way."""
+    packing = Packing(own=kept_by_itself(learner))
+    for owner in owners(learner):
+        if owner.values or _speaks(owner):
+            _pack(owner, packing)
+    return packing
+
+
+def _pack(owner: Owner, packing: Packing) -> Any:
+    try:
+        if _speaks(owner):
+            return packing.pack_state(owner.thing, f"{owner.title}: state_dict()")
+        return packing.pack_dictionary(owner.values, f"{owner.title}: ")
+    except NotPlain as error:
+        raise cannot_be_kept(error) from None
+
+
+def cannot_be_kept(error: NotPlain) -> InputError:
+    """The message for a value that no checkpoint can hold."""
+    return InputError(
+        f"{error.place} cannot be kept in a checkpoint, so that a training that was "
+        "interrupted would go on without it",
+        details=[f"It is {error.reason}."],
+        fix=_WHAT_TO_KEEP,
+    )
+
+
+def _speaks(owner: Owner) -> bool:
     """Whether it says itself what its state is.
 
     Of a module the weights are kept anyway, and of an optimizer what it has of each parameter.
@@ -195,41 +253,48 @@ def _speaks(owner: _Owner) -> bool:
     return gives_state(owner.thing) and owner.kind in ("callback", "loss")
 
 
-def _owners(learner: Learner) -> Iterator[_Owner]:
-    counts: dict[str, int] = {}
-    for callback in users_callbacks(learner):
-        name = type(callback).__name__
-        counts[name] = number = counts.get(name, 0) + 1
-        values = {key: each for key, each in vars(callback).items() if key != "learn"}
-        yield _Owner("callback", f"callback {name} {number}", callback, values)
-    for name, module in get_model(learner.model).named_modules():
-        if type(module).__module__.partition(".")[0] in _LAYERS:
-            continue
-        values = {key: each for key, each in vars(module).items() if key not in _OF_EVERY_MODULE}
-        for buffer in module._non_persistent_buffers_set:
-            values[buffer] = module._buffers[buffer]
-        yield _Owner("module", f"module {name}", module, values)
+def _insides(learner: Learner, held: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """(place, digest) of all that code of the user's keeps.
 
-    loss = getattr(getattr(learner, "own_loss", None), "own", None)
-    if loss is not None and not isinstance(loss, (nn.Module, FunctionType)):
-        yield _Owner("loss", "loss", loss, dict(getattr(loss, "__dict__", {})))
-    optimizer = learner.opt.opt if isinstance(learner.opt, OptimWrapper) else learner.opt
-    if optimizer is not None and not type(optimizer).__module__.startswith(_OPTIMIZERS):
-        known = _OF_EVERY_OPTIMIZER
-        values = {k: v for k, v in vars(optimizer).items() if k not in known and k[0] != "_"}
-        yield _Owner("optimizer", "optimizer", optimizer, values)
+    Args:
+        learner: Of the training.
+        held: Code that the user's objects hold, by place.
+    """
+    own = kept_by_itself(learner) | {id(owner.thing) for owner in owners(learner)}
+    yield from insides_of_modules(own)
+    for owner in owners(learner):
+        for kind in type(owner.thing).__mro__ if is_theirs(type(owner.thing)) else ():
+            if is_theirs(kind):
+                yield from insides(kind, f"the class {kind.__name__}", own)
+    yield from insides(own_loss(learner), "`loss`", own)
+    loader = learner.dls.train
+    for transforms in (loader.own_items, loader.own_batches):
+        for number, each in enumerate(() if transforms is None else transforms.functions, 1):
+            name = getattr(each, "__name__", type(each).__name__)
+            place = f"{name}, number {number} of `{transforms.hook.hook.name}`"
+            yield from insides(each, place, own)
+    for place, each in held.items():
+        yield from insides(each, place, own)
 
 
-def _own(learner: Learner) -> set[int]:
-    """What callbacks may refer to and the learner keeps: its objects, its tensors' memory."""
-    model = get_model(learner.model)
-    found = {id(each) for each in (learner, learner.opt, learner.dls, learner.loss_func)}
-    found |= {id(each) for each in (learner.recorder, *learner.dls.loaders, *learner.cbs)}
-    found |= {id(each) for each in (learner.model, *model.modules())}
-    # Not the buffers that stand in no file of weights: those are a module's own state.
-    for tensor in model.state_dict().values():
-        found.add(tensor.untyped_storage().data_ptr())
-    return found - {0}
+def _classes(learner: Learner) -> list[str]:
+    return [type(each).__name__ for each in users_callbacks(learner)]
+
+
+def _loss_of_training(learner: Learner) -> Any:
+    """The loss, where it is what this part of the epoch began with: the one of the beginning."""
+    start = learner.users_start
+    return (
+        start.stays["learner.loss_func"] if learner.loss_func == start.loss else learner.loss_func
+    )
+
+
+def _too_late(place: str) -> InputError:
+    return InputError(
+        f"{place} is an object, or code, that was not there when the training began: one that "
+        "resumes has nothing to put its state into",
+        fix="Make it in __init__ or before_fit.",
+    )
 
 
 def _equal(first: Any, second: Any) -> bool:
@@ -237,50 +302,23 @@ def _equal(first: Any, second: Any) -> bool:
     return same if isinstance(same, bool) else False
 
 
-class RestoreUsers(OwnFit):
-    """Gives the user's callbacks back, in the middle of a fit, what they kept.
+class NoteHeld(OwnFit):
+    """Notes, after all others have heard of a fit's beginning, what objects hold by then."""
 
-    They have heard by then what they had heard before the first step of the fit. The epochs before
-    it, which fastai's loop passes through without living them, they do not hear.
+    order = 2990
 
-    Args:
-        saved: From `pack_users`.
-        tensors: From there.
-        place: Complete epochs and steps at the checkpoint.
-        first_epoch: As for OwnFit.
-    """
+    def before_fit(self) -> None:
+        note_held(self.learn)
 
-    order = -1_000_000_001  # before any callback of the user's, and before generators are seeded
-
-    def __init__(
-        self, saved: Any, tensors: Mapping[str, Tensor], place: tuple[int, int], first_epoch: int
-    ) -> None:
-        super().__init__(first_epoch, place[0])
-        self.saved, self.tensors, self.step = saved, tensors, place[1]
-        self.waiting, self.silent = True, list[Callback]()
-
-    def __call__(self, event_name: str) -> Any:
-        answer = super().__call__(event_name)
-        if event_name == "before_epoch" and self.fits == 1 and self.at < self.start:
-            self.silent += [each for each in users_callbacks(self.learn) if each.run]
-            for callback in self.silent:
-                callback.run = False
-        return answer
-
-    def before_epoch(self) -> None:
-        for callback in self.silent:
-            callback.run = True
-        self.silent.clear()
-        if not self.step:
-            self._restore()
-
-    def before_batch(self) -> None:
-        self._restore()
+    def before_train(self) -> None:
+        # MixUp and the validation put a loss of theirs in its place, and take it out again.
+        self.learn.users_start.loss = self.learn.loss_func
 
     def after_train(self) -> None:
-        self._restore()
+        self.learn.users_start.loss = None
 
-    def _restore(self) -> None:
-        if self.waiting:
-            restore_users(self.learn, self.saved, self.tensors, all_there=True)
-            self.waiting = False
+    def before_validate(self) -> None:
+        self.before_train()
+
+    def after_validate(self) -> None:
+        self.after_train()

@@ -1,0 +1,257 @@
+"""What of a training is the user's and keeps something between steps: callbacks, loss and so on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import Learner
+from fastai.optimizer import Optimizer, OptimWrapper, _BaseOptimizer
+from fastai.torch_core import get_model
+from torch import nn
+
+from twinrun.hooks.mistakes import place_of
+from twinrun.train.insides import attributes
+
+# Where callbacks come from that are none of the user's: each fit sets them up anew, and MixUp's
+# draws are made again at each step.
+NOT_USERS = (
+    "twinrun.",
+    "fastai.learner",
+    "fastai.callback.core",
+    "fastai.callback.mixup",
+    "fastai.callback.schedule",
+)
+# Packages whose layers keep all that they keep in parameters and buffers.
+_LAYERS = ("torch", "torchvision", "timm", "fastai", "twinrun")
+# Optimizers whose state is all of it of one parameter.
+_OPTIMIZERS = ("torch.", "twinrun.")
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+# What fastai and the engine keep at a learner: a checkpoint has it, or each step sets it anew.
+_OF_EVERY_LEARNER = {
+    "_metrics",
+    "cbs",
+    "create_mbar",
+    "default_cbs",
+    "dl",
+    "dls",
+    "epoch",
+    "final_record",
+    "it",
+    "iter",
+    "lock",
+    "logger",
+    "loss",
+    "loss_func",
+    "loss_grad",
+    "lr",
+    "model",
+    "model_dir",
+    "moms",
+    "n_epoch",
+    "n_iter",
+    "opt",
+    "opt_func",
+    "own_loss",
+    "path",
+    "pct_train",
+    "pred",
+    "smooth_loss",
+    "splitter",
+    "train_bn",
+    "train_iter",
+    "training",
+    "users_start",
+    "wd",
+    "wd_bn_bias",
+    "xb",
+    "yb",
+}
+# What of it no callback may exchange.
+_STAYS = ("model", "dls", "opt", "opt_func", "splitter", "own_loss", "lr", "moms", "wd")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Something of the user's that keeps a state between steps.
+
+    Attributes:
+        kind: "callback".
+        label: Which it is, in a checkpoint.
+        thing: Itself.
+        values: Its attributes, those that are a state or may be.
+    """
+
+    kind: str
+    label: str
+    thing: Any
+    values: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """How it is called in messages, with the place of its class."""
+        if self.kind == "learner":
+            return "the learner"
+        if self.kind == "layer":
+            return f"{self.label} ({type(self.thing).__name__})"
+        return f"{self.kind} {type(self.thing).__name__}{source_place(type(self.thing))}"
+
+    def set(self, name: str, value: Any) -> None:
+        """Give an attribute a value, whatever its class does where one is set."""
+        if isinstance(self.thing, nn.Module) and name in self.thing._buffers:
+            self.thing._buffers[name] = value
+        else:
+            object.__setattr__(self.thing, name, value)
+
+    def remove(self, name: str) -> None:
+        """Take an attribute away, where it is there."""
+        getattr(self.thing, "__dict__", {}).pop(name, None)
+
+
+def users_callbacks(learner: Learner) -> list[Callback]:
+    """The callbacks that neither the engine nor fastai's own fit has added."""
+    return [each for each in learner.cbs if not type(each).__module__.startswith(NOT_USERS)]
+
+
+@lru_cache(maxsize=256)  # the file is parsed for it
+def source_place(thing: Any) -> str:
+    """` (hooks/own.py, line N)` of a class; empty where that is not known."""
+    try:
+        file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
+    except (OSError, TypeError):
+        return ""
+    return f" ({place_of(str(file), line)})"
+
+
+def owners(learner: Learner) -> Iterator[Owner]:
+    """All that keeps something, each with what it keeps now."""
+    counts: dict[str, int] = {}
+    for callback in users_callbacks(learner):
+        name = type(callback).__name__
+        counts[name] = number = counts.get(name, 0) + 1
+        values = {key: each for key, each in attributes(callback).items() if key != "learn"}
+        yield Owner("callback", f"callback {name} {number}", callback, values)
+    start = getattr(learner, "users_start", None)
+    for name, module in get_model(learner.model).named_modules():
+        if type(module).__module__.partition(".")[0] in _LAYERS:
+            before = {} if start is None else start.layers.get(name, {})
+            changed = {k: v for k, v in plain_values(module).items() if before.get(k, v) != v}
+            yield Owner("layer", f"layer {name}", module, changed)
+            continue
+        values = {key: each for key, each in vars(module).items() if key not in _OF_EVERY_MODULE}
+        for buffer in module._non_persistent_buffers_set:
+            values[buffer] = module._buffers[buffer]
+        yield Owner("module", f"module {name}", module, values)
+    loss = loss_object(learner)
+    if loss is not None:
+        yield Owner("loss", "loss", loss, attributes(loss))
+    if learner.opt is not None:
+        yield from _optimizers(learner.opt)
+    taken = {id(each) for each in learner.cbs}
+    values = {
+        name: each
+        for name, each in vars(learner).items()
+        if name not in _OF_EVERY_LEARNER and id(each) not in taken
+    }
+    yield Owner("learner", "learner", learner, values)
+
+
+def plain_values(layer: nn.Module) -> dict[str, Any]:
+    """The numbers and texts of a library's layer, such as the share that a Dropout drops."""
+    return {
+        name: each
+        for name, each in vars(layer).items()
+        if name not in _OF_EVERY_MODULE and isinstance(each, (bool, int, float, str))
+    }
+
+
+def own_loss(learner: Learner) -> Any:
+    """The loss that hooks.py gave; None: it gave none."""
+    return getattr(getattr(learner, "own_loss", None), "own", None)
+
+
+def loss_object(learner: Learner) -> Any:
+    """The object of the user's that a loss is, or whose method it is; None: there is none."""
+    loss = own_loss(learner)
+    while isinstance(loss, (partial, MethodType)):
+        loss = loss.func if isinstance(loss, partial) else loss.__self__
+    of_the_network = isinstance(loss, nn.Module) and any(
+        loss is each for each in learner.model.modules()
+    )
+    is_code = isinstance(loss, (FunctionType, type)) or not hasattr(loss, "__dict__")
+    return None if of_the_network or is_code else loss
+
+
+def optimizer_itself(optimizer: Any) -> Any:
+    """torch's optimizer that fastai has wrapped; any other is itself."""
+    return optimizer.opt if isinstance(optimizer, OptimWrapper) else optimizer
+
+
+def stays(learner: Learner) -> dict[str, Any]:
+    """What a learner has that no callback may exchange, by its place."""
+    found = {f"learner.{name}": getattr(learner, name, None) for name in _STAYS}
+    model = get_model(learner.model)
+    found["what the network is made of"] = [
+        (name, id(module)) for name, module in model.named_modules()
+    ]
+    found["which weights the network has"] = [
+        (name, id(tensor)) for name, tensor in model.named_parameters()
+    ]
+    if learner.opt is not None:
+        found["the optimizer's groups of weights"] = [
+            [id(each) for each in group] for group in learner.opt.param_lists
+        ]
+    return found
+
+
+def kept_by_itself(learner: Learner) -> set[int]:
+    """What users' objects may refer to and the learner keeps: its objects, its tensors' memory."""
+    model = get_model(learner.model)
+    found = {id(each) for each in (learner, learner.opt, learner.dls, learner.loss_func)}
+    found |= {id(each) for each in (learner.recorder, *learner.dls.loaders, *learner.cbs)}
+    found |= {id(each) for each in (learner.model, *model.modules(), loss_object(learner))}
+    found.add(id(optimizer_itself(learner.opt)))
+    # Not the buffers that stand in no file of weights: those are a module's own state.
+    for tensor in model.state_dict().values():
+        found.add(tensor.untyped_storage().data_ptr())
+    return found - {0, id(None)}
+
+
+def _optimizers(optimizer: Any, label: str = "optimizer") -> Iterator[Owner]:
+    """An optimizer, if it is of the user's, and those that it holds and that share its state."""
+    found = {
+        name: each
+        for name, each in attributes(optimizer).items()
+        if isinstance(each, (_BaseOptimizer, torch.optim.Optimizer))
+        and (isinstance(optimizer, OptimWrapper) or each.state is optimizer.state)
+    }
+    if not type(optimizer).__module__.startswith(_OPTIMIZERS) and type(optimizer) not in _PLAIN:
+        known = _of_every(optimizer) | found.keys()
+        values = {k: v for k, v in attributes(optimizer).items() if k not in known}
+        yield Owner("optimizer", label, optimizer, values)
+    for name, each in found.items():
+        yield from _optimizers(each, f"{label}.{name}")
+
+
+def _of_every(optimizer: Any) -> frozenset[str]:
+    if isinstance(optimizer, OptimWrapper):
+        return frozenset({"opt", "state"})
+    return _names_of_torch() if isinstance(optimizer, torch.optim.Optimizer) else _OF_FASTAI
+
+
+# Whose attributes only say how it works.
+_PLAIN = (OptimWrapper, Optimizer)
+_OF_FASTAI = frozenset({"state", "param_lists", "hypers"})
+
+
+@cache
+def _names_of_torch() -> frozenset[str]:
+    """What torch keeps at each optimizer; its defaults are a state as any other."""
+    one = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    return frozenset(vars(one)) - {"defaults"}
