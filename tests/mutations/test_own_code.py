@@ -36,8 +36,10 @@ def own_bench(bench: Bench, folder: Path, code: str) -> Bench:
 @pytest.mark.slow
 def test_an_item_transform_that_counts_is_named(bench: Bench, tmp_path: Path) -> None:
     own = own_bench(bench, tmp_path / "own", CODE)
-    own.twins().assert_same()  # one process sees the images in their order
-    found = own.twins(changes=["run.workers=2"])
+    # The training's own process would refuse it: what a loader's process keeps it does not see.
+    one = ["run.workers=1"]
+    own.twins(both=one).assert_same()  # one process sees the images in their order
+    found = own.twins(both=one, changes=["run.workers=2"])
     # The second process has the second batch, and has seen no image before it.
     assert place(found.first()) == ("item", 1, 2)
     assert [gap.name for gap in found.report.beside] == ["workers"]

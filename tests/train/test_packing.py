@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import math
+import re
 import struct
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from twinrun.train.packing import NotPlain, Packing
-from twinrun.train.unpacking import nothing_there, unpack
+from twinrun.train.unpacking import Absent, nothing_there, unpack
 
 
 def back(value: Any, current: Any = None) -> Any:
@@ -115,6 +118,43 @@ def test_code_is_left_where_it_is_and_states_are_put_back() -> None:
     assert torch.equal(other.weight, now["layers"][0].weight)  # type: ignore[index]
 
 
+class Best(NamedTuple):
+    step: int
+    loss: Any
+
+
+@dataclass(frozen=True)
+class Row:
+    best: Best
+    rule: Any = None
+
+
+class Mode(enum.Enum):
+    FEW = 1
+    MANY = 2
+
+
+def test_records_are_made_again_and_code_in_them_is_left() -> None:
+    value = {Mode.MANY: [Row(Best(1, np.float32(0.1)), np.less)], "size": torch.Size([2, 3])}
+    found = back(value, {Mode.MANY: [Row(Best(0, 0.0), np.less)]})
+    assert found == value
+    row = found[Mode.MANY][0]
+    assert [type(each) for each in (row, row.best, found["size"])] == [Row, Best, torch.Size]
+    packing = Packing()
+    code = json.loads(json.dumps(packing.pack(Row(Best(1, 2)), "it")))
+    # Only classes that hold values are made: no name in a file calls anything else.
+    code[1] = "os:system"
+    with pytest.raises(Absent):
+        unpack(code, packing.tensors, nothing_there())
+
+
+def beside() -> Best:
+    class Other(Best):
+        pass
+
+    return Other(1, 2)
+
+
 ONE = [1]
 TENSOR = torch.ones(4)
 ARRAY = np.ones(4)
@@ -132,6 +172,9 @@ ARRAY = np.ones(4)
         ({1: lambda: 0, 2: {3}}, r"it\[2\]: a set"),
         (torch.Generator(), "a generator of its own"),
         (iter([1]), "of the class list_iterator"),
+        (beside(), "which no name at the top level of a file leads to"),
+        ({nn.Linear: 1}, "a key of it"),
+        (re.ASCII | re.DOTALL, "of the class re.RegexFlag"),
     ],
 )
 def test_what_cannot_be_kept_is_named(value: Any, said: str) -> None:
