@@ -265,7 +265,7 @@ def test_killed_at_random(
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            "twinrun.train.resume:Resume.before_train", "a/ledger", marks=pytest.mark.slow
+            "twinrun.train.resumed_fit:Resume.before_train", "a/ledger", marks=pytest.mark.slow
         ),
     ],
 )
