@@ -183,8 +183,8 @@ CHAINS: dict[str, Sequence[Moment]] = {
     "while reading the checkpoint": [
         Moment(STEP, 10),
         Moment("twinrun.train.checkpoints:Checkpoints.latest", when="after"),
-        Moment("twinrun.train.fit:restore_weights", when="after"),
-        Moment("twinrun.train.fit:restore_optimizer", when="after"),
+        Moment("twinrun.train.resume:restore_weights", when="after"),
+        Moment("twinrun.train.resume:restore_optimizer", when="after"),
     ],
     "before any new checkpoint": [Moment(STEP, 10), Moment(STEP, 1), Moment(STEP, 1, "after")],
     "a step further each time": [Moment(STEP, 7), *[Moment(STEP, 2, "after")] * 3],
@@ -258,9 +258,9 @@ def test_killed_at_random(
 @pytest.mark.parametrize(
     ("lack", "found"),
     [
-        ("twinrun.train.fit:restore_optimizer", "a/weights.safetensors"),
+        ("twinrun.train.resume:restore_optimizer", "a/weights.safetensors"),
         pytest.param(
-            "twinrun.train.fit:restore_weights",
+            "twinrun.train.resume:restore_weights",
             "a/weights.safetensors",
             marks=pytest.mark.slow,
         ),

@@ -22,12 +22,7 @@ from twinrun.run_folder.paths import TrainingFolder
 from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress, history_table
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
-from twinrun.train.resume import (
-    Progress,
-    progress_of,
-    restore_callbacks,
-    restore_weights,
-)
+from twinrun.train.resume import Progress, progress_of, restore_before_fit
 from twinrun.train.resumed_fit import Resume
 from twinrun.train.saving import SaveCheckpoints
 from twinrun.train.signals import StopRequest, TimeLimit, defer_signals, describe_place
@@ -184,8 +179,6 @@ def fit_phases(
     # `lr_find` and its like leave gradients of zero, also where the first phase is frozen; and
     # fastai's optimizer decays every weight that has a gradient.
     learner.model.zero_grad(set_to_none=True)
-    if checkpoint is not None:
-        restore_weights(learner, checkpoint)
     begun, resumed = False, checkpoint is None
     for phase in _phases(member):
         first = phase.first_epoch
@@ -202,7 +195,7 @@ def fit_phases(
         callbacks: list[OwnFit] = [RefuseEarlyEnd(first, start), NoteHeld(first, start)]
         if checkpoint is not None and not resumed:
             # What a fit that is over began with is heard again, and its end if it was not.
-            restore_callbacks(learner, checkpoint)
+            restore_before_fit(learner, checkpoint)
             resume = Resume(checkpoint, first, phase.epochs)
             callbacks, resumed = [*callbacks, resume], resume.waiting
         if start < first + phase.epochs:

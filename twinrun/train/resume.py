@@ -109,11 +109,12 @@ def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
             parameter.grad.copy_(tensors[_GRADIENT + name])
 
 
-def restore_callbacks(learner: Learner, checkpoint: Checkpoint) -> None:
-    """Put back what the user's objects keep and what the optimizer goes by, as far as it is there.
+def restore_before_fit(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put back what is there already: whoever hears that a fit begins may look at it.
 
-    Whoever hears that a fit begins may look at it.
+    Weights, what the optimizer goes by, and what the user's objects keep.
     """
+    restore_weights(learner, checkpoint)
     restore_hyperparameters(learner.opt, checkpoint.facts, checkpoint.tensors)
     restore_users(learner, checkpoint.facts["users"], _users(checkpoint), all_there=False)
 
