@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from types import FunctionType, MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from fastai.callback.core import Callback
@@ -114,19 +115,24 @@ class Owner:
         getattr(self.thing, "__dict__", {}).pop(name, None)
 
 
+_places: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+
+
 def users_callbacks(learner: Learner) -> list[Callback]:
     """The callbacks that neither the engine nor fastai's own fit has added."""
     return [each for each in learner.cbs if not type(each).__module__.startswith(NOT_USERS)]
 
 
-@lru_cache(maxsize=256)  # the file is parsed for it
-def source_place(thing: Any) -> str:
+def source_place(thing: type) -> str:
     """` (hooks/own.py, line N)` of a class; empty where that is not known."""
-    try:
-        file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
-    except (OSError, TypeError):
-        return ""
-    return f" ({place_of(str(file), line)})"
+    if thing not in _places:
+        # The file is parsed for it.
+        try:
+            file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
+            _places[thing] = f" ({place_of(str(file), line)})"
+        except (OSError, TypeError):
+            _places[thing] = ""
+    return _places[thing]
 
 
 def owners(learner: Learner) -> Iterator[Owner]:
