@@ -21,7 +21,7 @@ from twinrun.compare.replay_step import _for_numpy, replay
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.repro.ledger import Ledger
-from twinrun.train import resume
+from twinrun.train import saving
 
 Row = dict[str, Any]
 
@@ -45,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, ended after the second step of the second epoch, with its checkpoints."""
     patch = pytest.MonkeyPatch()
-    plain = resume._Saving.after_batch
+    plain = saving._Saving.after_batch
 
     def end(self: Any) -> None:
         plain(self)
@@ -53,7 +53,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
             self.saver.save()
             raise KeyboardInterrupt
 
-    patch.setattr(resume._Saving, "after_batch", end)
+    patch.setattr(saving._Saving, "after_batch", end)
     folder = tmp_path_factory.mktemp("interrupted") / "run"
     with pytest.raises(KeyboardInterrupt):
         train(folder)
