@@ -170,6 +170,13 @@ def test_sample_with_an_id_twice_is_refused_with_the_id(tmp_path: Path) -> None:
     assert caught.value.details == ("004217: this id stands more than once",)
 
 
+def test_sample_without_rows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "none.csv"
+    path.write_text(",".join(["ID", *CLASSES]))
+    with pytest.raises(InputError, match=r"none\.csv has no rows: it asks for no image"):
+        read_sample(path, CLASSES)
+
+
 def test_sample_of_other_images_is_refused_before_training(sample: pd.DataFrame) -> None:
     path = Path("sample.csv")
     refuse_other_images(sample, ["NA", "008FWT", "643083"], path, CLASSES)

@@ -21,6 +21,7 @@ from twinrun import submit
 from twinrun.blend.parts import what_is_complete
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError, NegativeVerdict
+from twinrun.data.decoding import decode_to
 from twinrun.files import sha256_file
 from twinrun.predict import networks as networks_module
 from twinrun.predict.asked import ask
@@ -237,6 +238,34 @@ def refused(done: subprocess.CompletedProcess[str], words: str) -> None:
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("error:") == 1
     assert words in done.stderr.replace("\n", " "), done.stderr
+def test_copies_are_told_by_the_largest_pixels_as_in_the_run(
+    recorded: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    edited(run / "manifest.json", "content", "settings", "submission", "copies", value="mean")
+    # The blend sees images decoded to 48 pixels; the run's largest are of 72.
+    edited(run / "manifest.json", "content", "blend", "weights", value={"a": 1.0})
+    assert read_run_settings(run, None).cached_sizes() == [48, 72]
+    images = tmp_path / "images"
+    images.mkdir()
+    with Image.open(TEST / "1AXIPJ.jpg") as file:
+        photo = file.convert("RGB").resize((72, 72))
+    photo.paste((100, 100, 100), (10, 10, 60, 60))
+    photo.save(images / "photo.png")
+    photo.save(images / "same.bmp")
+    photo.resize((144, 144)).save(images / "larger.png")
+    photo.putpixel((37, 37), (101, 100, 100))  # between two pixels of 48: in none more than half
+    photo.save(images / "one_level.png")
+    small = {decode_to(images / f"{name}.png", 48).digest for name in ("photo", "one_level")}
+    assert len(small) == 1, "in the blend's pixels they are the same"
+    rows = [[path.stem, 0.2, 0.3, 0.5] for path in images.iterdir()]
+    pd.DataFrame(rows, columns=pd.read_csv(SAMPLE).columns).to_csv(
+        tmp_path / "sample.csv", index=False
+    )
+    done = predicted(run, images, tmp_path / "out.csv", tmp_path / "sample.csv")
+    assert done.copies == [["photo", "same"]]
+
+
     assert "Traceback" not in done.stderr
 
 
@@ -259,7 +288,9 @@ def test_bad_input_is_one_message(
     (tmp_path / "wrong.csv").write_text("file\na.jpg\n")
     refused(invoke("predict", run, "--images", "wrong.csv"), "none 'path'")
     (tmp_path / "gone.csv").write_text("path\nnowhere.jpg\n")
-    refused(invoke("predict", run, "--images", "gone.csv"), "1 of 1 images cannot be read")
+    refused(
+        invoke("predict", run, "--images", "gone.csv"), "names files that are not there, 1 of 1"
+    )
     twice = tmp_path / "twice"
     for folder in ("x", "y"):
         (twice / folder).mkdir(parents=True)
@@ -269,7 +300,9 @@ def test_bad_input_is_one_message(
     sample.iloc[3, 0] = "never_seen"
     sample.to_csv(tmp_path / "sample.csv", index=False)
     asked = ("predict", run, "--images", TEST, "--sample")
-    refused(invoke(*asked, "sample.csv"), "asks for 1 images that are not there")
+    refused(invoke(*asked, "sample.csv"), "asks for images that are not there, 1 of 24")
+    (tmp_path / "none.csv").write_text(",".join(sample.columns))
+    refused(invoke(*asked, "none.csv"), "none.csv has no rows: it asks for no image")
     refused(invoke(*asked, tmp_path / "no.csv"), "no sample submission")
     refused(invoke("predict", run, "--images", TEST, "--output", empty), "is a folder")
 

@@ -45,7 +45,7 @@ def read_sample(
         known: The ids of the test images, where they are known.
 
     Raises:
-        InputError: It is missing, has other columns, or rows that the form does not have.
+        InputError: It is missing, has no rows, other columns, or rows that the form does not have.
     """
     if not path.is_file():
         raise InputError(
@@ -55,6 +55,10 @@ def read_sample(
         )
     form = FORMS.get(columns)
     sample = read_sample_csv(path, leading=form.key_columns, all_text=form.as_text)
+    if sample.empty:
+        raise InputError(
+            f"{path} has no rows: it asks for no image", fix="Fetch the host's file again."
+        )
     names = list(sample.columns[1:])
     problem, fix = form.sample_problem(names, classes)
     if problem:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _BUILD = frozenset({"backbone", "head"})
 AFTER = "after_predictions"
 _CALLED = _BUILD | {"read_image", AFTER}
+# What an image's id is, by data.ids.
+_IDS = {
+    "stem": "its file's name without extension",
+    "name": "its file's name",
+    "path": "its path in the data folder",
+}
 _ELSEWHERE = "Choose a different place with --output."
 
 
@@ -60,6 +66,11 @@ class Asked:
         """Of the competitor's own functions that are called, the digests by name."""
         digests = self.settings.all_hook_digests()
         return {name: digest for name, digest in digests.items() if name in _CALLED}
+
+    @property
+    def averages_copies(self) -> bool:
+        """Whether images with the same pixels get one answer: in a submission, if it says so."""
+        return self.sample is not None and self.settings.submission.copies == "mean"
 
     @property
     def record(self) -> Path:
@@ -128,10 +139,13 @@ def _asked_by(path: Path, images: NewImages, settings: Settings) -> NewImages:
     asked = set(FORMS.get(columns).images(sample, classes, set(images.ids))[0])
     if lacking := sorted(asked - set(images.ids)):
         raise InputError(
-            f"{path} asks for {len(lacking):,} images that are not there:",
+            f"{path} asks for images that are not there, {len(lacking):,} of {len(asked):,}:",
             details=shorten(lacking),
-            fix=f"Name the folder that holds them with --images. An image's id is its file's "
-            f"{settings.data.ids}, as data.ids of the run says.",
+            fix=[
+                "Name the folder that holds them with --images.",
+                f"An image's id is {_IDS[settings.data.ids]} (data.ids = "
+                f'"{settings.data.ids}"). There is, for example, {images.ids[0]}.',
+            ],
         )
     return images.asked(asked)
 

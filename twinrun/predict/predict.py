@@ -126,7 +126,10 @@ def _how(asked: Asked) -> tuple[Any, list[int]]:
     from twinrun.data.decode_settings import DecodeSettings
 
     how = DecodeSettings.of(asked.settings, recorded_range(asked.run))
-    return how, [each.member.cached_size for each in asked.trainings]
+    sizes = [each.member.cached_size for each in asked.trainings]
+    if asked.averages_copies:  # told by the largest pixels, also where the blend sees no such ones
+        sizes.append(asked.settings.cached_sizes()[-1])
+    return how, sizes
 
 
 def _problems_at_once(asked: Asked, decoder: Decoder) -> dict[str, str]:
@@ -187,8 +190,7 @@ def _write(asked: Asked, gathered: _Gathered) -> list[list[str]]:
     if asked.sample is None:
         write_csv(asked.output, change_after(table, asked.settings))
         return []
-    mean = asked.settings.submission.copies == "mean"
-    copies = [ids for ids in gathered.alike.values() if mean and len(ids) > 1]
+    copies = [ids for ids in gathered.alike.values() if asked.averages_copies and len(ids) > 1]
     write_submission(table, asked.settings, asked.sample, asked.output, copies=copies)
     return copies
 
