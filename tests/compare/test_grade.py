@@ -227,6 +227,9 @@ def test_nothing_but_the_machine_may_differ_for_a_grade_between(kind: str) -> No
     assert verdict.grade == DIFFERENT
     assert f"not made from the same {kind}" in verdict.sentence
     assert verdict.why["same to rounding"] == (f"{kind}: not the same",)
+    verdict = judge(Evidence(same_bits=True, gaps=(gap(largest=0.0),), causes=causes))
+    assert verdict.grade == DIFFERENT
+    assert f"answers are the same, but it was not made from the same {kind}" in verdict.sentence
 
 
 def test_a_different_engine_may_round_but_its_seeds_tell_nothing() -> None:

@@ -76,9 +76,18 @@ def test_the_images_that_a_run_knew_get_the_bits_of_its_submission(
     content = read_manifest(own)["content"]
     then = {**content["hooks"], **content["blend"]["hooks"]}
     assert sorted(then) == HOOKS
-    assert read_record_of(tmp_path / "predictions.json")["hooks"] == then
+    assert read_record_of(tmp_path / "submission.predictions.json")["hooks"] == then
     again = invoke(
-        *("verify", "predictions.json", "--of", own, "--images", TEST, "--sample", SAMPLE)
+        *(
+            "verify",
+            "submission.predictions.json",
+            "--of",
+            own,
+            "--images",
+            TEST,
+            "--sample",
+            SAMPLE,
+        )
     )
     assert again.returncode == 0, again.stdout + again.stderr
 
@@ -137,7 +146,7 @@ def test_a_code_that_the_run_was_blended_with_since_is_named_as_the_cause(
     settings = read_settings(folder / "competition.toml", changes=CHANGES)
     submit.blend_run(elsewhere, settings, SAMPLE, elsewhere / "submission.csv")
     submit.record_blend(elsewhere, settings, read_manifest(elsewhere))
-    verify = ("verify", "predictions.json", "--of", elsewhere, "--images", TEST)
+    verify = ("verify", "out.predictions.json", "--of", elsewhere, "--images", TEST)
     done = invoke(*verify, "--sample", SAMPLE)
     assert done.returncode == 1, done.stderr
     assert "hooks.py: after_predictions" in done.stdout

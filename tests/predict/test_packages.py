@@ -36,7 +36,7 @@ def test_a_package_predicts_what_its_run_did(
     assert done.returncode == 0, done.stderr
     assert "its engine is this one, no code of it runs" in done.stdout
     assert (tmp_path / "submission.csv").read_bytes() == (recorded / "submission.csv").read_bytes()
-    command = ("verify", "predictions.json", "--of", package, "--images", TEST)
+    command = ("verify", "submission.predictions.json", "--of", package, "--images", TEST)
     assert invoke(*command, "--sample", SAMPLE).returncode == 0
 
 

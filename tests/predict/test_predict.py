@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -20,13 +21,13 @@ from tests.run_folder.documents import edited
 from twinrun import submit
 from twinrun.blend.parts import what_is_complete
 from twinrun.config.settings import Settings
-from twinrun.errors import InputError, NegativeVerdict
 from twinrun.data.decoding import decode_to
+from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
 from twinrun.predict import networks as networks_module
 from twinrun.predict.asked import ask
 from twinrun.predict.predict import Predicted, predict_images
-from twinrun.predict.record import read_record_of
+from twinrun.predict.record import is_record, read_record_of, record_path
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
 
 TEST, SAMPLE = FIXTURE / "test", FIXTURE / "sample_submission.csv"
@@ -58,7 +59,10 @@ def test_the_images_that_a_run_knew_get_the_bits_of_its_submission(
     assert output.read_bytes() == (recorded / "submission.csv").read_bytes()
     assert done.images == 24
     assert not done.elsewhere
-    assert sorted(path.name for path in output.parent.iterdir()) == ["new.csv", "predictions.json"]
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        "new.csv",
+        "new.predictions.json",
+    ]
     assert {path: sha256_file(path) for path in recorded.rglob("*") if path.is_file()} == before
     record = read_record_of(done.record)
     assert record["output"] == {
@@ -69,7 +73,8 @@ def test_the_images_that_a_run_knew_get_the_bits_of_its_submission(
     assert record["images"]["1AXIPJ"] == sha256_file(TEST / "1AXIPJ.jpg")
     assert sorted(record["weights"]) == ["a/fold-1", "a/fold-2", "b"]
     content = read_manifest(recorded)["content"]
-    assert record["blend"] == {name: content["blend"][name] for name in record["blend"]}
+    taken = {name: content["blend"][name] for name in ("method", "weights", "temperature")}
+    assert record["blend"] == {**taken, "missing": [], "partial": False}
     assert record["environment"] == content["environment"]
 
 
@@ -104,12 +109,11 @@ def test_a_renamed_image_is_drawn_for_anew_and_otherwise_the_same(
     asked = ask(recorded, [tmp_path], None, tmp_path / "out.csv")
     assert asked.images.ids == ("renamed",)
     first = {"a": asked.trained["a"]}
-    alone = type(asked.blend)(asked.blend.method, {"a": 1.0}, 1.0, ())
-    only = type(asked)(**{**vars(asked), "blend": alone, "trained": first})
-    predict_images(only)
+    alone = dataclasses.replace(asked.blend, weights={"a": 1.0})
+    predict_images(dataclasses.replace(asked, blend=alone, trained=first))
     renamed = rows_of(tmp_path / "out.csv")["renamed"]
     known = ask(recorded, [TEST], None, tmp_path / "known.csv")
-    predict_images(type(known)(**{**vars(known), "blend": alone, "trained": first}))
+    predict_images(dataclasses.replace(known, blend=alone, trained=first))
     assert rows_of(tmp_path / "known.csv")["1AXIPJ"] == renamed
     predict_images(asked)
     assert rows_of(tmp_path / "out.csv")["renamed"] != renamed
@@ -234,10 +238,6 @@ def test_copies_get_the_mean_of_their_answers_after_all_and_it_is_said(
     assert sorted(map(float, found["one"])) == pytest.approx(sorted(means))
 
 
-def refused(done: subprocess.CompletedProcess[str], words: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("error:") == 1
-    assert words in done.stderr.replace("\n", " "), done.stderr
 def test_copies_are_told_by_the_largest_pixels_as_in_the_run(
     recorded: Path, tmp_path: Path
 ) -> None:
@@ -266,6 +266,10 @@ def test_copies_are_told_by_the_largest_pixels_as_in_the_run(
     assert done.copies == [["photo", "same"]]
 
 
+def refused(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error:") == 1
+    assert words in done.stderr.replace("\n", " "), done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -326,8 +330,42 @@ def test_nothing_that_is_read_is_overwritten(
     inside = run / "members" / "new" / "test.csv"
     refused(invoke(*command, images, "--output", inside), "would lie in the run")
     refused(invoke(*command, images, "--output", "no/a.csv"), "cannot write")
+    for name in ("predictions.json", "today.predictions.json"):
+        called = "is a name for a record of predictions"
+        refused(invoke(*command, images, "--output", name), called)
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
+
+
+def test_each_output_has_its_own_record(recorded: Path, invoke: Command, tmp_path: Path) -> None:
+    names = ("predictions.csv", "today.csv", "v1.2.csv", "none", ".csv")
+    records = {name: record_path(tmp_path / name).name for name in names}
+    assert records == {
+        "predictions.csv": "predictions.json",
+        "today.csv": "today.predictions.json",
+        "v1.2.csv": "v1.2.predictions.json",
+        "none": "none.predictions.json",
+        ".csv": ".predictions.json",
+    }
+    assert all(is_record(tmp_path / name) for name in records.values())
+    assert not is_record(tmp_path / "manifest.json")
+    table = tmp_path / "photos.csv"
+    for name, image in (("one", "1AXIPJ"), ("two", "2VXT82")):
+        table.write_text(f"path\n{TEST / image}.jpg\n")
+        predicted(recorded, table, tmp_path / name)
+    there = {name: read_record_of(record_path(tmp_path / name)) for name in ("one", "two")}
+    for name, record in there.items():
+        assert record["output"]["file"] == name
+        assert record["output"]["sha256"] == sha256_file(tmp_path / name)
+    # A file of the same name with another suffix has none of its own.
+    command = ("predict", recorded, "--images", TEST, "--output")
+    refused(invoke(*command, "two.txt"), "two.predictions.json is of two, and would be overwritten")
+    (tmp_path / "predictions.json").write_text("{}")
+    refused(invoke(*command, "predictions.csv"), "is of something else, and would be overwritten")
+    assert read_record_of(record_path(tmp_path / "two")) == there["two"]
+    table.write_text(f"path\n{TEST / '1AXIPJ.jpg'}\n")
+    predicted(recorded, table, tmp_path / "two")
+    assert read_record_of(record_path(tmp_path / "two"))["images"] == there["one"]["images"]
 
 
 def test_a_run_of_own_code_is_refused_and_names_it(
@@ -375,12 +413,16 @@ def test_a_blend_without_a_member_is_what_the_run_has(
     shutil.rmtree(run / "members" / "a")
     done = invoke("predict", run, "--images", TEST, "--sample", SAMPLE)
     assert done.returncode == 0, done.stderr
-    assert "the run's blend is made without a" in done.stdout
+    assert "the run's blend is made without a, as blend.allow_missing allows" in done.stdout
+    record = read_record_of(tmp_path / "submission.predictions.json")
+    assert (record["blend"]["missing"], record["blend"]["partial"]) == (["a"], False)
     assert (tmp_path / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
     assert (run / "submission.csv").read_bytes() != (recorded / "submission.csv").read_bytes()
 
 
-def test_a_partial_blend_of_folds_is_what_the_run_has(recorded: Path, tmp_path: Path) -> None:
+def test_a_partial_blend_is_used_said_and_recorded_as_one(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
     shutil.rmtree(run / "members" / "b")
     for lost in ("member.json", "fold-1/member.json", "fold-1/weights.safetensors"):
@@ -391,9 +433,26 @@ def test_a_partial_blend_of_folds_is_what_the_run_has(recorded: Path, tmp_path: 
     submit.blend_run(run, settings, SAMPLE, run / "submission.csv", parts=parts)
     edited(run / "manifest.json", "content", "members", value={})
     submit.record_blend(run, settings, read_manifest(run))
-    done = predicted(run, TEST, tmp_path / "out.csv", SAMPLE)
-    assert done.output.read_bytes() == (run / "submission.csv").read_bytes()
-    assert list(read_record_of(done.record)["weights"]) == ["a/fold-2"]
+    command = ("predict", run, "--images", TEST, "--sample", SAMPLE, "--output", "out.csv")
+    done = invoke(*command, "--quiet", COLUMNS="80")
+    assert done.returncode == 0, done.stderr
+    assert "partial blend" in done.stdout
+    assert "The run's blend is made without a/fold-1, b, not complete" in done.stdout
+    assert (tmp_path / "out.csv").read_bytes() == (run / "submission.csv").read_bytes()
+    record = read_record_of(tmp_path / "out.predictions.json")
+    assert list(record["weights"]) == ["a/fold-2"]
+    assert record["blend"]["missing"] == ["a/fold-1", "b"]
+    assert record["blend"]["partial"]
+    # And so it is where it is made again.
+    again = ("verify", "out.predictions.json", "--of", run, "--images", TEST, "--sample", SAMPLE)
+    done = invoke(*again, "--quiet", COLUMNS="80")
+    assert done.returncode == 0, done.stderr
+    assert "partial blend" in done.stdout
+    edited(run / "manifest.json", "content", "blend", "partial", value=None)
+    done = invoke(*again)
+    assert done.returncode == 1
+    assert "partial: True then, False now" in done.stdout
+    assert "was made again to the same bits, but not of what it records" in done.stderr
 
 
 def test_what_is_no_valid_submission_is_not_written(recorded: Path, tmp_path: Path) -> None:
@@ -404,7 +463,7 @@ def test_what_is_no_valid_submission_is_not_written(recorded: Path, tmp_path: Pa
     with pytest.raises(NegativeVerdict, match="not a valid submission"):
         predicted(run, TEST, output, SAMPLE)
     assert not list(tmp_path.glob("*.csv"))
-    assert not (tmp_path / "predictions.json").exists()
+    assert not list(tmp_path.glob("*.json"))
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
@@ -240,6 +240,27 @@ def _options_of(group: type[Any]) -> list[inspect.Parameter]:
         )
         for each in fields(group)
     ]
+
+
+def refuse_options(context: typer.Context, why: str, *, known: Collection[str]) -> None:
+    """Check that none was given but those that a command heeds in this use of it.
+
+    Args:
+        context: Of the command.
+        why: What is wrong with one, behind its name.
+        known: The parameters that are heeded.
+
+    Raises:
+        InputError: Another one was given.
+    """
+    known = {*known, *(each.name for each in fields(_EveryCommands))}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name not in known and source is not None and source.name != "DEFAULT":
+            value = context.params[str(parameter.name)]
+            argument = parameter.param_type_name == "argument"
+            what = " ".join(map(str, value)) if argument else parameter.opts[0]
+            raise InputError(f"{what} {why}")
 
 
 def end_with(grade: Grade, accepted: Grade, what: str) -> None:

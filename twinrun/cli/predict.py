@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinrun.cli.options import as_command
-from twinrun.console import clock, count_of, say
+from twinrun.console import box, clock, count_of, say
 from twinrun.errors import InputError, shorten, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from twinrun.predict.asked import Asked
     from twinrun.predict.predict import Predicted
@@ -65,8 +65,8 @@ def predict(
 ) -> None:
     """Predict new images with every member and fold of a run or package, and its blend.
 
-    Neither the training data nor a network is needed, and nothing is written but the output and
-    predictions.json beside it, which says what it was made of.
+    Neither the training data nor a network is needed. Written are the output and, beside it, what
+    it was made of: NAME.predictions.json, or predictions.json of predictions.csv.
     """
     from twinrun.predict import asked as asking
     from twinrun.predict.predict import predict_images
@@ -107,6 +107,26 @@ def recorded_run(place: Path) -> Iterator[Path]:
         yield found.run
 
 
+def say_missing(names: Sequence[str], *, partial: bool) -> None:
+    """Say which members and folds a blend is made without, if any; of a partial one in a box.
+
+    Args:
+        names: Of them.
+        partial: Whether it is to be replaced when these are complete.
+    """
+    if not names:
+        return
+    without = f"the run's blend is made without {', '.join(shorten(names, _MOST))}"
+    if partial:
+        box(
+            "partial blend",
+            f"{without[0].upper()}{without[1:]}, not complete when it was made.",
+            "Once all are, `twinrun run` blends anew, and other answers come out.",
+        )
+    else:
+        say(("missing", "yellow"), f"     {without}, as blend.allow_missing allows")
+
+
 def _say_what(asked: Asked, run: Path) -> None:
     folds = sum(len(own) for own in asked.trained.values())
     networks = "" if folds == len(asked.trained) else f", {folds} networks"
@@ -114,11 +134,7 @@ def _say_what(asked: Asked, run: Path) -> None:
         ("run", "bold"),
         f"         {run}: {count_of(len(asked.trained), 'member')}{networks}",
     )
-    if asked.blend.missing:
-        say(
-            ("missing", "yellow"),
-            f"     the run's blend is made without {', '.join(asked.blend.missing)}",
-        )
+    say_missing(asked.blend.missing, partial=asked.blend.partial)
     if asked.hooks:
         say(("own code", "bold"), f"    hooks.py: {', '.join(sorted(asked.hooks))}")
     more = asked.images.left_out

@@ -21,6 +21,7 @@ from twinrun.cli.options import (
     Out,
     as_command,
     end_with,
+    refuse_options,
 )
 from twinrun.console import box, clock, confirm, console, is_anyone_there, megabytes, quote, say
 from twinrun.errors import InputError
@@ -37,16 +38,17 @@ app = typer.Typer()
     epilog="Examples:\n\ntwinrun verify runs/full\n\n"
     "twinrun verify runs/full first --predict-only --data ~/Downloads/photos\n\n"
     "twinrun verify full-kaggle.zip --data ~/Downloads/photos\n\n"
-    "twinrun verify answers/predictions.json --of runs/full --images new-photos"
+    "twinrun verify answers/today.predictions.json --of runs/full --images new-photos"
 )
 @as_command
 def verify(
+    context: typer.Context,
     run: Annotated[
         Path,
         typer.Argument(
             metavar="RUN|PACKAGE|RECORD",
-            help="Folder of a recorded run, the zip of a package, or the predictions.json that "
-            "`twinrun predict` left.",
+            help="Folder of a recorded run, the zip of a package, or the record that `twinrun "
+            "predict` left beside its output: predictions.json, NAME.predictions.json.",
         ),
     ],
     members: Annotated[
@@ -79,11 +81,13 @@ def verify(
     ] = False,
     of: Annotated[
         Path | None,
-        typer.Option("--of", metavar="RUN|PACKAGE", help="For a predictions.json: what predicted."),
+        typer.Option(
+            "--of", metavar="RUN|PACKAGE", help="For a record of predictions: what predicted."
+        ),
     ] = None,
     images: Annotated[
         list[Path] | None,
-        typer.Option("--images", help="For a predictions.json: the images, as for `predict`."),
+        typer.Option("--images", help="For a record of predictions: the images, as for `predict`."),
     ] = None,
     data: Data = None,
     labels: Annotated[
@@ -94,8 +98,8 @@ def verify(
         Path | None,
         typer.Option(
             "--sample",
-            help="Sample submission, where it is not in the data folder; for a predictions.json, "
-            "that of its submission.",
+            help="Sample submission, where it is not in the data folder; for a record of "
+            "predictions, that of its submission.",
         ),
     ] = None,
     out: Out = RUNS,
@@ -107,13 +111,22 @@ def verify(
     A package is made again by the engine that runs this command, if it is the package's own. Other
     code of it runs only where you agree, shut off from your files and the network.
     """
-    if predict_only and retrain:
-        raise InputError("--predict-only and --retrain exclude each other")
+    from twinrun.predict.record import is_record
+
     accepted = read_accepted(accept)
-    if run.name == "predictions.json":
+    if is_record(run):
+        refuse_options(
+            context,
+            f"means nothing for {run}, a record of predictions",
+            known=("run", "of", "images", "sample", "accept"),
+        )
         verify_record(run, of, images, sample, accepted)
         return
-    _refuse_given(f"is for a predictions.json; {run} is none", **{"--of": of, "--images": images})
+    _refuse_given(
+        f"is for a record of predictions; {run} is none", **{"--of": of, "--images": images}
+    )
+    if predict_only and retrain:
+        raise InputError("--predict-only and --retrain exclude each other")
     there = {"labels": labels, "sample_submission": sample}
     named = {key: path for key, path in there.items() if path is not None}
     if not run.is_dir():

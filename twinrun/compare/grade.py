@@ -39,7 +39,8 @@ class Evidence:
         same_bits: Whether every result file and every digest of the ledgers is the same.
         gaps: Of each pair of prediction files, and of the submissions where there are two.
         unlike: Of each pair that cannot be compared in numbers, whose it is and why.
-        causes: What makes both grades between impossible.
+        causes: What is not the same and decides bits: only "different" is left then, also where
+            the bits came out the same by chance.
         engine: How the source of the engine differs; None: it does not.
         environment: (what, before, now) of what else decides bits and is not the same.
         spread: What `run --seeds` recorded of the first run: `shapes.SpreadRecord`.
@@ -84,6 +85,11 @@ class GradedVerdict:
         if self.grade != DIFFERENT:
             return self.grade.host
         kinds = [cause.kind for cause in self.evidence.causes]
+        if kinds and self.evidence.same_bits:
+            return (
+                "It was made again and the answers are the same, but it was not made from the "
+                f"same {_list(kinds)}."
+            )
         if kinds:
             return f"{self.grade.host[:-1]}, because it was not made from the same {_list(kinds)}."
         others = [what for what, *_ in self.evidence.environment]
@@ -107,7 +113,7 @@ def judge(evidence: Evidence, bound: float = ROUNDING_BOUND) -> GradedVerdict:
     why: dict[str, tuple[str, ...]] = {}
     barred = [f"{cause.kind}: not the same" for cause in evidence.causes]
     reasons = {
-        SAME_BITS: () if evidence.same_bits else ("bits differ",),
+        SAME_BITS: (*barred, *(() if evidence.same_bits else ("bits differ",))),
         ROUNDING: (*barred, *_beyond_rounding(evidence, bound)),
         SPREAD: (*barred, *_beyond_spread(evidence)),
     }

@@ -29,9 +29,7 @@ def format_grade(verdict: GradedVerdict, accepted: Grade = SAME_BITS) -> Iterato
     yield from _format_numbers(verdict)
     for cause in evidence.causes:
         yield from _rows(cause.kind, cause.lines)
-    if evidence.engine:
-        yield from _rows("engine", evidence.engine.lines)
-    yield from _rows("environment", describe_environment(verdict))
+    yield from format_surroundings(verdict)
     if evidence.first and grade == DIFFERENT:
         yield from _rows("first", (evidence.first,))
     # That bits differ is what the numbers say.
@@ -39,6 +37,13 @@ def format_grade(verdict: GradedVerdict, accepted: Grade = SAME_BITS) -> Iterato
     lines = [f"{name}: {line}" for name in better for line in shorten(verdict.why[name], _MOST)]
     yield from _rows("not", lines, most=len(lines))
     yield from _rows("for a host", (verdict.sentence,))
+
+
+def format_surroundings(verdict: GradedVerdict) -> Iterator[Line]:
+    """What differs of engine and environment, which is told of the same bits too."""
+    if verdict.evidence.engine:
+        yield from _rows("engine", verdict.evidence.engine.lines)
+    yield from _rows("environment", describe_environment(verdict))
 
 
 def format_grade_shortly(verdict: GradedVerdict) -> Line:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinrun.errors import InputError, shorten
-from twinrun.files import unwritable
+from twinrun.files import is_there, unwritable
 from twinrun.predict.images import NewImages, find_images
 from twinrun.predict.networks import Trained, find_trained
-from twinrun.predict.record import RECORD
+from twinrun.predict.record import is_record, read_record_of, record_path
 from twinrun.predict.recorded_blend import RecordedBlend, find_blend
 from twinrun.run_folder.manifest import read_manifest, read_run_settings
 
@@ -74,8 +74,8 @@ class Asked:
 
     @property
     def record(self) -> Path:
-        """Where predictions.json is written."""
-        return self.output.parent / RECORD
+        """Where is written what the predictions are made of."""
+        return record_path(self.output)
 
 
 def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) -> Asked:
@@ -152,21 +152,35 @@ def _asked_by(path: Path, images: NewImages, settings: Settings) -> NewImages:
 
 def _refuse_output(output: Path, given: Sequence[Path], run: Path) -> None:
     """Check that the two files can be written, and that nothing which is given is lost by that."""
-    if output.name == RECORD:
+    record = record_path(output)
+    if is_record(output):
         raise InputError(
-            f"{output}: {RECORD} is what is written beside the predictions", fix=_ELSEWHERE
+            f"{output} is a name for a record of predictions, not for predictions", fix=_ELSEWHERE
         )
     if output.is_dir():
         raise InputError(f"{output} is a folder", fix="Name a file with --output.")
     read, folder = {path.resolve() for path in given}, run.resolve()
-    for path in (output, output.parent / RECORD):
+    for path in (output, record):
         if path.resolve() in read:
             raise InputError(f"{path} is read, and would be overwritten", fix=_ELSEWHERE)
         if folder in path.resolve().parents:
             raise InputError(f"{path} would lie in the run, which is only read", fix=_ELSEWHERE)
+    _refuse_other_record(record, output)
     there = next(each for each in output.absolute().parents if each.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise unwritable(output, error, fix=_ELSEWHERE) from error
+
+
+def _refuse_other_record(record: Path, output: Path) -> None:
+    """Check that what lies where the record is written is the file's own, if anything is."""
+    if not is_there(record, fix=_ELSEWHERE):
+        return
+    try:
+        of = read_record_of(record)["output"]["file"]
+    except InputError:
+        of = "something else"
+    if of != output.name:
+        raise InputError(f"{record} is of {of}, and would be overwritten", fix=_ELSEWHERE)

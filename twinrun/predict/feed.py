@@ -1,7 +1,8 @@
 """New images, decoded ahead of the networks: a few at a time, and never all of them.
 
-A file is read once: its digest and its pixels are of the same bytes. Threads decode what comes
-next while the networks compute, since Pillow lets other threads run.
+A file is decoded from the bytes that are digested. Its header may have been looked at before
+(`Decoder.problem`), and a competitor's `read_image` opens it by its path, once for each size.
+Threads decode what comes next while the networks compute, since Pillow lets other threads run.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Decoder:
         return ""
 
     def decode(self, name: str, path: Path) -> Decoded:
-        """Read an image's file, once, and decode it to each size.
+        """Read and digest an image's file, and decode it to each size.
 
         Raises:
             InputError: Its reading was hindered.

@@ -33,7 +33,7 @@ class Predicted:
 
     Attributes:
         output: The file.
-        record: predictions.json.
+        record: What it was made of, beside it.
         images: How many were predicted.
         unread: By id why an image cannot be read: it got the share of each class.
         parts: By id why only a part of an image was there.
@@ -64,7 +64,7 @@ class _Gathered:
 
 
 def predict_images(asked: Asked) -> Predicted:
-    """Predict, and write the file and predictions.json beside it.
+    """Predict, and write the file and its record beside it.
 
     Raises:
         InputError: Images cannot be read and data.unreadable says so, a network answers with what
@@ -215,7 +215,6 @@ def _record(asked: Asked, gathered: _Gathered, environment: Mapping[str, Any]) -
     from twinrun.files import sha256_file, sha256_json
     from twinrun.repro.source import code_digest, read_engine
 
-    blend = asked.blend
     write_predictions(
         asked.record,
         {
@@ -229,11 +228,7 @@ def _record(asked: Asked, gathered: _Gathered, environment: Mapping[str, Any]) -
             "unread": gathered.unread,
             "parts": gathered.parts,
             "weights": {each.name: each.digest for each in asked.trainings},
-            "blend": {
-                "method": blend.method,
-                "weights": dict(blend.weights),
-                "temperature": blend.temperature,
-            },
+            "blend": asked.blend.record(),
             "hooks": asked.hooks,
             "settings": sha256_json(asked.manifest["content"]["settings"]),
             "sample": sha256_file(asked.sample) if asked.sample else None,

@@ -1,4 +1,4 @@
-"""predictions.json: what new predictions were made of, beside them, so that they can be checked."""
+"""What new predictions were made of, in a file beside them, so that they can be checked."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from twinrun.file_names import stem_of
 from twinrun.run_folder.documents import read_document, write_document
 from twinrun.run_folder.shapes import Digest, EngineRecord, Name, Place, Shape
 
 RECORD = "predictions.json"
+
+
+def record_path(output: Path) -> Path:
+    """Where the record of a file of predictions lies: each file has its own.
+
+    Of `today.csv` it is `today.predictions.json` beside it; of `predictions.csv`, whose name would
+    say it twice, `predictions.json`.
+    """
+    stem = stem_of(output.name)
+    return output.with_name(RECORD if f"{stem}.json" == RECORD else f"{stem}.{RECORD}")
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is called like a record of predictions."""
+    return path.name == RECORD or path.name.endswith(f".{RECORD}")
 
 
 class OutputRecord(Shape):
@@ -21,11 +37,18 @@ class OutputRecord(Shape):
 
 
 class UsedBlend(Shape):
-    """What made one answer of the members' predictions."""
+    """What made one answer of the members' predictions.
+
+    Attributes:
+        missing: Members and folds that the settings give a weight, and that it was made without.
+        partial: It is to be replaced when these are complete; else the settings allow it.
+    """
 
     method: str
     weights: dict[Place, float]
     temperature: float
+    missing: list[Place]
+    partial: bool
 
 
 class PredictionRecord(Shape):
@@ -60,7 +83,7 @@ class PredictionRecord(Shape):
 
 
 def write_predictions(path: Path, content: Mapping[str, Any]) -> None:
-    """Write predictions.json.
+    """Write a record of predictions.
 
     Raises:
         InputError: The folder cannot be written.
@@ -69,7 +92,7 @@ def write_predictions(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_record_of(path: Path) -> dict[str, Any]:
-    """The content of a predictions.json, `PredictionRecord`.
+    """The content of a record of predictions, `PredictionRecord`.
 
     Raises:
         InputError: It is missing or damaged.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from twinrun.blend.parts import every_member
 from twinrun.blend.select import fixed_blend
 from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.config.settings import Settings
-from twinrun.config.trainings import member_of
 from twinrun.errors import InputError
 
 
@@ -27,13 +26,20 @@ class RecordedBlend:
         weights: By member, sorted; of a partial blend of folds by fold. Members of no weight are
             not among them, since they move no bit.
         temperature: 1 leaves the blend as it is.
-        missing: Members that the settings give a weight, and that the blend is made without.
+        missing: Members and folds that the settings give a weight, and that the blend is made
+            without.
+        partial: It is to be replaced when these are complete; else the settings allow it.
     """
 
     method: str
     weights: Mapping[str, float]
     temperature: float
     missing: tuple[str, ...]
+    partial: bool
+
+    def record(self) -> dict[str, Any]:
+        """As `record.UsedBlend`."""
+        return asdict(self) | {"weights": dict(self.weights), "missing": list(self.missing)}
 
     def blend(self, tables: Mapping[str, pd.DataFrame], settings: Settings) -> pd.DataFrame:
         """The members' predictions as one, as the run's submission has them before it is bound.
@@ -72,10 +78,19 @@ def find_blend(run: Path, settings: Settings, manifest: Mapping[str, Any]) -> Re
             fix="Blend the run by probabilities: twinrun blend --method arithmetic.",
         )
     weights = dict(sorted(taken["weights"].items()))
-    wanted = [name for name in sorted(settings.members) if settings.weight(name)]
     return RecordedBlend(
         method=taken["method"],
         weights={name: weight for name, weight in weights.items() if weight},
         temperature=taken["temperature"],
-        missing=tuple(name for name in wanted if name not in map(member_of, weights)),
+        missing=tuple(_missing(weights, settings)),
+        partial=bool(taken.get("partial")),
     )
+
+
+def _missing(taken: Collection[str], settings: Settings) -> Iterator[str]:
+    for member in sorted(settings.members):
+        if not settings.weight(member) or member in taken:
+            continue
+        folds = [each.name for each in settings.trainings(member)]
+        some = any(name in taken for name in folds)
+        yield from (name for name in folds if name not in taken) if some else (member,)

@@ -1,9 +1,9 @@
-"""New predictions, made again from their predictions.json and compared."""
+"""New predictions, made again and compared with all that their record says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +16,7 @@ from twinrun.compare.prediction_gaps import (
     compare_submissions,
 )
 from twinrun.config.settings import Settings
-from twinrun.errors import InputError, gaps, shorten
+from twinrun.errors import InputError, differences, gaps, shorten
 from twinrun.predict.asked import Asked, ask
 from twinrun.predict.predict import predict_images
 from twinrun.predict.record import read_record_of
@@ -25,15 +25,30 @@ from twinrun.run_folder.documents import refuse_changed_files
 
 # Of images that are not the same so many are named.
 _MOST = 20
+# What a record tells of images with a reason each, in words.
+_STATES = {"unread": "cannot be read", "parts": "there in part"}
+
+
+@dataclass(frozen=True)
+class VerifiedPredictions:
+    """New predictions that were made again.
+
+    Attributes:
+        verdict: Their grade.
+        record: What was recorded, `PredictionRecord`.
+    """
+
+    verdict: GradedVerdict
+    record: Mapping[str, Any]
 
 
 def verify_new_predictions(
     record: Path, run: Path, images: Sequence[Path], sample: Path | None
-) -> GradedVerdict:
+) -> VerifiedPredictions:
     """Predict again, and grade what was recorded beside what comes out.
 
     Args:
-        record: predictions.json, beside the file that it is of.
+        record: Of predictions, beside the file that it is of.
         run: The run that predicted, by whatever name.
         images: As for `find_images`: those that were predicted.
         sample: That a submission was bound to.
@@ -62,31 +77,28 @@ def verify_new_predictions(
             asked = replace(asked, images=known)
         predict_images(asked)
         now = read_record_of(asked.record)
-        return _judge(then, now, record.parent / output["file"], asked)
+        return VerifiedPredictions(_judge(then, now, record.parent / output["file"], asked), then)
 
 
 def _judge(
     then: Mapping[str, Any], now: Mapping[str, Any], before: Path, asked: Asked
 ) -> GradedVerdict:
     same = then["output"]["sha256"] == now["output"]["sha256"]
+    engine, environment = find_surroundings(then, now)
     measured: list[PredictionGap] = []
     unlike: list[str] = []
     try:
         measured.append(_gap(before, asked.output, then["output"]["kind"], asked.settings))
     except UnlikePredictions as error:
         unlike.append(f"{before.name}: {error.what}")
-    engines = then["code"][:8], now["code"][:8]
-    before_and_now = [write_out_environment(each["environment"]) for each in (then, now)]
     return judge(
         Evidence(
             same_bits=same,
             gaps=tuple(measured),
             unlike=tuple(unlike),
-            causes=tuple(_causes(then, now)),
-            engine=Cause("engine", ("{} then, {} now".format(*engines),))
-            if engines[0] != engines[1]
-            else None,
-            environment=tuple(gaps(before_and_now[0], before_and_now[1])),
+            causes=tuple(find_causes(then, now)),
+            engine=engine,
+            environment=tuple(environment),
             no_spread="recorded weights predict the same whatever the seed",
             first="" if same else "the predictions differ",
             metric=asked.settings.competition.metric,
@@ -107,23 +119,58 @@ def _gap(before: Path, again: Path, kind: str, settings: Settings) -> Prediction
     )
 
 
-def _causes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Cause]:
-    """What besides the machine is not the same: images first, as they come first."""
-    lines = shorten(_images(then, now), most=_MOST)
-    causes = [Cause("data", tuple(lines))] if lines else []
-    if edited := [name for name, *_ in gaps(then["hooks"], now["hooks"])]:
-        causes.append(Cause("own code", tuple(f"hooks.py: {name}" for name in edited)))
-    for kind, name in (("weights", "weights"), ("settings", "settings"), ("blend", "blend")):
-        if then[name] != now[name]:
-            causes.append(Cause(kind, (f"{kind}: not those of the record",)))
-    if then["sample"] != now["sample"]:
-        causes.append(Cause("sample", ("the sample is another file",)))
-    return causes
+def find_causes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Cause]:
+    """What predictions were made of and is not the same, a kind each; images first.
+
+    Args:
+        then: The content of a record of predictions.
+        now: That of another one. Together with `find_surroundings` every field is compared.
+    """
+    pixels = (*_changes(then["images"], now["images"]), *_states(then, now))
+    found = {
+        "data": shorten(pixels, most=_MOST),
+        "own code": [f"hooks.py: {line}" for line in _changes(then["hooks"], now["hooks"])],
+        "weights": _changes(then["weights"], now["weights"]),
+        "settings": [] if then["settings"] == now["settings"] else ["not those of the record"],
+        "blend": differences(then["blend"], now["blend"]),
+        "sample": [] if then["sample"] == now["sample"] else ["not that of the record"],
+    }
+    return [Cause(kind, tuple(lines)) for kind, lines in found.items() if lines]
 
 
-def _images(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    before, after = then["images"], now["images"]
-    lines = [f"{name}: missing" for name in sorted(before.keys() - after.keys())]
-    lines += [f"{name}: new" for name in sorted(after.keys() - before.keys())]
-    both = sorted(before.keys() & after.keys())
-    return [*lines, *(f"{name}: changed" for name in both if before[name] != after[name])]
+def find_surroundings(
+    then: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[Cause | None, list[tuple[str, Any, Any]]]:
+    """What is not the same of the engine's source, and of the environment: (what, then, now).
+
+    Args:
+        then: The content of a record of predictions.
+        now: That of another one.
+    """
+    codes = then["code"][:8], now["code"][:8]
+    engine = Cause("engine", ("{} then, {} now".format(*codes),))
+    before, after = (write_out_environment(each["environment"]) for each in (then, now))
+    others = [*gaps(before, after), *gaps(then["engine"], now["engine"], "engine")]
+    # Of an image that is in the same state, another library may tell the reason in other words.
+    for state, what in _STATES.items():
+        both = sorted(then[state].keys() & now[state].keys())
+        others += [
+            (f"{name}, {what}", then[state][name], now[state][name])
+            for name in both
+            if then[state][name] != now[state][name]
+        ]
+    return (engine if then["code"] != now["code"] else None), others
+
+
+def _changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    lines = [f"{name}: missing" for name in sorted(then.keys() - now.keys())]
+    lines += [f"{name}: new" for name in sorted(now.keys() - then.keys())]
+    both = sorted(then.keys() & now.keys())
+    return [*lines, *(f"{name}: changed" for name in both if then[name] != now[name])]
+
+
+def _states(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for state, what in _STATES.items():
+        for name in sorted(then[state].keys() ^ now[state].keys()):
+            when, why = ("then", then[state]) if name in then[state] else ("now", now[state])
+            yield f"{name}: {what} {when} only ({why[name]})"
