@@ -6,7 +6,9 @@ import inspect
 from pathlib import Path
 
 import pytest
+import typer
 
+from twinrun.cli.app import app
 from twinrun.cli.options import RunOptions, SettingsOptions, as_command
 from twinrun.console import console
 from twinrun.errors import InputError
@@ -87,3 +89,10 @@ def test_a_run_is_not_called_as_what_else_lies_beside_runs(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "M27g", "full-2", "1_b.c"])
 def test_a_plain_name_is_taken(name: str) -> None:
     assert RunOptions(run=name, profile="other").folder == Path("runs") / name
+
+
+def test_no_line_of_a_text_of_help_is_broken_but_by_the_terminal() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    texts = {name: each.help for name, each in commands.items()}
+    assert len(texts) > 10
+    assert not [name for name, text in texts.items() if "\n" in text.replace("\n\n", "")]

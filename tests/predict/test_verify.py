@@ -190,8 +190,8 @@ SURROUNDINGS: dict[str, list[tuple[Callable[[dict[str, Any]], object], tuple[obj
         (lambda now: now["environment"].update(threads=7), ("threads", 2, 7)),
     ],
     "engine": [
-        (lambda now: now["engine"].update(version="x"), ("engine.version", "0", "x")),
-        (lambda now: now["engine"].update(commit="x"), ("engine.commit", "0", "x")),
+        (lambda now: now["engine"].update(version="x"), ("engine", "0, commit 0", "x, commit 0")),
+        (lambda now: now["engine"].update(commit="x"), ("engine", "0, commit 0", "0, commit x")),
     ],
     "unread": [
         (lambda now: now["unread"].update(u="x"), ("u, cannot be read", "damaged", "x")),

@@ -204,7 +204,10 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
         with one_message(debug=debug), connect_ranks(function.__name__):
             function(*args, **options)
 
-    # What typer reads instead of the function's own.
+    # What typer reads instead of the function's own. In a text it keeps the lines of all paragraphs
+    # but the first, which are longer than those of most terminals.
+    paragraphs = (function.__doc__ or "").split("\n\n")
+    command.__doc__ = "\n\n".join(" ".join(each.split()) for each in paragraphs)
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command

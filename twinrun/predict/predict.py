@@ -145,11 +145,13 @@ def _refuse_unread(asked: Asked, unread: Mapping[str, str]) -> None:
         paths = dict(zip(asked.images.ids, asked.images.paths, strict=True))
         lines = [f"{paths[name]}: {unread[name]}" for name in sorted(unread)]
         raise InputError(
-            f"{len(unread):,} of {len(paths):,} images cannot be read:",
+            f"{len(unread):,} of {len(paths):,} images cannot be read, as far as was looked:",
             details=shorten(lines, most=_MOST_NAMED),
-            fix="Fetch these files again, or take them out. The run was made with "
-            f'data.unreadable = "{asked.settings.data.unreadable}"; with "prior" such an image '
-            "gets the share of each class.",
+            fix=[
+                "Fetch these files again, or take them out.",
+                f'The run was made with data.unreadable = "{asked.settings.data.unreadable}"; with '
+                '"prior" such an image gets the share of each class.',
+            ],
         )
     if len(unread) == len(asked.images.ids):
         raise InputError("none of the images can be read", fix="Fetch these files again.")

@@ -21,6 +21,7 @@ from twinrun.predict.asked import Asked, ask
 from twinrun.predict.predict import predict_images
 from twinrun.predict.record import read_record_of
 from twinrun.repro.facts import write_out_environment
+from twinrun.repro.source import describe_engine
 from twinrun.run_folder.documents import refuse_changed_files
 
 # Of images that are not the same so many are named.
@@ -150,7 +151,9 @@ def find_surroundings(
     codes = then["code"][:8], now["code"][:8]
     engine = Cause("engine", ("{} then, {} now".format(*codes),))
     before, after = (write_out_environment(each["environment"]) for each in (then, now))
-    others = [*gaps(before, after), *gaps(then["engine"], now["engine"], "engine")]
+    others = list(gaps(before, after))
+    if then["engine"] != now["engine"]:
+        others.append(("engine", *(describe_engine(each["engine"]) for each in (then, now))))
     # Of an image that is in the same state, another library may tell the reason in other words.
     for state, what in _STATES.items():
         both = sorted(then[state].keys() & now[state].keys())
