@@ -77,18 +77,8 @@ def test_the_images_that_a_run_knew_get_the_bits_of_its_submission(
     then = {**content["hooks"], **content["blend"]["hooks"]}
     assert sorted(then) == HOOKS
     assert read_record_of(tmp_path / "submission.predictions.json")["hooks"] == then
-    again = invoke(
-        *(
-            "verify",
-            "submission.predictions.json",
-            "--of",
-            own,
-            "--images",
-            TEST,
-            "--sample",
-            SAMPLE,
-        )
-    )
+    verify = ("verify", "submission.predictions.json", "--of", own, "--images", TEST)
+    again = invoke(*verify, "--sample", SAMPLE)
     assert again.returncode == 0, again.stdout + again.stderr
 
 

@@ -231,6 +231,10 @@ def test_whatever_is_recorded_is_compared_and_named(then: dict[str, Any]) -> Non
         alter(now)
         assert find_causes(then, now) == []
         assert find_surroundings(then, now) == (None, [expected])
+    then["images"]["u"] = OTHER
+    now = copy.deepcopy(then)
+    del now["images"]["u"], now["unread"]["u"]
+    assert [cause.lines for cause in find_causes(then, now)] == [("u: missing",)]
     now = {**then, "code": OTHER}
     engine, others = find_surroundings(then, now)
     assert engine is not None

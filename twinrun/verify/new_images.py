@@ -153,7 +153,7 @@ def find_surroundings(
     before, after = (write_out_environment(each["environment"]) for each in (then, now))
     others = list(gaps(before, after))
     if then["engine"] != now["engine"]:
-        others.append(("engine", *(describe_engine(each["engine"]) for each in (then, now))))
+        others.append(("engine", describe_engine(then["engine"]), describe_engine(now["engine"])))
     # Of an image that is in the same state, another library may tell the reason in other words.
     for state, what in _STATES.items():
         both = sorted(then[state].keys() & now[state].keys())
@@ -173,7 +173,8 @@ def _changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _states(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    alone = then["images"].keys() ^ now["images"].keys()  # which is told of them already
     for state, what in _STATES.items():
-        for name in sorted(then[state].keys() ^ now[state].keys()):
+        for name in sorted((then[state].keys() ^ now[state].keys()) - alone):
             when, why = ("then", then[state]) if name in then[state] else ("now", now[state])
             yield f"{name}: {what} {when} only ({why[name]})"
