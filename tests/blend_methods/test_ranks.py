@@ -17,7 +17,6 @@ from twinrun.blend_methods.methods import RANKS
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.metrics import Values, score_values
-from twinrun.predict.recorded_blend import find_blend
 from twinrun.probabilities import probability_problems
 
 
@@ -108,17 +107,6 @@ def test_where_the_arithmetic_mean_is_better_that_is_said(tmp_path: Path) -> Non
     )
     found = choose_blend(held, settings_for(tmp_path, "pq", method="rank"), "pq")
     assert any("The arithmetic mean without any fit is better" in each for each in found.warnings)
-
-
-def test_new_images_have_no_rank(tmp_path: Path) -> None:
-    """They are predicted a few at a time, and how many must not decide what comes out."""
-    blend = {"method": "rank", "weights": {"p": 1.0}, "temperature": 1.0}
-    settings = settings_for(tmp_path, "p", method="rank")
-    with pytest.raises(InputError, match="new images have no rank") as refusal:
-        find_blend(tmp_path, settings, {"content": {"blend": blend}})
-    assert "twinrun blend --method arithmetic" in refusal.value.fix
-    found = find_blend(tmp_path, settings, {"content": {"blend": {**blend, "method": "geometric"}}})
-    assert found.method == "geometric"
 
 
 def test_a_temperature_of_ranks_is_refused(small_toml: Path) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import FIXTURE, Command
+from tests.package.packing import commit, committed_source
 from tests.predict.conftest import CHANGES, make_run
 from tests.predict.test_predict import SAMPLE, TEST, predicted, refused, rows_of
 from tests.run_folder.documents import edited
 from twinrun import submit
 from twinrun.config.reading import read_settings
+from twinrun.package.hosts import HOSTS
+from twinrun.package.package import make_package
 from twinrun.predict.record import read_record_of
 from twinrun.run_folder.manifest import read_manifest
+from twinrun.verify.confine import find_way
 
 # The last change looks across images: it makes the classes equally frequent.
 CODE = """
@@ -144,3 +153,63 @@ def test_a_code_that_the_run_was_blended_with_since_is_named_as_the_cause(
     predicted(elsewhere, TEST, tmp_path / "new.csv", SAMPLE)
     assert (tmp_path / "new.csv").read_bytes() == (elsewhere / "submission.csv").read_bytes()
     assert (tmp_path / "new.csv").read_bytes() != (tmp_path / "out.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def project(own: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that the run was made in, committed."""
+    source = committed_source(tmp_path_factory.mktemp("source"))
+    shutil.copy(own.parents[1] / "hooks.py", source / "competition")
+    commit(source)
+    return source
+
+
+@pytest.mark.skipif(find_way() is None, reason="nothing confines a process here")
+def test_a_package_predicts_with_its_hooks_where_somebody_agreed(
+    own: Path, project: Path, invoke: Command, tmp_path: Path
+) -> None:
+    package = tmp_path / "full-zindi.zip"
+    make_package(own, HOSTS.get("zindi"), package, force=False, project=project)
+    command = ("predict", package, "--images", TEST, "--sample", SAMPLE)
+    refused(invoke(*command), "nobody agreed to it")
+    done = invoke(*command, "--trust")
+    assert done.returncode == 0, done.stderr
+    assert "own code    hooks.py: after_predictions, read_image" in done.stdout
+    assert (tmp_path / "submission.csv").read_bytes() == (own / "submission.csv").read_bytes()
+
+
+@pytest.mark.parametrize("host", ["zindi", "kaggle"])
+def test_what_a_packages_pages_tell_works_in_a_fresh_folder(
+    own: Path, project: Path, tmp_path: Path, host: str
+) -> None:
+    package, folder = tmp_path / "full.zip", tmp_path / "unpacked"
+    make_package(own, HOSTS.get(host), package, force=False, project=project)
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(folder)
+    # In place of the environment that the first step makes.
+    python = folder / "environment" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    if host == "kaggle":
+        settings = json.loads((folder / "SETTINGS.json").read_text())
+        settings |= {"RAW_DATA_DIR": str(FIXTURE), "SAMPLE_SUBMISSION": str(SAMPLE)}
+        settings |= {"TEST_DATA_DIRS": [str(TEST)]}
+        (folder / "SETTINGS.json").write_text(json.dumps(settings))
+        commands = [f"environment/bin/python {name}.py" for name in ("predict", "train")]
+        assert all(f"`{command}`" in page for command in commands)
+    else:
+        commands = [line for line in page.splitlines() if " -m twinrun " in line]
+        places = (("DATA", FIXTURE), ("TEST", TEST), ("SAMPLE", SAMPLE))
+        for word, place in places:
+            commands = [re.sub(rf"\b{word}\b", str(place), each) for each in commands]
+        assert len(commands) == 3
+    for command in commands:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    recorded = (own / "submission.csv").read_bytes()
+    for made in ("submission.csv", "verify/run/submission.csv"):
+        assert (folder / "output" / made).read_bytes() == recorded

@@ -1,4 +1,4 @@
-"""Packages predict new images: by this engine where it is theirs, and by no other."""
+"""Packages predict new images: by this engine where it is theirs, and by no other unasked."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ def test_a_package_of_another_engine_is_refused_and_none_of_its_code_runs(
     main = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
     changes = {f"code/twinrun/{name}.py": main.encode() for name in ("__init__", "__main__")}
     other = repacked(package, tmp_path / "other.zip", changes)
-    refused(
-        invoke("predict", other, "--images", TEST),
-        "predicts with code that is not this command's own",
-    )
+    done = invoke("predict", other, "--images", TEST)
+    refused(done, "the package's own code was not run: nobody agreed to it")
+    assert "engine twinrun/, source " in done.stdout
     assert not (tmp_path / "ran").exists()
     (tmp_path / "no.zip").write_bytes(b"no zip")
     refused(invoke("predict", "no.zip", "--images", TEST), "not a whole zip file")
@@ -80,8 +79,8 @@ def test_no_hooks_are_imported_for_a_package(
     }
     own = repacked(package, tmp_path / "own.zip", changes)
     refusal = invoke("predict", own, "--images", TEST, "--output", "other.csv")
-    refused(refusal, "predicts with code that is not this command's own")
-    assert "competition/hooks.py" in refusal.stderr
+    refused(refusal, "the package's own code was not run: nobody agreed to it")
+    assert "- competition/hooks.py" in refusal.stdout
     assert not ran.exists()
     assert not (tmp_path / "other.csv").exists()
 

@@ -17,13 +17,17 @@ import pytest
 from PIL import Image
 
 from tests.conftest import FIXTURE, Command
+from tests.predict.conftest import CHANGES
 from tests.run_folder.documents import edited
 from twinrun import submit
 from twinrun.blend.parts import what_is_complete
+from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
 from twinrun.data.decoding import decode_to
 from twinrun.errors import InputError, NegativeVerdict
 from twinrun.files import sha256_file
+from twinrun.hooks.loading import unload
+from twinrun.hooks.own_code import read_own_code
 from twinrun.predict import networks as networks_module
 from twinrun.predict.asked import ask
 from twinrun.predict.predict import Predicted, predict_images
@@ -396,6 +400,59 @@ def test_weights_and_members_that_are_missing_or_changed_are_named(
     refused(invoke(*asked), "fold-2/weights.safetensors is missing")
     shutil.rmtree(run / "members" / "b")
     refused(invoke(*asked), "has no complete member b, and its blend needs it")
+
+
+def test_ranks_are_among_the_images_that_are_there_and_it_is_said(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    toml = recorded.parents[1] / "small.toml"
+    settings = read_settings(toml, changes=[*CHANGES, "blend.method='rank'"])
+    submit.blend_run(run, settings, SAMPLE, run / "submission.csv")
+    submit.record_blend(run, settings, read_manifest(run))
+    done = invoke("predict", run, "--images", TEST, "--sample", SAMPLE)
+    assert done.returncode == 0, done.stderr
+    assert "ranks each image among these: its answer depends on which others" in done.stdout
+    assert (tmp_path / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
+    assert (run / "submission.csv").read_bytes() != (recorded / "submission.csv").read_bytes()
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("1AXIPJ.jpg", "2VXT82.jpg"):
+        shutil.copy(TEST / name, images)
+    predicted(run, images, tmp_path / "two.csv")
+    two, whole = rows_of(tmp_path / "two.csv"), rows_of(tmp_path / "submission.csv")
+    assert all(two[name] != whole[name] for name in ("1AXIPJ", "2VXT82"))
+
+
+def test_an_edited_metric_decides_no_prediction(
+    recorded: Path, invoke: Command, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(recorded, tmp_path / "runs" / "full"))
+    folder = tmp_path / "competition"
+    folder.mkdir()
+    toml = folder / "competition.toml"
+    shutil.copy(recorded.parents[1] / "small.toml", toml)
+    edited(run / "local.json", "config", value=str(toml))
+    score = "def metric(probabilities, truth):\n    return {}\n"
+    change = "\n\ndef after_predictions(table):\n    return table{}\n"
+    hooks = folder / "hooks.py"
+    hooks.write_text(score.format(1.0) + change.format(""))
+    digests = read_own_code(toml).digests("blend", {})
+    assert sorted(digests) == ["after_predictions", "metric"]
+    edited(run / "manifest.json", "content", "blend", "hooks", value=digests)
+    try:
+        hooks.write_text(score.format(2.0) + change.format(""))
+        done = invoke("predict", run, "--images", TEST, "--sample", SAMPLE)
+        assert done.returncode == 0, done.stderr
+        made = (tmp_path / "submission.csv").read_bytes()
+        assert made == (recorded / "submission.csv").read_bytes()
+        hooks.write_text(score.format(1.0) + change.format(".copy()"))
+        done = invoke("predict", run, "--images", TEST)
+        assert done.returncode == 1
+        assert "after_predictions: edited since" in done.stderr
+        assert "metric: " not in done.stderr
+    finally:
+        unload()
 
 
 def test_a_blend_without_a_member_is_what_the_run_has(

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from tests.conftest import FIXTURE
 from tests.package.packing import repacked, thin_package, with_engine
-from twinrun.cli import verify as command
+from twinrun.cli import consent
 from twinrun.cli.app import app
 from twinrun.console import console
 from twinrun.files import sha256_file
@@ -118,7 +118,7 @@ def test_nothing_of_it_runs_before_somebody_agreed(
         with start(*arguments) as process:
             yield process
 
-    monkeypatch.setattr("twinrun.verify.foreign.start", look)
+    monkeypatch.setattr("twinrun.verify.their_code.start", look)
     done = verify(package, tmp_path, "--quiet", trust=False)
     assert done.exit_code == 2
     assert "nobody agreed to it" in done.stderr
@@ -128,7 +128,7 @@ def test_nothing_of_it_runs_before_somebody_agreed(
     assert "engine twinrun/, source " in done.stdout
     assert "no network" in done.stdout
 
-    monkeypatch.setattr(command, "is_anyone_there", lambda: True)
+    monkeypatch.setattr(consent, "is_anyone_there", lambda: True)
     done = verify(package, tmp_path, trust=False, input="n\n")
     assert done.exit_code == 2
     assert "you did not agree" in done.stderr

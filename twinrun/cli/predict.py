@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinrun.cli.consent import Trust, agree_to, fresh_python, words_of
 from twinrun.cli.options import as_command
-from twinrun.console import box, clock, count_of, say
+from twinrun.console import box, clock, count_of, quote, say
 from twinrun.errors import InputError, shorten, shortened
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from twinrun.predict.asked import Asked
     from twinrun.predict.predict import Predicted
+    from twinrun.verify.packages import UnpackedPackage
 
 app = typer.Typer()
 
@@ -62,20 +66,97 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    this_environment: Annotated[
+        bool,
+        typer.Option(
+            "--this-environment",
+            help="For a package of another engine: run it in the present environment, whose "
+            "versions must be the lock's. Default: a fresh one.",
+        ),
+    ] = False,
+    trust: Trust = False,
 ) -> None:
     """Predict new images with every member and fold of a run or package, and its blend.
 
     Neither the training data nor a network is needed. Written are the output and, beside it, what
     it was made of: NAME.predictions.json, or predictions.json of predictions.csv.
+    Code of a package that is not this engine's runs only where you agree, shut off from your files
+    and the network.
     """
+    target = output or Path(_PREDICTIONS if sample is None else _SUBMISSION)
+    asked = _Asked(run, images, sample, target)
+    if run.is_dir():
+        for option, given in (("--trust", trust), ("--this-environment", this_environment)):
+            if given:
+                raise InputError(f"{option} is for a package; a run is predicted with here")
+        _predict(run, asked)
+        return
+    from twinrun.verify.packages import unpack_package
+
+    with unpack_package(run) as found, ExitStack() as stack:
+        if not _predict_by_their_code(found, asked, stack, here=this_environment, trust=trust):
+            _predict(found.run, asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command is asked for: a run or package, and the options."""
+
+    run: Path
+    images: list[Path]
+    sample: Path | None
+    output: Path
+
+
+def _predict(folder: Path, command: _Asked) -> None:
+    """Predict by this engine, with a run, or that of a package."""
     from twinrun.predict import asked as asking
     from twinrun.predict.predict import predict_images
 
-    target = output or Path(_PREDICTIONS if sample is None else _SUBMISSION)
-    with recorded_run(run) as folder:
-        asked = asking.ask(folder, images, sample, target)
-        _say_what(asked, run)
-        _say_done(asked, predict_images(asked))
+    asked = asking.ask(folder, command.images, command.sample, command.output)
+    _say_what(asked, command.run)
+    _say_done(asked, predict_images(asked))
+
+
+def _predict_by_their_code(
+    found: UnpackedPackage, command: _Asked, stack: ExitStack, *, here: bool, trust: bool
+) -> bool:
+    """Predict by a package's own code where it needs any; whether it does."""
+    from twinrun.repro.source import code_digest
+    from twinrun.verify import confine, environments, their_code
+    from twinrun.verify.foreign_predictions import predict_by_their_code
+    from twinrun.verify.packages import foreign_code
+
+    if here:
+        environments.refuse_other_versions(found.lock)
+    fresh = found.engine.code != code_digest() and not here
+    foreign = foreign_code(found, installed=fresh)
+    if not foreign:
+        say(
+            ("package", "bold"), f"     {found.package}: its engine is this one, no code of it runs"
+        )
+        return False
+    if not fresh:
+        their_code.refuse_locked_engine(found)
+    way = confine.require_way()
+    isolation = words_of(way, "of your files only the images, and the sample")
+    agree_to(foreign, "To predict with this package", isolation, trust=trust)
+    record = predict_by_their_code(
+        found,
+        fresh_python(found, stack, engine=True) if fresh else Path(sys.executable),
+        way,
+        images=command.images,
+        sample=command.sample,
+        output=command.output,
+        tell=lambda line: quote("its code:", line),
+    )
+    say(f"its code was {isolation}")
+    say(
+        ("written", "bold"),
+        f"     {command.output} and {record}, by the package's own code, which this verifier did "
+        "not read",
+    )
+    return True
 
 
 @contextmanager
@@ -100,11 +181,15 @@ def recorded_run(place: Path) -> Iterator[Path]:
             raise InputError(
                 f"{place} predicts with code that is not this command's own:",
                 details=foreign,
-                fix="None of it is run here. `twinrun verify` asks before it runs such code; a "
+                fix="None of it is run here. `twinrun predict` asks before it runs such code; a "
                 "package's README installs its engine.",
             )
-        say(("package", "bold"), f"     {place}: its engine is this one, no code of it runs")
+        _say_own(found)
         yield found.run
+
+
+def _say_own(found: UnpackedPackage) -> None:
+    say(("package", "bold"), f"     {found.package}: its engine is this one, no code of it runs")
 
 
 def say_missing(names: Sequence[str], *, partial: bool) -> None:
@@ -177,6 +262,12 @@ def _say_done(asked: Asked, done: Predicted) -> None:
         ]
         for line in shorten(lines, most=_MOST):
             say(f"  {line}")
+    if asked.blend.across_images:
+        say(
+            ("ranks", "bold"),
+            "       the blend ranks each image among these: its answer depends on which others are "
+            "there",
+        )
     rate = done.images / max(done.seconds, 1e-9)
     say(
         ("predicted", "bold"),

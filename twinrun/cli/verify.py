@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinrun.cli.consent import Trust, agree_to, fresh_python, words_of
 from twinrun.cli.diff import print_comparison, print_grade
 from twinrun.cli.new_predictions import verify_record
 from twinrun.cli.options import (
@@ -23,7 +24,7 @@ from twinrun.cli.options import (
     end_with,
     refuse_options,
 )
-from twinrun.console import box, clock, confirm, console, is_anyone_there, megabytes, quote, say
+from twinrun.console import box, clock, console, megabytes, quote, say
 from twinrun.errors import InputError
 from twinrun.grades import DIFFERENT, SAME_BITS, Grade, read_accepted
 
@@ -72,13 +73,7 @@ def verify(
             "the lock's. Default: a fresh one.",
         ),
     ] = False,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust",
-            help="Run code of a package that is not this verifier's, without a question.",
-        ),
-    ] = False,
+    trust: Trust = False,
     of: Annotated[
         Path | None,
         typer.Option(
@@ -268,24 +263,17 @@ def _make_by_its_code(
 ) -> Grade:
     from twinrun.cli import tables
     from twinrun.run_folder.paths import RunsFolder
-    from twinrun.verify import confine
+    from twinrun.verify import confine, their_code
     from twinrun.verify import foreign as making
 
     if asked.this_environment:
-        making.refuse_locked_engine(found)
+        their_code.refuse_locked_engine(found)
     recipe = making.make_recipe(found, asked.members, retrain=asked.retrain)
     way = confine.require_way()
-    isolation = (
-        f"confined by {way.words}: no network, an empty HOME, none of your variables; of your "
-        "files only the data folder; nothing of the recorded predictions"
+    isolation = words_of(
+        way, "of your files only the data folder; nothing of the recorded predictions"
     )
-    box(
-        "foreign code",
-        "To make this run again, code has to run that this verifier has not read:",
-        *(f"- {line}" for line in foreign),
-        f"It would run {isolation}.",
-    )
-    _agree(asked.trust)
+    agree_to(foreign, "To make this run again", isolation, trust=asked.trust)
     made = making.make_again(
         found,
         recipe,
@@ -311,26 +299,8 @@ def _name_of(package: Path) -> str:
 
 def _python_for(found: UnpackedPackage, asked: _Asked, stack: ExitStack, *, engine: bool) -> Path:
     """The Python to make a package's run again with; `engine`: with the engine of its lock."""
-    from twinrun.package.paths import LOCK
-    from twinrun.verify.environments import build_environment
-
-    if asked.this_environment:
-        return Path(sys.executable)
-    began = time.perf_counter()
-    lock = [each for each in found.lock if engine or not each.is_engine]
-    python = stack.enter_context(build_environment(lock, found.code))
-    say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
-    return python
-
-
-def _agree(trust: bool) -> None:
-    """Go on only where somebody agreed: beforehand, or now on a terminal."""
-    if trust:
-        return
-    if not is_anyone_there():
-        raise InputError(
-            "the package's own code was not run: nobody agreed to it",
-            fix="If you trust whoever made it: --trust.",
-        )
-    if not confirm("Run it?"):
-        raise InputError("the package's own code was not run: you did not agree to it")
+    return (
+        Path(sys.executable)
+        if asked.this_environment
+        else fresh_python(found, stack, engine=engine)
+    )

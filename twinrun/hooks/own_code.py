@@ -21,6 +21,9 @@ MODEL = "Settings"
 # Tables of the engine whose entries decide no bit of a member.
 _OF_BLENDS = ("METRICS", "BLEND_METHODS")
 
+# What scores predictions, and decides none of them: the hook, and entries of the table of metrics.
+SCORING = ("metric", "METRICS")
+
 
 @dataclass(frozen=True)
 class Part:

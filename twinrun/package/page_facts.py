@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from twinrun.blend.copies import copies_column
+from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.config.identity import write_out_settings
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.settings import Settings
@@ -23,7 +24,7 @@ from twinrun.package.paths import DEVELOPMENT_LOCK_NAME
 from twinrun.package.worktree import WorkTree
 from twinrun.repro.source import describe_engine
 from twinrun.run_folder.audit import read_audit_if_there
-from twinrun.run_folder.manifest import read_blend_if_there
+from twinrun.run_folder.manifest import read_blend_if_there, recorded_hooks
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
 from twinrun.run_folder.tables import has_history, read_history, read_index
 
@@ -68,6 +69,8 @@ def collect_page_facts(
             settings, _blend(run), _copies_column(run), _shares(run, settings)
         ),
         "fit": describe_fit(_blend(run)),
+        "hooks": sorted(recorded_hooks(content)),
+        "across": sorted(_across(run, content)),
         "recipes": page_settings(content["settings"]),
         "environment": content["environment"],
         "hardware": beside["environment"],
@@ -78,6 +81,15 @@ def collect_page_facts(
             name: verdicts.get(f"{name}.json") for name in ("twins", "verify", "predictions")
         },
     }
+
+
+def _across(run: Path, content: Mapping[str, Any]) -> Iterator[str]:
+    """By what an image's answer depends on the images beside it; nothing where it does not."""
+    method = _blend(run).get("method") or content["settings"]["blend"].get("method")
+    if method and BLEND_METHODS.get(method).mean.across_images:
+        yield f'the blend "{method}"'
+    if "after_predictions" in recorded_hooks(content):
+        yield "after_predictions of hooks.py"
 
 
 def _engine(manifest: Mapping[str, Any], tree: WorkTree) -> dict[str, Any] | None:

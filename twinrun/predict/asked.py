@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinrun.errors import InputError, shorten
 from twinrun.files import is_there, unwritable
+from twinrun.hooks.own_code import SCORING
 from twinrun.predict.images import NewImages, find_images
 from twinrun.predict.networks import Trained, find_trained
 from twinrun.predict.record import is_record, read_record_of, record_path
@@ -88,12 +89,12 @@ def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) ->
         output: The file to write.
 
     Raises:
-        NegativeVerdict: hooks.py is not what the run was made with.
+        NegativeVerdict: hooks.py is not what the run was made with; what only scores may be.
         InputError: It is no run, lacks members or weights; there are no images, or not those that
             the sample asks for; the file cannot be written, or would replace what is read.
     """
     manifest = read_manifest(run)
-    settings = read_run_settings(run, None)
+    settings = read_run_settings(run, None, but=SCORING)
     settings.code.refuse_edited()
     blend = find_blend(run, settings, manifest)
     trained = find_trained(run, settings, manifest, list(blend.weights))
@@ -102,7 +103,7 @@ def ask(run: Path, places: Sequence[Path], sample: Path | None, output: Path) ->
     if sample is not None:
         images = _asked_by(sample, images, settings)
     given = [*places, *images.paths, *([] if sample is None else [sample])]
-    _refuse_output(output, given, run)
+    refuse_output(output, given, run)
     return Asked(run, settings, manifest, blend, trained, images, sample, output)
 
 
@@ -150,7 +151,7 @@ def _asked_by(path: Path, images: NewImages, settings: Settings) -> NewImages:
     return images.asked(asked)
 
 
-def _refuse_output(output: Path, given: Sequence[Path], run: Path) -> None:
+def refuse_output(output: Path, given: Sequence[Path], run: Path) -> None:
     """Check that the two files can be written, and that nothing which is given is lost by that."""
     record = record_path(output)
     if is_record(output):

@@ -1,8 +1,8 @@
-"""Images through every member and fold of a run, into the run's own blend of them.
+"""Images through every member and fold of a run.
 
 Each step is the one that the run took: `train.predict` for a network, `blend.out_of_fold` for a
-member's folds, `blend.average` for the members. All of them treat each image by itself, so that a
-few at a time come out as all of them together.
+member's folds. Both treat each image by itself, so that a few at a time come out as all of them
+together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from twinrun.files import as_written
 from twinrun.networks.table import family_of
 from twinrun.predict.feed import Decoded, HeldRows
 from twinrun.predict.networks import Networks, Trained
-from twinrun.predict.recorded_blend import RecordedBlend
 from twinrun.train.predict import logits_of, probabilities_of, rows_computed
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ class Ensemble:
 
     Args:
         settings: Of the run.
-        blend: That the run recorded.
         trained: By member, its trainings.
         networks: Of all of them.
     """
@@ -44,25 +42,25 @@ class Ensemble:
     def __init__(
         self,
         settings: Settings,
-        blend: RecordedBlend,
         trained: Mapping[str, Sequence[Trained]],
         networks: Networks,
     ) -> None:
-        self.settings, self.blend = settings, blend
-        self.trained, self.networks = trained, networks
+        self.settings, self.trained, self.networks = settings, trained, networks
 
-    def predict(self, images: Sequence[Decoded], tell: Callable[[], object]) -> pd.DataFrame:
-        """The run's blend of some images.
+    def members(
+        self, images: Sequence[Decoded], tell: Callable[[], object]
+    ) -> dict[str, pd.DataFrame]:
+        """What each member predicts of some images.
 
         Args:
             images: All of which could be decoded.
             tell: Called when a training has predicted them.
 
         Returns:
-            A row per image in their order: id, and a float64 column per class.
+            By member a row per image in their order: id, and a float64 column per class.
 
         Raises:
-            InputError: A network answers with what is no number, or nothing is left to renormalise.
+            InputError: A network answers with what is no number.
         """
         ids = [image.id for image in images]
         tables = {}
@@ -72,7 +70,7 @@ class Ensemble:
                 folds.append(self._table(ids, self._probabilities(each, images)))
                 tell()
             tables[name] = as_written(mean_of_folds(folds) if trainings[1:] else folds[0])
-        return self.blend.blend(tables, self.settings)
+        return tables
 
     def _table(self, ids: Sequence[str], values: np.ndarray) -> pd.DataFrame:
         table = pd.DataFrame(values, columns=self.settings.classes)

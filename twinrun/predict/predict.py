@@ -54,13 +54,27 @@ class Predicted:
 
 @dataclass
 class _Gathered:
-    """What has come out so far."""
+    """What has come out so far.
 
-    tables: list[pd.DataFrame] = field(default_factory=list)
+    Attributes:
+        blended: As they come; none of a blend that looks across images.
+        members: Of such a blend, what each has predicted.
+    """
+
+    blended: list[pd.DataFrame] = field(default_factory=list)
+    members: defaultdict[str, list[pd.DataFrame]] = field(default_factory=lambda: defaultdict(list))
     digests: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict)
     alike: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, asked: Asked, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Take what members have predicted of some images."""
+        if not asked.blend.across_images:
+            self.blended.append(asked.blend.blend(tables, asked.settings))
+            return
+        for name, table in tables.items():
+            self.members[name].append(table)
 
 
 def predict_images(asked: Asked) -> Predicted:
@@ -88,7 +102,7 @@ def predict_images(asked: Asked) -> Predicted:
     )
     device = torch.device(environment["decides"]["device"])
     networks = Networks(asked.trainings, settings, device)
-    ensemble = Ensemble(settings, asked.blend, asked.trained, networks)
+    ensemble = Ensemble(settings, asked.trained, networks)
     networks.of(asked.trainings[0])  # with its library, which may set what decides bits
     hold(environment, "the prediction")
     batches = {
@@ -103,7 +117,7 @@ def predict_images(asked: Asked) -> Predicted:
             _refuse_unread(asked, gathered.unread)
             if seen:
                 part = len(seen) / count
-                gathered.tables.append(ensemble.predict(seen, lambda: shown.advance(part)))  # noqa: B023
+                gathered.add(asked, ensemble.members(seen, lambda: shown.advance(part)))  # noqa: B023
             shown.advance(len(found) - len(seen))
             del found, seen  # before the next ones are all there
         seconds = shown.seconds
@@ -180,21 +194,35 @@ def _take(gathered: _Gathered, found: Sequence[Decoded]) -> list[Decoded]:
 
 def _write(asked: Asked, gathered: _Gathered) -> list[list[str]]:
     """Write the file; the sets of copies that got one answer."""
-    import pandas as pd
-
     from twinrun.blend.after import change_after
     from twinrun.blend.hand_in import write_submission
     from twinrun.files import write_csv
 
-    table = pd.concat(gathered.tables, ignore_index=True)
-    if gathered.unread:
-        table = _with_shares(table, asked, sorted(gathered.unread))
+    table = _blend(asked, gathered)
     if asked.sample is None:
         write_csv(asked.output, change_after(table, asked.settings))
         return []
     copies = [ids for ids in gathered.alike.values() if asked.averages_copies and len(ids) > 1]
     write_submission(table, asked.settings, asked.sample, asked.output, copies=copies)
     return copies
+
+
+def _blend(asked: Asked, gathered: _Gathered) -> pd.DataFrame:
+    """All images, as the run's test images are before they are bound to a sample."""
+    import pandas as pd
+
+    unread = sorted(gathered.unread)
+    if not asked.blend.across_images:
+        table = pd.concat(gathered.blended, ignore_index=True)
+        return _with_shares(table, asked, unread) if unread else table
+    members = {name: pd.concat(each, ignore_index=True) for name, each in gathered.members.items()}
+    if not unread:
+        return asked.blend.blend(members, asked.settings)
+    # As in the run: images that cannot be read stand among the others, whatever they come out as.
+    members = {name: _with_shares(each, asked, unread) for name, each in members.items()}
+    table = asked.blend.blend(members, asked.settings)
+    read = table[~table[table.columns[0]].isin(unread)]
+    return _with_shares(read, asked, unread)
 
 
 def _with_shares(table: pd.DataFrame, asked: Asked, unread: Sequence[str]) -> pd.DataFrame:

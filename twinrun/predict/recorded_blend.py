@@ -14,7 +14,6 @@ from twinrun.blend.parts import every_member
 from twinrun.blend.select import fixed_blend
 from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.config.settings import Settings
-from twinrun.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,11 @@ class RecordedBlend:
         """As `record.UsedBlend`."""
         return asdict(self) | {"weights": dict(self.weights), "missing": list(self.missing)}
 
+    @property
+    def across_images(self) -> bool:
+        """Whether what an image is given depends on the images beside it."""
+        return BLEND_METHODS.get(self.method).mean.across_images
+
     def blend(self, tables: Mapping[str, pd.DataFrame], settings: Settings) -> pd.DataFrame:
         """The members' predictions as one, as the run's submission has them before it is bound.
 
@@ -66,17 +70,11 @@ def find_blend(run: Path, settings: Settings, manifest: Mapping[str, Any]) -> Re
 
     Raises:
         InputError: None was made, and the settings ask for one that is to be fitted, or for members
-            that are not complete and may not be missing; or it is of ranks among the test images.
+            that are not complete and may not be missing.
     """
     taken = manifest["content"]["blend"]
     if taken is None:
         taken = fixed_blend(settings, every_member(run, settings).names).record()
-    if BLEND_METHODS.get(taken["method"]).mean.across_images:
-        raise InputError(
-            f'the run\'s blend, "{taken["method"]}", ranks each image among the test images: new '
-            "images have no rank among those",
-            fix="Blend the run by probabilities: twinrun blend --method arithmetic.",
-        )
     weights = dict(sorted(taken["weights"].items()))
     return RecordedBlend(
         method=taken["method"],

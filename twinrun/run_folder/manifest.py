@@ -6,7 +6,7 @@ Reading one does without the settings, which import pandas.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,13 +264,14 @@ def write_manifest(run: Path, content: Mapping[str, Any]) -> None:
     write_document(RunFolder(run).manifest, Manifest, content)
 
 
-def read_run_settings(run: Path, data: Path | None) -> Settings:
+def read_run_settings(run: Path, data: Path | None, but: Collection[str] = ()) -> Settings:
     """The settings that a run was made with.
 
     Args:
         run: runs/<run>.
         data: The data folder; None for the one that local.json names. Without either it is one
             that is not there.
+        but: As for `own_code.find_code`.
 
     Raises:
         NegativeVerdict: Its settings cannot be checked without code of its competitor's, and that
@@ -295,7 +296,7 @@ def read_run_settings(run: Path, data: Path | None) -> Settings:
         origin = FolderOrigin(where, ("Name it with --data.",))
     # Where there is no GPU now, "auto" lets the difference be told instead of refused.
     device = "cpu" if content["environment"]["device"] == "cpu" else "auto"
-    code = find_code(content, config if place else None)
+    code = find_code(content, config if place else None, but)
     use(code, content["settings"].get("hooks", {}))
     # Elsewhere than it was made, a run's cache is not there, and its place cannot be written to.
     cache = config.parent / ((place and place["cache"]) or "?")

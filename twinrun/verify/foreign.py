@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import subprocess
-import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -22,47 +18,20 @@ from twinrun.compare.grade import Evidence, judge
 from twinrun.compare.graded import grade_predictions
 from twinrun.compare.member_files import FileComparison, compare_files
 from twinrun.config.project import SETTINGS
-from twinrun.console import rows_of
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
-from twinrun.package.engine import FOLDER
-from twinrun.package.paths import CODE
-from twinrun.repro.source import ENGINE, code_digest
 from twinrun.run_folder.manifest import read_manifest
 from twinrun.run_folder.paths import PREDICTION_FILES, RESULT_FILES, RunFolder, VerificationFolder
 from twinrun.run_folder.trainings import trainings_in
-from twinrun.verify.confine import View, Way, places_of, start
+from twinrun.verify.confine import View, Way, places_of
 from twinrun.verify.packages import UnpackedPackage
 from twinrun.verify.recipe import Recipe, write_recipe
+from twinrun.verify.their_code import copy_plain, failed, run_their_code, with_own_engine
 from twinrun.verify.verify import Verification, select_members
 
 _MODULE = "twinrun.verify.remake"
 # Of what is made, a file may be so many times as large as the recorded one, and this more.
 _TIMES, _MORE = 4, 1 << 20
-# Of what it prints so much is shown, in characters and lines; and this many where it fails.
-_LONGEST_LINE, _MOST_LINES, _LAST_LINES = 2000, 2000, 8
-# Of a row of it among the details of an error, in cells.
-_ROW = 66
-
-
-def refuse_locked_engine(found: UnpackedPackage) -> None:
-    """Check that a package's engine needs no environment of its own.
-
-    It is a folder of its code, or is this verifier's own.
-
-    Raises:
-        InputError: It is a wheel, which the present environment does not hold.
-    """
-    engine = found.engine
-    if engine.place != FOLDER and engine.code != code_digest():
-        raise InputError(
-            "the engine of the environment is not the package's:",
-            details=(
-                f"package: {CODE}/{engine.place}, source {engine.code[:8]}",
-                f"environment: {ENGINE}, source {code_digest()[:8]}",
-            ),
-            fix="Leave --this-environment out: a fresh one is made from the lock.",
-        )
 
 
 def make_recipe(found: UnpackedPackage, names: Sequence[str], *, retrain: bool) -> Recipe:
@@ -156,41 +125,20 @@ def _let_make(
             (made,),
             {
                 **({"TORCH_HOME": str(pretrained.parents[1])} if pretrained else {}),
-                **_with_own_engine(found, python, folder),
+                **with_own_engine(found, python, folder),
             },
         )
         for answers in (found.package, found.run, place):
             _refuse_in_reach(answers, view)
         command = [str(python), "-m", _MODULE, str(folder), str(data), str(made / "run")]
-        with start(way, view, found.code, command) as process:
-            assert process.stdout is not None
-            last = deque[str](maxlen=_LAST_LINES)
-            for number, line in enumerate(
-                iter(partial(process.stdout.readline, _LONGEST_LINE), "")
-            ):
-                last.append(line.rstrip("\n"))
-                if number < _MOST_LINES:
-                    tell(last[-1])
-            code = process.wait()
+        code, last = run_their_code(found, way, view, command, tell)
     if code:
-        raise InputError(
-            f"{found.package}: its code ended with exit code {code} before it had made the run:",
-            details=[f"its code: {row}" for line in last for row in rows_of(line, _ROW)],
+        raise failed(
+            found,
+            f"its code ended with exit code {code} before it had made the run:",
+            last,
             fix=f"An engine of an older version has no module {_MODULE}: verify with that version.",
         )
-
-
-def _with_own_engine(found: UnpackedPackage, python: Path, folder: Path) -> dict[str, str]:
-    """The variables by which the present environment finds a copy of this verifier's engine.
-
-    It is for a package whose code is its hooks alone: its engine is a wheel, and of the same files.
-    """
-    if found.engine.place == FOLDER or python != Path(sys.executable):
-        return {}
-    place = folder / "engine"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ENGINE, place / ENGINE.name, ignore=ignored)
-    return {"PYTHONPATH": str(place)}
 
 
 def _remove(made: Path) -> None:
@@ -244,42 +192,12 @@ def _take(made: Path, again: Path, run: Path, names: Sequence[str]) -> None:
     lacking = []
     for name in names:
         most = _TIMES * (run / name).stat().st_size + _MORE
-        if not _copy_plain(made, name, again / name, most):
+        if not copy_plain(made, name, again / name, most):
             lacking.append(name)
     if lacking:
         raise InputError(
             "the package's own code has not made these as plain files:", details=lacking[:10]
         )
-
-
-def _copy_plain(folder: Path, name: str, target: Path, most: int) -> bool:
-    try:
-        *parents, last = Path(name).parts
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        for part in parents:
-            above = opened
-            try:
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-                opened = os.open(part, flags, dir_fd=above)
-            finally:
-                os.close(above)
-        try:
-            # Nothing is waited for: a pipe has nobody at its other end.
-            file = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=opened)
-        finally:
-            os.close(opened)
-    except OSError:
-        return False
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > most:
-            return False
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as copy, os.fdopen(file, "rb", closefd=False) as source:
-            shutil.copyfileobj(source, copy)
-        return True
-    finally:
-        os.close(file)
 
 
 def _judge(run: Path, again: Path, recipe: Recipe) -> Verification:
