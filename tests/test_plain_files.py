@@ -132,7 +132,7 @@ ALLOWED = {
     ("streams.py", "os.open"): "the system's own null device",
     ("locks.py", "os.open"): "a lock that was looked at",
     ("data/cache_filling.py", "os.open"): "the array, which was looked at",
-    ("verify/foreign.py", "os.open"): "what foreign code left, looked at when it is open",
+    ("verify/their_code.py", "os.open"): "what foreign code left, looked at when it is open",
     ("repro/source.py", "archive.open"): "an entry of a zip",
     ("verify/unpack.py", "archive.open"): "an entry of a zip",
     ("train/fit.py", "tracking.open"): "no file",

@@ -92,7 +92,7 @@ def test_killed_and_gone_on_with(runs: Runs, unbroken: Path, label: str) -> None
 @pytest.mark.slow
 def test_a_fold_that_goes_on_wrongly_is_found_out(runs: Runs, unbroken: Path) -> None:
     assert runs.train("folds-wrong", FOLDS, OFTEN, moment=Moment(STEP, 17)).killed
-    lack = "twinrun.train.fit:restore_optimizer"
+    lack = "twinrun.train.resume:restore_optimizer"
     assert runs.train("folds-wrong", FOLDS, lack=lack).code == 0
     found = differing_folds(unbroken, runs.folder / "folds-wrong")
     assert "fold-2/weights.safetensors" in found

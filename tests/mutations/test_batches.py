@@ -223,7 +223,7 @@ class UnseededBeta:
 
 def test_15_lambda_of_mixup_unseeded(bench: Bench) -> None:
     def change(learner: Learner) -> None:
-        learner.mix_up.distrib = UnseededBeta(learner.mix_up.distrib)
+        learner.mix_images.distrib = UnseededBeta(learner.mix_images.distrib)
 
     def mutation(patch: pytest.MonkeyPatch) -> None:
         with_learner(patch, change)

@@ -33,7 +33,7 @@ ALLOWED = {
     "compare/images.py": "index.parquet, for its lines about images, without importing pandas",
     "compare/format.py": "values that are printed",
     "train/checkpoints.py": "facts within a checkpoint, under its checksum",
-    "train/trial.py": "facts as a checkpoint would hold them, written nowhere",
+    "train/trial_resume.py": "facts as a checkpoint would hold them, written nowhere",
     "cluster/nodes.py": "environments as keys of a table",
     "cluster/fetch.py": "marks of what a node has fetched",
     "cluster/share.py": "an index on its way to a node, named after its digest",

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from twinrun.config.any_csv import read_any_csv
 from twinrun.errors import InputError
 from twinrun.files import whole_file
+from twinrun.plain_files import plain
 from twinrun.predict.asked import refuse_output
 from twinrun.predict.images import PATH
 from twinrun.predict.record import record_path
@@ -88,7 +89,7 @@ def predict_by_their_code(
             )
         for each in files:
             with whole_file(each) as temporary_file:
-                shutil.copyfile(taken / each.name, temporary_file)
+                shutil.copyfile(plain(taken / each.name), temporary_file)
     return files[1]
 
 
