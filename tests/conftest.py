@@ -67,6 +67,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Let go of it at the end, else libraries written in C print that it was never freed."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def not_waiting_for_the_disk() -> Iterator[None]:
     """Let no file wait until it lies on the disk, which matters where the power fails."""

@@ -108,3 +108,29 @@ def test_what_is_given_is_looked_at_before_its_code_runs(
     refused(done, "submission.csv is read, and would be overwritten")
     words = ("predict", recorded, "--images", TEST)
     refused(invoke(*words, "--trust"), "--trust is for a package; a run is predicted with here")
+
+
+def test_it_sees_no_folder_in_which_the_home_lies_and_no_links(
+    predict: Callable[..., CompletedProcess[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (home := tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    image = next(TEST.iterdir())
+    shutil.copy(image, home / image.name)
+    (table := tmp_path / "photos.csv").write_text(f"path\nhome/{image.name}\n")
+    for images in (home, table):
+        refused(predict(PREDICTS, "--trust", images=images), f"{home} holds your own files")
+    for row, words in (("/gone.png", "no such file: /gone.png"), ("../..", "leads to")):
+        table.write_text(f"path\n{row}\n")
+        answer = predict(PREDICTS, "--trust", images=table)
+        assert answer.returncode == 2, words
+    (photos := tmp_path / "photos").mkdir()
+    (photos / "a.png").symlink_to(image)
+    refused(predict(PREDICTS, "--trust", images=photos), "the package's code sees no links")
+    shutil.copy(image, photos / "b.png")
+    (photos / "a.png").unlink()
+    done = predict(PREDICTS, "--trust", "--output", photos / "b.png", images=photos)
+    refused(done, "b.png is read, and would be overwritten")
+    assert (photos / "b.png").read_bytes() == image.read_bytes()

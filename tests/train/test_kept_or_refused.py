@@ -77,6 +77,7 @@ def attempt(small_toml: Path) -> Callable[[str], None]:
 
     def attempt(code: str) -> None:
         small_toml.with_name("hooks.py").write_text(SMALL + code)
+        small_toml.with_name("parts.py").write_text("SIZE = 3\n")
         settings = read_settings(small_toml)
         try_training(settings, "b", torch.device("cpu"))
 
@@ -197,6 +198,24 @@ KEPT = {
         "    with torch.no_grad():\n"
         "        self.mean.weight.lerp_(self.learn.model[1][-1].weight, 0.3)\n"
         "        self.learn.model[1][-1].weight.lerp_(self.mean.weight, 0.1)"
+    ),
+    "a function around which a name has no value": (
+        "def made():\n    def own(logits, targets):\n"
+        "        return F.cross_entropy(logits, targets) if targets is not None else later\n"
+        "    if False:\n        later = 1\n    return own\n"
+        "def loss():\n    return made()\n"
+    ),
+    "code that is made as a fit begins": callback(
+        "def before_fit(self):\n"
+        "    self.drawn = torch.distributions.Beta(torch.tensor(0.4), torch.tensor(0.4))\n"
+        "    self.scaled = functools.partial(torch.mul, 1.5)\n"
+        "    rate = float(self.opt.hypers[-1]['lr'])\n"
+        "    self.own = lambda images: images * rate\n"
+        "def before_batch(self):\n"
+        "    self.learn.xb = (self.scaled(self.own(self.x)) * self.drawn.sample(),)"
+    ),
+    "a file of one's own that is imported late": callback(
+        "def after_batch(self):\n    from parts import SIZE\n    self.seen = SIZE"
     ),
     "a callback with fastcore's store_attr": (
         "from fastcore.basics import store_attr\n"
@@ -345,6 +364,32 @@ REFUSED = {
         "        self.param_groups[0]['seen'] = {1}\n"
         "def optimizer():\n    return functools.partial(torch_sgd, kind=Own)\n",
         "the optimizer: of group 1 seen cannot be kept",
+    ),
+    "one loss with weights for all trainings": (
+        "class Own(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.scale = nn.Parameter(torch.ones(3))\n"
+        "    def forward(self, logits, targets):\n"
+        "        return F.cross_entropy(self.scale * logits, targets)\n"
+        "ONE = Own()\ndef loss():\n    return ONE\n",
+        "`loss` gives the same Parameter at each call",
+    ),
+    "one layer with a running mean for all trainings": (
+        "ONE = nn.BatchNorm2d(6, affine=False)\n"
+        "def head(channels, classes):\n"
+        "    return nn.Sequential(ONE, nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
+        "nn.Linear(channels, classes))\n",
+        "`head` gives the same Tensor at each call",
+    ),
+    "what is kept where nothing looks, and used after the fit": (
+        callback(
+            "def after_batch(self):\n"
+            "    if self.training:\n        self.learn.dls.train.seen = self.loss.detach()\n"
+            "def after_fit(self):\n"
+            "    with torch.no_grad():\n"
+            "        seen = self.learn.dls.train.__dict__.pop('seen', 0.0)\n"
+            "        self.learn.model[1][-1].bias.add_(seen)"
+        ).replace("if self.training:", "if self.training and self.iter == 0:"),
+        "is not the one that never was. First these differ:",
     ),
     "one callback for all trainings": (
         "class Mine(Callback):\n    pass\nONE = Mine()\ndef callbacks():\n    return [ONE]\n",

@@ -74,6 +74,9 @@ PLACES = [
 ]
 
 
+SLOW = pytest.mark.slow
+
+
 class AfterEngine(Callback):
     """Does something at one place of the training, after the engine."""
 
@@ -1090,6 +1093,27 @@ def test_a_lost_worker_between_two_steps_after_ctrl_c(
         with pytest.raises(Stopped, match=f"stopped a {told}; its checkpoint is written"):
             small.train(name)
     assert checkpoints(small.folder / name)[-1] == (epoch - 1, steps)
+    assert differing(unbroken, small.train(name)) == []
+
+
+@pytest.mark.parametrize("place", [Place(3, "step", 2), pytest.param(Place(2, "end"), marks=SLOW)])
+def test_a_lost_worker_before_the_state_is_put_back_leaves_the_checkpoint(
+    small: Small, unbroken: Path, name: str, monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    """Ctrl-C while a resumed training waits for its first batch: nothing of it is kept."""
+
+    def loses_a_worker(loader: KeyedLoader) -> Iterator[Any]:
+        signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("DataLoader worker (pid 4711) exited unexpectedly")
+
+    small.interrupted(name, place, OFTEN)
+    kept = {path.name: path.read_bytes() for path in (small.folder / name).rglob("epoch-*")}
+    with monkeypatch.context() as patch:
+        patch.setattr(KeyedLoader, "__iter__", loses_a_worker)
+        with pytest.raises(Stopped, match="it resumes from its last checkpoint"):
+            small.train(name)
+    found = {path.name: path.read_bytes() for path in (small.folder / name).rglob("epoch-*")}
+    assert found == kept
     assert differing(unbroken, small.train(name)) == []
 
 

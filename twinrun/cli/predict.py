@@ -139,7 +139,7 @@ def _predict_by_their_code(
     if not fresh:
         their_code.refuse_locked_engine(found)
     way = confine.require_way()
-    isolation = words_of(way, "of your files only the images, and the sample")
+    isolation = words_of(way, "of your files only the folders of the images, and the sample")
     agree_to(foreign, "To predict with this package", isolation, trust=trust)
     record = predict_by_their_code(
         found,

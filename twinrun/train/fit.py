@@ -106,6 +106,8 @@ def fit(
         # The checkpoint may be all that a different machine was given, and no epoch be left.
         write_csv(files.history, history_table(progress.history, additional_metric(metric)))
     ledger = files.ledger if files else None
+    # Of a training that resumes the state is put back with its first step, and is not whole before.
+    stop.in_step = checkpoint is not None
     save = SaveCheckpoints(checkpoints, progress, stop, seconds, ledger, unchanged)
     batches = steps + len(learner.dls.valid)
     trackers = nullcontext() if tracking is None else tracking.open(progress.history)

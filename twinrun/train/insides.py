@@ -8,7 +8,7 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -39,9 +39,16 @@ def insides(value: Any, place: str, own: Own) -> Iterator[tuple[str, int]]:
         yield name, _digest(each, own)
 
 
-def insides_of_modules(own: Own) -> Iterator[tuple[str, int]]:
-    """(place, digest) of each thing that the modules of the code in use keep: hooks.py first."""
+def insides_of_modules(files: Collection[str], own: Own) -> Iterator[tuple[str, int]]:
+    """(place, digest) of each thing that modules of the code in use keep: hooks.py first.
+
+    Args:
+        files: Of the modules, as `modules_in_use` names them.
+        own: As for `insides`.
+    """
     for file, module in modules_in_use().items():
+        if file not in files:
+            continue
         for name, value in list(vars(module).items()):
             if name.startswith("__") or isinstance(value, types.ModuleType):
                 continue
@@ -101,8 +108,11 @@ def _parts(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 def _parts_of_function(function: types.FunctionType, place: str) -> Iterator[tuple[str, Any]]:
     code, cells = function.__code__, function.__closure__ or ()
     for name, cell in zip(code.co_freevars, cells, strict=True):
-        # One that nothing has been put into yet has no content.
-        yield f"{place}: `{name}` of the function around it", getattr(cell, "cell_contents", 0)
+        try:
+            content = cell.cell_contents
+        except ValueError:  # nothing has been put into it yet, or it was deleted
+            content = None
+        yield f"{place}: `{name}` of the function around it", content
     names = code.co_varnames[: code.co_argcount][-len(function.__defaults__ or ()) :]
     for name, each in zip(names, function.__defaults__ or (), strict=False):
         yield f"{place}: the default of `{name}`", each

@@ -59,7 +59,8 @@ class StopRequest:
 
     Attributes:
         asked: A signal came.
-        in_step: The learner is within a training step, in no state to be kept.
+        in_step: The learner is in no state to be kept: within a training step, or not yet put back
+            to where the training resumes.
     """
 
     def __init__(self, name: str, epochs: int, steps: int, limit: TimeLimit | None = None) -> None:
@@ -117,11 +118,15 @@ def in_time(seconds: float, words: str) -> Iterator[None]:
     Raises:
         OutOfTime: The block has not come to its end by then.
     """
+    at_its_end = False
 
     def over(_number: int, frame: FrameType | None) -> None:
+        if at_its_end:
+            return
+        # Again in a while: what Python calls by itself, a `__del__`, swallows every error.
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
         if not is_importing(frame):
             raise OutOfTime(words)
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -133,8 +138,10 @@ def in_time(seconds: float, words: str) -> Iterator[None]:
     try:
         yield
     finally:
+        at_its_end = True
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        # None: of a handler that is none of Python's.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
 
 
 @contextmanager

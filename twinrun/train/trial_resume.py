@@ -18,6 +18,7 @@ from twinrun.repro.ledger import Ledger
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.checkpoints import Checkpoint
 from twinrun.train.fit import Phase, fit_phases
+from twinrun.train.network import LOSS
 from twinrun.train.owners import loss_object, users_callbacks
 from twinrun.train.recorder import Recorder
 from twinrun.train.resume import Progress, take_checkpoint
@@ -25,6 +26,8 @@ from twinrun.train.users_state import refuse_changed_code
 
 # Complete epochs and steps where the second training goes on: in the second phase, within an epoch.
 _PLACE = (1, 1)
+# After all of it.
+_END = (2, 1)
 _SHOWN = 6
 
 
@@ -68,7 +71,8 @@ def _train(learner: Learner, member: Member, checkpoint: Checkpoint | None = Non
         return [_AfterEachStep(keep, phase.first_epoch, start)]
 
     fit_phases(learner, member, Recorder(Ledger({}), "epoch"), checkpoint, own)
-    refuse_changed_code(learner)
+    # What is done in `after_fit` counts too.
+    keep.take(learner, _END)
     return keep
 
 
@@ -76,8 +80,8 @@ def _refuse_shared(first: Learner, second: Learner) -> None:
     """Check that two trainings have no object in common that keeps something."""
     found = {
         "callbacks": [users_callbacks(each) for each in (first, second)],
-        "backbone": [list(each.model[0].parameters()) for each in (first, second)],
-        "head": [list(each.model[1].parameters()) for each in (first, second)],
+        "backbone": [_kept_by(each.model[0]) for each in (first, second)],
+        "head": [_kept_by(each.model[1]) for each in (first, second)],
         "loss": [_losses(each) for each in (first, second)],
         "optimizer": [[each.opt] for each in (first, second) if each.opt is not None],
     }
@@ -93,8 +97,15 @@ def _refuse_shared(first: Learner, second: Learner) -> None:
 
 
 def _losses(learner: Learner) -> list[Any]:
+    if LOSS in learner.model._modules:
+        return _kept_by(learner.model._modules[LOSS])
     loss = loss_object(learner)
     return [loss] if getattr(loss, "__dict__", None) else []
+
+
+def _kept_by(module: Any) -> list[Any]:
+    """The parameters and buffers of a module."""
+    return [*module.parameters(), *module.buffers()]
 
 
 class _Keep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastai.torch_core import get_model
 from torch import Tensor
 
 from twinrun.errors import InputError
+from twinrun.hooks.loading import modules_in_use
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.insides import insides, insides_of_modules, is_theirs
 from twinrun.train.owners import (
@@ -46,6 +47,8 @@ class Start:
         values: Code and settings that objects of the user's hold, by place.
         objects: Where objects of the user's hold others that say themselves what their state is.
         callbacks: The user's, by class.
+        files: Of the user's code that were imported by then; what is imported later begins anew
+            with its import in a training that resumes.
         loss: What the training part of the epoch began with.
     """
 
@@ -55,6 +58,7 @@ class Start:
     values: dict[str, Any] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
     callbacks: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     loss: Any = None
 
 
@@ -65,24 +69,31 @@ def note_start(learner: Learner) -> None:
         InputError: As `refuse_unkept`.
     """
     layers = get_model(learner.model).named_modules()
+    files = list(modules_in_use())
     learner.users_start = Start(
         stays(learner) | {"learner.loss_func": learner.loss_func},
-        dict(_insides(learner, {})),
+        dict(_insides(learner, {}, files)),
         {name: plain_values(module) for name, module in layers},
+        files=files,
     )
     note_held(learner)
 
 
 def note_held(learner: Learner) -> None:
-    """Note what the user's objects hold by now that is no state; what was noted stays so.
+    """Note what the user's objects hold by now that is no state, as a fit begins.
+
+    Code that they hold may be another than in the fit before: what makes it as a fit begins makes
+    it again in a training that resumes. All else that was noted stays so.
 
     Raises:
         InputError: As `refuse_unkept`.
     """
     start, now = learner.users_start, _look(learner)
-    start.values = now.fixed | start.values
+    start.values |= now.fixed
     start.objects |= now.objects
-    start.insides = dict(_insides(learner, now.fixed)) | start.insides
+    start.files = list(modules_in_use())
+    start.insides = dict(_insides(learner, {}, start.files)) | start.insides
+    start.insides |= dict(_insides_of_held(learner, now.fixed))
     start.callbacks = start.callbacks or _classes(learner)
 
 
@@ -131,7 +142,7 @@ def refuse_changed_code(learner: Learner) -> None:
             f"and are {', '.join(_classes(learner)) or 'none'}: one that resumes has the former",
             fix="Give all of them in `callbacks`, and let each decide when it does something.",
         )
-    code = dict(_insides(learner, now.fixed))
+    code = dict(_insides(learner, now.fixed, start.files))
     for place in (*start.insides, *(code.keys() - start.insides.keys())):
         if start.insides.get(place) != code.get(place):
             raise InputError(
@@ -253,15 +264,18 @@ def _speaks(owner: Owner) -> bool:
     return gives_state(owner.thing) and owner.kind in ("callback", "loss")
 
 
-def _insides(learner: Learner, held: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+def _insides(
+    learner: Learner, held: Mapping[str, Any], files: Collection[str]
+) -> Iterator[tuple[str, int]]:
     """(place, digest) of all that code of the user's keeps.
 
     Args:
         learner: Of the training.
         held: Code that the user's objects hold, by place.
+        files: Whose modules are looked at.
     """
     own = kept_by_itself(learner) | {id(owner.thing) for owner in owners(learner)}
-    yield from insides_of_modules(own)
+    yield from insides_of_modules(files, own)
     for owner in owners(learner):
         for kind in type(owner.thing).__mro__ if is_theirs(type(owner.thing)) else ():
             if is_theirs(kind):
@@ -273,6 +287,12 @@ def _insides(learner: Learner, held: Mapping[str, Any]) -> Iterator[tuple[str, i
             name = getattr(each, "__name__", type(each).__name__)
             place = f"{name}, number {number} of `{transforms.hook.hook.name}`"
             yield from insides(each, place, own)
+    yield from _insides_of_held(learner, held)
+
+
+def _insides_of_held(learner: Learner, held: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The same, of the code alone that the user's objects hold."""
+    own = kept_by_itself(learner) | {id(owner.thing) for owner in owners(learner)}
     for place, each in held.items():
         yield from insides(each, place, own)
 

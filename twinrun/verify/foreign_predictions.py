@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,9 +54,11 @@ def predict_by_their_code(
     given = [*images, *([] if sample is None else [sample])]
     if missing := [place for place in given if not place.exists()]:
         raise InputError(f"no such file or folder: {missing[0]}")
-    refuse_output(output, given, found.run)
-    shown = [place for each in images for place in _shown(each)]
-    shown += [] if sample is None else [sample.resolve()]
+    files = [file for each in images for file in _files(each)]
+    refuse_output(output, [*given, *files], found.run)
+    shown = [each.resolve() for each in given]
+    shown += [file.parent for file in files]
+    _refuse_home(shown)
     with TemporaryDirectory(prefix="predicting-") as temporary:
         folder = Path(temporary).resolve()
         engine, made, taken = (folder / name for name in ("own", "made", "taken"))
@@ -76,9 +79,11 @@ def predict_by_their_code(
                 last,
                 fix="What it prints is its own, and so is what it asks for.",
             )
-        files = (output, record_path(output))
+        written = (output, record_path(output))
         lacking = [
-            each.name for each in files if not copy_plain(made, each.name, taken / each.name, _MOST)
+            each.name
+            for each in written
+            if not copy_plain(made, each.name, taken / each.name, _MOST)
         ]
         if lacking:
             raise failed(
@@ -87,16 +92,42 @@ def predict_by_their_code(
                 last,
                 fix="",
             )
-        for each in files:
+        for each in written:
             with whole_file(each) as temporary_file:
                 shutil.copyfile(plain(taken / each.name), temporary_file)
-    return files[1]
+    return written[1]
 
 
-def _shown(place: Path) -> Iterator[Path]:
-    """What is to be seen of images: their folder; of a table itself, and the files' folders."""
-    yield place.resolve()
-    if place.is_file():
-        table, _ = read_any_csv(place)
-        for path in table.get(PATH, []):
-            yield (place.parent / str(path).replace("\\", "/")).resolve().parent
+def _files(place: Path) -> Iterator[Path]:
+    """What lies in a folder of images, or what a table names.
+
+    Raises:
+        InputError: A file is not there, or leads elsewhere: what is shown is shown as it lies.
+    """
+    real = place.resolve()
+    if real.is_dir():
+        named = [path for path in real.rglob("*") if not path.is_dir() or path.is_symlink()]
+    else:
+        table, _ = read_any_csv(real)
+        written = [str(path).replace("\\", "/") for path in table.get(PATH, [])]
+        named = [Path(os.path.normpath(real.parent / path)) for path in written]
+    for path in named:
+        if path.resolve() != path:
+            raise InputError(
+                f"{path} leads to {path.resolve()}, and the package's code sees no links",
+                fix="Copy the images themselves into one folder, and name that with --images.",
+            )
+        if not path.exists():
+            raise InputError(f"no such file: {path}, which {place} names")
+        yield path
+
+
+def _refuse_home(shown: Iterable[Path]) -> None:
+    """Let no folder be shown in which the user's home lies, or all files do."""
+    home = Path.home().resolve()
+    for place in shown:
+        if home.is_relative_to(place):
+            raise InputError(
+                f"{place} holds your own files, and the package's code would see them",
+                fix="Copy the images into a folder of their own, and name that with --images.",
+            )
