@@ -205,6 +205,19 @@ KEPT = {
         "    if False:\n        later = 1\n    return own\n"
         "def loss():\n    return made()\n"
     ),
+    "numbers of a module that a callback holds": (
+        "class Held(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.layer, self.seen, self.last = nn.Linear(1, 1), 0, []\n"
+        "        self.register_buffer('sum', torch.zeros(1), persistent=False)\n"
+        + callback(
+            "def after_batch(self):\n"
+            "    self.held.seen += 1\n    self.held.sum += 0.5\n    self.held.last = [self.iter]\n"
+            "def before_batch(self):\n"
+            "    factor = 1 + self.held.seen + self.held.sum + sum(self.held.last)\n"
+            "    self.learn.xb = (self.x * factor,)",
+            init="self.held = nn.Sequential(Held())[0]",
+        )
+    ),
     "code that is made as a fit begins": callback(
         "def before_fit(self):\n"
         "    self.drawn = torch.distributions.Beta(torch.tensor(0.4), torch.tensor(0.4))\n"

@@ -81,6 +81,14 @@ def attributes(thing: Any) -> dict[str, Any]:
     return found
 
 
+def attributes_of_module(module: nn.Module) -> dict[str, Any]:
+    """What a module keeps that stands in no state of it; of a library's its numbers and texts."""
+    found = {k: each for k, each in vars(module).items() if k not in _OF_EVERY_MODULE}
+    if not is_theirs(type(module)):
+        return {k: x for k, x in found.items() if isinstance(x, (bool, int, float, str))}
+    return found | {key: module._buffers[key] for key in module._non_persistent_buffers_set}
+
+
 def _parts(value: Any, place: str) -> Iterator[tuple[str, Any]]:
     """(place, value) of what a piece of code keeps."""
     if isinstance(value, (staticmethod, classmethod)):

@@ -17,8 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
+from twinrun.train.insides import attributes_of_module
 from twinrun.train.records import (
     class_name,
     find_class,
@@ -111,7 +112,10 @@ class Packing:
         if gives_state(value):
             self._refuse_second(id(value), place, unless=False)
             self.objects.add(place)
-            return ["state", self.pack_state(value, f"{place}.state_dict()")]
+            state = self.pack_state(value, f"{place}.state_dict()")
+            if isinstance(value, nn.Module):
+                return ["module", state, self._pack_attributes(value, place)]
+            return ["state", state]
         if is_record(value):
             return self._pack_record(value, place)
         raise NotPlain(place, _why_not(value))
@@ -154,6 +158,17 @@ class Packing:
         """
         memory = tensor.untyped_storage()
         self._refuse_second(memory.data_ptr(), place, unless=not memory.nbytes())
+
+    def _pack_attributes(self, module: nn.Module, place: str) -> Any:
+        """What stands in no state of a module that an object holds, of all the modules in it."""
+        found = []
+        for name, each in module.named_modules():
+            where = f"{place}.{name}" if name else place
+            values = attributes_of_module(each)
+            if values:
+                packed = [[key, self.pack(x, f"{where}.{key}")] for key, x in values.items()]
+                found.append([name, packed])
+        return found
 
     def _pack_record(self, value: Any, place: str) -> Any:
         if reason := why_not_again(value):

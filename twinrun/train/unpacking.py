@@ -61,6 +61,8 @@ def unpack(code: Any, tensors: Mapping[str, Tensor], current: Any) -> Any:
             raise Absent
         current.load_state_dict(unpack(rest[0], tensors, _NOTHING))
         return current
+    if kind == "module":
+        return _module(rest, tensors, current)
     if kind in LISTS:
         items = current if isinstance(current, (list, tuple, L)) else ()
         now = [items[n] if n < len(items) else _NOTHING for n in range(len(rest[0]))]
@@ -76,6 +78,22 @@ def unpack(code: Any, tensors: Mapping[str, Tensor], current: Any) -> Any:
     if kind in ("record", "enum"):
         return _named(kind, rest, tensors, current)
     return _SIMPLE[kind](tensors, *rest)
+
+
+def _module(rest: list[Any], tensors: Mapping[str, Tensor], current: Any) -> nn.Module:
+    """A module that an object holds, with its state and what stands in none."""
+    if not isinstance(current, nn.Module):
+        raise Absent
+    current.load_state_dict(unpack(rest[0], tensors, _NOTHING))
+    modules = dict(current.named_modules())
+    for name, values in rest[1]:
+        if name not in modules:
+            raise Absent
+        module = modules[name]
+        for key, code in values:
+            held: Any = module._buffers if key in module._buffers else vars(module)
+            held[key] = unpack(code, tensors, held.get(key, _NOTHING))
+    return current
 
 
 def gives_state(value: Any) -> bool:
