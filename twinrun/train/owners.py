@@ -75,7 +75,7 @@ _OF_EVERY_LEARNER = {
     "yb",
 }
 # What of it no callback may exchange.
-_STAYS = ("model", "dls", "opt", "opt_func", "splitter", "own_loss", "lr", "moms", "wd")
+_STAYS = ("dls", "opt", "opt_func", "splitter", "own_loss", "lr", "moms", "wd")
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,8 @@ def optimizer_itself(optimizer: Any) -> Any:
 def stays(learner: Learner) -> dict[str, Any]:
     """What a learner has that no callback may exchange, by its place."""
     found = {f"learner.{name}": getattr(learner, name, None) for name in _STAYS}
-    model = get_model(learner.model)
+    # Of several ranks the network stands within one that gathers gradients, in some events.
+    model = found["learner.model"] = get_model(learner.model)
     found["what the network is made of"] = [
         (name, id(module)) for name, module in model.named_modules()
     ]

@@ -39,13 +39,11 @@ _FIXED = (
     types.ModuleType,
     partial,
     np.ufunc,
-    np.dtype,
-    torch.dtype,
-    torch.device,
     torch.distributions.Distribution,
-    PurePath,
     BaseModel,
 )
+# The same as long as they are what they were at the start, and a state as a text is where not.
+_NAMED = {torch.dtype: "dtype", torch.device: "device", np.dtype: "kind", PurePath: "path"}
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
 _SETS = (set, frozenset)
 _FROZEN = (tuple, torch.Size)
@@ -75,6 +73,7 @@ class Packing:
         own: Addresses of storages, and ids of objects, that the learner keeps by itself.
         seen: Where each list, dictionary and storage was met.
         objects: Where objects were met that say themselves what their state is.
+        begun: What was met of `fixed` as the training began; None: it begins now.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -82,6 +81,7 @@ class Packing:
     own: set[int] = field(default_factory=set)
     seen: dict[int, str] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
+    begun: Mapping[str, Any] | None = None
 
     def pack(self, value: Any, place: str) -> Any:
         """A value as JSON, its tensors put aside.
@@ -99,7 +99,12 @@ class Packing:
             return value
         if (scalar := _pack_scalar(value)) is not None:
             return scalar
-        if self._is_fixed(value):
+        name = next((_NAMED[each] for each in _NAMED if isinstance(value, each)), "")
+        is_new = self.begun is not None and self.begun.get(place) != value
+        # One of several fields is more than its text.
+        if name and is_new and getattr(value, "names", None) is None:
+            return ["named", name, value.str if name == "kind" else str(value)]
+        if name or self._is_fixed(value):
             # A model of settings may be changed in its place.
             self.fixed[place] = deepcopy(value) if isinstance(value, BaseModel) else value
             return ["fixed"]

@@ -98,12 +98,12 @@ def progress_of(checkpoint: Checkpoint) -> Progress:
 
 def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
     """Put weights, buffers and gradients back."""
-    tensors = checkpoint.tensors
-    learner.model.load_state_dict(
+    tensors, model = checkpoint.tensors, get_model(learner.model)
+    model.load_state_dict(
         {k.removeprefix(_WEIGHT): v for k, v in tensors.items() if k.startswith(_WEIGHT)}
     )
     gradients = set(checkpoint.facts["gradients"])
-    for name, parameter in get_model(learner.model).named_parameters():
+    for name, parameter in model.named_parameters():
         parameter.grad = torch.zeros_like(parameter) if name in gradients else None
         if _GRADIENT + name in tensors:
             parameter.grad.copy_(tensors[_GRADIENT + name])

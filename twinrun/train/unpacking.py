@@ -6,6 +6,7 @@ import math
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import fastai.torch_core
@@ -61,6 +62,10 @@ def unpack(code: Any, tensors: Mapping[str, Tensor], current: Any) -> Any:
             raise Absent
         current.load_state_dict(unpack(rest[0], tensors, _NOTHING))
         return current
+    if kind == "named":
+        # Which of several devices it is, a rank knows by itself.
+        is_known = rest[0] == "device" and isinstance(current, torch.device)
+        return current if is_known else _NAMED[rest[0]](rest[1])
     if kind == "module":
         return _module(rest, tensors, current)
     if kind in LISTS:
@@ -149,6 +154,12 @@ def _array(
     return flat.reshape(shape, order=order)
 
 
+_NAMED: dict[str, Callable[[str], Any]] = {
+    "dtype": lambda text: getattr(torch, text.removeprefix("torch.")),
+    "device": torch.device,
+    "kind": np.dtype,
+    "path": Path,
+}
 _SIMPLE: dict[str, Callable[..., Any]] = {
     "nan": lambda _, bits: struct.unpack("<d", bytes.fromhex(bits))[0],
     "complex": lambda _, bits: complex(*struct.unpack("<dd", bytes.fromhex(bits))),

@@ -158,7 +158,7 @@ def pack_users(learner: Learner) -> tuple[Any, dict[str, Tensor]]:
     Raises:
         InputError: As `refuse_unkept`.
     """
-    packing, packed = Packing(own=kept_by_itself(learner)), []
+    packing, packed = _packing(learner), []
     for owner in owners(learner):
         if owner.values or _speaks(owner):
             packed.append([owner.label, _pack(owner, packing)])
@@ -230,11 +230,16 @@ def _as_begun(learner: Learner, owner: Owner, code: Any) -> None:
 
 def _look(learner: Learner) -> Packing:
     """All that the user's objects keep, packed: what was met on the way."""
-    packing = Packing(own=kept_by_itself(learner))
+    packing = _packing(learner)
     for owner in owners(learner):
         if owner.values or _speaks(owner):
             _pack(owner, packing)
     return packing
+
+
+def _packing(learner: Learner) -> Packing:
+    start = getattr(learner, "users_start", None)
+    return Packing(own=kept_by_itself(learner), begun=None if start is None else start.values)
 
 
 def _pack(owner: Owner, packing: Packing) -> Any:
