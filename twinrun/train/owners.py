@@ -162,7 +162,7 @@ def owners(learner: Learner) -> Iterator[Owner]:
     taken = {id(each) for each in learner.cbs}
     values = {
         name: each
-        for name, each in vars(learner).items()
+        for name, each in attributes(learner).items()
         if name not in _OF_EVERY_LEARNER and id(each) not in taken
     }
     yield Owner("learner", "learner", learner, values)
