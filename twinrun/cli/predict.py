@@ -132,9 +132,7 @@ def _predict_by_their_code(
     fresh = found.engine.code != code_digest() and not here
     foreign = foreign_code(found, installed=fresh)
     if not foreign:
-        say(
-            ("package", "bold"), f"     {found.package}: its engine is this one, no code of it runs"
-        )
+        _say_own(found)
         return False
     if not fresh:
         their_code.refuse_locked_engine(found)

@@ -83,10 +83,23 @@ def attributes(thing: Any) -> dict[str, Any]:
 
 def attributes_of_module(module: nn.Module) -> dict[str, Any]:
     """What a module keeps that stands in no state of it; of a library's its numbers and texts."""
-    found = {k: each for k, each in vars(module).items() if k not in _OF_EVERY_MODULE}
-    if not is_theirs(type(module)):
-        return {k: x for k, x in found.items() if isinstance(x, (bool, int, float, str))}
-    return found | {key: module._buffers[key] for key in module._non_persistent_buffers_set}
+    return own_values(module) if is_theirs(type(module)) else plain_values(module)
+
+
+def own_values(module: nn.Module) -> dict[str, Any]:
+    """The attributes of a module that not every one has, and buffers that no file of it has."""
+    buffers = {key: module._buffers[key] for key in module._non_persistent_buffers_set}
+    return _beside_every_module(module) | buffers
+
+
+def plain_values(layer: nn.Module) -> dict[str, Any]:
+    """The numbers and texts of a library's layer, such as the share that a Dropout drops."""
+    found = _beside_every_module(layer).items()
+    return {name: each for name, each in found if isinstance(each, (bool, int, float, str))}
+
+
+def _beside_every_module(module: nn.Module) -> dict[str, Any]:
+    return {name: each for name, each in vars(module).items() if name not in _OF_EVERY_MODULE}
 
 
 def _parts(value: Any, place: str) -> Iterator[tuple[str, Any]]:
@@ -202,11 +215,5 @@ _HELD: list[tuple[Any, Callable[[Any], Any]]] = [
     ((np.random.RandomState, torch.Generator), lambda it: it.get_state()),
     (np.ndarray, lambda it: it.tolist()),
     (itertools.count, repr),
-    (
-        nn.Module,
-        lambda it: [
-            it.state_dict(),
-            {key: each for key, each in vars(it).items() if key not in _OF_EVERY_MODULE},
-        ],
-    ),
+    (nn.Module, lambda it: [it.state_dict(), _beside_every_module(it)]),
 ]

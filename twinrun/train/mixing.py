@@ -45,7 +45,7 @@ class MixImages(MixUp):
 
     def _cut(self, key: Key) -> None:
         images = self.x
-        others = [int(place) for place in np.argsort(key.of("others").uniforms(len(images)))]
+        others = np.argsort(key.of("others").uniforms(len(images))).tolist()
         top, bottom, left, right = box(*images.shape[2:], *key.uniforms(3))
         inside = images[others, :, top:bottom, left:right]
         images = images.clone(memory_format=torch.preserve_format)

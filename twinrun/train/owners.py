@@ -18,7 +18,7 @@ from fastai.torch_core import get_model
 from torch import nn
 
 from twinrun.hooks.mistakes import place_of
-from twinrun.train.insides import attributes
+from twinrun.train.insides import attributes, own_values, plain_values
 
 # Where callbacks come from that are none of the user's: each fit sets them up anew, and MixUp's
 # draws are made again at each step.
@@ -33,7 +33,6 @@ NOT_USERS = (
 _LAYERS = ("torch", "torchvision", "timm", "fastai", "twinrun")
 # Optimizers whose state is all of it of one parameter.
 _OPTIMIZERS = ("torch.", "twinrun.")
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 # What fastai and the engine keep at a learner: a checkpoint has it, or each step sets it anew.
 _OF_EVERY_LEARNER = {
     "_metrics",
@@ -150,10 +149,7 @@ def owners(learner: Learner) -> Iterator[Owner]:
             changed = {k: v for k, v in plain_values(module).items() if before.get(k, v) != v}
             yield Owner("layer", f"layer {name}", module, changed)
             continue
-        values = {key: each for key, each in vars(module).items() if key not in _OF_EVERY_MODULE}
-        for buffer in module._non_persistent_buffers_set:
-            values[buffer] = module._buffers[buffer]
-        yield Owner("module", f"module {name}", module, values)
+        yield Owner("module", f"module {name}", module, own_values(module))
     loss = loss_object(learner)
     if loss is not None:
         yield Owner("loss", "loss", loss, attributes(loss))
@@ -166,15 +162,6 @@ def owners(learner: Learner) -> Iterator[Owner]:
         if name not in _OF_EVERY_LEARNER and id(each) not in taken
     }
     yield Owner("learner", "learner", learner, values)
-
-
-def plain_values(layer: nn.Module) -> dict[str, Any]:
-    """The numbers and texts of a library's layer, such as the share that a Dropout drops."""
-    return {
-        name: each
-        for name, each in vars(layer).items()
-        if name not in _OF_EVERY_MODULE and isinstance(each, (bool, int, float, str))
-    }
 
 
 def own_loss(learner: Learner) -> Any:

@@ -13,13 +13,12 @@ from torch import Tensor
 from twinrun.errors import InputError
 from twinrun.hooks.loading import modules_in_use
 from twinrun.train.callbacks import OwnFit
-from twinrun.train.insides import insides, insides_of_modules, is_theirs
+from twinrun.train.insides import insides, insides_of_modules, is_theirs, plain_values
 from twinrun.train.owners import (
     Owner,
     kept_by_itself,
     own_loss,
     owners,
-    plain_values,
     stays,
     users_callbacks,
 )
@@ -88,12 +87,12 @@ def note_held(learner: Learner) -> None:
     Raises:
         InputError: As `refuse_unkept`.
     """
-    start, now = learner.users_start, _look(learner)
+    start, (now, _) = learner.users_start, _pack_all(learner)
     start.values |= now.fixed
     start.objects |= now.objects
     start.files = list(modules_in_use())
     start.insides = dict(_insides(learner, {}, start.files)) | start.insides
-    start.insides |= dict(_insides_of_held(learner, now.fixed))
+    start.insides |= dict(_insides_of_held(now.fixed, _kept_elsewhere(learner)))
     start.callbacks = start.callbacks or _classes(learner)
 
 
@@ -103,7 +102,7 @@ def refuse_unkept(learner: Learner) -> None:
     Raises:
         InputError: Something cannot.
     """
-    _look(learner)
+    _pack_all(learner)
 
 
 def refuse_changed_code(learner: Learner) -> None:
@@ -115,7 +114,7 @@ def refuse_changed_code(learner: Learner) -> None:
     Raises:
         InputError: Something is not, or is there that was not.
     """
-    start, now = learner.users_start, _look(learner)
+    start, (now, _) = learner.users_start, _pack_all(learner)
     for place, value in now.fixed.items():
         if place not in start.values:
             raise _too_late(place)
@@ -158,10 +157,7 @@ def pack_users(learner: Learner) -> tuple[Any, dict[str, Tensor]]:
     Raises:
         InputError: As `refuse_unkept`.
     """
-    packing, packed = _packing(learner), []
-    for owner in owners(learner):
-        if owner.values or _speaks(owner):
-            packed.append([owner.label, _pack(owner, packing)])
+    packing, packed = _pack_all(learner)
     return packed, packing.tensors
 
 
@@ -228,18 +224,16 @@ def _as_begun(learner: Learner, owner: Owner, code: Any) -> None:
             owner.set(name, before[name])
 
 
-def _look(learner: Learner) -> Packing:
-    """All that the user's objects keep, packed: what was met on the way."""
-    packing = _packing(learner)
-    for owner in owners(learner):
-        if owner.values or _speaks(owner):
-            _pack(owner, packing)
-    return packing
-
-
-def _packing(learner: Learner) -> Packing:
+def _pack_all(learner: Learner) -> tuple[Packing, list[list[Any]]]:
+    """All that the user's objects keep: what was met on the way, and it as JSON."""
     start = getattr(learner, "users_start", None)
-    return Packing(own=kept_by_itself(learner), begun=None if start is None else start.values)
+    packing = Packing(own=kept_by_itself(learner), begun=None if start is None else start.values)
+    packed = [
+        [owner.label, _pack(owner, packing)]
+        for owner in owners(learner)
+        if owner.values or _speaks(owner)
+    ]
+    return packing, packed
 
 
 def _pack(owner: Owner, packing: Packing) -> Any:
@@ -279,7 +273,7 @@ def _insides(
         held: Code that the user's objects hold, by place.
         files: Whose modules are looked at.
     """
-    own = kept_by_itself(learner) | {id(owner.thing) for owner in owners(learner)}
+    own = _kept_elsewhere(learner)
     yield from insides_of_modules(files, own)
     for owner in owners(learner):
         for kind in type(owner.thing).__mro__ if is_theirs(type(owner.thing)) else ():
@@ -292,12 +286,16 @@ def _insides(
             name = getattr(each, "__name__", type(each).__name__)
             place = f"{name}, number {number} of `{transforms.hook.hook.name}`"
             yield from insides(each, place, own)
-    yield from _insides_of_held(learner, held)
+    yield from _insides_of_held(held, own)
 
 
-def _insides_of_held(learner: Learner, held: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The same, of the code alone that the user's objects hold."""
-    own = kept_by_itself(learner) | {id(owner.thing) for owner in owners(learner)}
+def _kept_elsewhere(learner: Learner) -> set[int]:
+    """What does not count among the insides of code."""
+    return kept_by_itself(learner) | {id(owner.thing) for owner in owners(learner)}
+
+
+def _insides_of_held(held: Mapping[str, Any], own: set[int]) -> Iterator[tuple[str, int]]:
+    """The same as `_insides`, of the code alone that the user's objects hold."""
     for place, each in held.items():
         yield from insides(each, place, own)
 

@@ -46,9 +46,8 @@ class Erasing(PixelTransform):
     draws = 5
     order = 90
 
-    def gates(self, value: float, draws: np.ndarray) -> np.ndarray:
-        opened: np.ndarray = draws[0] < value
-        return opened
+    def probability(self, value: float) -> float:
+        return value
 
     def change(self, image: Tensor, value: float, draws: np.ndarray) -> None:  # noqa: ARG002
         _, area, sides, x, y = draws
@@ -74,9 +73,8 @@ class Grayscale(PixelTransform):
     draws = 1
     order = 70
 
-    def gates(self, value: float, draws: np.ndarray) -> np.ndarray:
-        opened: np.ndarray = draws[0] < value
-        return opened
+    def probability(self, value: float) -> float:
+        return value
 
     def change(self, image: Tensor, value: float, draws: np.ndarray) -> None:  # noqa: ARG002
         image.copy_(greys(image).expand_as(image))
@@ -93,9 +91,8 @@ class Blur(PixelTransform):
     draws = 2
     order = 75
 
-    def gates(self, value: float, draws: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        opened: np.ndarray = draws[0] < _SOME
-        return opened
+    def probability(self, value: float) -> float:  # noqa: ARG002
+        return _SOME
 
     def change(self, image: Tensor, value: float, draws: np.ndarray) -> None:
         weights = gaussian_weights(value * draws[1], image.shape[-1] - 1)
@@ -117,9 +114,8 @@ class Noise(PixelTransform):
     draws = 3
     order = 80
 
-    def gates(self, value: float, draws: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        opened: np.ndarray = draws[0] < _SOME
-        return opened
+    def probability(self, value: float) -> float:  # noqa: ARG002
+        return _SOME
 
     def change(self, image: Tensor, value: float, draws: np.ndarray) -> None:
         numbers = np.random.Philox(key=int(draws[2] * 2**53)).random_raw(image.numel() // 2 + 1)

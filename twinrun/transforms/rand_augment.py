@@ -165,7 +165,7 @@ class RandAugment(Transform):
         amounts = np.where(draws[_OPERATIONS:] < 0.5, -value, value) / _LARGEST
         numbers = (draws[:_OPERATIONS] * len(OPERATIONS)).astype(int)
         count = len(changes.matrices)
-        changes.levels = np.tile(np.broadcast_to(changes.levels, (count, 256)), 1)
+        changes.levels = np.broadcast_to(changes.levels, (count, 256)).copy()
         for row in range(count):
             for number, amount in zip(numbers[:, row], amounts[:, row].tolist(), strict=True):
                 operation = OPERATIONS[number]

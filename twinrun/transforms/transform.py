@@ -152,20 +152,16 @@ class PixelTransform(Transform):
         return 1.0
 
     def apply(self, changes: BatchChanges, value: Any, draws: np.ndarray) -> None:
-        for row in np.flatnonzero(self.gates(value, draws)).tolist():
+        for row in np.flatnonzero(draws[0] < self.probability(value)).tolist():
             change = partial(self.change, value=value, draws=draws[:, row])
             changes.pixels.append((row, change))
 
     @abstractmethod
-    def gates(self, value: Any, draws: np.ndarray) -> np.ndarray:
-        """Which images of a batch it changes.
+    def probability(self, value: Any) -> float:
+        """How probable it is that it changes an image: its first number is the gate.
 
         Args:
             value: Of the setting.
-            draws: float64 in [0, 1), `draws` x batch.
-
-        Returns:
-            bool, batch.
         """
 
     @abstractmethod
