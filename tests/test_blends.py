@@ -15,6 +15,7 @@ import pytest
 
 from tests import terminal
 from tests.conftest import Command
+from tests.exact import read_exact
 from tests.predictions import drawn_labels, seeing, settings_for
 from tests.run_folder.documents import (
     read_plain,
@@ -75,7 +76,7 @@ def settings_of(folder: Path, **options: Any) -> Settings:
 
 
 def by_id(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"id": str}).set_index("id").sort_index()
+    return read_exact(path, dtype={"id": str}).set_index("id").sort_index()
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
     rows = [sorted((each / "submission.csv").read_text().splitlines()) for each in (run, other)]
     assert rows[0] == rows[1]
 
-    table = pd.read_csv(other / "members" / "good" / "valid.csv", dtype={"id": str})
+    table = read_exact(other / "members" / "good" / "valid.csv", dtype={"id": str})
     table.loc[0, CLASSES] = np.roll(table.loc[0, CLASSES].to_numpy(), 1)
     table.to_csv(other / "members" / "good" / "valid.csv", index=False)
     with pytest.raises(InputError, match=r"good/valid\.csv is not the file that was written"):

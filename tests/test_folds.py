@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import FIXTURE, SMALL, Command
+from tests.exact import read_exact
 from twinrun import prepare, submit, train_run
 from twinrun.blend.held_out import own_scores, read_held_out_tables
 from twinrun.compare.member_files import compare_members
@@ -66,7 +67,7 @@ def run(trained: prepare.Prepared, tmp_path: Path) -> Path:
 
 
 def table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"id": str})
+    return read_exact(path, dtype={"id": str})
 
 
 def test_each_fold_leaves_a_members_files_and_the_member_the_predictions_of_all(

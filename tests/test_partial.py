@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.conftest import FIXTURE, SMALL, BeforeSecond, Command
+from tests.exact import read_exact
 from tests.predictions import settings_for
 from tests.run_folder.documents import read_plain, record_member
 from tests.test_blends import MEMBERS, by_id, write_run
@@ -223,8 +223,8 @@ def test_sigterm_leaves_a_submission_of_what_is_complete_and_the_same_command_th
     assert "; a submission of 1 member is left, without b\n" in stopped.stderr
     run = tmp_path / "runs" / "full"
     assert f"submission {run}/submission.csv, PARTIAL, checked" in stopped.stdout
-    sample = pd.read_csv(FIXTURE / "sample_submission.csv")
-    assert pd.read_csv(run / "submission.csv")["ID"].tolist() == sample["ID"].tolist()
+    sample = read_exact(FIXTURE / "sample_submission.csv")
+    assert read_exact(run / "submission.csv")["ID"].tolist() == sample["ID"].tolist()
     manifest = read_manifest(run)
     assert list(manifest["content"]["members"]) == ["a"]
     assert manifest["content"]["blend"]["partial"] == ["b"]

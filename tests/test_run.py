@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import FIXTURE, Command
+from tests.exact import read_exact
 from twinrun.files import sha256_file
 
 
@@ -44,12 +45,12 @@ def test_a_run_trains_blends_validates_and_says_where_everything_is(
 
     # The submission is bound to the sample by id: its rows are in the sample's order, which is not
     # the folder's, and each is the members' weighted mean for that id.
-    sample = pd.read_csv(FIXTURE / "sample_submission.csv", dtype={"ID": str})
-    submission = pd.read_csv(run / "submission.csv", dtype={"ID": str})
+    sample = read_exact(FIXTURE / "sample_submission.csv", dtype={"ID": str})
+    submission = read_exact(run / "submission.csv", dtype={"ID": str})
     assert submission["ID"].tolist() == sample["ID"].tolist() != sorted(sample["ID"])
     assert list(submission.columns) == list(sample.columns)
     members = {
-        name: pd.read_csv(run / "members" / name / "test.csv", dtype={"id": str}).set_index("id")
+        name: read_exact(run / "members" / name / "test.csv", dtype={"id": str}).set_index("id")
         for name in ("a", "b")
     }
     mean = (2 * members["a"] + members["b"]) / 3
@@ -90,9 +91,9 @@ def test_training_and_blending_again_keep_the_record_of_the_run(
         "blend", "--config", small_toml, "--set", "blend.weights.b=0.0", "--output", "a.csv"
     )
     assert weighted.returncode == 0, weighted.stderr
-    only_a = pd.read_csv(tmp_path / "a.csv", dtype={"ID": str}).set_index("ID")
+    only_a = read_exact(tmp_path / "a.csv", dtype={"ID": str}).set_index("ID")
     predictions = run / "members" / "a" / "test.csv"
-    member = pd.read_csv(predictions, dtype={"id": str}).set_index("id")
+    member = read_exact(predictions, dtype={"id": str}).set_index("id")
     assert (only_a - member.loc[only_a.index]).abs().to_numpy().max() < 1e-6
     valid = twinrun("validate", "a.csv", "--config", small_toml)
     assert valid.returncode == 0, valid.stderr

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
+from tests.exact import read_exact
 from twinrun import submit
 from twinrun.blend import hand_in
 from twinrun.blend.submission import read_sample
@@ -195,7 +195,7 @@ def test_a_class_without_images_is_0_in_a_row_of_its_own(tmp_path: Path) -> None
         settings = settings_of(form, tmp_path, 'submission.unseen=["UNK"]')
         submit.blend_files([(predictions, 1.0)], settings, sample, out)
         hand_in.validate_file(out, settings, sample)
-        table = pd.read_csv(out)
+        table = read_exact(out)
         column = table.loc[table["Kind"] == "UNK", "p"] if form == "long" else table["UNK"]
         assert column.tolist() == [0.0, 0.0]
     with pytest.raises(InputError, match="'rust' in competition"):

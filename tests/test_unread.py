@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import FIXTURE
+from tests.exact import read_exact
 from tests.package.test_hosts import pages
 from tests.run_folder.documents import record_member
 from twinrun import prepare, submit, train_run
@@ -219,7 +220,7 @@ def test_a_submission_gives_them_whatever_the_blend_does(
         record_member(folder)
     output = RunFolder(run.folder).submission
     submit.blend_run(run.folder, run.settings, run.sample_path, output)
-    rows = pd.read_csv(output, dtype={"ID": str}).set_index("ID")
+    rows = read_exact(output, dtype={"ID": str}).set_index("ID")
     expected = class_shares(run.index, CLASSES).tolist()
     for image in run.index.loc[run.index[WHY] != "", "id"]:
         assert rows.loc[image, CLASSES].tolist() == expected
@@ -306,11 +307,11 @@ def test_folds_and_a_run_that_is_made_again_treat_them_alike(
     assert unread
     for name in ("a", "a/fold-1", "a/fold-2", "b"):
         path = RunFolder(run.folder).training(name).test
-        rows = pd.read_csv(path, dtype={"id": str}).astype(dict.fromkeys(CLASSES, "float32"))
+        rows = read_exact(path, dtype={"id": str}).astype(dict.fromkeys(CLASSES, "float32"))
         assert rows["id"].tolist() == run.index.loc[run.index["part"] == "test", "id"].tolist()
         for image in unread:
             assert rows.set_index("id").loc[image].tolist() == expected
-        valid = pd.read_csv(path.with_name("valid.csv"), dtype={"id": str})
+        valid = read_exact(path.with_name("valid.csv"), dtype={"id": str})
         assert not set(valid["id"]) & set(run.audit.unread)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, Command
+from tests.exact import read_exact
 
 CLASSES = ["leaf_rust", "stem_rust", "healthy_wheat"]
 # The commands are run outside of the project.
@@ -28,7 +29,7 @@ def sample(zindi: Path) -> Path:
 
 def weights(zindi: Path) -> dict[str, float]:
     """The author's weight of each member's file, the largest first as in the author's blend."""
-    recipes = pd.read_csv(zindi / "recipes.csv", dtype={"id": str})
+    recipes = read_exact(zindi / "recipes.csv", dtype={"id": str})
     recipes = recipes.sort_values("blend_weight", ascending=False)
     assert len(recipes) == 10
     names = "fastai_subM" + recipes["id"] + ".csv"
@@ -37,7 +38,7 @@ def weights(zindi: Path) -> dict[str, float]:
 
 def by_id(path: Path) -> pd.DataFrame:
     """A submission as the host reads it, without any code of ours: ids as text, sorted."""
-    table = pd.read_csv(path, dtype={"ID": str}, encoding="utf-8-sig")
+    table = read_exact(path, dtype={"ID": str}, encoding="utf-8-sig")
     assert table["ID"].is_unique
     return table.set_index("ID").sort_index()[CLASSES]
 
@@ -89,8 +90,8 @@ def test_blend_does_not_depend_on_how_the_files_were_saved_and_takes_the_samples
     done = invoke("blend", *SETTINGS, *files, "--sample", sample, "--output", "blend.csv")
     assert done.returncode == 0, done.stderr
     assert_authors_blend(tmp_path / "blend.csv", zindi)
-    order = pd.read_csv(sample, dtype={"ID": str})["ID"].tolist()
-    assert pd.read_csv(tmp_path / "blend.csv", dtype={"ID": str})["ID"].tolist() == order
+    order = read_exact(sample, dtype={"ID": str})["ID"].tolist()
+    assert read_exact(tmp_path / "blend.csv", dtype={"ID": str})["ID"].tolist() == order
 
 
 def test_authors_blend_is_valid_in_any_order_of_rows_also_as_windows_programs_save_it(

@@ -174,7 +174,7 @@ def sha256_json(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _exact_floats(version: str) -> dict[str, Any]:
+def exact_floats(version: str) -> dict[str, Any]:
     """The options by which a version of pandas reads each float64 exactly; 3.1 needs none."""
     before = tuple(map(int, version.split(".")[:2])) < (3, 1)
     return {"float_precision": "round_trip"} if before else {}
@@ -224,7 +224,7 @@ def read_csv(
                     name: ["", "NA", "NaN", "nan"] for name in header.columns if name not in names
                 },
                 **others,
-                **_exact_floats(pd.__version__),
+                **exact_floats(pd.__version__),
             )
             return table
     except pd.errors.ParserWarning as error:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.exact import read_exact
 from tests.run_folder.documents import record_member
 from tests.terminal import plain
 from twinrun import prepare, submit
@@ -416,7 +417,7 @@ def test_copies_among_the_test_images_get_one_answer(
         output = tmp_path / f"{name}.csv"
         files = [(tmp_path / "a.csv", 1.0)]
         submit.blend_files(files, mean, data / "sample_submission.csv", output, copies=some)
-        table = pd.read_csv(output)
+        table = read_exact(output)
         answers[name] = dict(
             zip(table["ID"], table[list(CLASSES)].to_numpy().tolist(), strict=True)
         )

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.cluster.forking import Ended, Forked, Interruption
 from tests.conftest import ROOT
+from tests.exact import read_exact
 from tests.kills.sameness import differing, left_over, record
 from tests.kills.small import write_competition
 from twinrun.compare.runs import compare_runs
@@ -108,10 +108,10 @@ def test_another_seed_has_other_bits_and_the_finest_ledger_the_same(
 
 
 def test_the_scores_are_of_all_images_each_once(two: Path) -> None:
-    valid = pd.read_csv(two / "valid.csv", dtype={"id": str})
+    valid = read_exact(two / "valid.csv", dtype={"id": str})
     assert len(set(valid["id"])) == len(valid) == record(two)["images"]["valid"]
     truth = [row[row["label"]] for _, row in valid.iterrows()]
-    history = pd.read_csv(two / "history.csv")
+    history = read_exact(two / "history.csv")
     assert -np.log(truth).mean() == pytest.approx(history["valid_loss"].iloc[-1], rel=1e-5)
 
 

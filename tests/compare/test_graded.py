@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from tests.exact import read_exact
 from tests.report.made_run import ENVIRONMENT, make_run
 from tests.run_folder.documents import edited, read_plain, record_member, record_run
 from twinrun.cli.app import app
@@ -94,7 +95,7 @@ def move(run: Path, by: float, files: tuple[str, ...] = ("test.csv", "valid.csv"
     """Move so much of the first image's probability from its first class to its second."""
     for file in files:
         path = RunFolder(run).training("a").path / file
-        table = pd.read_csv(path, dtype={"id": str})
+        table = read_exact(path, dtype={"id": str})
         for name, change in (("leaf_rust", -by), ("stem_rust", by)):
             values = table[name].to_numpy(dtype=np.float64, copy=True)
             values[0] += change

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from tests.compare.test_first_difference import changed, ledger, text_of, training
+from tests.exact import read_exact
 from tests.run_folder.documents import (
     record_member,
     record_run,
@@ -119,7 +120,7 @@ def test_a_file_that_is_not_the_recorded_one_is_told(
 
 def swap(path: Path) -> None:
     """Each class's column under the other's name, as a fault of the writer would leave it."""
-    table = pd.read_csv(path, dtype=str)
+    table = read_exact(path, dtype=str)
     table[CLASSES] = table[CLASSES[::-1]].to_numpy()
     table.to_csv(path, index=False)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
+from tests.exact import read_exact
 from tests.report.made_run import make_run
 from tests.run_folder.documents import record_member
 from twinrun.compare.spread import record_spread
@@ -32,7 +32,7 @@ def move(run: Path, by: float, *, seed: int | None = None) -> Path:
     digests = {}
     for file in ("valid.csv", "test.csv"):
         path = run / "members" / "a" / file
-        table = pd.read_csv(path, dtype={"id": str})
+        table = read_exact(path, dtype={"id": str})
         for name, change in (("leaf_rust", -by), ("stem_rust", by)):
             values = table[name].to_numpy(dtype=float, copy=True)
             values[0] += change

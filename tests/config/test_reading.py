@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tests.conftest import FIXTURE
+from tests.exact import read_exact
 from twinrun.config.project import project_settings
 from twinrun.config.reading import read_settings
 from twinrun.config.recipe import Member, Validation
@@ -121,7 +121,7 @@ def test_shipped_members_are_the_thirteenth_places_in_the_order_of_its_blend() -
 
 
 def test_shipped_members_agree_with_the_authors_records(shared_data: Path) -> None:
-    records = pd.read_csv(shared_data / "zindi-13th-place" / "recipes.csv", dtype={"id": str})
+    records = read_exact(shared_data / "zindi-13th-place" / "recipes.csv", dtype={"id": str})
     expected = {
         f"M{row['id']}": (
             row["arch"],

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from tests.exact import read_exact
 from tests.report.page import elements
 from tests.terminal import shown
 from tests.test_blends import by_id, settings_of, write_run
@@ -80,9 +80,7 @@ def test_its_weights_and_its_mean_make_the_submission(
     assert chosen.words == "inverse squared losses"
     assert list(chosen.weights) == list(MEMBERS)
     assert chosen.weights["good"] == max(chosen.weights.values())
-    parts = [
-        pd.read_csv(run / "members" / name / "test.csv", dtype={"id": str}) for name in MEMBERS
-    ]
+    parts = [read_exact(run / "members" / name / "test.csv", dtype={"id": str}) for name in MEMBERS]
     values = [part.set_index("id").sort_index().to_numpy(np.float64) for part in parts]
     total = sum(w * v**2 for w, v in zip(chosen.weights.values(), values, strict=True))
     mean = np.sqrt(total / sum(chosen.weights.values()))

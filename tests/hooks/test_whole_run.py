@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from tests.conftest import Command
+from tests.exact import read_exact
 from twinrun.run_folder.documents import SEAL
 
 CODE = """
@@ -54,7 +54,7 @@ def test_it_is_recorded_named_and_verified(small_toml: Path, invoke: Command) ->
     assert "own metric" in done.stdout
     blend = content(runs / "mine", "blend.json")
     assert blend["metric"] == "own"
-    submission = pd.read_csv(runs / "mine" / "submission.csv")
+    submission = read_exact(runs / "mine" / "submission.csv")
     assert submission.iloc[:, 1:].to_numpy().min() >= 0.1 / 3
 
     # Nothing is trained again for an edited metric, and the blend's record says another one.

@@ -10,10 +10,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from tests.conftest import FIXTURE, Command
+from tests.exact import read_exact
 from tests.package.packing import commit, committed_source
 from tests.predict.conftest import CHANGES, make_run
 from tests.predict.test_predict import SAMPLE, TEST, predicted, refused, rows_of
@@ -99,7 +99,7 @@ def test_a_table_of_predictions_is_changed_too_and_what_cannot_be_read_is_named(
     for name in ("1AXIPJ.jpg", "2VXT82.jpg"):
         shutil.copy(TEST / name, images)
     predicted(own, images, tmp_path / "out.csv")
-    means = pd.read_csv(tmp_path / "out.csv").iloc[:, 1:]
+    means = read_exact(tmp_path / "out.csv").iloc[:, 1:]
     assert means.sum(axis=1).tolist() == pytest.approx([1, 1])
     (images / "2VXT82.jpg").unlink()
     predicted(own, images, tmp_path / "alone.csv")

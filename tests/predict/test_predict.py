@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import FIXTURE, Command
+from tests.exact import read_exact
 from tests.predict.conftest import CHANGES
 from tests.run_folder.documents import edited
 from twinrun import submit
@@ -42,7 +43,7 @@ def predicted(run: Path, images: Path, output: Path, sample: Path | None = None)
 
 
 def rows_of(path: Path) -> dict[str, list[str]]:
-    table = pd.read_csv(path, dtype=str)
+    table = read_exact(path, dtype=str)
     return {row[0]: list(row[1:]) for row in table.itertuples(index=False)}
 
 
@@ -149,7 +150,7 @@ def test_a_table_names_images_and_their_ids(
 def test_a_sample_is_answered_in_its_order_and_what_it_does_not_ask_for_left_out(
     recorded: Path, invoke: Command, tmp_path: Path
 ) -> None:
-    host = pd.read_csv(SAMPLE, dtype=str)
+    host = read_exact(SAMPLE, dtype=str)
     few = host.iloc[[5, 0, 9]]
     few = few[[few.columns[0], *reversed(few.columns[1:])]]
     few.to_csv(tmp_path / "few.csv", index=False)
@@ -158,8 +159,8 @@ def test_a_sample_is_answered_in_its_order_and_what_it_does_not_ask_for_left_out
     )
     assert done.returncode == 0, done.stderr
     assert "images      3; 21 more, which the sample does not ask for, are left out" in done.stdout
-    whole = pd.read_csv(recorded / "submission.csv", dtype=str).set_index(host.columns[0])
-    found = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    whole = read_exact(recorded / "submission.csv", dtype=str).set_index(host.columns[0])
+    found = read_exact(tmp_path / "out.csv", dtype=str)
     assert found[host.columns[0]].tolist() == few[host.columns[0]].tolist()
     assert list(found.columns) == list(few.columns)
     own = found.set_index(host.columns[0])
@@ -225,7 +226,7 @@ def test_copies_get_the_mean_of_their_answers_after_all_and_it_is_said(
     for name in ("one.jpg", "two.jpg"):
         shutil.copy(TEST / "1AXIPJ.jpg", images / name)
     shutil.copy(TEST / "2VXT82.jpg", images)
-    columns = pd.read_csv(SAMPLE).columns
+    columns = read_exact(SAMPLE).columns
     rows = [[name, 0.2, 0.3, 0.5] for name in ("one", "two", "2VXT82")]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "sample.csv", index=False)
     plain = predicted(run, images, tmp_path / "plain.csv")
@@ -263,7 +264,7 @@ def test_copies_are_told_by_the_largest_pixels_as_in_the_run(
     small = {decode_to(images / f"{name}.png", 48).digest for name in ("photo", "one_level")}
     assert len(small) == 1, "in the blend's pixels they are the same"
     rows = [[path.stem, 0.2, 0.3, 0.5] for path in images.iterdir()]
-    pd.DataFrame(rows, columns=pd.read_csv(SAMPLE).columns).to_csv(
+    pd.DataFrame(rows, columns=read_exact(SAMPLE).columns).to_csv(
         tmp_path / "sample.csv", index=False
     )
     done = predicted(run, images, tmp_path / "out.csv", tmp_path / "sample.csv")
@@ -304,7 +305,7 @@ def test_bad_input_is_one_message(
         (twice / folder).mkdir(parents=True)
         shutil.copy(TEST / "1AXIPJ.jpg", twice / folder)
     refused(invoke("predict", run, "--images", twice), "two images with one id")
-    sample = pd.read_csv(SAMPLE, dtype=str)
+    sample = read_exact(SAMPLE, dtype=str)
     sample.iloc[3, 0] = "never_seen"
     sample.to_csv(tmp_path / "sample.csv", index=False)
     asked = ("predict", run, "--images", TEST, "--sample")

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from PIL import Image
 
 from tests.conftest import Command
+from tests.exact import read_exact
 from tests.predict.test_predict import SAMPLE, TEST, predicted, refused
 from tests.run_folder.documents import edited
 from twinrun.files import sha256_file
@@ -120,7 +120,7 @@ def test_other_weights_are_named_also_where_the_bits_are_the_same(
 def test_last_bits_alone_are_rounding_and_other_answers_are_not(
     recorded: Path, images: Path, invoke: Command, tmp_path: Path
 ) -> None:
-    table = pd.read_csv(tmp_path / "out.csv")
+    table = read_exact(tmp_path / "out.csv")
     column = table.columns[1]
     table[column] = table[column].to_numpy() + 1e-9
     table.to_csv(tmp_path / "out.csv", index=False)

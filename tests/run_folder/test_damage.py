@@ -13,13 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from tests.exact import read_exact
 from tests.report.made_run import (
     ENVIRONMENT,
 )
@@ -132,7 +132,7 @@ def of_a_different_shape(path: Path) -> None:
         content.pop(sorted(content)[-1] if "beside" not in content else "beside")
         write_sealed(path, content)
     elif path.suffix == ".csv":
-        table = pd.read_csv(path, dtype=str)
+        table = read_exact(path, dtype=str)
         table.drop(columns=table.columns[-1]).to_csv(path, index=False)
     elif path.suffix == ".parquet":
         table = parquet.read_table(path)
@@ -150,7 +150,7 @@ def of_different_values(path: Path) -> None:
         content[sorted(content)[0]] = [["?"]]
         write_sealed(path, content)
     elif path.suffix == ".csv":
-        table = pd.read_csv(path, dtype=str)
+        table = read_exact(path, dtype=str)
         table[table.columns[-1]] = "much"
         table.to_csv(path, index=False)
     elif path.suffix == ".parquet":
@@ -239,7 +239,7 @@ def another(path: Path) -> None:
             content["images"]["train"] += 1
         write_sealed(path, content)
     elif path.suffix == ".csv":
-        table = pd.read_csv(path, dtype=str)
+        table = read_exact(path, dtype=str)
         table.iloc[[1, 0, *range(2, len(table))]].to_csv(path, index=False)
     elif path.suffix == ".parquet":
         parquet.write_table(parquet.read_table(path), path, compression="gzip")

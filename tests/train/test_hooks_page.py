@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import safetensors.torch
 
 from tests.conftest import ROOT, Command
+from tests.exact import read_exact
 from tests.kills.sameness import differing
 from tests.kills.small import CHANGES, OFTEN
 from tests.train.own import own_competition
@@ -62,7 +62,7 @@ def test_an_example(tmp_path: Path, invoke: Command, heading: str) -> None:
     assert differing(first, small.train("second", "run.workers=2")) == []
     small.interrupted("broken", Place(3, "step", 2), OFTEN)
     assert differing(first, small.train("broken")) == []
-    scores = pd.read_csv(first / "history.csv")
+    scores = read_exact(first / "history.csv")
     assert scores["valid_loss"].between(0.3, 3).all()
 
     changes = [part for change in CHANGES for part in ("--set", change)]

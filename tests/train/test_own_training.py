@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import safetensors.torch
 import torch
 
+from tests.exact import read_exact
 from tests.kills.sameness import differing
 from tests.kills.small import OFTEN
 from tests.train.own import own_competition
@@ -192,7 +192,7 @@ def test_all_parts_are_in_force_and_their_weights_are_kept(small: Small, unbroke
     assert {"weight decay", "momentum", "learning rate, layers 3/3"} <= set(optimizer["what"])
     # The loss was drawn from a key: its first weight is what a second training begins with.
     assert 0 < float(weights["loss.scale"]) < 3
-    history = pd.read_csv(unbroken / "history.csv")
+    history = read_exact(unbroken / "history.csv")
     assert history["valid_loss"].between(0.1, 5).all()
 
 

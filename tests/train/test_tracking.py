@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 
 from tests.conftest import FIXTURE, SMALL
+from tests.exact import read_exact
 from twinrun.config.reading import read_settings
 from twinrun.data.cache import cache_pixels, with_pixels
 from twinrun.data.index import build_index
@@ -69,7 +69,7 @@ def untold(train: Train) -> Path:
 def files(run: Path) -> dict[str, str]:
     """The digest of every file of the member, its times left out."""
     folder = run / "members" / "a"
-    history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
+    history = read_exact(folder / "history.csv").drop(columns="seconds")
     found = {path.name: sha256_file(path) for path in folder.iterdir() if path.is_file()}
     del found["member.json"]
     return found | {"history.csv": history.to_csv()}
@@ -146,7 +146,7 @@ def test_a_tracker_changes_no_bit_and_holds_the_curves_of_history(
 ) -> None:
     run = train(name, name)
     assert files(run) == files(untold)
-    history = pd.read_csv(run / "members" / "a" / "history.csv")
+    history = read_exact(run / "members" / "a" / "history.csv")
     told = curves(name, run)
     assert set(told) == set(history.columns) - {"epoch", "phase"}
     for column, values in told.items():

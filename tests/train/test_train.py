@@ -17,6 +17,7 @@ from fastai.learner import Learner
 from safetensors.torch import load_file
 
 from tests.conftest import FIXTURE, SMALL
+from tests.exact import read_exact
 from tests.run_folder.documents import read_plain
 from twinrun.config.reading import read_settings
 from twinrun.config.settings import Settings
@@ -93,9 +94,9 @@ def test_a_member_leaves_the_promised_files(
 ) -> None:
     folder = plain
     classes = settings.classes
-    valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
-    test = pd.read_csv(folder / "test.csv", dtype={"id": str})
-    history = pd.read_csv(folder / "history.csv")
+    valid = read_exact(folder / "valid.csv", dtype={"id": str})
+    test = read_exact(folder / "test.csv", dtype={"id": str})
+    history = read_exact(folder / "history.csv")
     assert list(valid.columns) == ["id", "label", *classes]
     assert list(test.columns) == ["id", *classes]
     assert test["id"].tolist() == index.loc[index["part"] == "test", "id"].tolist()
@@ -167,8 +168,8 @@ def test_a_member_with_every_wish_has_the_same_bits_whatever_helps_or_was_before
     folder = train(helped, "helped")
     assert bits(folder) == alone
     record = json.loads((folder / "member.json").read_text())
-    valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
-    last = pd.read_csv(folder / "history.csv").iloc[-1]
+    valid = read_exact(folder / "valid.csv", dtype={"id": str})
+    last = read_exact(folder / "history.csv").iloc[-1]
     for name, metric in (("valid_loss", "log_loss"), ("accuracy", "accuracy")):
         expected = score(valid.drop(columns="label"), valid["label"], metric)
         assert record["scores"][name] == pytest.approx(expected)
@@ -206,9 +207,9 @@ def test_the_competitions_metric_has_a_column_where_it_has_no_other(
     settings = read_settings(small_toml, changes=["competition.metric=macro_f1"])
     folder = tmp_path / "a"
     record = train_member("a", settings, index, pixels, environment, folder)
-    history = pd.read_csv(folder / "history.csv")
+    history = read_exact(folder / "history.csv")
     assert list(history.columns) == [*HISTORY_COLUMNS[:6], "macro_f1", *HISTORY_COLUMNS[6:]]
-    valid = pd.read_csv(folder / "valid.csv", dtype={"id": str})
+    valid = read_exact(folder / "valid.csv", dtype={"id": str})
     expected = score(valid.drop(columns="label"), valid["label"], "macro_f1")
     assert history["macro_f1"].iloc[-1] == record["scores"]["macro_f1"] == expected
 

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from tests.conftest import FIXTURE, SMALL
+from tests.exact import read_exact
 from tests.package.packing import committed_source
 from twinrun import prepare, submit, train_run
 from twinrun.config.reading import read_settings
@@ -54,7 +54,7 @@ def package(data: Path, tmp_path: Path) -> Path:
     submit.blend_run(run.folder, settings, run.sample_path, output)
     prepare.keep_record(run, started)
     assert recorded_range(run.folder) == [run.scale.low, run.scale.high]  # type: ignore[union-attr]
-    rows = pd.read_csv(output, dtype={"ID": str}).set_index("ID")
+    rows = read_exact(output, dtype={"ID": str}).set_index("ID")
     shares = class_shares(run.index, settings.classes)
     unread = sorted(path.stem for path in (data / "test").iterdir())[0]
     assert (

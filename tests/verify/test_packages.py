@@ -17,12 +17,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, ROOT, SMALL, Command
+from tests.exact import read_exact
 from tests.package.packing import (
     committed_source,
     drawn_run,
@@ -223,7 +223,7 @@ def test_a_changed_image_and_a_changed_prediction_are_named(
 
     # Consistent in itself: only to predict again tells.
     with zipfile.ZipFile(winner) as archive:
-        table = pd.read_csv(archive.open("run/members/a/test.csv"), dtype={"id": str})
+        table = read_exact(archive.open("run/members/a/test.csv"), dtype={"id": str})
         record = json.loads(archive.read("run/members/a/member.json"))
     table.iloc[0, 1:] = [0.1, 0.2, 0.7]
     path = tmp_path / "test.csv"

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from tests.conftest import FIXTURE, SMALL, Command
+from tests.exact import read_exact
 from tests.run_folder.documents import edited, read_plain, record_member, write_sealed
 from twinrun import prepare, submit, train_run
 from twinrun.cli.app import app
@@ -302,7 +303,7 @@ def test_weights_with_one_bit_changed_do_not_give_the_predictions(
 
 def test_a_prediction_that_the_weights_do_not_give_is_seen(run: Path, tmp_path: Path) -> None:
     path = run / "members" / "a" / "test.csv"
-    table = pd.read_csv(path, dtype={"id": str})
+    table = read_exact(path, dtype={"id": str})
     names = list(table.columns)
     table.columns = pd.Index([names[0], names[2], names[1], *names[3:]])  # two classes swapped
     table[names].to_csv(path, index=False)
