@@ -244,6 +244,47 @@ KEPT = {
     "a file of one's own that is imported late": callback(
         "def after_batch(self):\n    from parts import SIZE\n    self.seen = SIZE"
     ),
+    "a state of what is there within a fit alone": callback(
+        "def before_fit(self):\n"
+        "    self.mean = torch.zeros_like(self.learn.model[1][-1].weight)\n"
+        "def after_batch(self):\n"
+        "    with torch.no_grad():\n"
+        "        self.mean.lerp_(self.learn.model[1][-1].weight, 0.3)\n"
+        "        self.learn.model[1][-1].weight.lerp_(self.mean, 0.1)\n"
+        "def after_fit(self):\n    del self.mean\n"
+        "def state_dict(self):\n    return {'mean': self.mean}\n"
+        "def load_state_dict(self, state):\n    self.mean.copy_(state['mean'])",
+        order=2995,
+    ),
+    "a state that has more as the second phase begins": callback(
+        "def before_fit(self):\n"
+        "    self.fits += 1\n    if self.fits == 2:\n        self.mean = torch.zeros(3, 6)\n"
+        "def after_batch(self):\n"
+        "    if self.fits == 2:\n"
+        "        with torch.no_grad():\n"
+        "            self.mean.lerp_(self.learn.model[1][-1].weight, 0.3)\n"
+        "            self.learn.model[1][-1].weight.lerp_(self.mean, 0.1)\n"
+        "def state_dict(self):\n"
+        "    return {'fits': self.fits} | ({'mean': self.mean} if self.fits == 2 else {})\n"
+        "def load_state_dict(self, state):\n"
+        "    self.fits = state['fits']\n"
+        "    if 'mean' in state:\n        self.mean.copy_(state['mean'])",
+        init="self.fits = 0",
+    ),
+    "an object that is set up as a fit begins": (
+        "class Mean:\n"
+        "    def begin(self, weight):\n        self.now = torch.zeros_like(weight)\n"
+        "    def state_dict(self):\n        return {'now': self.now}\n"
+        "    def load_state_dict(self, state):\n        self.now.copy_(state['now'])\n"
+        + callback(
+            "def before_fit(self):\n    self.mean.begin(self.learn.model[1][-1].weight)\n"
+            "def after_batch(self):\n"
+            "    with torch.no_grad():\n"
+            "        self.mean.now.lerp_(self.learn.model[1][-1].weight, 0.3)\n"
+            "        self.learn.model[1][-1].weight.lerp_(self.mean.now, 0.1)",
+            init="self.mean = Mean()",
+        )
+    ),
     "a callback with fastcore's store_attr": (
         "from fastcore.basics import store_attr\n"
         + callback(
@@ -368,6 +409,27 @@ REFUSED = {
         ),
         "state_dict()['rule'] cannot be kept",
     ),
+    "a state that is no dictionary": (
+        callback(
+            "def state_dict(self):\n    return [1]\ndef load_state_dict(self, state):\n    pass"
+        ),
+        "state_dict() cannot be kept",
+    ),
+    "a state that fails": (
+        callback(
+            "def state_dict(self):\n    return {'mean': self.late()}\n"
+            "def late(self):\n    return {}['mean']\n"
+            "def load_state_dict(self, state):\n    pass"
+        ),
+        "hooks.py, line 48: KeyError: 'mean'",
+    ),
+    "a state that cannot be put back": (
+        callback(
+            "def state_dict(self):\n    return {'mean': 1}\n"
+            "def load_state_dict(self, state):\n    self.mean = state['means']"
+        ),
+        "hooks.py, line 48: KeyError: 'means'",
+    ),
     "a key that is an object": (
         callback("def after_batch(self):\n    self.kept[nn.Linear] = 1", init="self.kept = {}"),
         "a key of callback Mine",
@@ -479,6 +541,7 @@ def nothing_of_users(*_: Any, **__: Any) -> None:
         ("an attribute of the learner", nothing_of_users),
         ("named tuples, dataclasses and enumerations", nothing_of_users),
         ("a loss that is a method", nothing_of_users),
+        ("a state of what is there within a fit alone", nothing_of_users),
         ("attributes of an optimizer", nothing_of_users),
         ("attributes of an optimizer", without("optimizer_beside")),
     ],

@@ -20,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from twinrun.errors import InputError
+from twinrun.hooks import mistakes
 from twinrun.train.packing import NotPlain, Packing
 from twinrun.train.unpacking import Absent, nothing_there, unpack
 
@@ -158,6 +160,39 @@ def beside() -> Best:
 ONE = [1]
 TENSOR = torch.ones(4)
 ARRAY = np.ones(4)
+
+
+class Late:
+    """What it is asked for is there after `begin` alone."""
+
+    def begin(self) -> None:
+        self.now = 1
+
+    def state_dict(self) -> dict[str, int]:
+        return {"now": self.now}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.now += state["now"]
+
+
+def test_an_object_is_not_asked_before_it_is_time() -> None:
+    late, packing = Late(), Packing(asks=False)
+    packing.pack([late], "it")
+    assert packing.objects == {"it[0]"}
+    late.begin()
+    assert back(late, late).now == 2
+
+
+def test_a_state_that_fails_is_told_as_the_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mistakes, "_files", {__file__})
+    with pytest.raises(InputError, match=r"test_packing.py, line \d+: AttributeError") as refused:
+        Packing().pack(Late(), "it")
+    assert refused.value.details[-1].endswith('in state_dict: return {"now": self.now}')
+    late = Late()
+    late.begin()
+    with pytest.raises(InputError, match=r"test_packing.py, line \d+: KeyError") as refused:
+        unpack(["state", ["dict", []]], {}, late)
+    assert refused.value.details[-1].endswith('in load_state_dict: self.now += state["now"]')
 
 
 @pytest.mark.parametrize(

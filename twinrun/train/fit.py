@@ -191,13 +191,14 @@ def fit_phases(
         else:
             learner.unfreeze()
         # The optimizer is there by now.
-        refuse_changed_code(learner) if begun else note_start(learner)
-        begun = True
+        later, begun = begun, True
+        refuse_changed_code(learner) if later else note_start(learner)
         learner.keyed_steps.first_epoch = first
         callbacks: list[OwnFit] = [RefuseEarlyEnd(first, start), NoteHeld(first, start)]
         if checkpoint is not None and not resumed:
             # What a fit that is over began with is heard again, and its end if it was not.
-            restore_before_fit(learner, checkpoint)
+            if later:
+                restore_before_fit(learner, checkpoint)
             resume = Resume(checkpoint, first, phase.epochs)
             callbacks, resumed = [*callbacks, resume], resume.waiting
         if start < first + phase.epochs:

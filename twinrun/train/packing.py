@@ -19,6 +19,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from twinrun.hooks.calls import telling_mistakes
 from twinrun.train.insides import attributes_of_module
 from twinrun.train.records import (
     class_name,
@@ -73,6 +74,7 @@ class Packing:
         own: Addresses of storages, and ids of objects, that the learner keeps by itself.
         seen: Where each list, dictionary and storage was met.
         objects: Where objects were met that say themselves what their state is.
+        asks: Whether these are asked for it; else None stands for the state of each.
         begun: What was met of `fixed` as the training began; None: it begins now.
     """
 
@@ -81,6 +83,7 @@ class Packing:
     own: set[int] = field(default_factory=set)
     seen: dict[int, str] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
+    asks: bool = True
     begun: Mapping[str, Any] | None = None
 
     def pack(self, value: Any, place: str) -> Any:
@@ -94,6 +97,7 @@ class Packing:
 
         Raises:
             NotPlain: It is something else, or two places hold the same list, dictionary or memory.
+            InputError: As `pack_state`.
         """
         if value is None or type(value) in (bool, int, str):
             return value
@@ -138,12 +142,20 @@ class Packing:
         """What an object says its state is, as JSON.
 
         Raises:
-            NotPlain: As `pack`; or it holds code, which nothing stands for at a resume.
+            NotPlain: As `pack`; or it is no dictionary, or holds code, which nothing stands for at
+                a resume.
+            InputError: Its code raises an error, told as the user's.
         """
+        if not self.asks:
+            return None
+        with telling_mistakes():
+            state = thing.state_dict()
+        if not isinstance(state, Mapping):
+            raise NotPlain(place, f"of the class {_kind_of(state)}, and a state is a dictionary")
         # It may be one tensor under two names, as the object knows by itself.
         inner = Packing(self.tensors)
         inner.seen = _Forgetful()
-        code = inner.pack(dict(thing.state_dict()), place)
+        code = inner.pack(dict(state), place)
         for where in (*inner.fixed, *inner.objects):
             raise NotPlain(where, "code or an object, and a state is made of values alone")
         return code
@@ -250,7 +262,7 @@ def _pack_scalar(value: Any) -> Any:
 
 
 def _pack_key(key: Any, place: str) -> Any:
-    where, alone = f"a key of {place}", Packing()
+    where, alone = f"a key of {place}", Packing(asks=False)
     code = alone.pack(key, where)
     if alone.fixed or alone.objects or alone.tensors:
         raise NotPlain(where, f"of the class {type(key).__name__}: take a text or a number for it")
@@ -264,13 +276,16 @@ class _Forgetful(dict[int, str]):
         return default
 
 
+def _kind_of(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
 def _why_not(value: Any) -> str:
-    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     if isinstance(value, _GENERATORS):
         return (
-            f"a generator of its own ({kind}): draw with the functions of random, numpy.random or "
-            "torch, whose generators are set from a key"
+            f"a generator of its own ({_kind_of(value)}): draw with the functions of random, "
+            "numpy.random or torch, whose generators are set from a key"
         )
     if isinstance(value, _SETS):
         return "a set, which has no order that could be kept: a dictionary or a list has"
-    return f"of the class {kind}"
+    return f"of the class {_kind_of(value)}"

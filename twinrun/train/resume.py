@@ -17,7 +17,8 @@ from twinrun.train.optimizer_state import (
     restore_hyperparameters,
     restore_optimizer,
 )
-from twinrun.train.users_state import pack_users, restore_users
+from twinrun.train.users_restored import restore_users
+from twinrun.train.users_state import pack_users
 
 _WEIGHT, _GRADIENT, _USERS = "weight/", "gradient/", "users/"
 
@@ -110,9 +111,10 @@ def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
 
 
 def restore_before_fit(learner: Learner, checkpoint: Checkpoint) -> None:
-    """Put back what is there already: whoever hears that a fit begins may look at it.
+    """Put back what is there already: whoever hears that a later fit begins may look at it.
 
-    Weights, what the optimizer goes by, and what the user's objects keep.
+    Weights, what the optimizer goes by, and the attributes of the user's objects. As the first fit
+    begins all of these are what a training begins with.
     """
     restore_weights(learner, checkpoint)
     restore_hyperparameters(learner.opt, checkpoint.facts, checkpoint.tensors)

@@ -15,6 +15,7 @@ import torch
 from fastai.torch_core import L, TensorBase
 from torch import Tensor, nn
 
+from twinrun.hooks.calls import telling_mistakes
 from twinrun.train.records import find_class, is_record, make_again, values_of
 
 # How JSON values begin that stand for something else.
@@ -49,6 +50,7 @@ def unpack(code: Any, tensors: Mapping[str, Tensor], current: Any) -> Any:
 
     Raises:
         Absent: There is no such object, or no such class.
+        InputError: Code that gets its state back raises an error, told as the user's.
     """
     if not isinstance(code, list):
         return code
@@ -60,7 +62,7 @@ def unpack(code: Any, tensors: Mapping[str, Tensor], current: Any) -> Any:
     if kind == "state":
         if not gives_state(current):
             raise Absent
-        current.load_state_dict(unpack(rest[0], tensors, _NOTHING))
+        give_state(current, rest[0], tensors)
         return current
     if kind == "named":
         # Which of several devices it is, a rank knows by itself.
@@ -89,7 +91,7 @@ def _module(rest: list[Any], tensors: Mapping[str, Tensor], current: Any) -> nn.
     """A module that an object holds, with its state and what stands in none."""
     if not isinstance(current, nn.Module):
         raise Absent
-    current.load_state_dict(unpack(rest[0], tensors, _NOTHING))
+    give_state(current, rest[0], tensors)
     modules = dict(current.named_modules())
     for name, values in rest[1]:
         if name not in modules:
@@ -99,6 +101,22 @@ def _module(rest: list[Any], tensors: Mapping[str, Tensor], current: Any) -> nn.
             held: Any = module._buffers if key in module._buffers else vars(module)
             held[key] = unpack(code, tensors, held.get(key, _NOTHING))
     return current
+
+
+def give_state(thing: Any, code: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Give an object back what it said its state was.
+
+    Args:
+        thing: It, or one that was made anew.
+        code: From `Packing.pack_state`.
+        tensors: Those that were put aside.
+
+    Raises:
+        InputError: Its code raises an error, told as the user's.
+    """
+    state = unpack(code, tensors, _NOTHING)
+    with telling_mistakes():
+        thing.load_state_dict(state)
 
 
 def gives_state(value: Any) -> bool:

@@ -23,7 +23,7 @@ from twinrun.train.owners import (
     users_callbacks,
 )
 from twinrun.train.packing import NotPlain, Packing
-from twinrun.train.unpacking import Absent, gives_state, nothing_there, unpack
+from twinrun.train.unpacking import gives_state
 
 _WHAT_TO_KEEP = (
     "Keep numbers, texts, tensors, arrays, and lists, tuples and dictionaries of them;",
@@ -49,6 +49,8 @@ class Start:
         files: Of the user's code that were imported by then; what is imported later begins anew
             with its import in a training that resumes.
         loss: What the training part of the epoch began with.
+        in_fit: Whether a fit is under way: an object is asked for its state within one alone, for
+            what it is of may be there from `before_fit` to `after_fit`.
     """
 
     stays: dict[str, Any]
@@ -59,6 +61,7 @@ class Start:
     callbacks: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     loss: Any = None
+    in_fit: bool = False
 
 
 def note_start(learner: Learner) -> None:
@@ -87,7 +90,7 @@ def note_held(learner: Learner) -> None:
     Raises:
         InputError: As `refuse_unkept`.
     """
-    start, (now, _) = learner.users_start, _pack_all(learner)
+    start, (now, _) = learner.users_start, _pack_all(learner, asks=False)
     start.values |= now.fixed
     start.objects |= now.objects
     start.files = list(modules_in_use())
@@ -99,10 +102,12 @@ def note_held(learner: Learner) -> None:
 def refuse_unkept(learner: Learner) -> None:
     """Check that everything that the user's objects keep can be in a checkpoint.
 
+    Within a fit also what they say that their state is.
+
     Raises:
-        InputError: Something cannot.
+        InputError: Something cannot, or their code raises an error.
     """
-    _pack_all(learner)
+    _pack_all(learner, asks=_is_in_fit(learner))
 
 
 def refuse_changed_code(learner: Learner) -> None:
@@ -114,7 +119,7 @@ def refuse_changed_code(learner: Learner) -> None:
     Raises:
         InputError: Something is not, or is there that was not.
     """
-    start, (now, _) = learner.users_start, _pack_all(learner)
+    start, (now, _) = learner.users_start, _pack_all(learner, asks=False)
     for place, value in now.fixed.items():
         if place not in start.values:
             raise _too_late(place)
@@ -154,91 +159,41 @@ def refuse_changed_code(learner: Learner) -> None:
 def pack_users(learner: Learner) -> tuple[Any, dict[str, Tensor]]:
     """What the user's objects keep, as JSON and tensors.
 
+    After a fit None stands for what they say themselves.
+
     Raises:
         InputError: As `refuse_unkept`.
     """
-    packing, packed = _pack_all(learner)
+    packing, packed = _pack_all(learner, asks=_is_in_fit(learner))
     return packed, packing.tensors
 
 
-def restore_users(
-    learner: Learner, saved: Any, tensors: Mapping[str, Tensor], *, all_there: bool
-) -> None:
-    """Give the user's objects back what they kept.
+def _is_in_fit(learner: Learner) -> bool:
+    start = getattr(learner, "users_start", None)
+    return start is not None and start.in_fit
+
+
+def _pack_all(learner: Learner, *, asks: bool) -> tuple[Packing, list[list[Any]]]:
+    """All that the user's objects keep: what was met on the way, and it as JSON.
 
     Args:
-        learner: With callbacks of the same classes.
-        saved: From `pack_users`.
-        tensors: From there.
-        all_there: The callbacks have heard what they had heard: an object whose state was kept and
-            that is not there is an error.
-
-    Raises:
-        InputError: It is not.
+        learner: Of the training.
+        asks: Whether those that say themselves what their state is are asked for it.
     """
-    found = {owner.label: owner for owner in owners(learner)}
-    packed = dict(saved)
-    for label in packed.keys() - found.keys():
-        if all_there:
-            raise InputError(
-                f"a checkpoint has the state of the {label}, and there is no such object now",
-                fix="Make the same callbacks, modules and loss at each call of your functions.",
-            )
-    for label, owner in found.items():
-        if _speaks(owner):
-            if label in packed:
-                state = unpack(packed[label], tensors, nothing_there())
-                owner.thing.load_state_dict(state)
-        else:
-            _restore_values(owner, packed.get(label, ["dict", []]), tensors, all_there)
-            _as_begun(learner, owner, packed.get(label, ["dict", []]))
-
-
-def _restore_values(
-    owner: Owner, code: Any, tensors: Mapping[str, Tensor], all_there: bool
-) -> None:
-    kept = dict(code[1])
-    for name, each in kept.items():
-        current = owner.values.get(name, nothing_there())
-        try:
-            value = unpack(each, tensors, current)
-        except Absent:
-            if not all_there:
-                continue
-            raise InputError(
-                f"{owner.title}: a checkpoint has what {name} was, and there is no such object now",
-                fix="Make it in __init__ or before_fit, so that its state can be put back.",
-            ) from None
-        if current is not value:
-            owner.set(name, value)
-    if all_there and owner.kind not in ("layer", "learner"):
-        for name in owner.values.keys() - kept.keys():
-            owner.remove(name)
-
-
-def _as_begun(learner: Learner, owner: Owner, code: Any) -> None:
-    """Undo what a callback has changed again of a library's layer, as it began to resume."""
-    if owner.kind == "layer" and owner.values:
-        before = learner.users_start.layers[owner.label.removeprefix("layer ")]
-        for name in owner.values.keys() - dict(code[1]).keys():
-            owner.set(name, before[name])
-
-
-def _pack_all(learner: Learner) -> tuple[Packing, list[list[Any]]]:
-    """All that the user's objects keep: what was met on the way, and it as JSON."""
     start = getattr(learner, "users_start", None)
-    packing = Packing(own=kept_by_itself(learner), begun=None if start is None else start.values)
+    begun = None if start is None else start.values
+    packing = Packing(own=kept_by_itself(learner), asks=asks, begun=begun)
     packed = [
         [owner.label, _pack(owner, packing)]
         for owner in owners(learner)
-        if owner.values or _speaks(owner)
+        if owner.values or speaks(owner)
     ]
     return packing, packed
 
 
 def _pack(owner: Owner, packing: Packing) -> Any:
     try:
-        if _speaks(owner):
+        if speaks(owner):
             return packing.pack_state(owner.thing, f"{owner.title}: state_dict()")
         return packing.pack_dictionary(owner.values, f"{owner.title}: ")
     except NotPlain as error:
@@ -255,8 +210,8 @@ def cannot_be_kept(error: NotPlain) -> InputError:
     )
 
 
-def _speaks(owner: Owner) -> bool:
-    """Whether it says itself what its state is.
+def speaks(owner: Owner) -> bool:
+    """Whether an owner says itself what its state is.
 
     Of a module the weights are kept anyway, and of an optimizer what it has of each parameter.
     """
@@ -329,11 +284,20 @@ class NoteHeld(OwnFit):
     """Notes, after all others have heard of a fit's beginning, what objects hold by then."""
 
     order = 2990
+    looked = False
 
     def before_fit(self) -> None:
         note_held(self.learn)
 
+    def after_fit(self) -> None:
+        self.learn.users_start.in_fit = False
+
     def before_train(self) -> None:
+        self.learn.users_start.in_fit = True
+        if not self.looked:
+            # Before the first step, not at the first checkpoint.
+            refuse_unkept(self.learn)
+            self.looked = True
         # MixUp and the validation put a loss of theirs in its place, and take it out again.
         self.learn.users_start.loss = self.learn.loss_func
 
@@ -341,7 +305,7 @@ class NoteHeld(OwnFit):
         self.learn.users_start.loss = None
 
     def before_validate(self) -> None:
-        self.before_train()
+        self.learn.users_start.loss = self.learn.loss_func
 
     def after_validate(self) -> None:
         self.after_train()
