@@ -191,6 +191,32 @@ KEPT = {
         "def optimizer():\n    from fastai.optimizer import Adam\n"
         "    return lambda groups, lr: Lookahead(Adam(groups, lr=lr), k=2)\n"
     ),
+    "timm's optimizer around another": (
+        "from timm.optim import Lookahead\n"
+        "def optimizer():\n    return lambda groups, lr: Lookahead(torch_sgd(groups, lr), k=2)\n"
+    ),
+    "timm's optimizer around one of timm's": (
+        "from timm.optim import Adopt, Lookahead\n"
+        "def optimizer():\n"
+        "    return lambda groups, lr: Lookahead("
+        "Adopt([{'params': group} for group in groups], lr=lr), k=2)\n"
+    ),
+    "an optimizer of several": (
+        "class Several(torch.optim.Optimizer):\n"
+        "    def __init__(self, groups, lr):\n"
+        "        super().__init__([{'params': g} for g in groups], {'lr': lr, 'momentum': 0.9})\n"
+        "        weights = [weight for group in groups for weight in group]\n"
+        "        few = [weight for weight in weights if weight.dim() > 1]\n"
+        "        rest = [weight for weight in weights if weight.dim() < 2]\n"
+        "        self.parts, self.factor = [torch_sgd([few], lr), torch.optim.Adam(rest)], 1.0\n"
+        "    def step(self, closure=None):\n"
+        "        self.factor *= 1.5\n"
+        "        for part in self.parts:\n"
+        "            for group in part.param_groups:\n"
+        "                group['lr'] = self.factor * (group['lr'] + self.param_groups[0]['lr'])\n"
+        "            part.step()\n"
+        "def optimizer():\n    return Several\n"
+    ),
     "an object that is made as the first phase begins": callback(
         "def before_fit(self):\n"
         "    if not hasattr(self, 'mean'):\n        self.mean = nn.Linear(6, 3)\n"
@@ -517,10 +543,21 @@ def without(*names: str) -> Callable[[Learner, Checkpoint], None]:
         if "in_training" in names:
             facts["in_training"] = [name for name, _ in model.named_modules()]
         if "optimizer_beside" in names:
-            facts["optimizer_beside"] = ["dict", []]
+            facts["optimizer_beside"] = {}
         proper(learner, Checkpoint(checkpoint.epoch, checkpoint.step, checkpoint.tensors, facts))
 
     return restore
+
+
+def without_inner(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Put all back but what optimizers keep that the outer one holds."""
+    facts = dict(checkpoint.facts)
+    facts["optimizer"] = {label: {} for label in facts["optimizer"]}
+    tensors = {k: v for k, v in checkpoint.tensors.items() if "optimizer/optimizer." not in k}
+    PUT_ALL_BACK(learner, Checkpoint(checkpoint.epoch, checkpoint.step, tensors, facts))
+
+
+PUT_ALL_BACK = resume.restore_all
 
 
 def nothing(*_: Any, **__: Any) -> None:
@@ -544,6 +581,9 @@ def nothing_of_users(*_: Any, **__: Any) -> None:
         ("a state of what is there within a fit alone", nothing_of_users),
         ("attributes of an optimizer", nothing_of_users),
         ("attributes of an optimizer", without("optimizer_beside")),
+        ("timm's optimizer around another", without_inner),
+        ("an optimizer of several", without_inner),
+        ("an optimizer of several", nothing_of_users),
     ],
 )
 def test_what_is_not_put_back_is_seen(

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from fastai.optimizer import OptimWrapper
 from torch import Tensor
 
-from twinrun.train.owners import optimizer_itself
+from twinrun.errors import InputError
+from twinrun.train.owners import every_optimizer, optimizer_itself
 from twinrun.train.packing import NotPlain, Packing
 from twinrun.train.unpacking import nothing_there, unpack
 from twinrun.train.users_state import cannot_be_kept
@@ -18,6 +20,8 @@ _STATE, _OTHER = "optimizer/", "optimizer-other/"
 
 def pack_optimizer(optimizer: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What it keeps of each parameter and beside them, and the numbers that it goes by.
+
+    The same of optimizers that it is made around, or of.
 
     Args:
         optimizer: The learner's, wrapped or not.
@@ -29,24 +33,29 @@ def pack_optimizer(optimizer: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         InputError: Something cannot be kept.
     """
     packing, tensors = Packing(), dict[str, Tensor]()
-    of_parameters: dict[str, list[Any]] = {}
-    states = optimizer_itself(optimizer).state
+    of_parameters: dict[str, dict[str, list[Any]]] = {}
+    beside: dict[str, Any] = {}
+    parameters = [parameter for parameter, *_ in optimizer.all_params()]
     try:
-        for number, (parameter, *_) in enumerate(optimizer.all_params()):
+        for number, parameter in enumerate(parameters):
             # One memory under two names would be two after a resume.
             packing.note_memory(parameter, f"parameter {number}")
-            for name, value in states[parameter].items():
-                place = f"the optimizer: {name} of parameter {number}"
-                if isinstance(value, Tensor) and isinstance(name, str):
-                    packing.note_memory(value, place)
-                    tensors[f"{_STATE}{number}/{name}"] = value
-                else:
-                    packed = [packing.pack(name, place), packing.pack(value, place)]
-                    of_parameters.setdefault(str(number), []).append(packed)
-        beside = {key: value for key, value in states.items() if not isinstance(key, Tensor)}
+        for label, states in _states(optimizer).items():
+            kept = of_parameters[label] = {}
+            for number, parameter in enumerate(parameters):
+                for name, value in states.get(parameter, {}).items():
+                    place = f"the {label}: {name} of parameter {number}"
+                    if isinstance(value, Tensor) and isinstance(name, str):
+                        packing.note_memory(value, place)
+                        tensors[f"{_STATE}{label}/{number}/{name}"] = value
+                    else:
+                        packed = [packing.pack(name, place), packing.pack(value, place)]
+                        kept.setdefault(str(number), []).append(packed)
+            others = {key: value for key, value in states.items() if not isinstance(key, Tensor)}
+            beside[label] = packing.pack_dictionary(others, f"the {label}: its state of ")
         facts = {
             "optimizer": of_parameters,
-            "optimizer_beside": packing.pack_dictionary(beside, "the optimizer: its state of "),
+            "optimizer_beside": beside,
             "hyperparameters": [
                 packing.pack_dictionary(
                     {key: value for key, value in group.items() if key != "params"},
@@ -64,27 +73,40 @@ def pack_optimizer(optimizer: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def restore_optimizer(
     optimizer: Any, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what it keeps; after freezing or unfreezing, which clears it."""
+    """Put back what it keeps; after freezing or unfreezing, which clears it.
+
+    Raises:
+        InputError: One that it was made around, or of, is not there.
+    """
     other = _other(tensors)
-    states = optimizer_itself(optimizer).state
     parameters = [parameter for parameter, *_ in optimizer.all_params()]
-    for key in [key for key in states if not isinstance(key, Tensor)]:
-        del states[key]
-    for number, parameter in enumerate(parameters):
-        before = dict(states[parameter])
-        states[parameter].clear()
-        for name, value in facts["optimizer"].get(str(number), []):
-            key = unpack(name, other, nothing_there())
-            states[parameter][key] = unpack(value, other, before.get(key, nothing_there()))
+    every = _states(optimizer)
+    for label in facts["optimizer"].keys() - every.keys():
+        raise InputError(
+            f"a checkpoint has the state of {label}, and there is no such optimizer now",
+            fix="Make it as `optimizer` is called, and let it keep a state of its own, or none.",
+        )
+    for label, states in every.items():
+        for key in [key for key in states if not isinstance(key, Tensor)]:
+            del states[key]
+        kept = facts["optimizer"].get(label, {})
+        for number, parameter in enumerate(parameters):
+            before = dict(states.get(parameter, {}))
+            if before:
+                states[parameter].clear()
+            for name, value in kept.get(str(number), []):
+                key = unpack(name, other, nothing_there())
+                states[parameter][key] = unpack(value, other, before.get(key, nothing_there()))
     for key, value in tensors.items():
         if key.startswith(_STATE):
-            place, name = key.removeprefix(_STATE).split("/", 1)
+            label, place, name = key.removeprefix(_STATE).split("/", 2)
             parameter = parameters[int(place)]
             like = parameter if value.shape == parameter.shape else value.to(parameter.device)
             # In the parameter's order in memory, which a file does not keep.
             empty = torch.empty_like(like, dtype=value.dtype, requires_grad=False)
-            states[parameter][name] = empty.copy_(value)
-    states.update(unpack(facts["optimizer_beside"], other, nothing_there()))
+            every[label][parameter][name] = empty.copy_(value)
+    for label, beside in facts["optimizer_beside"].items():
+        every[label].update(unpack(beside, other, nothing_there()))
     if hasattr(optimizer, "frozen_idx"):
         optimizer.frozen_idx = facts["frozen_groups"]
 
@@ -99,10 +121,25 @@ def restore_hyperparameters(
         group.update(unpack(saved, other, group))
 
 
+def _states(optimizer: Any) -> dict[str, Any]:
+    """What an optimizer keeps of each parameter, and each that it holds: each state once."""
+    found: dict[str, Any] = {}
+    for label, each in every_optimizer(optimizer_itself(optimizer)).items():
+        if not isinstance(each, OptimWrapper) and all(each.state is not x for x in found.values()):
+            found[label] = each.state
+    return found
+
+
 def _hyperparameters(optimizer: Any) -> list[dict[str, Any]]:
-    """The numbers of each group of an optimizer, as it goes by them."""
-    itself = optimizer_itself(optimizer)
-    return list(itself.param_groups if itself is not optimizer else optimizer.hypers)
+    """The numbers of each group of an optimizer, and of each that it holds: each group once."""
+    found: dict[int, dict[str, Any]] = {}
+    for each in every_optimizer(optimizer_itself(optimizer)).values():
+        if isinstance(each, torch.optim.Optimizer):
+            groups = each.param_groups
+        else:
+            groups = [] if isinstance(each, OptimWrapper) else each.hypers
+        found |= {id(group): group for group in groups}
+    return list(found.values())
 
 
 def _other(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

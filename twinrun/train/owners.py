@@ -103,8 +103,16 @@ class Owner:
         return f"{self.kind} {type(self.thing).__name__}{source_place(type(self.thing))}"
 
     def set(self, name: str, value: Any) -> None:
-        """Give an attribute a value, whatever its class does where one is set."""
-        if isinstance(self.thing, nn.Module) and name in self.thing._buffers:
+        """Give an attribute a value, whatever its class does where one is set.
+
+        A dictionary or list of an optimizer stays itself: another optimizer may have it too.
+        """
+        now: Any = self.values.get(name)
+        is_alike = type(now) is type(value)
+        if self.kind == "optimizer" and is_alike and isinstance(now, _SHARED):
+            now.clear()
+            now.update(value) if isinstance(now, dict) else now.extend(value)
+        elif isinstance(self.thing, nn.Module) and name in self.thing._buffers:
             self.thing._buffers[name] = value
         else:
             object.__setattr__(self.thing, name, value)
@@ -210,38 +218,63 @@ def kept_by_itself(learner: Learner) -> set[int]:
     found = {id(each) for each in (learner, learner.opt, learner.dls, learner.loss_func)}
     found |= {id(each) for each in (learner.recorder, *learner.dls.loaders, *learner.cbs)}
     found |= {id(each) for each in (learner.model, *model.modules(), loss_object(learner))}
-    found.add(id(optimizer_itself(learner.opt)))
+    found |= {id(each) for each in every_optimizer(learner.opt).values()}
     # Not the buffers that stand in no file of weights: those are a module's own state.
     for tensor in model.state_dict().values():
         found.add(tensor.untyped_storage().data_ptr())
     return found - {0, id(None)}
 
 
-def _optimizers(optimizer: Any, label: str = "optimizer") -> Iterator[Owner]:
-    """An optimizer, if it is of the user's, and those that it holds and that share its state."""
-    found = {
-        name: each
-        for name, each in attributes(optimizer).items()
-        if isinstance(each, (_BaseOptimizer, torch.optim.Optimizer))
-        and (isinstance(optimizer, OptimWrapper) or each.state is optimizer.state)
-    }
-    if not type(optimizer).__module__.startswith(_OPTIMIZERS) and type(optimizer) not in _PLAIN:
-        known = _of_every(optimizer) | found.keys()
-        values = {k: v for k, v in attributes(optimizer).items() if k not in known}
-        yield Owner("optimizer", label, optimizer, values)
-    for name, each in found.items():
-        yield from _optimizers(each, f"{label}.{name}")
+def every_optimizer(optimizer: Any) -> dict[str, Any]:
+    """An optimizer, those that it holds in attributes, alone or in a list, and so on: each once.
+
+    Args:
+        optimizer: A learner's; None: there is none.
+
+    Returns:
+        By places such as `optimizer.base`; the optimizer itself, `optimizer`, is the first.
+    """
+    found: dict[str, Any] = {}
+    waiting = [("optimizer", optimizer)]
+    for label, each in waiting:  # it grows meanwhile
+        is_one = isinstance(each, (_BaseOptimizer, torch.optim.Optimizer))
+        if not is_one or any(each is other for other in found.values()):
+            continue
+        found[label] = each
+        for name, value in attributes(each).items():
+            if name not in _of_every(each):
+                waiting.append((f"{label}.{name}", value))
+                if isinstance(value, (list, tuple)):
+                    waiting += [(f"{label}.{name}[{n}]", x) for n, x in enumerate(value)]
+    return found
+
+
+def _optimizers(optimizer: Any) -> Iterator[Owner]:
+    """Of an optimizer, and those that it holds, the ones that are of the user's."""
+    seen: dict[int, str] = {}
+    for label, each in every_optimizer(optimizer).items():
+        if type(each).__module__.startswith(_OPTIMIZERS) or type(each) in _PLAIN:
+            continue
+        values = {
+            name: value
+            for name, value in attributes(each).items()
+            if name not in _of_every(each)
+            # What two optimizers share is kept of the first, and put back in its place.
+            and not (isinstance(value, _SHARED) and seen.setdefault(id(value), label) != label)
+        }
+        yield Owner("optimizer", label, each, values)
 
 
 def _of_every(optimizer: Any) -> frozenset[str]:
     if isinstance(optimizer, OptimWrapper):
-        return frozenset({"opt", "state"})
+        return frozenset({"state"})
     return _names_of_torch() if isinstance(optimizer, torch.optim.Optimizer) else _OF_FASTAI
 
 
 # Whose attributes only say how it works.
 _PLAIN = (OptimWrapper, Optimizer)
 _OF_FASTAI = frozenset({"state", "param_lists", "hypers"})
+_SHARED = (dict, list)
 
 
 @cache
