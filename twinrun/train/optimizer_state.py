@@ -34,6 +34,7 @@ def pack_optimizer(optimizer: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     packing, tensors = Packing(), dict[str, Tensor]()
     of_parameters: dict[str, dict[str, list[Any]]] = {}
+    elsewhere: dict[str, str] = {}
     beside: dict[str, Any] = {}
     parameters = [parameter for parameter, *_ in optimizer.all_params()]
     try:
@@ -47,7 +48,10 @@ def pack_optimizer(optimizer: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
                     place = f"the {label}: {name} of parameter {number}"
                     if isinstance(value, Tensor) and isinstance(name, str):
                         packing.note_memory(value, place)
-                        tensors[f"{_STATE}{label}/{number}/{name}"] = value
+                        key = f"{_STATE}{label}/{number}/{name}"
+                        tensors[key] = value
+                        if value.device != parameter.device:
+                            elsewhere[key] = str(value.device)
                     else:
                         packed = [packing.pack(name, place), packing.pack(value, place)]
                         kept.setdefault(str(number), []).append(packed)
@@ -56,6 +60,7 @@ def pack_optimizer(optimizer: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         facts = {
             "optimizer": of_parameters,
             "optimizer_beside": beside,
+            "optimizer_elsewhere": elsewhere,
             "hyperparameters": [
                 packing.pack_dictionary(
                     {key: value for key, value in group.items() if key != "params"},
@@ -74,6 +79,9 @@ def restore_optimizer(
     optimizer: Any, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
     """Put back what it keeps; after freezing or unfreezing, which clears it.
+
+    Each tensor comes back to its parameter's device, or to the one that it was on in place of that:
+    torch counts steps on the CPU, where no kernel has to be waited for.
 
     Raises:
         InputError: One that it was made around, or of, is not there.
@@ -101,9 +109,10 @@ def restore_optimizer(
         if key.startswith(_STATE):
             label, place, name = key.removeprefix(_STATE).split("/", 2)
             parameter = parameters[int(place)]
-            like = parameter if value.shape == parameter.shape else value.to(parameter.device)
+            device = facts["optimizer_elsewhere"].get(key, parameter.device)
             # In the parameter's order in memory, which a file does not keep.
-            empty = torch.empty_like(like, dtype=value.dtype, requires_grad=False)
+            like = parameter if value.shape == parameter.shape else value
+            empty = torch.empty_like(like, dtype=value.dtype, device=device, requires_grad=False)
             every[label][parameter][name] = empty.copy_(value)
     for label, beside in facts["optimizer_beside"].items():
         every[label].update(unpack(beside, other, nothing_there()))
