@@ -17,7 +17,7 @@ from fastai.learner import Learner
 from twinrun.config.reading import read_settings
 from twinrun.errors import InputError
 from twinrun.hooks.loading import unload
-from twinrun.train import resume, resumed_fit
+from twinrun.train import resume, resumed_fit, trial_resume, users_state
 from twinrun.train.checkpoints import Checkpoint
 from twinrun.train.trial import try_training
 
@@ -558,6 +558,27 @@ def without_inner(learner: Learner, checkpoint: Checkpoint) -> None:
 
 
 PUT_ALL_BACK = resume.restore_all
+
+
+def test_for_each_checkpoint_it_is_packed_once(
+    attempt: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, counts = list[None](), list[int]()
+    pack, take = users_state._pack_all, trial_resume._Keep.take
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        packed.append(None)
+        return pack(*arguments, **options)
+
+    def taken(*arguments: Any) -> None:
+        before = len(packed)
+        take(*arguments)
+        counts.append(len(packed) - before)
+
+    monkeypatch.setattr(users_state, "_pack_all", counted)
+    monkeypatch.setattr(trial_resume._Keep, "take", taken)
+    attempt(KEPT["an attribute of the learner"])
+    assert set(counts) == {1}
 
 
 def nothing(*_: Any, **__: Any) -> None:

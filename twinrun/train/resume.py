@@ -54,7 +54,7 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     with, and what the user's code keeps.
 
     Raises:
-        InputError: Something of the user's cannot be kept.
+        InputError: Something of the user's cannot be kept, or was changed and stands in none.
     """
     model = get_model(learner.model)
     tensors = {_WEIGHT + name: value for name, value in model.state_dict().items()}

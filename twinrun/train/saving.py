@@ -53,8 +53,9 @@ class SaveCheckpoints:
     def save(self) -> None:
         """Write the learner's state as the last checkpoint."""
         self.unchanged()
-        refuse_changed_code(self.learner)
-        if self.ledger is not None:
+        if self.ledger is None:
+            refuse_changed_code(self.learner)
+        else:
             checkpoint = take_checkpoint(self.learner, self.progress)
             self.checkpoints.save(checkpoint)
             with whole_file(self.ledger) as temporary:

@@ -119,7 +119,25 @@ def refuse_changed_code(learner: Learner) -> None:
     Raises:
         InputError: Something is not, or is there that was not.
     """
-    start, (now, _) = learner.users_start, _pack_all(learner, asks=False)
+    _refuse_changed(learner, _pack_all(learner, asks=False)[0])
+
+
+def pack_users(learner: Learner) -> tuple[Any, dict[str, Tensor]]:
+    """What the user's objects keep, as JSON and tensors; what no checkpoint has is looked at too.
+
+    After a fit None stands for what they say themselves.
+
+    Raises:
+        InputError: As `refuse_unkept` and `refuse_changed_code`.
+    """
+    packing, packed = _pack_all(learner, asks=_is_in_fit(learner))
+    _refuse_changed(learner, packing)
+    return packed, packing.tensors
+
+
+def _refuse_changed(learner: Learner, now: Packing) -> None:
+    """Check what was met while the user's objects were packed, and what they do not hold."""
+    start = learner.users_start
     for place, value in now.fixed.items():
         if place not in start.values:
             raise _too_late(place)
@@ -154,18 +172,6 @@ def refuse_changed_code(learner: Learner) -> None:
                 "checkpoint, and the next training of this process would begin with it",
                 fix=_KEEP_IN_AN_OBJECT,
             )
-
-
-def pack_users(learner: Learner) -> tuple[Any, dict[str, Tensor]]:
-    """What the user's objects keep, as JSON and tensors.
-
-    After a fit None stands for what they say themselves.
-
-    Raises:
-        InputError: As `refuse_unkept`.
-    """
-    packing, packed = _pack_all(learner, asks=_is_in_fit(learner))
-    return packed, packing.tensors
 
 
 def _is_in_fit(learner: Learner) -> bool:
