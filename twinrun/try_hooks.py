@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -86,13 +86,14 @@ TRIALS.add(Trial("read_image", "two images of the data folder", _try_read_image)
 TRIALS.add(Trial("after_predictions", "two drawn predictions", _try_after_predictions))
 
 
-def try_hooks(settings: Settings) -> list[Trial]:
+def try_hooks(settings: Settings, members: Sequence[str] | None = None) -> list[Trial]:
     """Try every function of hooks.py that the engine calls.
 
     Afterwards the code is as it was before its first call: what it keeps in its modules is gone.
 
     Args:
         settings: Of the run.
+        members: Whose trainings are tried; None: all.
 
     Returns:
         What was tried, in the order of the table of hooks.
@@ -107,11 +108,11 @@ def try_hooks(settings: Settings) -> list[Trial]:
             if trial.carry_out is not None:
                 trial.carry_out(settings)
         if any(trial.carry_out is None for trial in there):
-            _try_trainings(settings)
+            _try_trainings(settings, list(settings.members) if members is None else members)
     return there
 
 
-def _try_trainings(settings: Settings) -> None:
+def _try_trainings(settings: Settings, members: Sequence[str]) -> None:
     """Try a training of each member: a hook may do something else for each."""
     import torch
 
@@ -119,5 +120,5 @@ def _try_trainings(settings: Settings) -> None:
 
     environment = set_up(threads=settings.run.threads, device=settings.run.device)
     device = torch.device(environment["decides"]["device"])
-    for member in settings.members:
+    for member in members:
         try_training(settings, settings.trainings(member)[0].name, device)

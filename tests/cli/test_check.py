@@ -1,4 +1,4 @@
-"""`twinrun check`, and what `run` tries before it decodes anything."""
+"""`twinrun check`, and what `run` and `train` try before they decode anything."""
 
 from __future__ import annotations
 
@@ -87,6 +87,17 @@ def test_what_is_wrong_is_told_before_anything_is_decoded(
     assert said in told
     assert "Traceback" not in told
     assert sorted(small_toml.parent.rglob("*")) == before
+
+
+def test_train_tries_the_members_that_it_is_to_train(small_toml: Path, invoke: Command) -> None:
+    code = "def callbacks(name):\n    assert name == 'a', f'not of {name}'\n    return []\n"
+    small_toml.with_name("hooks.py").write_text(code)
+    before = sorted(small_toml.parent.rglob("*"))
+    done = invoke("train", "b", "--config", small_toml, *PLAIN)
+    assert done.returncode == 2, done.stdout
+    assert "hooks.py, line 2: AssertionError: not of b" in " ".join(done.stderr.split())
+    assert sorted(small_toml.parent.rglob("*")) == before
+    assert [each.name for each in try_hooks(read_settings(small_toml), ["a"])] == ["callbacks"]
 
 
 def test_a_network_that_there_is_not(small_toml: Path, invoke: Command) -> None:

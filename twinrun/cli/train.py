@@ -39,11 +39,13 @@ def train(
     with without_collector():
         from twinrun import prepare, train_run
         from twinrun.run_folder.paths import RunFolder
+        from twinrun.try_hooks import try_hooks
 
     started = time.perf_counter()
     settings = options.read()
     names = members or []
     asked = list(dict.fromkeys(each.member for each in settings.select_trainings(names)))
+    try_hooks(settings, asked)
     prepared = prepare.prepare(settings, options.folder)
     prepare.warn_of_validation(prepared, asked)
     train_run.train(prepared, names, started)
