@@ -9,9 +9,8 @@ import pytest
 from tests.conftest import Command
 from tests.kills.sameness import differing
 from tests.kills.small import CHANGES, OFTEN
-from tests.train.own import own_competition
 from tests.train.test_hooks_page import examples
-from tests.train.test_resume import Place
+from tests.train.test_resume import Place, Small
 from twinrun.run_folder.manifest import read_blend, read_manifest
 
 METRIC, READER = "A metric of your own", "A reader of the green channel"
@@ -20,8 +19,8 @@ METRIC, READER = "A metric of your own", "A reader of the green channel"
 @pytest.mark.slow
 @pytest.mark.parametrize("heading", [METRIC, READER])
 def test_an_example(tmp_path: Path, invoke: Command, heading: str) -> None:
-    plain = own_competition(tmp_path / "plain", "").train("plain")
-    small = own_competition(tmp_path / "own", examples()[heading])
+    plain = Small.of(tmp_path / "plain").train("plain")
+    small = Small.of(tmp_path / "own", examples()[heading])
     first = small.train("first")
     # Own pixels are another training; an own metric is none.
     assert bool(differing(plain, first)) == (heading == READER)

@@ -12,8 +12,7 @@ from tests.conftest import ROOT, Command
 from tests.exact import read_exact
 from tests.kills.sameness import differing
 from tests.kills.small import CHANGES, OFTEN
-from tests.train.own import own_competition
-from tests.train.test_resume import Place
+from tests.train.test_resume import Place, Small
 from twinrun.hooks.table import HOOKS
 
 PAGE = ROOT / "docs" / "hooks.md"
@@ -53,8 +52,8 @@ def test_the_examples_of_training_are_on_the_page() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("heading", WEIGHTS)
 def test_an_example(tmp_path: Path, invoke: Command, heading: str) -> None:
-    plain = own_competition(tmp_path / "plain", "").train("plain")
-    small = own_competition(tmp_path / "own", examples()[heading])
+    plain = Small.of(tmp_path / "plain").train("plain")
+    small = Small.of(tmp_path / "own", examples()[heading])
     first = small.train("first")
     assert {"weights.safetensors", "valid.csv", "test.csv"} <= set(differing(plain, first))
     weights = safetensors.torch.load_file(first / "weights.safetensors")

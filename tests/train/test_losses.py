@@ -14,23 +14,14 @@ from fastai.learner import Learner
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from twinrun.config.recipe import Epochs, Member, Validation
+from tests.train.recipes import recipe
+from twinrun.config.recipe import Member
 from twinrun.repro.keys import Key
 from twinrun.train.callbacks import KeyedSteps
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
 from twinrun.train.mixing import MixImages
 
 COUNTS = {"rust": 30, "healthy": 10}
-
-
-def recipe(**values: Any) -> Member:
-    return Member(
-        network="resnet18",
-        batch_size=4,
-        epochs=Epochs(frozen=1, unfrozen=0),
-        validation=Validation(share=0.5),
-        **values,
-    )
 
 
 def test_no_weights_are_none_and_the_loss_has_the_bits_of_fastais() -> None:

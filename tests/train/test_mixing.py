@@ -15,23 +15,13 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from torch import Tensor, nn
 
-from twinrun.config.recipe import Epochs, Member, Validation
+from tests.train.recipes import recipe
 from twinrun.repro.keys import Key
 from twinrun.train.callbacks import KeyedSteps
 from twinrun.train.losses import training_loss
 from twinrun.train.mixing import MixImages, box
 
 IMAGES, SIZE, EPOCHS = 24, 12, 10
-
-
-def recipe(**values: Any) -> Member:
-    return Member(
-        network="resnet18",
-        batch_size=4,
-        epochs=Epochs(frozen=1, unfrozen=0),
-        validation=Validation(share=0.5),
-        **values,
-    )
 
 
 class Mean(nn.Module):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from fastai.data.core import DataLoaders
 from torch.nn.functional import cross_entropy
 
-from twinrun.config.recipe import Epochs, Member, Validation
+from tests.train.recipes import recipe
+from twinrun.config.recipe import Member
 from twinrun.data.tta import tta_views
 from twinrun.neutral import Neutral
 from twinrun.repro.keys import Key
@@ -36,18 +36,6 @@ DOING = {
     "label_smoothing": 0.1,
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
 }
-
-
-def recipe(**values: Any) -> Member:
-    return Member(
-        network="resnet18",
-        batch_size=4,
-        epochs=Epochs(frozen=1, unfrozen=0),
-        validation=Validation(share=0.5),
-        pretrained=False,
-        image_size=64,
-        **values,
-    )
 
 
 def mixes(member: Member) -> bool:
@@ -103,7 +91,7 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_a_setting_at_its_neutral_value_does_nothing(name: str) -> None:
     does_something = CHECKS[name]
-    member = recipe().model_dump()
+    member = recipe(pretrained=False, image_size=64).model_dump()
     for value, expected in ((NEUTRAL[name], False), (DOING[name], True)):
         assert does_something(Member.model_validate(member | {name: value})) is expected
 

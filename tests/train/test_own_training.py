@@ -11,7 +11,6 @@ import torch
 from tests.exact import read_exact
 from tests.kills.sameness import differing
 from tests.kills.small import OFTEN
-from tests.train.own import own_competition
 from tests.train.test_resume import Place, Small
 from twinrun.repro.ledger import Ledger
 
@@ -171,7 +170,7 @@ def callbacks():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    return own_competition(tmp_path_factory.mktemp("own"), CODE)
+    return Small.of(tmp_path_factory.mktemp("own"), CODE)
 
 
 @pytest.fixture(scope="module")

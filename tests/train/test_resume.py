@@ -40,6 +40,7 @@ from tests.kills.sameness import differing, history, ledger
 from tests.kills.small import BATCHES, CHANGES, EPOCHS, OFTEN, SELDOM, STEPS, write_competition
 from twinrun.config.reading import read_settings
 from twinrun.data.cache import cache_pixels, with_pixels
+from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.index import build_index
 from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.pixels import Pixels
@@ -128,14 +129,16 @@ class Small:
     pixels: dict[int, Pixels]
 
     @classmethod
-    def of(cls, folder: Path) -> Small:
-        """Write one into a folder, with its images decoded."""
+    def of(cls, folder: Path, code: str = "") -> Small:
+        """Write one into a folder, with its images decoded; `code`: its hooks.py."""
         config = write_competition(folder)
+        if code:
+            config.with_name("hooks.py").write_text(code, encoding="utf-8")
         settings = read_settings(config)
-        index = build_index(settings)
-        sizes = settings.cached_sizes()
-        pixels = cache_pixels(index, settings.data_folder, sizes, folder / "cache")
-        environment = set_up(threads=1, device="cpu")
+        index, how = build_index(settings), DecodeSettings.of(settings)
+        sizes, cache = settings.cached_sizes(), folder / "cache"
+        pixels = cache_pixels(index, settings.data_folder, sizes, cache, how=how)
+        environment = set_up(threads=1, device="cpu", packages=settings.code.packages)
         return cls(folder, config, environment, with_pixels(index, pixels), pixels)
 
     def train(
