@@ -18,10 +18,11 @@ from tests.report.made_run import ENVIRONMENT, make_run
 from tests.run_folder.documents import edited, read_plain, record_member, record_run
 from twinrun.cli.app import app
 from twinrun.compare.grade import GradedVerdict
-from twinrun.compare.graded import grade_runs
+from twinrun.compare.graded import grade_runs, held_by
 from twinrun.compare.runs import compare_runs
 from twinrun.compare.spread import record_spread
 from twinrun.files import sha256_file
+from twinrun.hooks.loading import unload
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.told import number_bits
 from twinrun.run_folder.manifest import read_manifest, read_run_settings, write_manifest
@@ -381,3 +382,9 @@ def test_a_spread_that_is_damaged_is_named_by_diff(runs: tuple[Path, Path]) -> N
     answer = CliRunner().invoke(app, ["diff", *map(str, runs)])
     assert answer.exit_code == 2
     assert "spread.json is damaged" in answer.output
+
+
+def test_a_metric_of_a_packages_own_code_is_not_called() -> None:
+    unload()
+    manifest = {"content": {"settings": {"competition": {"metric": "own"}}}}
+    assert held_by(manifest).metric == "log_loss"

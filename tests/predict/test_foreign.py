@@ -15,7 +15,10 @@ import pytest
 from tests.conftest import Command
 from tests.package.packing import thin_package, with_engine
 from tests.predict.test_predict import SAMPLE, TEST, refused
+from tests.run_folder.documents import DIGEST
 from twinrun.cli import consent
+from twinrun.files import sha256_file
+from twinrun.predict.record import write_predictions
 from twinrun.verify.confine import find_way
 
 pytestmark = pytest.mark.skipif(find_way() is None, reason="nothing confines a process here")
@@ -134,3 +137,114 @@ def test_it_sees_no_folder_in_which_the_home_lies_and_no_links(
     done = predict(PREDICTS, "--trust", "--output", photos / "b.png", images=photos)
     refused(done, "b.png is read, and would be overwritten")
     assert (photos / "b.png").read_bytes() == image.read_bytes()
+
+
+ANSWERS = "id,x,y\n1AXIPJ,0.25,0.75\n2VXT82,0.5,0.5\n"
+# Predicts what it was told, under the name that it was told; and says which images it was given.
+PREDICTS_AGAIN = """
+import csv, pathlib, sys
+words = sys.argv[1:]
+given = {{word: words[place + 1] for place, word in enumerate(words) if word.startswith("--")}}
+output, images = pathlib.Path(given["--output"]), pathlib.Path(given["--images"])
+if images.is_dir():
+    print("of", sorted(each.name for each in images.iterdir()))
+else:
+    print("only", [row["id"] for row in csv.DictReader(images.open())])
+output.write_text({answers!r})
+output.with_name("out.predictions.json").write_text({record!r})
+"""
+
+
+@pytest.fixture
+def predicted_then(tmp_path: Path) -> str:
+    """The text of a record of two predictions, which lie in a folder of their own."""
+    (then := tmp_path / "then").mkdir()
+    (then / "out.csv").write_text(ANSWERS)
+    output = {"file": "out.csv", "kind": "predictions", "sha256": sha256_file(then / "out.csv")}
+    content = {
+        "version": 1,
+        "output": output,
+        "images": {name: sha256_file(TEST / f"{name}.jpg") for name in ("1AXIPJ", "2VXT82")},
+        "unread": {},
+        "parts": {},
+        "weights": {"a": DIGEST},
+        "blend": {
+            "method": "arithmetic",
+            "weights": {"a": 1.0},
+            "temperature": 1.0,
+            "missing": [],
+            "partial": False,
+        },
+        "hooks": {},
+        "settings": DIGEST,
+        "sample": None,
+        "environment": {},
+        "code": DIGEST,
+        "engine": {"version": "0", "commit": None},
+    }
+    write_predictions(then / "out.predictions.json", content)
+    return (then / "out.predictions.json").read_text()
+
+
+@pytest.fixture
+def verify(
+    honest: Path, invoke: Command, tmp_path: Path, predicted_then: str
+) -> Callable[..., CompletedProcess[str]]:
+    def carry_out(
+        *options: object, answers: str = ANSWERS, then: Path = tmp_path / "then"
+    ) -> CompletedProcess[str]:
+        main = PREDICTS_AGAIN.format(answers=answers, record=predicted_then)
+        package = with_engine(honest, tmp_path / "theirs.zip", "", main)
+        images = tmp_path / "photos"
+        if not images.exists():
+            images.mkdir()
+            for name in ("1AXIPJ.jpg", "2VXT82.jpg"):
+                shutil.copy(TEST / name, images)
+        words = ("verify", then / "out.predictions.json", "--of", package, "--images", images)
+        return invoke(*words, "--this-environment", *options, COLUMNS="200")
+
+    return carry_out
+
+
+def test_its_predictions_are_made_again_where_somebody_agreed(
+    verify: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    refused(verify(), "the package's own code was not run: nobody agreed to it")
+    done = verify("--trust")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.replace("│", "").split())
+    assert "To make these predictions again, code has to run" in told
+    assert "its code: of ['1AXIPJ.jpg', '2VXT82.jpg']" in told
+    assert "same bits:" in told
+    assert "by the package's own code, which this verifier did not read" in told
+    # What was not predicted then has no part in it.
+    shutil.copy(TEST / "643083.jpg", tmp_path / "photos")
+    done = verify("--trust")
+    assert done.returncode == 0, done.stderr
+    assert "its code: only ['1AXIPJ', '2VXT82']" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        (ANSWERS.replace("0.25,0.75", "0.250000001,0.749999999"), 3),
+        (ANSWERS.replace("0.25,0.75", "0.75,0.25"), 1),
+        (ANSWERS.replace("2VXT82", "643083"), 1),
+    ],
+)
+def test_other_answers_are_graded_by_their_bits_whatever_its_record_says(
+    verify: Callable[..., CompletedProcess[str]], answers: str, code: int
+) -> None:
+    done = verify("--trust", answers=answers)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "same bits:" not in done.stdout
+
+
+def test_it_does_not_see_what_was_predicted(
+    verify: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert verify("--trust").returncode == 0
+    for each in (tmp_path / "then").iterdir():
+        shutil.copy(each, tmp_path / "photos")
+    done = verify("--trust", then=tmp_path / "photos")
+    refused(done, "lies where the package's own code would see it, and what it is to make")

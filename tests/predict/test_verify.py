@@ -53,6 +53,7 @@ def test_what_comes_out_again_is_called_the_same(
     refused(invoke(*command, "--sample", SAMPLE), "is of predictions")
     refused(invoke("verify", RECORD), "names no place")
     refused(invoke("verify", recorded, "--images", images), "is for a record of predictions")
+    refused(invoke(*command, "--trust"), "--trust is for a package; a run is predicted with here")
 
 
 @pytest.mark.parametrize(
@@ -61,8 +62,6 @@ def test_what_comes_out_again_is_called_the_same(
         ("some", "member"),
         ("--predict-only",),
         ("--retrain",),
-        ("--this-environment",),
-        ("--trust",),
         ("--data", "somewhere"),
         ("--labels", "labels.csv"),
         ("--out", "runs"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,3 +85,67 @@ def fresh_python(found: UnpackedPackage, stack: ExitStack, *, engine: bool) -> P
     python = stack.enter_context(build_environment(lock, found.code))
     say(f"fresh environment from {LOCK}, {clock(time.perf_counter() - began)}")
     return python
+
+
+@dataclass(frozen=True)
+class AgreedCode:
+    """Code of a package that somebody agreed to, and what it is run with.
+
+    Attributes:
+        python: Of its environment.
+        way: By which it is confined.
+        isolation: In words.
+    """
+
+    python: Path
+    way: Way
+    isolation: str
+
+
+def code_that_predicts(
+    found: UnpackedPackage, what: str, stack: ExitStack, *, here: bool, trust: bool
+) -> AgreedCode | None:
+    """A package's own code for new images, agreed to; None where this engine predicts with it.
+
+    Args:
+        found: The package.
+        what: It is to run for: "To predict with this package".
+        stack: With which a fresh environment goes.
+        here: Whether in the present environment, whose versions must be the lock's.
+        trust: Whether somebody agreed beforehand.
+
+    Raises:
+        InputError: Nobody agreed; nothing confines a process here; or there is no such environment.
+    """
+    from twinrun.repro.source import code_digest
+    from twinrun.verify import confine, environments, their_code
+    from twinrun.verify.packages import foreign_code
+
+    if here:
+        environments.refuse_other_versions(found.lock)
+    fresh = found.engine.code != code_digest() and not here
+    foreign = foreign_code(found, installed=fresh)
+    if not foreign:
+        say(
+            ("package", "bold"),
+            f"     {found.package}: its engine is this one, no code of it runs",
+        )
+        return None
+    if not fresh:
+        their_code.refuse_locked_engine(found)
+    way = confine.require_way()
+    isolation = words_of(way, "of your files only the folders of the images, and the sample")
+    agree_to(foreign, what, isolation, trust=trust)
+    python = fresh_python(found, stack, engine=True) if fresh else Path(sys.executable)
+    return AgreedCode(python, way, isolation)
+
+
+def refuse_for_run(*, here: bool, trust: bool) -> None:
+    """Check that what is for a package's code was not asked for a run.
+
+    Raises:
+        InputError: It was.
+    """
+    for option, given in (("--trust", trust), ("--this-environment", here)):
+        if given:
+            raise InputError(f"{option} is for a package; a run is predicted with here")

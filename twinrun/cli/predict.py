@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinrun.cli.consent import Trust, agree_to, fresh_python, words_of
+from twinrun.cli.consent import AgreedCode, Trust, code_that_predicts, refuse_for_run
 from twinrun.cli.options import as_command
 from twinrun.console import box, clock, count_of, quote, say
-from twinrun.errors import InputError, shorten, shortened
+from twinrun.errors import shorten, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,16 +84,18 @@ def predict(
     target = output or Path(_PREDICTIONS if sample is None else _SUBMISSION)
     asked = _Asked(run, images, sample, target)
     if run.is_dir():
-        for option, given in (("--trust", trust), ("--this-environment", this_environment)):
-            if given:
-                raise InputError(f"{option} is for a package; a run is predicted with here")
+        refuse_for_run(here=this_environment, trust=trust)
         _predict(run, asked)
         return
     from twinrun.verify.packages import unpack_package
 
     with unpack_package(run) as found, ExitStack() as stack:
-        if not _predict_by_their_code(found, asked, stack, here=this_environment, trust=trust):
+        what = "To predict with this package"
+        theirs = code_that_predicts(found, what, stack, here=this_environment, trust=trust)
+        if theirs is None:
             _predict(found.run, asked)
+        else:
+            _predict_by_their_code(found, theirs, asked)
 
 
 @dataclass(frozen=True)
@@ -118,76 +118,25 @@ def _predict(folder: Path, command: _Asked) -> None:
     _say_done(asked, predict_images(asked))
 
 
-def _predict_by_their_code(
-    found: UnpackedPackage, command: _Asked, stack: ExitStack, *, here: bool, trust: bool
-) -> bool:
-    """Predict by a package's own code where it needs any; whether it does."""
-    from twinrun.repro.source import code_digest
-    from twinrun.verify import confine, environments, their_code
+def _predict_by_their_code(found: UnpackedPackage, theirs: AgreedCode, command: _Asked) -> None:
+    """Predict by a package's own code."""
     from twinrun.verify.foreign_predictions import predict_by_their_code
-    from twinrun.verify.packages import foreign_code
 
-    if here:
-        environments.refuse_other_versions(found.lock)
-    fresh = found.engine.code != code_digest() and not here
-    foreign = foreign_code(found, installed=fresh)
-    if not foreign:
-        _say_own(found)
-        return False
-    if not fresh:
-        their_code.refuse_locked_engine(found)
-    way = confine.require_way()
-    isolation = words_of(way, "of your files only the folders of the images, and the sample")
-    agree_to(foreign, "To predict with this package", isolation, trust=trust)
     record = predict_by_their_code(
         found,
-        fresh_python(found, stack, engine=True) if fresh else Path(sys.executable),
-        way,
+        theirs.python,
+        theirs.way,
         images=command.images,
         sample=command.sample,
         output=command.output,
         tell=lambda line: quote("its code:", line),
     )
-    say(f"its code was {isolation}")
+    say(f"its code was {theirs.isolation}")
     say(
         ("written", "bold"),
         f"     {command.output} and {record}, by the package's own code, which this verifier did "
         "not read",
     )
-    return True
-
-
-@contextmanager
-def recorded_run(place: Path) -> Iterator[Path]:
-    """The folder of a run: the one that is named, or that of a package, unpacked for a while.
-
-    None of a package's code is run: its engine must be this one, file by file, and its run made
-    without hooks.
-
-    Raises:
-        NegativeVerdict: As `unpack_package`.
-        InputError: There is no such run; it is of another engine or has hooks, or is none that can
-            be used.
-    """
-    if place.is_dir():
-        yield place
-        return
-    from twinrun.verify.packages import foreign_code, unpack_package
-
-    with unpack_package(place) as found:
-        if foreign := foreign_code(found, installed=False):
-            raise InputError(
-                f"{place} predicts with code that is not this command's own:",
-                details=foreign,
-                fix="None of it is run here. `twinrun predict` asks before it runs such code; a "
-                "package's README installs its engine.",
-            )
-        _say_own(found)
-        yield found.run
-
-
-def _say_own(found: UnpackedPackage) -> None:
-    say(("package", "bold"), f"     {found.package}: its engine is this one, no code of it runs")
 
 
 def say_missing(names: Sequence[str], *, partial: bool) -> None:

@@ -113,9 +113,9 @@ def verify(
         refuse_options(
             context,
             f"means nothing for {run}, a record of predictions",
-            known=("run", "of", "images", "sample", "accept"),
+            known=("run", "of", "images", "sample", "accept", "this_environment", "trust"),
         )
-        verify_record(run, of, images, sample, accepted)
+        verify_record(run, of, images, sample, accepted, here=this_environment, trust=trust)
         return
     _refuse_given(
         f"is for a record of predictions; {run} is none", **{"--of": of, "--images": images}

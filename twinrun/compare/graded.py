@@ -22,6 +22,7 @@ from twinrun.config.settings import Settings
 from twinrun.config.trainings import member_of
 from twinrun.errors import InputError
 from twinrun.files import is_there, sha256_file
+from twinrun.hooks.in_use import OWN_METRIC
 from twinrun.metrics import METRICS
 from twinrun.run_folder.manifest import read_manifest, read_manifest_if_there
 from twinrun.run_folder.paths import PREDICTION_FILES, RESULT_FILES, RunFolder, TrainingFolder
@@ -29,11 +30,12 @@ from twinrun.run_folder.spread import read_spread
 from twinrun.run_folder.trainings import run_of, trainings_in
 from twinrun.submission_forms import FORMS
 
+_PLAIN_METRIC = "log_loss"
 _NO_SEEDS = "the recorded weights predict the same whatever the seed: its spread tells nothing"
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Held:
     """The competition's metric, and what its submissions hold: the form's name, and the classes."""
 
     metric: str
@@ -84,11 +86,9 @@ def grade_runs(
         if manifest is None
     ]
     known = [manifest for manifest in manifests if manifest is not None]
-    asked = _asked(known)
-    gaps, unlike = _measure(pairs, asked.metric, bound)
-    submitted, unlike_too = (
-        _measure_submissions(*report.runs, asked, bound) if differs else ([], [])
-    )
+    held = held_by(known[0] if known else None)
+    gaps, unlike = _measure(pairs, held.metric, bound)
+    submitted, unlike_too = _measure_submissions(*report.runs, held, bound) if differs else ([], [])
     spread, no_spread = _find_spread(report.runs, manifests)
     blends: list[str] = []
     if not missing:
@@ -97,7 +97,7 @@ def grade_runs(
     evidence = Evidence(
         same_bits=False,
         gaps=(*gaps, *submitted),
-        metric=asked.metric,
+        metric=held.metric,
         unlike=(*alone, *missing, *unlike, *unlike_too),
         causes=find_causes(report, known) if not missing else (),
         engine=Cause("engine", (f"{report.code[0]} then, {report.code[1]} now",))
@@ -155,15 +155,15 @@ def grade_predictions(
     blends = (content["blend"], blend, content["settings"])
     fixed = tuple(other_fixed_blend(*blends))
     spread, no_spread = _find_spread([run], [manifest]) if retrained else (None, _NO_SEEDS)
-    asked = _asked([manifest])
-    gaps, unlike = _measure(pairs, asked.metric, bound)
+    held = held_by(manifest)
+    gaps, unlike = _measure(pairs, held.metric, bound)
     submitted, unlike_too = (
-        _measure_submissions(run, again, asked, bound) if submission is False else ([], [])
+        _measure_submissions(run, again, held, bound) if submission is False else ([], [])
     )
     evidence = Evidence(
         same_bits=same,
         gaps=(*gaps, *submitted),
-        metric=asked.metric,
+        metric=held.metric,
         unlike=(*unlike, *unlike_too),
         causes=(Cause("blend", fixed),) if fixed else (),
         fitted_blend=tuple(other_fitted_blend(*blends, bound)),
@@ -235,12 +235,12 @@ def _measure(
 
 
 def _measure_submissions(
-    first: Path, second: Path, asked: _Asked, bound: float
+    first: Path, second: Path, held: Held, bound: float
 ) -> tuple[list[PredictionGap], list[str]]:
     paths = [RunFolder(run).submission for run in (first, second)]
     try:
         return [
-            compare_submissions(*paths, columns=asked.columns, classes=asked.classes, bound=bound)
+            compare_submissions(*paths, columns=held.columns, classes=held.classes, bound=bound)
         ], []
     except InputError as error:
         # Of a recorded one its digest counts: whether the file is still there is no matter here.
@@ -250,13 +250,21 @@ def _measure_submissions(
         return [], [f"submissions: {what}"]
 
 
-def _asked(manifests: Sequence[Mapping[str, Any]]) -> _Asked:
+def held_by(manifest: Mapping[str, Any] | None) -> Held:
+    """What files of a run hold, as its record says; None: of one without any.
+
+    A metric of a competitor's own whose code is not in use here, as that of a package, is not
+    called: the log loss stands for it.
+    """
     settings: dict[str, Any] = {}
-    for manifest in manifests[:1]:
+    if manifest is not None:
         settings = write_out_settings(Settings, manifest["content"]["settings"])
     competition, submission = settings.get("competition", {}), settings.get("submission", {})
-    return _Asked(
-        METRICS.get(competition.get("metric", "log_loss")).name,
+    metric = competition.get("metric", _PLAIN_METRIC)
+    if metric == OWN_METRIC and metric not in METRICS:
+        metric = _PLAIN_METRIC
+    return Held(
+        METRICS.get(metric).name,
         FORMS.get(submission.get("columns", "classes")).name,
         [*competition.get("classes", ()), *submission.get("unseen", ())],
     )

@@ -26,12 +26,19 @@ from twinrun.run_folder.trainings import trainings_in
 from twinrun.verify.confine import View, Way, places_of
 from twinrun.verify.packages import UnpackedPackage
 from twinrun.verify.recipe import Recipe, write_recipe
-from twinrun.verify.their_code import copy_plain, failed, run_their_code, with_own_engine
+from twinrun.verify.their_code import (
+    copy_plain,
+    failed,
+    refuse_in_reach,
+    run_their_code,
+    with_own_engine,
+)
 from twinrun.verify.verify import Verification, select_members
 
 _MODULE = "twinrun.verify.remake"
 # Of what is made, a file may be so many times as large as the recorded one, and this more.
 _TIMES, _MORE = 4, 1 << 20
+_ELSEWHERE = "Move it (temporary files: TMPDIR), or name a data folder (--data) without it."
 
 
 def make_recipe(found: UnpackedPackage, names: Sequence[str], *, retrain: bool) -> Recipe:
@@ -129,7 +136,7 @@ def _let_make(
             },
         )
         for answers in (found.package, found.run, place):
-            _refuse_in_reach(answers, view)
+            refuse_in_reach(answers, view, fix=_ELSEWHERE)
         command = [str(python), "-m", _MODULE, str(folder), str(data), str(made / "run")]
         code, last = run_their_code(found, way, view, command, tell)
     if code:
@@ -152,14 +159,6 @@ def _pretrained_weights() -> Path | None:
     home = Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser().resolve()
     weights = home / "hub" / "checkpoints"
     return weights if weights.is_dir() else None
-
-
-def _refuse_in_reach(answers: Path, view: View) -> None:
-    if view.shows(answers):
-        raise InputError(
-            f"{answers} lies where the package's own code would see it, and what it is to make",
-            fix="Move it (temporary files: TMPDIR), or name a data folder (--data) without it.",
-        )
 
 
 def _asked_files(run: Path, recipe: Recipe) -> Iterator[tuple[str, str, Sequence[str]]]:

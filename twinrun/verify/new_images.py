@@ -9,17 +9,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from twinrun.compare.grade import ROUNDING_BOUND, Cause, Evidence, GradedVerdict, judge
+from twinrun.compare.graded import Held, held_by
 from twinrun.compare.prediction_gaps import (
     PredictionGap,
     UnlikePredictions,
     compare_predictions,
     compare_submissions,
 )
-from twinrun.config.settings import Settings
 from twinrun.errors import InputError, differences, gaps, shorten
-from twinrun.predict.asked import Asked, ask
+from twinrun.files import sha256_file
+from twinrun.predict.asked import ask
 from twinrun.predict.predict import predict_images
-from twinrun.predict.record import read_record_of
+from twinrun.predict.record import read_record_of, record_path
 from twinrun.repro.facts import write_out_environment
 from twinrun.repro.source import describe_engine
 from twinrun.run_folder.documents import refuse_changed_files
@@ -55,7 +56,27 @@ def verify_new_predictions(
         sample: That a submission was bound to.
 
     Raises:
-        InputError: The file is not the recorded one, or as `ask` and `predict_images`.
+        InputError: As `read_verifiable`, `ask` and `predict_images`.
+    """
+    then = read_verifiable(record, sample)
+    with TemporaryDirectory(prefix="predictions-") as temporary:
+        asked = ask(run, images, sample, Path(temporary) / then["output"]["file"])
+        known = asked.images.asked(then["images"]) if sample is None else asked.images
+        if known.ids:  # what was not predicted then has no part in it
+            asked = replace(asked, images=known)
+        predict_images(asked)
+        return judge_predictions(record, then, asked.output, asked.manifest)
+
+
+def read_verifiable(record: Path, sample: Path | None) -> dict[str, Any]:
+    """The content of a record of predictions, whose file is as it was when it was written.
+
+    Args:
+        record: Of predictions, beside the file that it is of.
+        sample: That a submission was bound to.
+
+    Raises:
+        InputError: The file is not the recorded one; or a sample is missing, or one too many.
     """
     then = read_record_of(record)
     output = then["output"]
@@ -71,28 +92,35 @@ def verify_new_predictions(
         fix="Put it back; what was changed since cannot be verified.",
         since="it was predicted",
     )
-    with TemporaryDirectory(prefix="predictions-") as temporary:
-        asked = ask(run, images, sample, Path(temporary) / output["file"])
-        known = asked.images.asked(then["images"]) if sample is None else asked.images
-        if known.ids:  # what was not predicted then has no part in it
-            asked = replace(asked, images=known)
-        predict_images(asked)
-        now = read_record_of(asked.record)
-        return VerifiedPredictions(_judge(then, now, record.parent / output["file"], asked), then)
+    return then
 
 
-def _judge(
-    then: Mapping[str, Any], now: Mapping[str, Any], before: Path, asked: Asked
-) -> GradedVerdict:
-    same = then["output"]["sha256"] == now["output"]["sha256"]
+def judge_predictions(
+    record: Path, then: Mapping[str, Any], again: Path, manifest: Mapping[str, Any]
+) -> VerifiedPredictions:
+    """Grade what was recorded beside what came out.
+
+    Args:
+        record: Of predictions, beside the file that it is of.
+        then: Its content.
+        again: The file that came out, beside its own record.
+        manifest: The content of manifest.json of the run that predicted.
+
+    Raises:
+        InputError: What came out is no file of predictions, or has no record.
+    """
+    now, before = read_record_of(record_path(again)), record.parent / then["output"]["file"]
+    # Of the bits themselves: a record may be made by code that nobody has read.
+    same = sha256_file(before) == sha256_file(again)
     engine, environment = find_surroundings(then, now)
+    held = held_by(manifest)
     measured: list[PredictionGap] = []
     unlike: list[str] = []
     try:
-        measured.append(_gap(before, asked.output, then["output"]["kind"], asked.settings))
+        measured.append(_gap(before, again, then["output"]["kind"], held))
     except UnlikePredictions as error:
         unlike.append(f"{before.name}: {error.what}")
-    return judge(
+    verdict = judge(
         Evidence(
             same_bits=same,
             gaps=tuple(measured),
@@ -102,21 +130,17 @@ def _judge(
             environment=tuple(environment),
             no_spread="recorded weights predict the same whatever the seed",
             first="" if same else "the predictions differ",
-            metric=asked.settings.competition.metric,
+            metric=held.metric,
         )
     )
+    return VerifiedPredictions(verdict, then)
 
 
-def _gap(before: Path, again: Path, kind: str, settings: Settings) -> PredictionGap:
+def _gap(before: Path, again: Path, kind: str, held: Held) -> PredictionGap:
     if kind == "predictions":
-        metric = settings.competition.metric
-        return compare_predictions("blend", before, again, metric, ROUNDING_BOUND)
+        return compare_predictions("blend", before, again, held.metric, ROUNDING_BOUND)
     return compare_submissions(
-        before,
-        again,
-        columns=settings.submission.columns,
-        classes=settings.asked_classes,
-        bound=ROUNDING_BOUND,
+        before, again, columns=held.columns, classes=held.classes, bound=ROUNDING_BOUND
     )
 
 

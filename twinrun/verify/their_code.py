@@ -63,6 +63,24 @@ def with_own_engine(found: UnpackedPackage, python: Path, folder: Path) -> dict[
     return {"PYTHONPATH": str(place)}
 
 
+def refuse_in_reach(answers: Path, view: View, *, fix: str) -> None:
+    """Check that code does not see what it is to make.
+
+    Args:
+        answers: A file or folder of what was recorded.
+        view: What the code sees.
+        fix: What to do about it.
+
+    Raises:
+        InputError: It would.
+    """
+    if view.shows(answers):
+        raise InputError(
+            f"{answers} lies where the package's own code would see it, and what it is to make",
+            fix=fix,
+        )
+
+
 def run_their_code(
     found: UnpackedPackage,
     way: Way,
