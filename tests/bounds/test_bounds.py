@@ -25,7 +25,10 @@ from twinrun.train.fit import fit
 
 CLASSES, MEMBERS = ("leaf_rust", "stem_rust"), ("a", "b")
 # What else must be set for a number to mean anything.
-TOGETHER = {"recipe.test_time.times": ("recipe.test_time.method=train",)}
+TOGETHER = {
+    "recipe.take.patience": ("recipe.take.epoch=best",),
+    "recipe.test_time.times": ("recipe.test_time.method=train",),
+}
 # Bounds that no field tells, because a validator draws them.
 MORE = (("recipe.mixup", "0.001"),)
 # A training that has begun is ended after so many seconds, as by Ctrl-C: of a million epochs the

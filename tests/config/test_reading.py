@@ -66,6 +66,7 @@ OTHER_RECIPE = {
     "frozen_rates": "[1e-4, 1e-2]",
     "unfrozen_rates": "[1e-7, 1e-5]",
     "prediction_batch_size": "32",
+    "take": '{ epoch = "best", by = "accuracy", patience = 3 }',
     "test_time": '{ method = "train", times = 2, mean = "geometric" }',
 }
 
@@ -166,6 +167,7 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             # The author's fastai predicted with the training's batch size; ours is one for all.
             "prediction_batch_size": 64,
             "test_time": {"method": "none", "times": 4, "mean": "arithmetic"},
+            "take": {"epoch": "last", "by": "log_loss", "patience": None},
         }, name
 
 

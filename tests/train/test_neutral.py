@@ -15,6 +15,7 @@ from twinrun.config.recipe import Member
 from twinrun.data.tta import tta_views
 from twinrun.neutral import Neutral
 from twinrun.repro.keys import Key
+from twinrun.train.best_epoch import is_over
 from twinrun.train.learner import build_learner
 from twinrun.train.losses import class_weights, training_loss
 from twinrun.train.mixing import MixImages
@@ -34,6 +35,7 @@ DOING = {
     "dropout": 0.5,
     "class_weights": "balanced",
     "label_smoothing": 0.1,
+    "take": {"epoch": "best", "patience": 1},
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
 }
 
@@ -77,6 +79,13 @@ def looks_again(member: Member) -> bool:
     return bool(tta_views(member))
 
 
+def chooses(member: Member) -> bool:
+    rows = [
+        [n, "", 0.0, loss, 0.5, 0.5, 0.0, 0.0, {}] for n, loss in ((1, 0.5), (2, 0.4), (3, 0.6))
+    ]
+    return is_over(member, rows)
+
+
 CHECKS: dict[str, Callable[[Member], bool]] = {
     "mixup": mixes,
     "mixup_probability": leaves_some_unmixed,
@@ -84,6 +93,7 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "dropout": drops,
     "class_weights": weighs,
     "label_smoothing": smooths,
+    "take": chooses,
     "test_time": looks_again,
 }
 

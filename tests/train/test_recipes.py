@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 RECIPES = {
     "changes": ['recipe.augment="heavy"', "recipe.blur=2.0", "recipe.noise=0.2"],
     "cutmix": ["recipe.cutmix_probability=0.5", "recipe.mixup=0.4", "recipe.mixup_probability=0.5"],
+    # With rates at which the first epochs are better than the last ones.
+    "best epoch": ['recipe.take={epoch="best"}', "recipe.unfrozen_rates=[0.1,1.0]"],
     "cutmix alone": ["recipe.cutmix_probability=0.7", "recipe.mixup=0.0"],
 }
 

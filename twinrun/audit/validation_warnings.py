@@ -36,6 +36,7 @@ def validation_warnings(settings: Settings, table: pd.DataFrame, names: Sequence
         if not count.enough:
             few[count].append(name)
     warnings = [_too_few(few)] if few else []
+    warnings += _chance_epochs(settings, table, names, counts)
     for folds in sorted({settings.members[name].validation.folds or 0 for name in names} - {0}):
         parts = fold_ids(table, folds=folds, seed=settings.run.seed)
         lines = absent_classes(table, parts)
@@ -45,6 +46,37 @@ def validation_warnings(settings: Settings, table: pd.DataFrame, names: Sequence
                 f"says nothing. {'; '.join(shorten(lines, 5))}"
             )
     return warnings
+
+
+def _chance_epochs(
+    settings: Settings,
+    table: pd.DataFrame,
+    names: Sequence[str],
+    counts: Mapping[float | None, ImageCount],
+) -> list[str]:
+    """A warning of the members whose best epoch is chosen on few images, if there are any.
+
+    Each fold chooses its own, on the images that it holds out itself.
+    """
+    groups = dict(zip(table["id"].tolist(), table[GROUP].tolist(), strict=True))
+    few = []
+    for name in names:
+        member = settings.members[name]
+        if member.take.epoch == "last":
+            continue
+        parts = [counts[member.validation.share]]
+        if member.validation.folds:
+            dealt = fold_ids(table, folds=member.validation.folds, seed=settings.run.seed)
+            parts = [ImageCount.of(groups[image] for image in part) for part in dealt]
+        fewest = min(parts, key=lambda count: (count.distinct, count.all))
+        if not fewest.enough:
+            few.append(f"{name} on {fewest.words()}")
+    if not few:
+        return []
+    return [
+        f"the best epoch is chosen on fewer than {ENOUGH} images ({'; '.join(shorten(few, 5))}), "
+        'which is chance: set take.epoch = "last", or hold out more.'
+    ]
 
 
 def _shares(settings: Settings, names: Sequence[str]) -> set[float | None]:

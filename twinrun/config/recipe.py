@@ -127,6 +127,27 @@ class TestTime(Table):
     mean: Literal["arithmetic", "geometric"] = "arithmetic"
 
 
+class Take(Table):
+    """The epoch whose weights are taken: the last one, or the best by a value of history.csv."""
+
+    epoch: Literal["last", "best"] = "last"
+    by: Annotated[str, Field(description="a metric that history.csv has: the least loss, say")] = (
+        "log_loss"
+    )
+    patience: Annotated[
+        Annotated[
+            int,
+            Field(
+                ge=1,
+                le=_MOST,
+                description="unfrozen epochs without a better one after which a training ends",
+            ),
+        ]
+        | None,
+        Neutral(None),
+    ] = None
+
+
 @cache
 def _transforms_table(transforms: tuple[Transform, ...]) -> type[Table]:
     """The settings of these transforms, as a table of their own."""
@@ -184,6 +205,7 @@ class Member(Table):
     unfrozen_rates: Rates = [1e-6, 1e-5]
     prediction_batch_size: Annotated[int, Field(ge=1, le=_MOST)] = 64
     test_time: Annotated[TestTime, Neutral({"method": "none"})] = TestTime()
+    take: Annotated[Take, Neutral({"epoch": "last"})] = Take()
     public_score: Annotated[Annotated[float, Field(ge=0)] | None, Beside()] = None
 
     @classmethod

@@ -18,7 +18,7 @@ from twinrun.errors import InputError, nearest
 from twinrun.hooks.calls import OwnHook, find_hook
 from twinrun.hooks.own_code import NO_CODE, OwnCode
 from twinrun.hooks.table import Enters
-from twinrun.metrics import METRICS
+from twinrun.metrics import METRICS, additional_metric
 from twinrun.names import FileName
 from twinrun.neutral import Beside, Neutral
 from twinrun.submission_forms import FORMS
@@ -103,6 +103,18 @@ class Settings(Table):
         ]
         if mistakes:
             raise ValueError(f"{'; '.join(mistakes)} Classes: {', '.join(classes)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _best_epochs_are_told_by_recorded_values(self) -> Self:
+        own = additional_metric(self.competition.metric)
+        known = [each.name for each in METRICS if each.kept_as or each is own]
+        wrong = {n: each.take.by for n, each in self.members.items() if each.take.by not in known}
+        if wrong:
+            raise ValueError(
+                "; ".join(f"members.{n}.take.by: no epoch has a {by!r}" for n, by in wrong.items())
+                + f"; allowed: {', '.join(known)}"
+            )
         return self
 
     @property

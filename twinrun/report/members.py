@@ -24,6 +24,7 @@ class Course:
 
     Attributes:
         name: Of the fold; empty for a member that is trained once.
+        taken: The epoch whose weights are used; nothing before the training is complete.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Course:
     valid_loss: Shown
     lowest: Shown
     lowest_epoch: Shown
+    taken: Shown
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,13 @@ def read_member(run: Path, name: str, recipe: Member, number: int) -> ReportedMe
     paths = {fold: each.history for fold, each in places.items() if has_history(each.path)}
     tables = {fold: read_history(path) for fold, path in paths.items()}
     tables = {fold: table for fold, table in tables.items() if len(table)}
+    records = {
+        fold: read_source(run, places[fold].record, lambda path: read_record(path.parent))
+        for fold in tables
+    }
     courses = tuple(
-        _course(fold, source_name(run, paths[fold]), table) for fold, table in tables.items()
+        _course(fold, source_name(run, paths[fold]), table, records[fold])
+        for fold, table in tables.items()
     )
     curves = None
     if courses:
@@ -86,7 +93,7 @@ def read_member(run: Path, name: str, recipe: Member, number: int) -> ReportedMe
     return ReportedMember(name, recipe, record, courses, curves)
 
 
-def _course(fold: str, name: str, table: pd.DataFrame) -> Course:
+def _course(fold: str, name: str, table: pd.DataFrame, record: Source | None) -> Course:
     source = Source(name, table.to_dict("records"))
     last = len(table) - 1
     losses = table["valid_loss"]
@@ -98,6 +105,7 @@ def _course(fold: str, name: str, table: pd.DataFrame) -> Course:
         valid_loss=source.show(last, "valid_loss", form=".4f"),
         lowest=source.show(lowest, "valid_loss", form=".4f"),
         lowest_epoch=source.show(lowest, "epoch", form="d"),
+        taken=(record or Source(name, {})).show("taken", form="d"),
     )
 
 

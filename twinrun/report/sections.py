@@ -74,7 +74,12 @@ def _members(data: RunData) -> Mapping[str, Any]:
 
 
 def _curves(data: RunData) -> Mapping[str, Any]:
-    return {"members": data.members, "most_curves": MOST_CURVES, "has_views": _has_views(data)}
+    return {
+        "members": data.members,
+        "most_curves": MOST_CURVES,
+        "has_views": _has_views(data),
+        "takes_best": any(each.recipe.take.epoch == "best" for each in data.members),
+    }
 
 
 def _has_views(data: RunData) -> bool:

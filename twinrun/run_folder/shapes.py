@@ -112,13 +112,15 @@ class MemberRecord(Shape):
     Attributes:
         identity: What decided the bits.
         images: Of the training; of a member with folds, of all of them.
-        scores: Of the last epoch; of a member with folds, of the out-of-fold predictions.
+        scores: Of the epoch whose weights are taken; of a member with folds, of the out-of-fold
+            predictions.
         files: SHA-256 by name, relative to the folder, of what is the same in every run with the
             same bits.
         guards: As `files`, of all else: against damage only, compared with no other run's.
         seconds: That the training took; of folds, their sum.
         beside: Of a training; of a member with folds, each fold's record has its own.
         pretrained: Of a training that began with pretrained weights.
+        taken: The epoch whose weights are taken, from 1, where the recipe says the best one.
         node: Of a training on a cluster, its number there, which names no host; of a member with
             folds by the folds' folders.
         folds: Of a member with folds, each one's scores.
@@ -133,6 +135,7 @@ class MemberRecord(Shape):
     seconds: Seconds
     beside: TrainedOn | None = None
     pretrained: PretrainedFile | None = None
+    taken: Count | None = None
     node: str | dict[str, str] | None = None
     folds: list[Scores] | None = None
     environments: dict[str, dict[str, Any]] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
 from fastai.learner import Learner
@@ -19,6 +20,7 @@ from twinrun.hooks.calls import telling_mistakes
 from twinrun.metrics import additional_metric
 from twinrun.repro.group import current_group
 from twinrun.run_folder.paths import TrainingFolder
+from twinrun.train.best_epoch import EndEarly, KeepBest, is_over, take_best
 from twinrun.train.callbacks import Bars, History, OwnFit, ShowProgress, history_table
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
@@ -34,6 +36,22 @@ from twinrun.train.users_state import (
     refuse_changed_code,
     refuse_unkept,
 )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        scores: Of the epoch whose weights are taken: train_loss, valid_loss (mean log loss, nats),
+            accuracy, error_rate, and the metric where it is defined.
+        epochs: That were trained; fewer than the recipe's where it was out of patience.
+        taken: The epoch whose weights the learner has now, from 1.
+    """
+
+    scores: dict[str, float]
+    epochs: int
+    taken: int
 
 
 @dataclass(frozen=True)
@@ -60,7 +78,7 @@ def fit(
     tracking: Tracking | None = None,
     bars: Bars | None = None,
     limit: TimeLimit | None = None,
-) -> dict[str, float]:
+) -> Trained:
     """Train a learner as its recipe says, or resume it from its last checkpoint.
 
     Args:
@@ -80,10 +98,6 @@ def fit(
         tracking: What else gets the rows of history.csv.
         bars: Where progress is shown; on the terminal when None.
         limit: The time that it has; None: all.
-
-    Returns:
-        The last epoch's train_loss, valid_loss (mean log loss, nats), accuracy, error_rate, and the
-        metric where it is defined.
 
     Raises:
         Stopped: Ctrl-C or SIGTERM came; a checkpoint was written.
@@ -121,10 +135,15 @@ def fit(
                 files.history if files else None, phase.name, progress.history, metric, *at
             )
             track = [] if opened is None else [TrackEpochs(opened, progress.history, *at)]
-            return [history, *track, ShowProgress(shown, task, *at), save.within(*at)]
+            every = [history, *track, ShowProgress(shown, task, *at), save.within(*at)]
+            if member.take.epoch == "best":
+                every.append(KeepBest(member.take, progress.best, progress.history, *at))
+                every.append(EndEarly(member, progress.history, *at))
+            return every
 
         try:
-            fit_phases(learner, member, recorder, checkpoint, own)
+            over = is_over(member, progress.history)
+            fit_phases(learner, member, recorder, checkpoint, own, over=over)
         except RuntimeError as error:
             # A signal may have reached the loader's processes too, and torch says here that it has
             # lost one, wherever it is by then. Between two steps the learner's state is whole.
@@ -149,8 +168,14 @@ def fit(
     if group.any_rank(stop.due_before_predictions)[0]:
         # After the last epoch's checkpoint: it is no longer this loop that would meet it.
         stop.raise_stopped(progress.epoch, progress.step)
+    take_best(learner, progress.best)
+    taken = progress.best.epoch or len(progress.history)
+    return Trained(_scores(progress.history[taken - 1]), len(progress.history), taken)
+
+
+def _scores(row: list[Any]) -> dict[str, float]:
+    """What a row of the history holds of `Trained.scores`."""
     names = ("train_loss", "valid_loss", "accuracy", "error_rate")
-    row = progress.history[-1]
     extra = {name: value for name, value in row[-1].items() if not math.isnan(value)}
     return dict(zip(names, row[2:6], strict=True)) | extra
 
@@ -161,12 +186,14 @@ def fit_phases(
     recorder: Recorder,
     checkpoint: Checkpoint | None,
     own: Callable[[Phase, int], list[OwnFit]],
+    *,
+    over: bool = False,
 ) -> None:
     """Live through the phases from a checkpoint on, or from the beginning.
 
     The one-cycle schedule is Smith's ("Super-convergence", 2018) as fastai has it: learning rates
-    spread over the layer groups from the first to the second number of the recipe. The last epoch's
-    weights are the result.
+    spread over the layer groups from the first to the second number of the recipe. The learner has
+    the last epoch's weights then.
 
     Args:
         learner: From `build_learner`.
@@ -174,6 +201,7 @@ def fit_phases(
         recorder: Where the stages of each step go.
         checkpoint: Of this member.
         own: More callbacks for a phase, given the first epoch that is lived through.
+        over: The checkpoint is of the end of a training that was out of patience: none is.
     """
     refuse_useless(learner)
     refuse_unkept(learner)
@@ -186,6 +214,7 @@ def fit_phases(
         first = phase.first_epoch
         if not phase.epochs:
             continue
+        ends = start if over and start > first else first + phase.epochs
         if phase.name == "frozen":
             learner.freeze()
         else:
@@ -199,9 +228,9 @@ def fit_phases(
             # What a fit that is over began with is heard again, and its end if it was not.
             if later:
                 restore_before_fit(learner, checkpoint)
-            resume = Resume(checkpoint, first, phase.epochs)
+            resume = Resume(checkpoint, first, ends - first)
             callbacks, resumed = [*callbacks, resume], resume.waiting
-        if start < first + phase.epochs:
+        if start < ends:
             batch = RecordBatch(recorder, first, start)
             step = RecordStep(recorder, batch, first, start)
             callbacks += [batch, step, *own(phase, start)]
@@ -210,7 +239,7 @@ def fit_phases(
             learner.fit_one_cycle(
                 phase.epochs,
                 lr_max=slice(lowest, highest),
-                start_epoch=min(max(0, start - first), phase.epochs),
+                start_epoch=phase.epochs if start >= ends else max(0, start - first),
                 cbs=callbacks,
             )
 

@@ -265,9 +265,10 @@ def train_member(
         limit: The time that it has; None: all.
 
     Returns:
-        The content of member.json: what decided the bits, the last epoch's scores (with test-time
-        augmentation: those of valid.csv), the files' digests, the seconds that this process took;
-        beside these what it was trained on that decides no bit, and where it resumed.
+        The content of member.json: what decided the bits, the scores of the epoch whose weights are
+        taken (with test-time augmentation: those of valid.csv), the files' digests, the seconds
+        that this process took; beside these what it was trained on that decides no bit, and where
+        it resumed.
 
     Raises:
         InputError: As the stages say, or the folder cannot be written.
@@ -283,7 +284,7 @@ def train_member(
     first = not setup.loaders.train.ranks.rank
     mindful = partial(name_what_to_lower, setup.training, setup.member, settings.run.workers)
     with mindful(setup.learner.model):
-        scores = fit(
+        trained = fit(
             setup.learner,
             setup.member,
             name=setup.training.title,
@@ -298,7 +299,7 @@ def train_member(
             limit=limit,
         )
     ledger = recorder.ledger
-    last = (setup.ledger.about["epochs"], setup.ledger.about["steps"])
+    scores, last = trained.scores, (trained.epochs, setup.ledger.about["steps"])
     ranks = setup.loaders.train.ranks
     if ranks.count > 1:
         weights = digest_tensors(list(setup.learner.model.state_dict().values()))
@@ -310,7 +311,7 @@ def train_member(
     if ranks.rank:
         return group.broadcast(dict[str, Any]())
     if tta_views(setup.member):
-        # The last epoch's are of one look at every image.
+        # An epoch's are of one look at every image.
         scores |= member_scores(predictions["valid.csv"], settings.competition.metric)
     for file, table in predictions.items():
         write_csv(folder / file, table)
@@ -341,6 +342,8 @@ def train_member(
     }
     if setup.pretrained:
         record["pretrained"] = setup.pretrained
+    if setup.member.take.epoch == "best":
+        record["taken"] = trained.taken
     if remote is not None:
         record["node"] = remote.node
     write_record(folder, record)

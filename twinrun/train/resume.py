@@ -11,6 +11,7 @@ from fastai.torch_core import get_model
 from torch import Tensor
 
 from twinrun.repro.ledger import Ledger
+from twinrun.train.best_epoch import BestSoFar
 from twinrun.train.checkpoints import Checkpoint
 from twinrun.train.optimizer_state import (
     pack_optimizer,
@@ -20,7 +21,7 @@ from twinrun.train.optimizer_state import (
 from twinrun.train.users_restored import restore_users
 from twinrun.train.users_state import pack_users
 
-_WEIGHT, _GRADIENT, _USERS = "weight/", "gradient/", "users/"
+_WEIGHT, _GRADIENT, _USERS, _BEST = "weight/", "gradient/", "users/", "best/"
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Progress:
         ledger: What was written down so far.
         smooth: What fastai smooths the training loss with: count and mean. None: nothing yet.
         resumed: Where the training resumed: complete epochs, and complete steps after them.
+        best: The weights of the best epoch, where the recipe takes that one.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class Progress:
     ledger: Ledger
     smooth: tuple[int, Tensor] | None = None
     resumed: list[list[int]] = field(default_factory=list)
+    best: BestSoFar = field(default_factory=lambda: BestSoFar(0, {}))
 
 
 def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
@@ -69,6 +72,7 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     if progress.smooth is not None:
         count, tensors["smooth_loss"] = progress.smooth
     tensors["ledger"] = torch.frombuffer(bytearray(progress.ledger.to_bytes()), dtype=torch.uint8)
+    tensors |= {_BEST + name: each for name, each in progress.best.weights.items()}
     users, kept = pack_users(learner)
     tensors |= {_USERS + name: tensor for name, tensor in kept.items()}
     optimizer, averages = pack_optimizer(learner.opt)
@@ -83,6 +87,7 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
         "users": users,
         "history": progress.history,
         "resumed": progress.resumed,
+        "best": progress.best.epoch,
     }
     return Checkpoint(progress.epoch, progress.step, tensors, facts)
 
@@ -94,15 +99,14 @@ def progress_of(checkpoint: Checkpoint) -> Progress:
     smooth = None if mean is None else (checkpoint.facts["smooth_count"], mean)
     epoch, step, facts = checkpoint.epoch, checkpoint.step, checkpoint.facts
     resumed = [*facts["resumed"], [epoch, step]]
-    return Progress(epoch, step, facts["history"], ledger, smooth, resumed)
+    best = BestSoFar(facts["best"], _below(_BEST, checkpoint))
+    return Progress(epoch, step, facts["history"], ledger, smooth, resumed, best)
 
 
 def restore_weights(learner: Learner, checkpoint: Checkpoint) -> None:
     """Put weights, buffers and gradients back."""
     tensors, model = checkpoint.tensors, get_model(learner.model)
-    model.load_state_dict(
-        {k.removeprefix(_WEIGHT): v for k, v in tensors.items() if k.startswith(_WEIGHT)}
-    )
+    model.load_state_dict(_below(_WEIGHT, checkpoint))
     gradients = set(checkpoint.facts["gradients"])
     for name, parameter in model.named_parameters():
         parameter.grad = torch.zeros_like(parameter) if name in gradients else None
@@ -118,7 +122,7 @@ def restore_before_fit(learner: Learner, checkpoint: Checkpoint) -> None:
     """
     restore_weights(learner, checkpoint)
     restore_hyperparameters(learner.opt, checkpoint.facts, checkpoint.tensors)
-    restore_users(learner, checkpoint.facts["users"], _users(checkpoint), all_there=False)
+    restore_users(learner, checkpoint.facts["users"], _below(_USERS, checkpoint), all_there=False)
 
 
 def restore_all(learner: Learner, checkpoint: Checkpoint) -> None:
@@ -141,7 +145,7 @@ def restore_all(learner: Learner, checkpoint: Checkpoint) -> None:
     if checkpoint.step:
         learner.pct_train = facts["schedule"]["pct_train"]
     learner.train_iter = facts["schedule"]["train_iter"]
-    restore_users(learner, facts["users"], _users(checkpoint), all_there=True)
+    restore_users(learner, facts["users"], _below(_USERS, checkpoint), all_there=True)
 
 
 def ledger_of(checkpoint: Checkpoint) -> bytes:
@@ -149,6 +153,6 @@ def ledger_of(checkpoint: Checkpoint) -> bytes:
     return checkpoint.tensors["ledger"].numpy().tobytes()
 
 
-def _users(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def _below(prefix: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
     tensors = checkpoint.tensors.items()
-    return {k.removeprefix(_USERS): v for k, v in tensors if k.startswith(_USERS)}
+    return {k.removeprefix(prefix): v for k, v in tensors if k.startswith(prefix)}
