@@ -9,7 +9,9 @@ elsewhere.
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 import warnings
 from collections.abc import Iterable
 from typing import Any, TextIO
@@ -23,6 +25,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -42,11 +45,22 @@ Part = str | tuple[str, str]
 """A piece of a line: a text, or a text and its style ("bold red")."""
 Line = tuple[Part, ...]
 
+# Without a terminal a line tells how far long work has come, each time that so many seconds passed.
+_EVERY = 30.0
+
+
+def _in_a_notebook() -> bool:
+    """Whether this process is a notebook's kernel, or was started by one."""
+    return "JPY_PARENT_PID" in os.environ
+
 
 class Terminal(Console):
     """A console that takes every text as a text, see this module."""
 
     def __init__(self, **options: Any) -> None:
+        # A notebook's cells are no terminal, though `!twinrun` in one is given what looks like it.
+        if _in_a_notebook():
+            options = {"force_terminal": False, "force_jupyter": False, **options}
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
@@ -154,9 +168,53 @@ def confirm(question: str) -> bool:
 
 
 class _Bars(Progress):
+    """Bars on a terminal; elsewhere, as in a notebook or a log, a line now and then."""
+
+    def __init__(self, *columns: ProgressColumn, **options: Any) -> None:
+        super().__init__(*columns, **options)
+        self._told = time.monotonic()
+        self._begun: dict[TaskID, tuple[float, float]] = {}
+
     def stop(self) -> None:
         if not self.disable:  # rich 13 would print an empty line
             super().stop()
+
+    def add_task(self, description: str, *args: Any, **options: Any) -> TaskID:
+        task = super().add_task(description, *args, **options)
+        self._begun[task] = time.monotonic(), self._tasks[task].completed
+        return task
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        self._tell(task_id)
+
+    def update(self, task_id: TaskID, **values: Any) -> None:
+        super().update(task_id, **values)
+        self._tell(task_id)
+
+    def _tell(self, task_id: TaskID) -> None:
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self._told >= _EVERY:
+            self._told = now
+            began, done = self._begun[task_id]
+            say(_how_far(self._tasks[task_id], now - began, done))
+
+
+def _how_far(task: Task, elapsed: float, before: float) -> str:
+    """A task in one line: `first: 120 of 480, 2 min 10 s, 6 min 30 s left, valid loss 0.4032`.
+
+    Args:
+        task: Of rich.
+        elapsed: Seconds since it was added.
+        before: What was done of it by then.
+    """
+    done, total = task.completed, task.total
+    parts = [f"{done:,.0f}" + (f" of {total:,.0f}" if total else ""), clock(elapsed)]
+    if total and done > before:
+        # rich's own estimate looks back for seconds only, and a line stands for half a minute.
+        parts.append(f"{clock(elapsed * (total - done) / (done - before))} left")
+    note = task.fields.get("note")
+    return f"{task.description}: {', '.join([*parts, *([note] if note else [])])}"
 
 
 class _Words(ProgressColumn):
@@ -170,7 +228,7 @@ class _Note(ProgressColumn):
 
 
 def progress_bars() -> Progress:
-    """Progress bars that appear only on a terminal, and vanish when the work is done."""
+    """Progress bars that vanish when the work is done; without a terminal, a line now and then."""
     return _Bars(
         _Words(),
         BarColumn(),

@@ -50,6 +50,10 @@ class TwinrunError(Exception):
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the message, as on a terminal, and no traceback."""
+        return [f"error: {self}"]
+
 
 class InputError(TwinrunError):
     """Wrong use, configuration or input: exit code 2."""
@@ -67,6 +71,10 @@ def _cut(text: str) -> str:
 
 class Stopped(KeyboardInterrupt):
     """The user asked to stop, and everything that is needed to resume was written first."""
+
+    def _render_traceback_(self) -> list[str]:
+        """As of a `TwinrunError`."""
+        return [f"stopped: {self}"]
 
 
 class OutOfTime(Stopped):

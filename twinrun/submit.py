@@ -16,7 +16,7 @@ from twinrun.blend.hand_in import write_submission
 from twinrun.blend.held_out import align_held_out, read_groups, read_held_out
 from twinrun.blend.parts import Parts, every_member
 from twinrun.blend.select import ChosenBlend, blend_of_folds, choose_blend, fixed_blend
-from twinrun.blend_methods.methods import BLEND_METHODS, Mean, mean_of, names_without_fit
+from twinrun.blend_methods.methods import BLEND_METHODS, mean_of, names_without_fit
 from twinrun.config.identity import identity_settings
 from twinrun.config.sections import Blend, check_weight
 from twinrun.config.settings import Settings
@@ -100,20 +100,35 @@ def blend_run(
         InputError: As `choose_run_blend` and `blend_files`.
     """
     chosen = choose_run_blend(folder, settings, tables, parts)
-    _write_blend(
-        [(_member_predictions(folder, name), weight) for name, weight in chosen.weights.items()],
-        BLEND_METHODS.get(chosen.method).mean,
-        settings,
-        sample_path,
-        output,
-        temperature=chosen.temperature,
-        index=read_index_if_there(folder),
-        copies=find_copies(folder, settings),
-    )
+    blended = blended_predictions(folder, settings, chosen)
+    copies = find_copies(folder, settings)
+    write_submission(blended, settings, sample_path, output, copies=copies)
     if output == RunFolder(folder).submission:
         origin = describe_origin(folder, settings, list(chosen.weights), written)
         write_blend(folder, {**chosen.content(), "origin": origin})
     return chosen
+
+
+def blended_predictions(folder: Path, settings: Settings, chosen: ChosenBlend) -> pd.DataFrame:
+    """What a blend of a run's members makes of the test images, before a submission is made of it.
+
+    Args:
+        folder: runs/<run>.
+        settings: Clamp and renormalise.
+        chosen: From `choose_run_blend`.
+
+    Returns:
+        id (text), and a float64 column per class; images that cannot be read have the classes'
+        shares.
+
+    Raises:
+        InputError: A member's test.csv is damaged, or as `blend_tables`.
+    """
+    files = [(_member_predictions(folder, name), weight) for name, weight in chosen.weights.items()]
+    mean = BLEND_METHODS.get(chosen.method).mean
+    blended = blend_tables(files, mean, settings.blend, temperature=chosen.temperature)
+    index = read_index_if_there(folder)
+    return blended if index is None else with_shares(blended, index)
 
 
 def blend_files(
@@ -156,7 +171,8 @@ def blend_files(
             raise InputError(f"{path}={weight:g}: a weight is {error}") from None
     mean = mean_of(settings.blend.method)
     tables = [((str(path), _read_predictions(path)), weight) for path, weight in files]
-    _write_blend(tables, mean, settings, sample_path, output, copies=copies)
+    blended = blend_tables(tables, mean, settings.blend)
+    write_submission(blended, settings, sample_path, output, copies=copies)
 
 
 def _member_predictions(run: Path, name: str) -> Named:
@@ -169,36 +185,6 @@ def _read_predictions(path: Path) -> pd.DataFrame:
     if path.name in PREDICTION_FILES and read_record(path.parent) is not None:
         checked_file(path.parent, path.name)
     return read_probabilities(path)
-
-
-def _write_blend(
-    files: Sequence[tuple[Named, float]],
-    mean: Mean,
-    settings: Settings,
-    sample_path: Path | None,
-    output: Path,
-    *,
-    temperature: float = 1.0,
-    index: pd.DataFrame | None = None,
-    copies: Sequence[Sequence[str]] = (),
-) -> None:
-    """Write the mean of files as `blend_files` does.
-
-    Args:
-        files: As for `blend_tables`, as are mean and temperature.
-        mean: Of which kind.
-        settings: Clamp and renormalise; and what is asked of a submission.
-        sample_path: As for `blend_files`.
-        output: The file to write.
-        temperature: Of the finished blend.
-        index: Of the run: test images that cannot be read get the classes' shares, whatever the
-            blend makes of them.
-        copies: From `find_copies`: their answers become one.
-    """
-    blended = blend_tables(files, mean, settings.blend, temperature=temperature)
-    if index is not None:
-        blended = with_shares(blended, index)
-    write_submission(blended, settings, sample_path, output, copies=copies)
 
 
 def record_blend(folder: Path, settings: Settings, manifest: dict[str, Any] | None) -> None:

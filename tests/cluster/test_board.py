@@ -66,9 +66,8 @@ def test_a_training_reports_once_a_second_and_at_the_end_of_an_epoch() -> None:
     keeper.start(key, "node7", 4711)
     with RemoteBars(Called(keeper), key) as bars:
         assert keeper.reports()[key].resumed is None
-        task = bars.add_task("a", total=20, note="")
         # What its checkpoint held, before the first batch of its own.
-        bars.advance(task, 1)
+        task = bars.add_task("a", total=20, completed=1, note="")
         assert keeper.reports()[key].done == 1
         bars.advance(task, 4)
         # Within the same second.

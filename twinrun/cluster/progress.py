@@ -94,11 +94,19 @@ class RemoteBars:
     ) -> None:
         self._report(at_once=True)
 
-    def add_task(self, description: str, *, total: float, note: str) -> TaskID:  # noqa: ARG002
+    def add_task(
+        self,
+        description: str,  # noqa: ARG002
+        *,
+        total: float,
+        completed: int,
+        note: str,  # noqa: ARG002
+    ) -> TaskID:
         """The training, of so many batches."""
         from rich.progress import TaskID
 
-        self.total = total
+        self.total, self.done = total, completed
+        self._report(at_once=True)
         return TaskID(0)
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""How far a prediction is: a bar on a terminal, a line now and then in a pipe."""
+"""How far a prediction is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from twinrun.console import clock, console, progress_bars, say
-
-# Between two lines where there is no bar.
-_SECONDS = 30.0
+from twinrun.console import progress_bars
 
 
 class Progress:
@@ -22,7 +19,7 @@ class Progress:
 
     def __init__(self, total: int, parts: int) -> None:
         self.total, self.parts, self.done = total, parts, 0.0
-        self.began = self.told = time.perf_counter()
+        self.began = time.perf_counter()
         self.bars = progress_bars()
         self.bar = self.bars.add_task("predicting", total=total, note="")
 
@@ -40,14 +37,6 @@ class Progress:
         """So many images more: of several trainings each counts for its part of them."""
         self.done += images
         self.bars.update(self.bar, completed=self.done, note=f"{self.rate:,.1f} images/s")
-        now = time.perf_counter()
-        if not console.is_terminal and now - self.told >= _SECONDS:
-            self.told = now
-            left = clock((self.total - self.done) / max(self.rate, 1e-9))
-            say(
-                f"predicting  {int(self.done):,} of {self.total:,} images, "
-                f"{self.rate:,.1f} images/s, {left} left"
-            )
 
 
 @contextmanager

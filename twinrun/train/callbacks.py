@@ -202,8 +202,8 @@ class Bars(Protocol):
         /,
     ) -> None: ...
 
-    def add_task(self, description: str, *, total: float, note: str) -> TaskID:
-        """A bar."""
+    def add_task(self, description: str, *, total: float, completed: int, note: str) -> TaskID:
+        """A bar, of which so much is done already."""
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         """So many batches more."""

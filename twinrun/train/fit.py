@@ -126,8 +126,8 @@ def fit(
     batches = steps + len(learner.dls.valid)
     trackers = nullcontext() if tracking is None else tracking.open(progress.history)
     with defer_signals(stop), trackers as opened, bars or progress_bars() as shown:
-        task = shown.add_task(name, total=epochs * batches, note="")
-        shown.advance(task, progress.epoch * batches + progress.step)
+        done = progress.epoch * batches + progress.step
+        task = shown.add_task(name, total=epochs * batches, completed=done, note="")
 
         def own(phase: Phase, start: int) -> list[OwnFit]:
             at = (phase.first_epoch, start)
