@@ -20,8 +20,6 @@ from twinrun.errors import InputError, NegativeVerdict, Stopped, TwinrunError
 from twinrun.process import engine_environment
 
 _ERROR = "error:"
-# As a shell gives it of what Ctrl-C has ended.
-_INTERRUPTED = 130
 
 
 def run_command(words: Sequence[str], folder: Path) -> None:
@@ -88,13 +86,11 @@ def _end_with(code: int, said: Sequence[str]) -> None:
     relay(said[: at if code else None])
     if not code:
         return
-    first, *rest = [line.removeprefix(_ERROR).strip() for line in said[at : at + 1]] or [""]
+    first = said[at].removeprefix(_ERROR).strip() if at < len(said) else ""
     rest = list(said[at + 1 :])
     if code in (InputError.exit_code, NegativeVerdict.exit_code):
         kind = InputError if code == InputError.exit_code else NegativeVerdict
         raise kind(first, fix=rest)
-    if code == _INTERRUPTED:
-        raise Stopped(first)
     end = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     raise CommandFailed(f"the command {end}", fix=[line for line in (first, *rest) if line])
 
