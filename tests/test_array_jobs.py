@@ -141,6 +141,7 @@ def test_processes_beside_each_other_train_a_run_as_one_does(
     assert {path: path.stat().st_mtime_ns for path in (shared / "members").rglob("*.*")} == before
 
 
+@pytest.mark.slow
 def test_a_fold_with_another_seed_is_seen_to_differ(
     serial: prepare.Prepared, tmp_path: Path
 ) -> None:

@@ -181,6 +181,7 @@ def test_what_grows_with_members_and_images_can_be_measured(tmp_path: Path) -> N
     assert all(2.9 < c / w < 3 for w, c in zip(weights, checkpoints, strict=True))
 
 
+@pytest.mark.slow
 def test_what_versions_of_the_engine_take_in_git_is_seen() -> None:
     try:
         last_commits(2)
@@ -210,6 +211,7 @@ def test_a_file_with_two_names_is_counted_once(tmp_path: Path) -> None:
     assert size_of(tmp_path) == 2000
 
 
+@pytest.mark.slow
 def test_the_largest_package_comes_first() -> None:
     site = Path(pytest.__file__).parents[1]
     found = largest_packages(site, 3)

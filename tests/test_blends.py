@@ -108,6 +108,7 @@ def test_the_submission_is_the_fitted_blend_and_blend_json_says_how(
     np.testing.assert_allclose(submission.to_numpy(), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_pages_example(tmp_path: Path) -> None:
     """What docs/blending.md says of four made-up members and 300 images."""
     run = tmp_path / "runs" / "full"
@@ -153,7 +154,10 @@ def test_fixed_weights_are_the_default_and_nothing_of_them_is_fitted(
     assert candidate["nested"] == candidate["fitted"]
 
 
-@pytest.mark.parametrize("method", ["arithmetic", "geometric", "auto", "selection", "optimised"])
+SLOW_METHODS = [pytest.param(name, marks=pytest.mark.slow) for name in ("geometric", "selection")]
+
+
+@pytest.mark.parametrize("method", ["arithmetic", "optimised", "auto", *SLOW_METHODS])
 def test_order_of_rows_and_members_decides_no_bit_and_skill_does(
     run: Path, tmp_path: Path, method: str
 ) -> None:
@@ -229,7 +233,7 @@ def test_files_with_weights_cannot_be_fitted(
     assert not (tmp_path / "o.csv").exists()
 
 
-@pytest.mark.parametrize("method", ["arithmetic", "geometric", "optimised", "selection", "auto"])
+@pytest.mark.parametrize("method", ["arithmetic", "auto", "optimised", *SLOW_METHODS])
 def test_a_member_that_is_missing_is_left_out_where_the_settings_allow_it_and_said(
     run: Path, tmp_path: Path, method: str
 ) -> None:

@@ -146,6 +146,7 @@ def test_scores_are_of_all_images_and_the_blends_of_those_that_members_have_in_c
     assert submit.choose_run_blend(trained.folder, settings).images.all == 24
 
 
+@pytest.mark.slow
 def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(
     trained: prepare.Prepared, run: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_run_with_folds_comes_out_the_same_and_another_seed_does_not(
     ]
 
 
+@pytest.mark.slow
 def test_predictions_of_folds_are_made_again_and_a_changed_one_is_seen(
     run: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_fold_that_is_missing_is_trained_and_no_other(run: Path) -> None:
     assert (member / "member.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_other_kind_of_validation_is_never_mixed_with(
     run: Path, tmp_path: Path
 ) -> None:

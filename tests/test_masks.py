@@ -107,13 +107,13 @@ def test_the_value_of_a_variable_that_is_called_a_secret_is_masked_wherever_it_s
 
 
 def test_a_long_text_takes_no_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for text in (
         *("a:", "@", "token", "'", "token='", "'a", "://", "a-", "bearer ", "&sig", "password "),
         *("basic a", "\\'", "token=\\", "token=b'\\", "--token ", "'token=", "pwd: ", "=", " "),
     ):
         mask(text * (100_000 // len(text)) + "=:@")
-    assert time.perf_counter() - started < 10  # a second; a square of it would be minutes
+    assert time.process_time() - started < 10  # a second; a square of it would be minutes
 
 
 def test_the_name_of_a_key_tells_that_its_value_is_secret() -> None:

@@ -44,7 +44,10 @@ def made_up(tmp_path: Path) -> Path:
     return run
 
 
-@pytest.mark.parametrize("method", ["arithmetic", "optimised", "auto"])
+@pytest.mark.parametrize(
+    "method",
+    ["arithmetic", "optimised", pytest.param("auto", marks=pytest.mark.slow)],
+)
 def test_a_partial_blend_is_that_of_the_members_that_are_there_and_says_so(
     made_up: Path, tmp_path: Path, method: str
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_part_is_marked_and_is_no_part_where_it_is_not_asked_for(
         prepared()
 
 
+@pytest.mark.slow
 def test_without_those_that_cannot_be_read(
     data: Path, prepared: Callable[..., prepare.Prepared]
 ) -> None:
@@ -228,6 +229,7 @@ def test_a_submission_gives_them_whatever_the_blend_does(
     assert not any(unread & set(ids) for ids in find_copies(run.folder, run.settings))
 
 
+@pytest.mark.slow
 def test_it_is_the_same_data_for_whoever_makes_it_again(
     data: Path, prepared: Callable[..., prepare.Prepared]
 ) -> None:
@@ -245,6 +247,7 @@ def test_it_is_the_same_data_for_whoever_makes_it_again(
         refuse_other_data(run.folder, run.settings)
 
 
+@pytest.mark.slow
 def test_how_many_pixels_were_allowed_is_recorded(
     data: Path, prepared: Callable[..., prepare.Prepared]
 ) -> None:
@@ -315,6 +318,7 @@ def test_folds_and_a_run_that_is_made_again_treat_them_alike(
         assert not set(valid["id"]) & set(run.audit.unread)
 
 
+@pytest.mark.slow
 def test_the_audit_alone_says_the_same(
     settings_of: Callable[..., Settings], tmp_path: Path
 ) -> None:

@@ -382,6 +382,7 @@ cache_pixels(index, data, [32], folder)
 """
 
 
+@pytest.mark.slow
 def test_a_cache_whose_builder_was_killed_is_filled_up(
     filled: Callable[[], Pixels],
     data: Path,

@@ -103,6 +103,7 @@ def stop_second(monkeypatch: pytest.MonkeyPatch, before_second: BeforeSecond) ->
     before_second(lambda: now.__setitem__(0, 1e9))
 
 
+@pytest.mark.slow
 def test_a_training_that_is_slower_than_planned_is_stopped_and_what_is_complete_is_blended(
     invoke: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before_second: BeforeSecond
 ) -> None:

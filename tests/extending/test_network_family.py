@@ -125,6 +125,7 @@ def test_its_packages_are_recorded_and_a_missing_one_is_named(
     assert error.value.fix == "Install no-such-package as requirements.lock names it."
 
 
+@pytest.mark.slow
 def test_a_member_of_it_is_trained_to_the_same_bits(
     small_toml: Path, tmp_path: Path, stripes: Stripes
 ) -> None:

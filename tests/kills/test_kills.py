@@ -87,7 +87,7 @@ CASES = {
     # Validation and the end of an epoch.
     "in validation": Case(Moment("fastai.learner:AvgMetric.accumulate", 3), at(0, 4)),
     "in validation, checkpoints at epochs": Case(
-        Moment("fastai.learner:AvgMetric.accumulate", 14), at(3), (SELDOM,), quick=True
+        Moment("fastai.learner:AvgMetric.accumulate", 14), at(3), (SELDOM,)
     ),
     "after validation": Case(
         Moment("twinrun.train.recorder:RecordStep.after_validate", 3, "after"), at(2, 4)

@@ -152,6 +152,7 @@ def test_12_worker_reseeded_from_time_and_process_id(bench: Bench, tmp_path: Pat
     assert len(list(tmp_path.glob("worker-*"))) > 2
 
 
+@pytest.mark.slow
 def test_12_reseeded_worker_whose_generator_an_item_transform_uses(
     bench: Bench, tmp_path: Path
 ) -> None:

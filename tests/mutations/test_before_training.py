@@ -164,6 +164,7 @@ def test_06_data_loader_built_before_seeding(bench: Bench) -> None:
 
 
 # fastai's own: it loads what lr_find saved before with a name that numpy has moved.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:numpy.core is deprecated:DeprecationWarning")
 def test_07_one_batch_and_lr_find_before_fitting(bench: Bench, tmp_path: Path) -> None:
     rates: list[float] = []

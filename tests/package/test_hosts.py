@@ -190,7 +190,7 @@ def blocks(page: str) -> list[str]:
 @pytest.mark.parametrize(
     ("host", "form"),
     [
-        ("zindi", "wheel"),
+        pytest.param("zindi", "wheel", marks=pytest.mark.slow),
         pytest.param("drivendata", "unpacked engine", marks=pytest.mark.slow),
     ],
 )

@@ -391,6 +391,7 @@ def test_one_image_and_no_image_are_answered(tmp_path: Path) -> None:
     assert "No member has held-out predictions yet" in section(none, "classes")
 
 
+@pytest.mark.slow
 def test_a_thousand_classes_are_summarised_and_the_rest_counted(tmp_path: Path) -> None:
     classes = [f"class {number:04d}" for number in range(1000)]
     run = make_run(tmp_path, members=("a",), classes=classes, count=200, pictures=False, doubt=8.0)

@@ -123,7 +123,7 @@ def colours_of(element: ElementHandle) -> int:
     return len(np.unique(pixels(element).reshape(-1, 3), axis=0))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_it_is_drawn_without_a_word_and_without_a_request(
     browser: Browser, report: Path, complaints: list[str], scheme: Any
 ) -> None:
@@ -209,6 +209,7 @@ def test_every_text_stands_out_from_its_paper(
     page.close()
 
 
+@pytest.mark.slow
 def test_dark_and_print_have_papers_of_their_own(
     browser: Browser, report: Path, complaints: list[str]
 ) -> None:

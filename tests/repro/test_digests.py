@@ -277,6 +277,7 @@ def test_the_sum_on_a_device_is_the_one_that_is_described(
     assert on_device(pair[0]) == slow_sum(pair[0])
 
 
+@pytest.mark.slow
 def test_the_sum_over_several_chunks_is_the_one_that_is_described() -> None:
     tensors = [torch.zeros(CHUNK - 1, dtype=torch.uint8), torch.arange(5, dtype=torch.uint8)]
     assert on_device(tensors) == slow_sum(tensors)

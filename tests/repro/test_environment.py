@@ -174,6 +174,7 @@ def test_a_process_on_one_core_uses_as_many_threads_and_gives_the_same_bits(
     assert narrow["bits"] == usual["bits"]
 
 
+@pytest.mark.slow
 def test_another_thread_count_gives_other_bits(usual: dict[str, Any]) -> None:
     # The control: the step above does depend on the threads that compute it.
     alone = step(threads=1)

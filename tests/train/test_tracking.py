@@ -140,7 +140,10 @@ def _log_records(content: bytes) -> Iterator[bytes]:
 _READERS = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n == "tensorboard" else pytest.mark.slow) for n in NAMES],
+)
 def test_a_tracker_changes_no_bit_and_holds_the_curves_of_history(
     train: Train, untold: Path, name: str
 ) -> None:

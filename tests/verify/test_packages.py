@@ -336,11 +336,11 @@ def test_a_process_that_does_not_come_to_a_verdict_is_no_verdict(
     [
         (0, (), 0),
         (3, (), 3),
-        (3, ("--accept", "rounding"), 0),
-        (4, ("--accept", "rounding"), 4),
+        pytest.param(3, ("--accept", "rounding"), 0, marks=pytest.mark.slow),
+        pytest.param(4, ("--accept", "rounding"), 4, marks=pytest.mark.slow),
         (4, ("--accept", "spread"), 0),
-        (1, ("--accept", "spread"), 1),
-        (5, ("--accept", "spread"), 2),
+        pytest.param(1, ("--accept", "spread"), 1, marks=pytest.mark.slow),
+        pytest.param(5, ("--accept", "spread"), 2, marks=pytest.mark.slow),
     ],
 )
 def test_the_grade_comes_through_the_process_of_the_own_engine(

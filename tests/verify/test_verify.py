@@ -67,6 +67,7 @@ def tampered(run: Path, tamper: Tamper) -> None:
     write_sealed(path, manifest)
 
 
+@pytest.mark.slow
 def test_a_setting_that_a_manifest_leaves_out_did_nothing(run: Path) -> None:
     def older(manifest: dict[str, Any]) -> None:
         del manifest["content"]["settings"]["data"]["duplicates"]
@@ -110,6 +111,7 @@ def test_data_that_is_gone_is_told_with_the_record_or_the_option_that_names_it(
         assert "--data" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_seed_is_not_the_same(run: Path, tmp_path: Path) -> None:
     def reseed(manifest: dict[str, Any]) -> None:
         manifest["content"]["settings"]["run"]["seed"] = 5
@@ -120,6 +122,7 @@ def test_a_run_of_another_seed_is_not_the_same(run: Path, tmp_path: Path) -> Non
     assert not any(row.same for row in found.comparisons)
 
 
+@pytest.mark.slow
 def test_another_blend_is_seen_in_the_submission(run: Path, tmp_path: Path) -> None:
     def reweigh(manifest: dict[str, Any]) -> None:
         manifest["content"]["settings"]["blend"]["weights"]["a"] = 3.0
@@ -165,6 +168,7 @@ def lacking(run: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_blend_without_a_missing_member_is_made_again_without_it(
     lacking: Path, tmp_path: Path
 ) -> None:
@@ -421,6 +425,7 @@ def command(run: Path, recorded: Path) -> Callable[..., str]:
     return call
 
 
+@pytest.mark.slow
 def test_a_blend_that_a_command_chose_is_kept_by_run(
     command: Callable[..., str], run: Path
 ) -> None:
