@@ -150,6 +150,12 @@ def optimizer(settings):
     if settings.get("optimizer") == "ranger":
         from fastai.optimizer import ranger
         return ranger
+    if settings.get("optimizer") == "lookahead":
+        from timm.optim import Lookahead
+        adamw = torch.optim.AdamW
+        return lambda groups, lr: Lookahead(
+            adamw([{"params": each} for each in groups], lr=lr), k=3
+        )
     if settings.get("optimizer") == "adamw":
         return lambda groups, lr: torch.optim.AdamW([{"params": each} for each in groups], lr=lr)
     return Sgd
@@ -215,7 +221,7 @@ def test_interrupted_and_resumed_by_another_number_of_workers(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["ranger", "adamw"])
+@pytest.mark.parametrize("optimizer", ["ranger", "adamw", "lookahead"])
 def test_optimizers_of_others(small: Small, unbroken: Path, optimizer: str) -> None:
     change = f"hooks.optimizer={optimizer!r}"
     whole = small.train(f"whole-{optimizer}", change)

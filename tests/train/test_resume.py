@@ -49,7 +49,7 @@ from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.run_folder.paths import PROGRESS_FILES, RESULT_FILES
 from twinrun.run_folder.records import read_record
-from twinrun.train import members, owners, resume, users_state
+from twinrun.train import members, owners, resume, users_restored
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
 from twinrun.train.learner import build_learner
 from twinrun.train.members import set_up_training, train_member
@@ -716,7 +716,7 @@ def test_what_a_users_callback_keeps_matters(
 ) -> None:
     small.interrupted(name, Place(3, "step", 3), OFTEN, callbacks=[Accumulate8()])
     if lack == "numbers":
-        monkeypatch.setattr(users_state, "_restore_values", lambda *_: None)
+        monkeypatch.setattr(users_restored, "_restore_values", lambda *_: None)
     else:
         monkeypatch.setattr(resume, "_GRADIENT", "nowhere/")
     resumed = small.train(name, callbacks=[Accumulate8()])
