@@ -83,8 +83,7 @@ def look(settings: Settings, folder: Path) -> Look:
         settings.model_copy(
             update={
                 "members": {
-                    name: member.model_copy(update={"pretrained": False})
-                    for name, member in settings.members.items()
+                    name: member.from_nothing() for name, member in settings.members.items()
                 }
             }
         ),

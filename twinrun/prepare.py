@@ -177,7 +177,7 @@ def look_at_data(
     """
     refuse_unusable(
         {
-            name: NetworkUse(member.network, member.image_size, member.pretrained)
+            name: NetworkUse(member.network, member.image_size, member.fetches_weights)
             for name, member in settings.members.items()
         }
     )

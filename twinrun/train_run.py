@@ -15,6 +15,7 @@ from twinrun.deadline.deadline import Deadline
 from twinrun.errors import InputError, OutOfTime, differences
 from twinrun.hooks.in_use import use
 from twinrun.locks import is_held, lock_record
+from twinrun.networks.beginning import keep
 from twinrun.networks.table import weights_of
 from twinrun.prepare import Prepared, keep_record
 from twinrun.process import without_collector
@@ -78,8 +79,11 @@ def begin_trainings(run: Prepared, trainings: Sequence[Training], started: float
             from twinrun.train.tracking import refuse_missing_trackers
 
         refuse_missing_trackers(settings.run.tracking)
-        for network in sorted({recipe.network for recipe in recipes if recipe.pretrained}):
+        for network in sorted({recipe.network for recipe in recipes if recipe.fetches_weights}):
             weights_of(network).fetch(network)
+        for name in dict.fromkeys(each.member for each in work.left):
+            if (sha256 := settings.members[name].begin.sha256) is not None:
+                keep(sha256, settings.begin_file(name))
     # Also before the end: what an interrupted run was made from can be asked for.
     keep_record(run, started)
     for each in trainings:

@@ -45,6 +45,7 @@ OTHER_RECIPE = {
     "validation": "{ share = 0.5 }",
     "image_size": "64",
     "pretrained": "true",
+    "begin": f'{{ sha256 = "{"0" * 64}" }}',
     "mixup": "0.25",
     "mixup_probability": "0.5",
     "cutmix_probability": "0.5",
@@ -167,6 +168,7 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             # The author's fastai predicted with the training's batch size; ours is one for all.
             "prediction_batch_size": 64,
             "test_time": {"method": "none", "times": 4, "mean": "arithmetic"},
+            "begin": {"file": None, "sha256": None},
             "take": {"epoch": "last", "by": "log_loss", "patience": None},
         }, name
 

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from tests.train.recipes import recipe
 from twinrun.config.recipe import Member
 from twinrun.data.tta import tta_views
+from twinrun.networks.beginning import first_file
 from twinrun.neutral import Neutral
 from twinrun.repro.keys import Key
 from twinrun.train.best_epoch import is_over
@@ -36,6 +37,7 @@ DOING = {
     "class_weights": "balanced",
     "label_smoothing": 0.1,
     "take": {"epoch": "best", "patience": 1},
+    "begin": {"sha256": "0" * 64},
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
 }
 
@@ -86,6 +88,11 @@ def chooses(member: Member) -> bool:
     return is_over(member, rows)
 
 
+def begins(member: Member) -> bool:
+    first = first_file(member.network, member.begin.sha256, pretrained=member.pretrained)
+    return first is not None
+
+
 CHECKS: dict[str, Callable[[Member], bool]] = {
     "mixup": mixes,
     "mixup_probability": leaves_some_unmixed,
@@ -94,6 +101,7 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "class_weights": weighs,
     "label_smoothing": smooths,
     "take": chooses,
+    "begin": begins,
     "test_time": looks_again,
 }
 

@@ -25,7 +25,7 @@ def check(*, options: SettingsOptions) -> None:
     members = settings.members
     refuse_unusable(
         {
-            name: NetworkUse(each.network, each.image_size, each.pretrained)
+            name: NetworkUse(each.network, each.image_size, each.fetches_weights)
             for name, each in members.items()
         }
     )

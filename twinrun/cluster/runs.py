@@ -18,7 +18,7 @@ from twinrun.config.settings import Settings
 from twinrun.console import say
 from twinrun.files import is_there
 from twinrun.locks import lock_record
-from twinrun.networks.table import weights_of
+from twinrun.networks.beginning import first_file
 from twinrun.prepare import Prepared
 from twinrun.run_folder.paths import RUN_FILES
 from twinrun.run_folder.place import name_nodes
@@ -130,9 +130,12 @@ def publish_run(site: Site, run: Prepared) -> None:
 
 
 def _share_weights(settings: Settings, storage: Storage) -> None:
-    """Publish the pretrained weights that members begin with, where they are not there yet."""
+    """Publish the weights that members begin with, where they are not there yet."""
     there = storage.names(f"{SHARED}/weights")
-    for network in sorted({each.network for each in settings.members.values() if each.pretrained}):
-        file = weights_of(network).file(network)
+    files = {
+        first_file(each.network, each.begin.sha256, pretrained=each.pretrained)
+        for each in settings.members.values()
+    }
+    for file in sorted(filter(None, files)):
         if f"{SHARED}/weights/{file.name}" not in there:
             storage.publish(file, f"{SHARED}/weights/{file.name}")

@@ -171,7 +171,7 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     from twinrun.cluster.share import index_here
     from twinrun.cluster.storage import SHARED
     from twinrun.console import ignore_known_warnings
-    from twinrun.networks.table import weights_of
+    from twinrun.networks.beginning import first_file
     from twinrun.train.members import RemoteRun, train_member
 
     ignore_known_warnings()
@@ -193,10 +193,9 @@ def _train(order: Order, training: str, scratch: Path, attempt: Path, bars: Any)
     index = index_here(order.storage, order.index, scratch)
     pixels = order.images.here(scratch)
     member = settings.members[member_of(training)]
-    if member.pretrained:
-        file = weights_of(member.network).file(member.network)
-        if not file.exists():
-            order.storage.fetch(f"{SHARED}/weights/{file.name}", file)
+    file = first_file(member.network, member.begin.sha256, pretrained=member.pretrained)
+    if file is not None and not file.exists():
+        order.storage.fetch(f"{SHARED}/weights/{file.name}", file)
     folder = RunFolder(attempt / order.run).training(training).path
     publisher = Publisher(order.storage, folder.relative_to(attempt).as_posix(), folder)
     publisher.fetch_checkpoints()

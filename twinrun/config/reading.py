@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from twinrun.config.begin import with_digests
 from twinrun.config.changes import parse_changes
 from twinrun.config.layers import merge, over
 from twinrun.config.layouts import find_classes
@@ -112,7 +113,7 @@ def read_settings(
         layers[_AUTO] = {"competition": {"classes": classes}}
         settings = _refuse_mistakes(config, [], *_validate(config, raw, code, layers))
     use(code, settings.hooks)
-    return settings
+    return with_digests(settings)
 
 
 def _refuse_mistakes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -148,6 +150,29 @@ class Take(Table):
     ] = None
 
 
+def _sha256(value: str) -> str:
+    if re.fullmatch("[0-9a-f]{64}", value) is None:
+        raise ValueError("64 digits from 0 to f")
+    return value
+
+
+class Begin(Table):
+    """The weights of a file that a member begins with, in place of pretrained ones.
+
+    Attributes:
+        file: A file, or the folder of a complete training; a relative one starts at the settings
+            file's folder. Where it lies decides nothing.
+        sha256: Of the file; found as the settings are read. None: the member begins with none.
+    """
+
+    file: Annotated[str | None, Beside()] = None
+    sha256: Annotated[Annotated[str, AfterValidator(_sha256)] | None, Neutral(None)] = None
+
+
+def _begin(given: Any) -> Any:
+    return {"file": given or None} if isinstance(given, str) else given
+
+
 @cache
 def _transforms_table(transforms: tuple[Transform, ...]) -> type[Table]:
     """The settings of these transforms, as a table of their own."""
@@ -189,6 +214,9 @@ class Member(Table):
     validation: Validation
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
     pretrained: bool = True
+    begin: Annotated[Begin, BeforeValidator(_begin), Neutral({"file": None, "sha256": None})] = (
+        Begin()
+    )
     mixup: Annotated[float, Field(ge=0, le=1000), AfterValidator(_mixup), Neutral(0.0)] = 0.4
     mixup_probability: Annotated[float, Field(ge=0, le=1), Neutral(1.0)] = 1.0
     cutmix_probability: Annotated[float, Field(ge=0, le=1), Neutral(0.0)] = 0.0
@@ -237,6 +265,15 @@ class Member(Table):
         for name, value in serialise(self).items():
             found |= value if name == "transforms" else {name: value}
         return found
+
+    @property
+    def fetches_weights(self) -> bool:
+        """Whether it begins with the pretrained weights of its network's family."""
+        return self.pretrained and self.begin.sha256 is None
+
+    def from_nothing(self) -> Member:
+        """The same recipe with no weights to begin with: none has to be on this machine."""
+        return self.model_copy(update={"pretrained": False, "begin": Begin()})
 
     @property
     def cached_size(self) -> int:

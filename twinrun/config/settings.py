@@ -13,7 +13,7 @@ from twinrun.config.identity import identity_settings, write_out_settings
 from twinrun.config.local import TABLE_FOLDERS, FolderOrigin
 from twinrun.config.recipe import Member, Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
-from twinrun.config.trainings import Training, member_of, trainings_of
+from twinrun.config.trainings import WEIGHTS, Training, member_of, trainings_of
 from twinrun.errors import InputError, nearest
 from twinrun.hooks.calls import OwnHook, find_hook
 from twinrun.hooks.own_code import NO_CODE, OwnCode
@@ -183,6 +183,14 @@ class Settings(Table):
             f"no data folder: {self.data_folder} ({self.folder_origin.words})",
             fix=download + self.folder_origin.fixes,
         )
+
+    def begin_file(self, member: str) -> Path | None:
+        """The file of weights that a member begins with, as the settings name it; None: none."""
+        named = self.members[member].begin.file
+        if named is None:
+            return None
+        path = (self.config.parent / named).resolve()
+        return path / WEIGHTS if path.is_dir() else path
 
     def weight(self, member: str) -> float:
         """A member's weight in the blend: 1 when no weights are given, 0 when it has none."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+# In the folder of a complete training, its weights.
+WEIGHTS = "weights.safetensors"
+
 _FOLD = re.compile(r"fold-([1-9][0-9]*)")
 
 

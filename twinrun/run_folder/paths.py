@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from twinrun.config.trainings import fold_number
+from twinrun.config.trainings import WEIGHTS, fold_number
 
 _CHECKPOINT = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{32})\.safetensors")
 
@@ -27,7 +27,7 @@ _CHECKPOINT = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{32})\.safetensors")
 # with folds has in its own folder, besides its record, is these.
 PREDICTION_FILES = ("valid.csv", "test.csv")
 # The files of a training whose bytes are the same in every run with the same bits.
-RESULT_FILES = (*PREDICTION_FILES, "weights.safetensors")
+RESULT_FILES = (*PREDICTION_FILES, WEIGHTS)
 # What a training keeps up to date while it trains. Their bytes may differ where bits do not (a
 # clock, the pages of a resumed ledger): member.json has their digests as `guards`, apart from those
 # of the results, and no run's are compared with another's.
@@ -72,7 +72,7 @@ class TrainingFolder:
 
     @property
     def weights(self) -> Path:
-        return self.path / "weights.safetensors"
+        return self.path / WEIGHTS
 
     @property
     def history(self) -> Path:

@@ -76,7 +76,7 @@ def build_learner(
         apply_init(head, nn.init.kaiming_normal_)
     else:
         head = own_head
-    if member.pretrained:
+    if member.fetches_weights:
         weights_of(member.network).load(body.module, member.network, member.image_size)
     key.of("init", "loss").seed_generators()
     own_loss = None if own is None else own.loss(classes, weights)

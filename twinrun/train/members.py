@@ -21,6 +21,7 @@ from fastai.learner import Learner
 from twinrun.config.recipe import Member
 from twinrun.config.settings import Settings
 from twinrun.config.trainings import Training
+from twinrun.console import say
 from twinrun.data.folds import fold_ids
 from twinrun.data.index import GROUP, data_digest
 from twinrun.data.keyed_loader import KeyedLoader
@@ -33,6 +34,7 @@ from twinrun.data.unread import readable, with_shares
 from twinrun.files import sha256_file, whole_file, write_csv
 from twinrun.hooks.calls import telling_mistakes
 from twinrun.metrics import member_scores
+from twinrun.networks.beginning import keep
 from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.digests import digest_tensors, fetch_digests
 from twinrun.repro.group import current_group
@@ -42,6 +44,7 @@ from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
 from twinrun.run_folder.paths import TrainingFolder
 from twinrun.run_folder.records import member_identity, training_digests, write_record
+from twinrun.train.beginning import begin_with
 from twinrun.train.callbacks import Bars
 from twinrun.train.checkpoints import Checkpoints
 from twinrun.train.fit import fit
@@ -164,6 +167,11 @@ def set_up_training(
     learner = build_learner(
         member, loaders, classes=len(classes), key=key, counts=counts, own=parts
     )
+    first = None
+    if member.begin.sha256 is not None:
+        first = keep(member.begin.sha256, settings.begin_file(training.member))
+        if told := begin_with(learner.model, first, training.title):
+            say((training.title, "bold"), f" begins with {first.name[:14]}...: {told}")
     if ranks.count > 1:
         parts.refuse_for_ranks(learner.own_loss)
         current_group().share_steps(learner)
@@ -195,7 +203,7 @@ def set_up_training(
         identity=identity,
         environment=environment,
         ledger=ledger,
-        pretrained=_weights_file(member),
+        pretrained=_weights_file(member, first),
     )
 
 
@@ -212,11 +220,10 @@ def _held_out(train: pd.DataFrame, training: Training, member: Member, seed: int
     )
 
 
-def _weights_file(member: Member) -> dict[str, str]:
-    if not member.pretrained:
-        return {}
-    file = weights_of(member.network).fetch(member.network)
-    return {"file": file.name, "sha256": sha256_file(file)}
+def _weights_file(member: Member, first: Path | None) -> dict[str, str]:
+    if member.fetches_weights:
+        first = weights_of(member.network).fetch(member.network)
+    return {} if first is None else {"file": first.name, "sha256": sha256_file(first)}
 
 
 @dataclass(frozen=True)

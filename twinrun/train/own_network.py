@@ -45,7 +45,7 @@ class OwnNetwork:
         hook, module = self._module("backbone")
         if hook is None or module is None:
             return None
-        if self.member.pretrained:
+        if self.member.fetches_weights:
             raise InputError(
                 f"{hook.place}: a backbone of your own begins with the weights that your code "
                 "gives it",

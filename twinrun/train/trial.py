@@ -48,9 +48,8 @@ def try_training(settings: Settings, name: str, device: torch.device) -> None:
     """
     training = settings.training(name)
     recipe = settings.members[training.member]
-    short = recipe.model_copy(
+    short = recipe.from_nothing().model_copy(
         update={
-            "pretrained": False,
             "batch_size": _IMAGES,
             "prediction_batch_size": _IMAGES,
             "epochs": Epochs(frozen=1, unfrozen=1),

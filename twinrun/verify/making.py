@@ -68,7 +68,7 @@ def predict_again(
                 "members": {
                     **settings.members,
                     # The recorded weights replace them all: none is to be fetched.
-                    name: settings.members[name].model_copy(update={"pretrained": False}),
+                    name: settings.members[name].from_nothing(),
                 }
             }
         )
