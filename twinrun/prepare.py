@@ -31,7 +31,7 @@ from twinrun.errors import InputError
 from twinrun.files import is_there
 from twinrun.image_formats import Other
 from twinrun.locks import lock_record
-from twinrun.networks.table import NetworkUse, refuse_unusable
+from twinrun.networks.table import refuse_unusable
 from twinrun.repro.environment import set_up
 from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.group import current_group
@@ -175,12 +175,7 @@ def look_at_data(
     Raises:
         InputError: As `prepare` of these.
     """
-    refuse_unusable(
-        {
-            name: NetworkUse(member.network, member.image_size, member.fetches_weights)
-            for name, member in settings.members.items()
-        }
-    )
+    refuse_unusable(settings.network_uses())
     said: list[str] = []
     index, unreadable = list_images(settings, said)
     sample_path = settings.sample_path()

@@ -44,6 +44,7 @@ OTHER_RECIPE = {
     "epochs": "{ frozen = 2, unfrozen = 1 }",
     "validation": "{ share = 0.5 }",
     "image_size": "64",
+    "sizes": "{ 3 = 32 }",
     "pretrained": "true",
     "begin": f'{{ sha256 = "{"0" * 64}" }}',
     "mixup": "0.25",
@@ -168,6 +169,7 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             # The author's fastai predicted with the training's batch size; ours is one for all.
             "prediction_batch_size": 64,
             "test_time": {"method": "none", "times": 4, "mean": "arithmetic"},
+            "sizes": {},
             "begin": {"file": None, "sha256": None},
             "take": {"epoch": "last", "by": "log_loss", "patience": None},
         }, name

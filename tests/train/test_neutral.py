@@ -38,6 +38,7 @@ DOING = {
     "label_smoothing": 0.1,
     "take": {"epoch": "best", "patience": 1},
     "begin": {"sha256": "0" * 64},
+    "sizes": {"2": 32},
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
 }
 
@@ -102,6 +103,7 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "label_smoothing": smooths,
     "take": chooses,
     "begin": begins,
+    "sizes": lambda member: member.size_at(1) != member.image_size,
     "test_time": looks_again,
 }
 

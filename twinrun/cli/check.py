@@ -19,16 +19,11 @@ def check(*, options: SettingsOptions) -> None:
     """Check the settings, and try the functions of hooks.py on two images; nothing is trained."""
     settings = options.read()
     with without_collector():
-        from twinrun.networks.table import NetworkUse, refuse_unusable
+        from twinrun.networks.table import refuse_unusable
         from twinrun.try_hooks import try_hooks
 
     members = settings.members
-    refuse_unusable(
-        {
-            name: NetworkUse(each.network, each.image_size, each.fetches_weights)
-            for name, each in members.items()
-        }
-    )
+    refuse_unusable(settings.network_uses())
     trainings = sum(len(settings.trainings(name)) for name in members)
     say(
         ("settings", "bold"),

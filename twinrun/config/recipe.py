@@ -169,6 +169,15 @@ class Begin(Table):
     sha256: Annotated[Annotated[str, AfterValidator(_sha256)] | None, Neutral(None)] = None
 
 
+def _epochs(sizes: dict[str, int]) -> dict[str, int]:
+    wrong = [name for name in sizes if re.fullmatch("[1-9][0-9]*", name) is None]
+    if wrong:
+        raise ValueError(
+            f"a size by the number of an epoch, {{ 1 = 128 }}, and not by {wrong[0]!r}"
+        )
+    return dict(sorted(sizes.items(), key=lambda each: int(each[0])))
+
+
 def _begin(given: Any) -> Any:
     return {"file": given or None} if isinstance(given, str) else given
 
@@ -213,6 +222,9 @@ class Member(Table):
     epochs: Epochs
     validation: Validation
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
+    sizes: Annotated[
+        dict[str, Annotated[int, Field(ge=32, le=4096)]], AfterValidator(_epochs), Neutral({})
+    ] = {}
     pretrained: bool = True
     begin: Annotated[Begin, BeforeValidator(_begin), Neutral({"file": None, "sha256": None})] = (
         Begin()
@@ -258,6 +270,15 @@ class Member(Table):
         if rest.get("augment") in AUGMENT_SETS.names:
             own = {**AUGMENT_SETS.get(rest["augment"]).values, **own}
         return rest | {_TRANSFORMS: own}
+
+    def size_at(self, epoch: int) -> int:
+        """The side at which training images are seen, in pixels.
+
+        Args:
+            epoch: Of the whole training, from 0.
+        """
+        begun = [size for at, size in self.sizes.items() if int(at) <= epoch + 1]
+        return begun[-1] if begun else self.image_size
 
     @model_serializer(mode="wrap")
     def _among_the_others(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:

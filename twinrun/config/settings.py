@@ -20,6 +20,7 @@ from twinrun.hooks.own_code import NO_CODE, OwnCode
 from twinrun.hooks.table import Enters
 from twinrun.metrics import METRICS, additional_metric
 from twinrun.names import FileName
+from twinrun.networks.table import NetworkUse
 from twinrun.neutral import Beside, Neutral
 from twinrun.submission_forms import FORMS
 
@@ -106,6 +107,19 @@ class Settings(Table):
         return self
 
     @model_validator(mode="after")
+    def _no_epoch_has_larger_images(self) -> Self:
+        wrong = [
+            f"members.{name}.sizes: {size} from epoch {at}, but image_size, {member.image_size}, "
+            "is the largest"
+            for name, member in self.members.items()
+            for at, size in member.sizes.items()
+            if size > member.image_size
+        ]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    @model_validator(mode="after")
     def _best_epochs_are_told_by_recorded_values(self) -> Self:
         own = additional_metric(self.competition.metric)
         known = [each.name for each in METRICS if each.kept_as or each is own]
@@ -157,6 +171,18 @@ class Settings(Table):
     def largest_size(self) -> int:
         """The largest size at which a member sees images."""
         return max(member.image_size for member in self.members.values())
+
+    def network_uses(self) -> dict[str, NetworkUse]:
+        """How each member uses its network, by the member's name."""
+        return {
+            name: NetworkUse(
+                member.network,
+                member.image_size,
+                member.fetches_weights,
+                tuple(sorted(set(member.sizes.values()))),
+            )
+            for name, member in self.members.items()
+        }
 
     def sample_path(self) -> Path:
         """The host's sample submission.

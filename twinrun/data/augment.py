@@ -10,6 +10,7 @@ depend on no device, no batch size, no neighbour and no other transform.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from twinrun.config.recipe import Member
-from twinrun.data.warp import warp_and_light
+from twinrun.data.warp import reduce, warp_and_light
 from twinrun.repro.keys import Key, child_uniforms
 from twinrun.transforms.table import TRANSFORMS
 from twinrun.transforms.transform import PLAIN, BatchChanges, Transform
@@ -34,19 +35,22 @@ class Augmentation:
     def __init__(self, member: Member) -> None:
         self.member = member
 
-    def __call__(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
+    def __call__(self, images: Tensor, keys: Sequence[Key], size: int | None = None) -> Tensor:
         """Change a batch.
 
         Args:
             images: uint8, batch x 3 x size x size, channels last in memory: any size, such as
                 `member.cached_size`.
             keys: Of each image.
+            size: At which the images are seen, at most `image_size`, which it is when None.
 
         Returns:
-            float32 from 0 to 1, batch x 3 x image_size x image_size, channels last in memory.
+            float32 from 0 to 1, batch x 3 x size x size, channels last in memory.
         """
-        changes = batch_changes(self.member, keys)
-        size = self.member.image_size
+        changes, whole = batch_changes(self.member, keys), self.member.image_size
+        size = whole if size is None else size
+        # So far that a map enlarges or passes over pixels as it does at the whole size.
+        images = reduce(images, math.ceil(images.shape[-1] * size / whole))
         seen = warp_and_light(images, changes.matrices, changes.tables, size)
         for row, change in changes.pixels:
             change(seen[row])

@@ -264,7 +264,8 @@ class _Receive(Transform):
         if loader.view is not None:
             return loader.view.see(loader.augmentation, images, loader.key, ids)
         if loader.augments:
-            return loader.augmentation(images, loader.keys("augment", ids))
+            size = loader.augmentation.member.size_at(loader.epoch)
+            return loader.augmentation(images, loader.keys("augment", ids), size)
         return loader.augmentation.unchanged(images)
 
 

@@ -21,6 +21,28 @@ cv2.setNumThreads(0)
 cv2.ipp.setUseIPP(False)
 
 
+def reduce(images: Tensor, size: int) -> Tensor:
+    """Images made smaller, each pixel the mean of the area that it takes the place of.
+
+    Args:
+        images: uint8, batch x 3 x any size x the same, channels last in memory.
+        size: Of the result, at most theirs; of the same size they are given back as they are.
+
+    Returns:
+        uint8, batch x 3 x size x size, channels last in memory, on the images' device.
+    """
+    if images.shape[-1] == size:
+        return images
+    if images.device.type == "cpu":
+        pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+        found = np.empty((len(pixels), size, size, 3), np.uint8)
+        for image, smaller in zip(pixels, found, strict=True):
+            cv2.resize(image, (size, size), smaller, interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(found).permute(0, 3, 1, 2)
+    means = functional.interpolate(images.to(torch.float32), size=(size, size), mode="area")
+    return means.round_().to(torch.uint8, memory_format=torch.channels_last)
+
+
 def warp_and_light(images: Tensor, matrices: np.ndarray, tables: np.ndarray, size: int) -> Tensor:
     """Each image through its map, mirrored beyond its edges, then in its light.
 

@@ -78,6 +78,11 @@ def _measure(
 ) -> Measured:
     cuda = environment["decides"]["device"] == "cuda"
     started = time.perf_counter()
+    # At the largest size: what is planned with is rather too long than too short.
+    whole = {
+        each: member.model_copy(update={"sizes": {}}) for each, member in settings.members.items()
+    }
+    settings = settings.model_copy(update={"members": whole})
     setup = set_up_training(name, settings, index, pixels, environment)
     ready = time.perf_counter() - started
     steps: dict[str, _Timing] = {}

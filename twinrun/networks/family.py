@@ -103,6 +103,16 @@ class NetworkFamily(ABC):
             In words, with the nearest name where there is no such network; None: it can be.
         """
 
+    def size_problem(self, network: str, size: int, other: int) -> str | None:  # noqa: ARG002
+        """Why a network that is built for images of a size cannot take smaller ones; None: it can.
+
+        Args:
+            network: One that the family owns, without a `problem` at this size.
+            size: That it is built for.
+            other: Of some training images.
+        """
+        return None
+
     @abstractmethod
     def pixel_statistics(self, network: str) -> PixelStatistics | None:
         """Mean and deviation by which the network wants pixels normalised; None: ImageNet's."""

@@ -61,11 +61,13 @@ class NetworkUse:
         network: Its name in the settings.
         size: Of the images, pixels a side.
         pretrained: Whether it begins with pretrained weights.
+        others: Smaller sizes at which training images are seen in some epochs.
     """
 
     network: str
     size: int
     pretrained: bool
+    others: tuple[int, ...] = ()
 
 
 def refuse_unusable(uses: Mapping[str, NetworkUse]) -> None:
@@ -86,6 +88,8 @@ def refuse_unusable(uses: Mapping[str, NetworkUse]) -> None:
         problem = family.problem(use.network, use.size, pretrained=use.pretrained)
         if problem is None and use.pretrained and family.weights is None:
             problem = _without_weights(use.network, family)
+        for other in () if problem is not None else use.others:
+            problem = problem or family.size_problem(use.network, use.size, other)
         if problem is not None:
             problems.setdefault(problem, []).append(member)
     if problems:

@@ -51,6 +51,11 @@ class TimmFamily(NetworkFamily):
 
         return timm_models.problem(_listed(network), size, pretrained=pretrained)
 
+    def size_problem(self, network: str, size: int, other: int) -> str | None:
+        from twinrun.networks import timm_models
+
+        return timm_models.size_problem(_listed(network), size, other)
+
     def pixel_statistics(self, network: str) -> PixelStatistics | None:
         from twinrun.networks import timm_models
 

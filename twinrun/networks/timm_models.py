@@ -157,6 +157,17 @@ def shape_of(name: str, size: int) -> Shape:
         ) from error
 
 
+def size_problem(name: str, size: int, other: int) -> str | None:
+    """Why a network that is built for images of a size cannot take others; None: it can."""
+    try:
+        with torch.device("meta"), torch.no_grad():
+            build_model(name, size).eval()(torch.empty(2, 3, other, other))
+    except Exception as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        return f"timm's {name} for {size} pixels a side cannot take {other}: {reason}"
+    return None
+
+
 def build_backbone(name: str, size: int) -> TimmBackbone:
     """A network's backbone for images of a size, initialised as timm does."""
     return TimmBackbone(build_model(name, size), shape_of(name, size).kind)

@@ -122,6 +122,10 @@ def _members(run: Path, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]
             "name": name,
             "network": recipe["network"],
             "image_size": recipe["image_size"],
+            "sizes": ", ".join(
+                f"{size} px from epoch {at}"
+                for at, size in sorted(recipe.get("sizes", {}).items(), key=lambda x: int(x[0]))
+            ),
             "pretrained": recipe["pretrained"] and "begin" not in recipe,
             "begin": recipe.get("begin", {}).get("sha256", ""),
             "validation": _validation(recipe["validation"]),
