@@ -365,7 +365,7 @@ def test_the_command_fits_records_and_refuses(invoke: Command, tmp_path: Path) -
     printed = " ".join(done.stdout.split())
     content = json.loads((run / "blend.json").read_text())
     assert content["asked"] == "auto"
-    assert "Best nested log loss of 8 candidates: " in printed
+    assert "Best nested log loss of 10 candidates: " in printed
     assert "images (60 without copies) that every member held out" in printed
     assert "blended 4 members, " in printed
     manifest = json.loads((run / "manifest.json").read_text())["content"]
@@ -403,7 +403,7 @@ from twinrun import submit
 from twinrun.files import sha256_json
 from tests.test_blends import settings_of
 folder = Path(sys.argv[1])
-for method in ("auto", "selection", "optimised"):
+for method in ("auto", "selection", "optimised", "logistic", "boosting"):
     chosen = submit.choose_run_blend(folder / "runs" / "full", settings_of(folder, method=method))
     print(sha256_json(chosen.content()))
 """
@@ -425,5 +425,5 @@ def test_the_bits_do_not_depend_on_hash_seed_or_number_of_threads(
         ).stdout
 
     first = digests("1")
-    assert len(set(first.split())) == 3
+    assert len(set(first.split())) == 5
     assert digests("4") == first

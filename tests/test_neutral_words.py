@@ -29,6 +29,7 @@ ALLOWED = {
     ("package/hosts.py", "zindi"): "a host of packages, which a user may choose",
     ("package/texts/zindi.md", "zindi"): "the page for that host",
     ("config/csv_tables.py", "disease"): "what organisers call a column of labels",
+    ("blend_methods/tree_stack.py", "leaf"): "an end of a decision tree",
 }
 # What the help of a command may name.
 ALLOWED_HELP = {("package", "zindi"): "one of the hosts"}

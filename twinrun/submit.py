@@ -16,7 +16,7 @@ from twinrun.blend.hand_in import write_submission
 from twinrun.blend.held_out import align_held_out, read_groups, read_held_out
 from twinrun.blend.parts import Parts, every_member
 from twinrun.blend.select import ChosenBlend, blend_of_folds, choose_blend, fixed_blend
-from twinrun.blend_methods.methods import BLEND_METHODS, mean_of, names_without_fit
+from twinrun.blend_methods.methods import mean_of, names_without_fit
 from twinrun.config.identity import identity_settings
 from twinrun.config.sections import Blend, check_weight
 from twinrun.config.settings import Settings
@@ -125,8 +125,8 @@ def blended_predictions(folder: Path, settings: Settings, chosen: ChosenBlend) -
         InputError: A member's test.csv is damaged, or as `blend_tables`.
     """
     files = [(_member_predictions(folder, name), weight) for name, weight in chosen.weights.items()]
-    mean = BLEND_METHODS.get(chosen.method).mean
-    blended = blend_tables(files, mean, settings.blend, temperature=chosen.temperature)
+    how = chosen.combination
+    blended = blend_tables(files, how, settings.blend, temperature=chosen.temperature)
     index = read_index_if_there(folder)
     return blended if index is None else with_shares(blended, index)
 

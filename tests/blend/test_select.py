@@ -43,9 +43,9 @@ def test_auto_gives_weight_where_it_helps_and_says_why(tmp_path: Path) -> None:
     assert found.weights["good"] > 0.8
     assert found.taken is not None
     nested = {each.candidate: each.nested for each in found.candidates}
-    assert len(nested) == 8
+    assert len(nested) == 10
     assert found.taken.nested == min(nested.values())
-    assert found.reason.startswith("Best nested log loss of 8 candidates: ")
+    assert found.reason.startswith("Best nested log loss of 10 candidates: ")
     assert f", {found.taken.nested:.4f}; next: " in found.reason
     assert not found.warnings
     assert found.without["good"] > found.taken.nested + 0.1
@@ -113,7 +113,7 @@ def test_auto_fits_nothing_to_few_images(tmp_path: Path) -> None:
     more = drawn_labels(30, 3)
     enough = {name: np.vstack([each, each[:1]]) for name, each in values.items()}
     assert chosen(tmp_path, enough, more, "auto").asked == "auto"
-    assert len(chosen(tmp_path, enough, more, "auto").candidates) == 8
+    assert len(chosen(tmp_path, enough, more, "auto").candidates) == 10
 
 
 @pytest.mark.parametrize("method", ["optimised", "selection"])

@@ -23,7 +23,15 @@ NAMES = [*BLEND_METHODS.names, AUTO]
 
 
 def test_the_simplest_comes_first_and_is_not_fitted() -> None:
-    assert BLEND_METHODS.names == ["arithmetic", "geometric", "rank", "optimised", "selection"]
+    assert BLEND_METHODS.names == [
+        "arithmetic",
+        "geometric",
+        "rank",
+        "optimised",
+        "selection",
+        "logistic",
+        "boosting",
+    ]
     assert next(iter(BLEND_METHODS)) is SIMPLEST
     assert names_without_fit() == "arithmetic, geometric or rank"
 

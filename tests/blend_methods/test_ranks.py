@@ -11,7 +11,7 @@ import pytest
 from tests.predictions import drawn_labels, held_of, seeing, settings_for
 from tests.test_blends import by_id, settings_of, write_run
 from twinrun import submit
-from twinrun.blend.average import weighted_mean
+from twinrun.blend.average import blend_values
 from twinrun.blend.select import choose_blend
 from twinrun.blend_methods.methods import RANKS
 from twinrun.config.reading import read_settings
@@ -21,7 +21,7 @@ from twinrun.probabilities import probability_problems
 
 
 def ranked(members: list[Values], weights: list[float], *, renormalise: bool = False) -> Values:
-    return weighted_mean(members, weights, RANKS, renormalise=renormalise)
+    return blend_values(members, weights, RANKS, renormalise=renormalise)
 
 
 def test_ranks_are_as_computed_by_hand() -> None:
@@ -95,7 +95,7 @@ def test_auto_does_not_try_it(tmp_path: Path) -> None:
         labels.tolist(),
     )
     found = choose_blend(held, settings_for(tmp_path, "pq", method="auto", metric="auc"), "pq")
-    assert len(found.candidates) == 8
+    assert len(found.candidates) == 10
     assert "rank" not in {each.candidate.method.name for each in found.candidates}
 
 

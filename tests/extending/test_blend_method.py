@@ -62,7 +62,7 @@ def test_settings_know_it_and_no_other(small_toml: Path, inverse: BlendMethod) -
         read_settings(small_toml, changes=["blend.method=invers"])
     text = "\n".join(map(str, refusal.value.details))
     assert "'invers' is not known, did you mean 'inverse'?" in text
-    assert "arithmetic, geometric, rank, optimised, selection, inverse, auto" in text
+    assert f"{', '.join(BLEND_METHODS.names)}, auto" in text
 
 
 def test_without_it_settings_refuse_its_name(small_toml: Path) -> None:
@@ -96,7 +96,7 @@ def test_auto_scores_it_too_and_the_table_shows_it(
     run: Path, tmp_path: Path, inverse: BlendMethod
 ) -> None:
     chosen = submit.choose_run_blend(run, settings_of(tmp_path, method="auto"))
-    assert len(chosen.candidates) == 10
+    assert len(chosen.candidates) == 12
     assert "inverse squared losses with a temperature" in shown(tables.blends(chosen))
 
 
@@ -165,5 +165,5 @@ def test_the_commands_help_lists_what_the_table_holds() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     text = " ".join(done.stdout.replace("│", " ").split())
-    assert "arithmetic, geometric, rank, optimised, selection, inverse or auto" in text
+    assert f"{', '.join(BLEND_METHODS.names)}, inverse or auto" in text
     assert "Files take only arithmetic, geometric or rank." in text

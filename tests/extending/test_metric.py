@@ -99,7 +99,7 @@ def test_a_blend_is_chosen_and_told_by_it(tmp_path: Path, recall: Metric) -> Non
     values = {name: seeing(labels, 3, skill=1, noise=1, seed=n) for n, name in enumerate("pq")}
     made = settings_for(tmp_path, "pq", metric=recall.name, method="auto")
     found = choose_blend(held_of(values, labels.tolist()), made, ["p", "q"])
-    assert found.reason.startswith("Best nested mean recall of 8 candidates: ")
+    assert found.reason.startswith("Best nested mean recall of 10 candidates: ")
     assert found.score is not None
     assert found.score.value == pytest.approx(max(each.nested for each in found.candidates))
     assert found.score.simple_value == pytest.approx(1 / 3)

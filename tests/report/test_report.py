@@ -647,7 +647,7 @@ def test_the_headline_is_the_score_that_nothing_was_fitted_on_and_says_so(
     assert f"Held-out log loss {taken['nested']:.4f} nested; uniform guessing" in section(
         html, "main"
     )
-    assert "weights and temperature were fitted without it" in section(html, "confusion")
+    assert "a blend that was fitted without it" in section(html, "confusion")
 
 
 def test_a_headline_that_cannot_be_nested_says_that_too(tmp_path: Path) -> None:

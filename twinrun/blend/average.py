@@ -1,4 +1,4 @@
-"""The members' probabilities as one: their weighted mean."""
+"""The members' probabilities as one: their weighted mean, or what a model makes of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from twinrun.blend_methods.methods import Mean
+from twinrun.blend_methods.methods import Combination
 from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.sections import Blend
 from twinrun.errors import InputError, shorten
@@ -19,7 +19,7 @@ Named = tuple[str, pd.DataFrame]
 
 def blend_tables(
     files: Sequence[tuple[Named, float]],
-    mean: Mean,
+    how: Combination,
     settings: Blend,
     *,
     temperature: float = 1.0,
@@ -28,7 +28,7 @@ def blend_tables(
 
     Args:
         files: Their predictions and weights.
-        mean: Of which kind.
+        how: From `BlendMethod.combination`.
         settings: Clamp and renormalise.
         temperature: Of the finished blend; 1 leaves it as it is.
 
@@ -40,7 +40,7 @@ def blend_tables(
     """
     tables = [table for (_, table), _ in files]
     names = [name for (name, _), _ in files]
-    blended = blend(tables, [weight for _, weight in files], mean, settings, names)
+    blended = blend(tables, [weight for _, weight in files], how, settings, names)
     if temperature != 1.0:
         names = list(blended.columns[1:])
         blended[names] = apply_temperature(blended[names].to_numpy(), temperature)
@@ -50,20 +50,20 @@ def blend_tables(
 def blend(
     tables: Sequence[pd.DataFrame],
     weights: Sequence[float],
-    mean: Mean,
+    how: Combination,
     settings: Blend,
     names: Sequence[str],
 ) -> pd.DataFrame:
-    """The weighted mean of prediction tables, joined by id.
+    """Prediction tables as one, joined by id.
 
-    Each table is clamped, then the mean is taken in the order given (in float64; a different order
+    Each table is clamped, then they are combined in the order given (in float64; a different order
     can change the last bit), then rows are renormalised, as far as the settings say so. The bounds
     of the clamp are rounded to float32, as the members' probabilities are.
 
     Args:
         tables: Id column first, then a column of probabilities per class.
         weights: One for each table, none negative, not all 0.
-        mean: Of which kind.
+        how: From `BlendMethod.combination`.
         settings: Clamp and renormalise; its method and weights are not looked at.
         names: What to call each table in an error.
 
@@ -86,7 +86,7 @@ def blend(
         for table in tables
     )
     clamped = (clamp(values, settings) for values in aligned)
-    result = weighted_mean(clamped, weights, mean, renormalise=settings.renormalise)
+    result = blend_values(clamped, weights, how, renormalise=settings.renormalise)
     if settings.renormalise:
         lost = first[id_column][~(result.sum(axis=1) > 0)]
         if len(lost):
@@ -106,28 +106,20 @@ def clamp(values: Values, settings: Blend) -> Values:
     return values.clip(low, high)
 
 
-def weighted_mean(
-    members: Iterable[Values], weights: Sequence[float], mean: Mean, *, renormalise: bool
+def blend_values(
+    members: Iterable[Values], weights: Sequence[float], how: Combination, *, renormalise: bool
 ) -> Values:
-    """The weighted mean of the members' probabilities, each an array of rows by classes.
+    """The members' probabilities as one, each an array of rows by classes.
 
     A row of which nothing is left stays a row of zeros.
 
     Args:
         members: Clamped, aligned, at least one.
-        weights: One for each, not all 0. The sum is taken in this order.
-        mean: Of which kind.
+        weights: One for each, not all 0. A sum is taken in this order.
+        how: From `BlendMethod.combination`.
         renormalise: Whether each row is divided by its sum.
     """
-    total = None
-    for values, weight in zip(members, weights, strict=True):
-        if total is None:
-            # Row by row in memory, which decides how rows are summed.
-            total = np.zeros(values.shape)
-        if weight != 0:
-            total += weight * mean.there(values)
-    assert total is not None
-    result = mean.back(total / sum(weights))
+    result = how.combine(members, weights)
     if renormalise:
         sums = result.sum(axis=1, keepdims=True)
         result = np.divide(result, sums, out=np.zeros_like(result), where=sums > 0)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from twinrun.blend.average import clamp, weighted_mean
-from twinrun.blend_methods.methods import Mean
+from twinrun.blend.average import blend_values, clamp
+from twinrun.blend_methods.methods import Combination
 from twinrun.blend_methods.temperature import apply_temperature
 from twinrun.config.settings import Settings
 from twinrun.data.index import GROUP
@@ -45,7 +45,7 @@ class HeldOut:
     def blend(
         self,
         weights: Mapping[str, float],
-        mean: Mean,
+        how: Combination,
         *,
         renormalise: bool,
         temperature: float = 1.0,
@@ -54,12 +54,12 @@ class HeldOut:
 
         Args:
             weights: By member, not all 0; added up in the order of the members.
-            mean: Of which kind.
-            renormalise: Whether the rows of the mean are divided by their sum.
-            temperature: Of the finished mean; 1 leaves it as it is.
+            how: From `BlendMethod.combination`, for the members in their order.
+            renormalise: Whether the rows of the result are divided by their sum.
+            temperature: Of the finished blend; 1 leaves it as it is.
         """
         ordered = [weights[name] for name in self.members]
-        result = weighted_mean(self.values, ordered, mean, renormalise=renormalise)
+        result = blend_values(self.values, ordered, how, renormalise=renormalise)
         return result if temperature == 1.0 else apply_temperature(result, temperature)
 
     def without(self, member: str) -> HeldOut:

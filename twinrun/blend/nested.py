@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from twinrun.repro.keys import Key
 
 PARTS = 5
 NOTHING = float("nan")
+
+# Weights by member, the model of a stack, and what they make of all images.
+_Fitted = tuple[dict[str, float], dict[str, Any] | None, Values]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class CandidateScores:
     Attributes:
         candidate: Which.
         weights: By member, as fitted to all images.
+        model: Of a stack, as fitted to all images: JSON values; None where there is none.
         temperature: As fitted to all images; 1 where none is.
         nested: Score of each image by what was fitted without its part; nan where there is none.
         fitted: Score of what was fitted to all images on the same images: too good to be true.
@@ -53,6 +58,7 @@ class CandidateScores:
 
     candidate: Candidate
     weights: dict[str, float]
+    model: dict[str, Any] | None
     temperature: float
     nested: float
     fitted: float
@@ -101,7 +107,7 @@ class NestedValidation:
         # All images, then all but each part: what is fitted to.
         self._fitted_to = [everything, *(np.setdiff1d(everything, part) for part in parts)]
         self._parts = parts
-        self._means: dict[tuple[Candidate, int], tuple[dict[str, float], Values]] = {}
+        self._found: dict[tuple[Candidate, int], _Fitted] = {}
 
     def without(self, member: str) -> NestedValidation:
         """That of the same images and parts without one of at least two members."""
@@ -110,7 +116,7 @@ class NestedValidation:
     def score(self, candidate: Candidate) -> CandidateScores:
         """A candidate, fitted to all images, and its scores."""
         held, metric = self._held, self._settings.competition.metric
-        weights, temperature, again = self._predict(candidate, 0)
+        (weights, model, _), temperature, again = self._predict(candidate, 0)
         nested = again
         if candidate.fitted:
             nested = np.full_like(again, NOTHING)
@@ -120,47 +126,56 @@ class NestedValidation:
         return CandidateScores(
             candidate=candidate,
             weights=weights,
+            model=model,
             temperature=temperature,
             nested=score_values(nested, held.labels, metric) if defined else NOTHING,
             fitted=score_values(again, held.labels, metric),
             predictions=nested if defined else np.empty((0, len(held.classes))),
         )
 
-    def _predict(self, candidate: Candidate, number: int) -> tuple[dict[str, float], float, Values]:
-        """Weights and temperature as fitted without a part, and what they predict of all images."""
-        weights, mean = self._mean(candidate, number)
+    def _predict(self, candidate: Candidate, number: int) -> tuple[_Fitted, float, Values]:
+        """What is fitted without a part, with its temperature, and predicts of all images."""
+        fitted = self._fit(candidate, number)
+        found = fitted[2]
         if not candidate.calibrated:
-            return weights, 1.0, mean
+            return fitted, 1.0, found
         rows = self._fitted_to[number]
-        temperature = fit_temperature(mean[rows], self._held.labels[rows])
-        return weights, temperature, apply_temperature(mean, temperature)
+        temperature = fit_temperature(found[rows], self._held.labels[rows])
+        return fitted, temperature, apply_temperature(found, temperature)
 
-    def _mean(self, candidate: Candidate, number: int) -> tuple[dict[str, float], Values]:
-        """Weights as fitted without a part, and the mean of all images that they give."""
+    def _fit(self, candidate: Candidate, number: int) -> _Fitted:
+        """What is fitted without a part, and what it makes of all images, without a temperature."""
         method = candidate.method
         if not method.fitted:
             # Weights of the settings are the same without any part, and before a temperature.
             candidate, number = Candidate(method), 0
-        if (candidate, number) not in self._means:
-            weights = self._weights(candidate, self._fitted_to[number])
+        if (candidate, number) not in self._found:
+            weights, model = self._weights(candidate, self._fitted_to[number])
             renormalise = self._settings.blend.renormalise
-            mean = self._held.blend(weights, method.mean, renormalise=renormalise)
-            self._means[candidate, number] = weights, mean
-        return self._means[candidate, number]
+            how = method.combination(model, self._held.members)
+            found = self._held.blend(weights, how, renormalise=renormalise)
+            self._found[candidate, number] = weights, model, found
+        return self._found[candidate, number]
 
-    def _weights(self, candidate: Candidate, rows: Numbers) -> dict[str, float]:
+    def _weights(
+        self, candidate: Candidate, rows: Numbers
+    ) -> tuple[dict[str, float], dict[str, Any] | None]:
         held, settings, method = self._held, self._settings, candidate.method
-        if method.fit is None:
-            return {name: settings.weight(name) for name in held.members}
-        found = method.fit(
-            FitInput(
-                members=held.members,
-                values=np.ascontiguousarray(held.values[:, rows]),
-                labels=held.labels[rows],
-                metric=settings.competition.metric,
-                renormalise=settings.blend.renormalise,
-                calibrated=candidate.calibrated,
-                key=Key((settings.run.seed, "blend", method.name)),
-            )
+        if not method.fitted:
+            return {name: settings.weight(name) for name in held.members}, None
+        given = FitInput(
+            members=held.members,
+            values=np.ascontiguousarray(held.values[:, rows]),
+            labels=held.labels[rows],
+            metric=settings.competition.metric,
+            renormalise=settings.blend.renormalise,
+            calibrated=candidate.calibrated,
+            key=Key((settings.run.seed, "blend", method.name)),
         )
-        return dict(zip(held.members, map(float, found), strict=True))
+        model = None
+        if method.stack is not None:
+            found, model = method.stack.fit(given)
+        else:
+            assert method.fit is not None
+            found = method.fit(given)
+        return dict(zip(held.members, map(float, found), strict=True)), model

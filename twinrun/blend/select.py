@@ -16,10 +16,11 @@ from twinrun.blend.nested import (
     nested_parts,
 )
 from twinrun.blend.parts import Parts
-from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST
+from twinrun.blend_methods.methods import AUTO, BLEND_METHODS, SIMPLEST, Combination
 from twinrun.config.settings import Settings
 from twinrun.data.image_count import ENOUGH, ImageCount
 from twinrun.errors import InputError, shorten
+from twinrun.files import sha256_json
 from twinrun.metrics import METRICS, Score, Values, compare_score, score_values
 
 
@@ -38,6 +39,7 @@ class ChosenBlend:
             they are not.
         method: Of the blend that is taken, a name in BLEND_METHODS.
         weights: By member, sorted.
+        model: Of a stack: JSON values; None where there is none.
         temperature: 1 where none is fitted.
         candidates: All that were scored, the simplest first.
         members: By member its own score on the same images; nan where it has none.
@@ -56,6 +58,7 @@ class ChosenBlend:
     clamp: tuple[float, ...]
     method: str
     weights: dict[str, float]
+    model: dict[str, Any] | None
     temperature: float
     taken: CandidateScores | None
     candidates: tuple[CandidateScores, ...]
@@ -87,6 +90,11 @@ class ChosenBlend:
         )
 
     @property
+    def combination(self) -> Combination:
+        """What makes one table of the members', in the order of `weights`."""
+        return BLEND_METHODS.get(self.method).combination(self.model, list(self.weights))
+
+    @property
     def words(self) -> str:
         """The blend that is taken, for a reader."""
         return Candidate(BLEND_METHODS.get(self.method), self.temperature != 1.0).words
@@ -98,6 +106,7 @@ class ChosenBlend:
             "weights": self.weights,
             "temperature": self.temperature,
             "images": self.images.all,
+            **({"model": sha256_json(self.model)} if self.model is not None else {}),
             **({"partial": list(self.missing)} if self.partial else {}),
             **({"hooks": dict(self.hooks)} if self.hooks else {}),
         }
@@ -124,6 +133,7 @@ class ChosenBlend:
             ],
             "members": {name: _number_or_null(value) for name, value in self.members.items()},
             "without": {name: _number_or_null(value) for name, value in self.without.items()},
+            **({"stack": self.model} if self.model is not None else {}),
         }
 
 
@@ -172,6 +182,7 @@ def _unscored(
         clamp=tuple(settings.blend.clamp),
         method=method,
         weights=weights,
+        model=None,
         temperature=1.0,
         taken=None,
         candidates=(),
@@ -215,6 +226,7 @@ def choose_blend(held: HeldOut, settings: Settings, members: Sequence[str]) -> C
         clamp=tuple(settings.blend.clamp),
         method=taken.candidate.method.name,
         weights={name: taken.weights[name] for name in order},
+        model=taken.model,
         temperature=taken.temperature,
         taken=taken,
         candidates=tuple(candidates),
@@ -240,9 +252,16 @@ def _candidates(settings: Settings, held: HeldOut, *, enough: bool) -> list[Cand
         if not enough:
             return [Candidate(SIMPLEST)]
         # Ranks are no probabilities: they are for who asks for them.
-        whole = [each for each in BLEND_METHODS if not each.mean.across_images]
+        count = len(held.classes)
+        whole = [
+            each for each in BLEND_METHODS if not each.mean.across_images and each.suits(count)
+        ]
         methods = [SIMPLEST] if alone else whole
-        return [Candidate(each, calibrated) for each in methods for calibrated in (False, True)]
+        return [
+            Candidate(each, calibrated)
+            for each in methods
+            for calibrated in ((False, True) if each.takes_temperature else (False,))
+        ]
     method = BLEND_METHODS.get(asked)
     other = method.fitted or method.mean.across_images
     compared = [Candidate(SIMPLEST)] if other and not alone else []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twinrun.registry import Registry
 
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 """In place of a method's name: of all methods, the best by nested score."""
+
+
+class Combination(Protocol):
+    """Makes one table of probabilities of those of several members."""
+
+    def combine(self, members: Iterable[Values], weights: Sequence[float]) -> Values:
+        """The probabilities of all members as one: images x classes.
+
+        Args:
+            members: Clamped, aligned, at least one: float64, images x classes each.
+            weights: One for each, none negative, not all 0. A member of no weight moves no bit.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +54,24 @@ class Mean:
     back: Callable[[Values], Values]
     across_images: bool = False
 
+    def combine(self, members: Iterable[Values], weights: Sequence[float]) -> Values:
+        """As `Combination`; the sum is taken in the order of the members."""
+        import numpy as np
+
+        total = None
+        for values, weight in zip(members, weights, strict=True):
+            if total is None:
+                # Row by row in memory, which decides how rows are summed.
+                total = np.zeros(values.shape)
+            if weight != 0:
+                total += weight * self.there(values)
+        assert total is not None
+        return self.back(total / sum(weights))
+
 
 @dataclass(frozen=True)
 class FitInput:
-    """What weights are fitted to: what members predicted of images that all of them held out.
+    """What a blend is fitted to: what members predicted of images that all of them held out.
 
     Attributes:
         members: Their names, sorted.
@@ -76,6 +102,32 @@ class FitInput:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A model whose input is the members' probabilities, in place of a mean of them.
+
+    Wolpert, "Stacked generalization", Neural Networks 1992. The fitted model is JSON values, so
+    that blend.json holds it and loading it runs no code.
+
+    Attributes:
+        name: For a reader: "logistic regression".
+        formula: How blend.json's `stack` makes one answer of the members' probabilities p.
+        weight: What a member's weight says here; it decides nothing.
+        most_classes: It is not fitted to more.
+        fit: Finds the weights, one for each member, none negative, sum 1, and the model. A member
+            of weight 0 moves no bit of what the model predicts.
+        bind: The model, ready for the probabilities of members of these names in their order.
+            Raises InputError where it is no such model, or of other members.
+    """
+
+    name: str
+    formula: str
+    weight: str
+    most_classes: int
+    fit: Callable[[FitInput], tuple[Values, dict[str, Any]]]
+    bind: Callable[[Mapping[str, Any], Sequence[str]], Combination]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlendMethod:
     """A way to make one prediction of those of several members.
 
@@ -86,6 +138,7 @@ class BlendMethod:
         mean: Of the members' probabilities.
         fit: Finds the weights, one for each member, none negative, not all 0; None where they are
             the settings', and nothing is fitted.
+        stack: Takes the place of mean and weights, and of `fit`; None: there is none.
     """
 
     name: str
@@ -93,11 +146,37 @@ class BlendMethod:
     description: str
     mean: Mean
     fit: Callable[[FitInput], Values] | None
+    stack: Stack | None = None
 
     @property
     def fitted(self) -> bool:
         """Whether labels decide its weights; files that come without labels cannot take it."""
-        return self.fit is not None
+        return self.fit is not None or self.stack is not None
+
+    @property
+    def takes_temperature(self) -> bool:
+        """Whether a temperature may follow: not after ranks, which are no probabilities.
+
+        Nor after a stack: on the images that it was fitted to it is so sure of itself that a
+        temperature, fitted to the same, would make it yet surer.
+        """
+        return not self.mean.across_images and self.stack is None
+
+    def suits(self, classes: int) -> bool:
+        """Whether it can be fitted to so many classes."""
+        return self.stack is None or classes <= self.stack.most_classes
+
+    def combination(self, model: Mapping[str, Any] | None, members: Sequence[str]) -> Combination:
+        """What makes one table of those of the members.
+
+        Args:
+            model: From its stack's `fit`; None where it has none.
+            members: Their names, in the order in which their probabilities come.
+
+        Raises:
+            InputError: It is no model of such a stack, or of other members.
+        """
+        return self.mean if self.stack is None else self.stack.bind(model or {}, members)
 
 
 def _logarithm(values: Values) -> Values:
@@ -144,6 +223,30 @@ def _select(found: FitInput) -> Values:
         renormalise=found.renormalise,
         calibrated=found.calibrated,
     )
+
+
+def _fit_logistic(found: FitInput) -> tuple[Values, dict[str, Any]]:
+    from twinrun.blend_methods.logistic_stack import fit_logistic
+
+    return fit_logistic(found)
+
+
+def _bind_logistic(model: Mapping[str, Any], members: Sequence[str]) -> Combination:
+    from twinrun.blend_methods.logistic_stack import LogisticStack
+
+    return LogisticStack.of(model, members)
+
+
+def _fit_trees(found: FitInput) -> tuple[Values, dict[str, Any]]:
+    from twinrun.blend_methods.tree_stack import fit_trees
+
+    return fit_trees(found)
+
+
+def _bind_trees(model: Mapping[str, Any], members: Sequence[str]) -> Combination:
+    from twinrun.blend_methods.tree_stack import TreeStack
+
+    return TreeStack.of(model, members)
 
 
 ARITHMETIC = Mean(
@@ -218,6 +321,49 @@ BLEND_METHODS.add(
         description="arithmetic, greedy selection by the competition's metric",
         mean=ARITHMETIC,
         fit=_select,
+    )
+)
+BLEND_METHODS.add(
+    BlendMethod(
+        name="logistic",
+        words="stacking by logistic regression",
+        description="stacking: a logistic regression on the members' held-out log probabilities",
+        mean=ARITHMETIC,
+        fit=None,
+        stack=Stack(
+            name="logistic regression",
+            formula=(
+                "each class of `seen` has a logit, its number in `intercepts` plus the sum of its "
+                "numbers in `coefficients` times log p, over all members and classes; a p below "
+                "1e-06 counts as that; the softmax of the logits is the answer"
+            ),
+            weight="the member's share of the sizes of all coefficients",
+            most_classes=100,
+            fit=_fit_logistic,
+            bind=_bind_logistic,
+        ),
+    )
+)
+BLEND_METHODS.add(
+    BlendMethod(
+        name="boosting",
+        words="stacking by gradient boosting",
+        description="stacking: gradient boosting of small trees on the held-out probabilities",
+        mean=ARITHMETIC,
+        fit=None,
+        stack=Stack(
+            name="gradient boosting",
+            formula=(
+                "each class of `seen` has a logit, its number in `start` plus what each of its "
+                "`trees` gives: from node 0 to the left where the p of the node's member and class "
+                "is at most its threshold, else to the right, to a value; the softmax of the "
+                "logits is the answer"
+            ),
+            weight="the member's share of what all splits of the trees gain",
+            most_classes=20,
+            fit=_fit_trees,
+            bind=_bind_trees,
+        ),
     )
 )
 

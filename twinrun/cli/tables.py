@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twinrun.blend.select import ChosenBlend
+from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.cli.grid import Column, Grid
 from twinrun.config.settings import Settings
 from twinrun.console import Line, clock, count_of, megabytes, stacked, styled
@@ -126,7 +127,11 @@ def member_contributions(chosen: ChosenBlend) -> Grid:
 
 def why(chosen: ChosenBlend) -> list[Line]:
     """Why this blend is taken and what must be said of it."""
-    return [(chosen.reason,), *(((text, "bold yellow"),) for text in chosen.warnings)]
+    stack = BLEND_METHODS.get(chosen.method).stack
+    lines: list[Line] = [(chosen.reason,)]
+    if stack is not None:
+        lines.append((f"A weight is {stack.weight}.",))
+    return [*lines, *(((text, "bold yellow"),) for text in chosen.warnings)]
 
 
 def blend_score(score: Score, images: ImageCount) -> Line:

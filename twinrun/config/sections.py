@@ -258,12 +258,17 @@ class Blend(Table):
 
     @model_validator(mode="after")
     def _probabilities_to_calibrate(self) -> Self:
-        method = self.method
-        if self.calibrate and method != AUTO and BLEND_METHODS.get(method).mean.across_images:
+        name = self.method
+        if not self.calibrate or name == AUTO or BLEND_METHODS.get(name).takes_temperature:
+            return self
+        if BLEND_METHODS.get(name).stack is None:
             raise ValueError(
-                f'calibrate: a temperature is for probabilities, and method = "{method}" makes none'
+                f'calibrate: a temperature is for probabilities, and method = "{name}" makes none'
             )
-        return self
+        raise ValueError(
+            f'calibrate: method = "{name}" fits a model, which would be too sure of itself on the '
+            "images that a temperature would be fitted to; leave it out"
+        )
 
 
 class Submission(Table):

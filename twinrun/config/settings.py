@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, InstanceOf, JsonValue, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from twinrun.blend_methods.methods import AUTO, BLEND_METHODS
 from twinrun.config.identity import identity_settings, write_out_settings
 from twinrun.config.local import TABLE_FOLDERS, FolderOrigin
 from twinrun.config.recipe import Member, Table
@@ -90,6 +91,17 @@ class Settings(Table):
                 f"{count}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _blend_suits_the_classes(self) -> Self:
+        classes, name = self.competition.classes, self.blend.method
+        if isinstance(classes, str) or name == AUTO or BLEND_METHODS.get(name).suits(len(classes)):
+            return self
+        allowed = [each.name for each in BLEND_METHODS if each.suits(len(classes))]
+        raise ValueError(
+            f"blend.method: {name!r} is for fewer classes, and competition.classes holds "
+            f"{len(classes)}; allowed: {', '.join([*allowed, AUTO])}"
+        )
 
     @model_validator(mode="after")
     def _weights_are_of_classes(self) -> Self:

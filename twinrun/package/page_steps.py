@@ -47,7 +47,10 @@ def describe_fit(blended: Mapping[str, Any]) -> str:
     parts: list[str] = []
     if blended:
         method = BLEND_METHODS.get(blended["method"])
-        parts += ["weights"] if method.fitted else []
+        if method.stack is not None:
+            parts += ["stack"]
+        elif method.fitted:
+            parts += ["weights"]
         parts += ["temperature"] if blended["temperature"] != 1.0 else []
         if parts:
             images = ImageCount(blended["images"], blended["without_copies"])
@@ -73,11 +76,23 @@ def _steps(
             f"Every probability is brought to at least {low!r} and at most {high!r}, as float32 "
             "has these numbers."
         )
-    mean = mean_of(blended.get("method") or blend["method"])
-    yield (
-        f"The members' {mean.name} mean is taken with the weights above: {mean.formula}, over the "
-        "members with weight w and probability p."
-    )
+    stack = BLEND_METHODS.get(blended["method"]).stack if blended else None
+    if stack is not None:
+        yield (
+            f"A {stack.name} makes one answer of the members' probabilities; its numbers are "
+            f"`stack` in run/blend.json: {stack.formula}. What is above is {stack.weight}."
+        )
+        if len(blended["stack"]["seen"]) < len(classes):
+            yield (
+                "Classes that are not in `seen` keep their share of the members' mean with the "
+                "weights above; the model's probabilities share what is left."
+            )
+    else:
+        mean = mean_of(blended.get("method") or blend["method"])
+        yield (
+            f"The members' {mean.name} mean is taken with the weights above: {mean.formula}, over "
+            "the members with weight w and probability p."
+        )
     if blend["renormalise"]:
         yield "Each row is divided by its sum."
     temperature = blended.get("temperature", 1.0)

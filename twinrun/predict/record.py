@@ -42,6 +42,7 @@ class UsedBlend(Shape):
     Attributes:
         missing: Members and folds that the settings give a weight, and that it was made without.
         partial: It is to be replaced when these are complete; else the settings allow it.
+        model: SHA-256 of a stack's numbers; not there in any other blend.
     """
 
     method: str
@@ -49,6 +50,7 @@ class UsedBlend(Shape):
     temperature: float
     missing: list[Place]
     partial: bool
+    model: Digest | None = None
 
 
 class PredictionRecord(Shape):

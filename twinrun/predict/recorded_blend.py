@@ -14,6 +14,10 @@ from twinrun.blend.parts import every_member
 from twinrun.blend.select import fixed_blend
 from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.config.settings import Settings
+from twinrun.errors import InputError
+from twinrun.files import sha256_json
+from twinrun.run_folder.manifest import read_blend
+from twinrun.run_folder.paths import RunFolder
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class RecordedBlend:
         method: A name in BLEND_METHODS.
         weights: By member, sorted; of a partial blend of folds by fold. Members of no weight are
             not among them, since they move no bit.
+        model: The numbers of a stack, as blend.json has them; None where there is none.
         temperature: 1 leaves the blend as it is.
         missing: Members and folds that the settings give a weight, and that the blend is made
             without.
@@ -32,13 +37,16 @@ class RecordedBlend:
 
     method: str
     weights: Mapping[str, float]
+    model: Mapping[str, Any] | None
     temperature: float
     missing: tuple[str, ...]
     partial: bool
 
     def record(self) -> dict[str, Any]:
         """As `record.UsedBlend`."""
-        return asdict(self) | {"weights": dict(self.weights), "missing": list(self.missing)}
+        content = asdict(self) | {"weights": dict(self.weights), "missing": list(self.missing)}
+        model = content.pop("model")
+        return content | ({"model": sha256_json(model)} if model is not None else {})
 
     @property
     def across_images(self) -> bool:
@@ -53,11 +61,12 @@ class RecordedBlend:
             settings: Of the run.
 
         Raises:
-            InputError: Rows of which nothing is left to renormalise.
+            InputError: Rows of which nothing is left to renormalise; or the numbers of a stack are
+                none of such a model.
         """
         files = [((name, tables[name]), weight) for name, weight in self.weights.items()]
-        mean = BLEND_METHODS.get(self.method).mean
-        return blend_tables(files, mean, settings.blend, temperature=self.temperature)
+        how = BLEND_METHODS.get(self.method).combination(self.model, list(self.weights))
+        return blend_tables(files, how, settings.blend, temperature=self.temperature)
 
 
 def find_blend(run: Path, settings: Settings, manifest: Mapping[str, Any]) -> RecordedBlend:
@@ -69,8 +78,8 @@ def find_blend(run: Path, settings: Settings, manifest: Mapping[str, Any]) -> Re
         manifest: Its content.
 
     Raises:
-        InputError: None was made, and the settings ask for one that is to be fitted, or for members
-            that are not complete and may not be missing.
+        InputError: blend.json is damaged; or none was made, and the settings ask for one that is to
+            be fitted, or for members that are not complete and may not be missing.
     """
     taken = manifest["content"]["blend"]
     if taken is None:
@@ -79,10 +88,23 @@ def find_blend(run: Path, settings: Settings, manifest: Mapping[str, Any]) -> Re
     return RecordedBlend(
         method=taken["method"],
         weights={name: weight for name, weight in weights.items() if weight},
+        model=_recorded_model(run, taken),
         temperature=taken["temperature"],
         missing=tuple(_missing(weights, settings)),
         partial=bool(taken.get("partial")),
     )
+
+
+def _recorded_model(run: Path, taken: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if "model" not in taken:
+        return None
+    model: Mapping[str, Any] | None = read_blend(run).get("stack")
+    if model is None or sha256_json(model) != taken["model"]:
+        raise InputError(
+            f"{RunFolder(run).blend} does not hold the stack that the run's manifest names",
+            fix="Blend the run again with `twinrun blend`.",
+        )
+    return model
 
 
 def _missing(taken: Collection[str], settings: Settings) -> Iterator[str]:

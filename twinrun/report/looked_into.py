@@ -9,6 +9,7 @@ from twinrun.blend.held_out import HeldOut, align_held_out
 from twinrun.blend.nested import Candidate, NestedValidation, nested_parts
 from twinrun.blend_methods.methods import BLEND_METHODS
 from twinrun.config.settings import Settings
+from twinrun.errors import shorten
 from twinrun.metrics import Values
 from twinrun.report.error_analysis import LabelledPredictions
 from twinrun.report.member_contributions import Tables, align_members, blend_held_out
@@ -35,7 +36,7 @@ class LookedInto:
 
 _NESTED = (
     "nested",
-    "Each image is predicted by a blend whose weights and temperature were fitted without it.",
+    "Each image is predicted by a blend that was fitted without it.",
 )
 _FIXED = ("nothing fitted", "Nothing of the blend was fitted to these images.")
 _FITTED = (
@@ -70,6 +71,10 @@ def look_into(
         candidate = Candidate(method, calibrated=blend.at("temperature") != 1.0)
         nested = _nested(tables, groups, settings, candidate, blend.at("weights"))
     taking_part = [name for name, weight in weights.items() if weight]
+    lacking = [name for name in taking_part if name not in tables]
+    if candidate is not None and candidate.method.stack is not None and lacking:
+        names = ", ".join(shorten(lacking, 5))
+        return LookedInto(None, f"The blend is stacked, and of {names} there is no valid.csv.")
     held = align_members(tables, weights, groups, settings)
     if held is not None:
         values = nested or _labelled(held, blend_held_out(held, weights, settings, blend))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from twinrun.blend.held_out import HeldOut, align_held_out
-from twinrun.blend_methods.methods import mean_of
+from twinrun.blend_methods.methods import BLEND_METHODS, Combination, mean_of
 from twinrun.config.settings import Settings
 from twinrun.metrics import METRICS, Values, score_values
 from twinrun.report.sourced_value import Source
@@ -50,11 +50,17 @@ def blend_held_out(
         weights: By member.
         settings: Of the run: renormalise, and the mean where `recorded` is None.
         recorded: blend.json, whose method and temperature hold.
+
+    Raises:
+        InputError: Its stack is of members that are not here.
     """
-    method = recorded.at("method") if recorded else settings.blend.method
+    how: Combination = mean_of(settings.blend.method)
+    if recorded:
+        method = BLEND_METHODS.get(recorded.at("method"))
+        how = method.combination(recorded.content.get("stack"), held.members)
     return held.blend(
         weights,
-        mean_of(method),
+        how,
         renormalise=settings.blend.renormalise,
         temperature=(recorded.at("temperature") if recorded else None) or 1.0,
     )

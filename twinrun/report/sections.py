@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from twinrun.blend.choice import setting_lines
-from twinrun.blend_methods.methods import mean_of
+from twinrun.blend_methods.methods import BLEND_METHODS, Stack, mean_of
 from twinrun.console import count_of
 from twinrun.data.image_count import ENOUGH
 from twinrun.metrics import additional_metric
@@ -96,10 +96,15 @@ def _blend(data: RunData) -> Mapping[str, Any]:
         "clamp": data.settings.blend.clamp,
         "metric": data.metric.words,
         "weights": data.weights,
+        "stack": _stack(data),
         "largest": max(data.computed.at("weights").values()),
         "computed": data.computed,
         "is_taken": is_taken,
     }
+
+
+def _stack(data: RunData) -> Stack | None:
+    return BLEND_METHODS.get(data.blend.at("method")).stack if data.blend else None
 
 
 def _errors(data: RunData) -> Mapping[str, Any]:

@@ -146,6 +146,7 @@ class TakenBlend(Shape):
 
     Attributes:
         weights: By member; of a partial blend of folds alone, by fold such as `first/fold-1`.
+        model: SHA-256 of a stack's numbers, which blend.json holds; not there in any other blend.
         partial: The members that it is made without until they are complete; not there in a blend
             that is whole, or that is made without some because the settings allow that.
         hooks: SHA-256 by name of the competitor's own code that is part of it.
@@ -155,6 +156,7 @@ class TakenBlend(Shape):
     weights: dict[Place, float]
     temperature: float
     images: Count
+    model: Digest | None = None
     partial: list[Name] | None = None
     hooks: dict[str, Digest] | None = None
 
@@ -193,6 +195,7 @@ class BlendRecord(TakenBlend):
         members: By member its own score.
         without: By member the score of the blend without it.
         origin: What it was asked for with.
+        stack: The numbers of a stack, as `blend_methods` made them.
     """
 
     version: Literal[1]
@@ -205,6 +208,7 @@ class BlendRecord(TakenBlend):
     members: dict[str, float | None]
     without: dict[str, float | None]
     origin: BlendOrigin
+    stack: dict[str, Any] | None = None
 
 
 class ManifestMember(Shape):
