@@ -1,4 +1,4 @@
-"""What each random change of the training images costs, as a part of a step."""
+"""What random changes of the training images, and an average of the weights, cost of a step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks.table import Figure
 from twinrun.config.recipe import Member
 from twinrun.data.augment import Augmentation
 from twinrun.repro.keys import Key
+from twinrun.train.averages import AverageWeights
 from twinrun.train.mixing import MixImages
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "rand_augment": {"rand_augment": 9.0},
     "cutmix": {"cutmix_probability": 1.0},
 }
+_DECAY = 0.99
 _BOUND = 1.05
 
 
 def changes(given: Given, told: Callable[[str], None]) -> list[Figure]:
-    """A step with each change and without.
+    """A step with each change and without, and with an average of the weights.
 
     The time of a batch's changes is measured with and without it, in turns, and the difference
     added to a step of ResNet-18 in bf16, the shortest there is: two whole steps differ by more.
@@ -48,18 +50,28 @@ def changes(given: Given, told: Callable[[str], None]) -> list[Figure]:
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=draws)
     images = images.contiguous(memory_format=torch.channels_last).to(task.device)
     figures = []
+    rounds = range(given.rounds * 8)
     for name, values in _CHANGES.items():
         member = Member.model_validate(plain.model_dump() | values)
         timed = _cut if "cutmix_probability" in values else _changed
-        extra = [
-            timed(member, images, number) - _changed(plain, images, number)
-            for number in range(given.rounds * 8)
-        ]
-        seconds = statistics.mean(extra)
-        seen = f"{1000 * seconds:.1f} ms of a batch of {task.batch}; a step takes {step:.3f} s"
-        value = 1 + seconds / step
-        figures.append(Figure(f"step time, {name}", "without", value, _BOUND, False, "", seen))
-    return figures
+        extra = [timed(member, images, at) - _changed(plain, images, at) for at in rounds]
+        figures.append(_figure(name, extra, task.batch, step))
+    average = AverageWeights(_DECAY)
+    average.learn = ours.workshop("bf16").learner
+    average.after_step()  # the first is a copy
+    return [*figures, _figure("ema", [_averaged(average) for _ in rounds], task.batch, step)]
+
+
+def _figure(name: str, extra: list[float], batch: int, step: float) -> Figure:
+    seconds = statistics.mean(extra)
+    seen = f"{1000 * seconds:.1f} ms of a batch of {batch}; a step takes {step:.3f} s"
+    return Figure(f"step time, {name}", "without", 1 + seconds / step, _BOUND, False, "", seen)
+
+
+def _averaged(average: AverageWeights) -> float:
+    started = now()
+    average.after_step()
+    return now() - started
 
 
 def _changed(member: Member, images: torch.Tensor, number: int) -> float:

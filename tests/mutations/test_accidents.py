@@ -14,10 +14,10 @@ import torch
 from fastai.callback.core import Callback
 from fasttransform import Transform
 from PIL import Image
+from twinrun.train.fused_adam import FusedAdam
 
 from tests.mutations.harness import Bench, Mutation, moment, place, with_callback, with_loaders
 from twinrun.train import members as members_module
-from twinrun.train.fused_adam import FusedAdam
 from twinrun.train.predict import predict
 
 pytestmark = pytest.mark.slow  # a training each, of what tests/compare shows of made-up ledgers

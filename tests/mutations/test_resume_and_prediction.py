@@ -20,6 +20,7 @@ from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.repro.keys import Key
 from twinrun.train import members as members_module
 from twinrun.train import resume
+from twinrun.train.averages import AverageWeights
 from twinrun.train.predict import predict
 
 
@@ -106,6 +107,25 @@ def test_23_resume_without_the_optimizers_state(bench: Bench, interrupted: Path)
         in found.cause
     )
     assert found.report.evidence[0].startswith("equal in both: learning rate ")
+
+
+@pytest.mark.slow  # an average has trainings of its own
+def test_23_resume_without_the_average_of_the_weights(bench: Bench, tmp_path: Path) -> None:
+    averaged, run = "recipe.ema.decay=0.8", tmp_path / "run"
+    changes = [FINEST, averaged, "run.checkpoint_seconds=1e-9"]
+    with pytest.MonkeyPatch.context() as patch:
+        with_callback(patch, Interrupt)
+        with pytest.raises(Interrupted):
+            train(read_settings(bench.config, changes=changes), run, checkpoints=True)
+
+    def forgetful(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(AverageWeights, "restore", lambda *_: None)
+
+    found = bench.twins(forgetful, both=[averaged], from_run=run)
+    first = found.first()
+    assert place(first) == ("average", 2, 4)
+    assert first.names[0] == "average"
+    assert "B resumed after step 2 of epoch 2: a resume without the average" in found.cause
 
 
 class Lit(nn.Module):

@@ -16,6 +16,7 @@ from twinrun.data.tta import tta_views
 from twinrun.networks.beginning import first_file
 from twinrun.neutral import Neutral
 from twinrun.repro.keys import Key
+from twinrun.train.averages import averages_of
 from twinrun.train.best_epoch import is_over
 from twinrun.train.learner import build_learner
 from twinrun.train.losses import class_weights, training_loss
@@ -39,6 +40,7 @@ DOING = {
     "take": {"epoch": "best", "patience": 1},
     "begin": {"sha256": "0" * 64},
     "sizes": {"2": 32},
+    "ema": {"use": "ema", "decay": 0.9},
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
 }
 
@@ -78,6 +80,12 @@ def smooths(member: Member) -> bool:
     )
 
 
+def averages(member: Member) -> bool:
+    nothing = SimpleNamespace(device=torch.device("cpu"))
+    loaders = DataLoaders(nothing, nothing, device=torch.device("cpu"))
+    return averages_of(build_learner(member, loaders, classes=3, key=Key((0, "a")))) is not None
+
+
 def looks_again(member: Member) -> bool:
     return bool(tta_views(member))
 
@@ -104,6 +112,7 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "take": chooses,
     "begin": begins,
     "sizes": lambda member: member.size_at(1) != member.image_size,
+    "ema": averages,
     "test_time": looks_again,
 }
 
@@ -118,6 +127,7 @@ def test_a_setting_at_its_neutral_value_does_nothing(name: str) -> None:
 
 def test_of_a_neutral_table_the_other_settings_do_nothing() -> None:
     assert tta_views(recipe(test_time=NEUTRAL["test_time"] | {"times": 7})) == []
+    assert not averages(recipe(pretrained=False, ema=NEUTRAL["ema"] | {"decay": 0.5}))
 
 
 def test_every_setting_that_declares_one_is_tried() -> None:

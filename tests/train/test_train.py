@@ -153,6 +153,7 @@ EVERYTHING = (
     "recipe.network=timm/test_resnet",
     "recipe.class_weights=balanced",
     "recipe.label_smoothing=0.1",
+    "recipe.ema.decay=0.9",
     'recipe.test_time={ method = "train", times = 2, mean = "geometric" }',
     "competition.metric=macro_f1",
 )

@@ -182,6 +182,17 @@ def _begin(given: Any) -> Any:
     return {"file": given or None} if isinstance(given, str) else given
 
 
+class Ema(Table):
+    """The exponential moving average of the weights, in place of those after the last step."""
+
+    use: Literal["ema", "last"] = Field(
+        "ema", description="which weights predict and are saved: their average, or the last"
+    )
+    decay: Annotated[
+        float, Field(gt=0, lt=1, description="what is kept of the average at each step")
+    ] = 0.99
+
+
 @cache
 def _transforms_table(transforms: tuple[Transform, ...]) -> type[Table]:
     """The settings of these transforms, as a table of their own."""
@@ -240,6 +251,7 @@ class Member(Table):
     dropout: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.5
     class_weights: Annotated[ClassWeights, Neutral("none")] = "none"
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    ema: Annotated[Ema, Neutral({"use": "last"})] = Ema(use="last")
     precision: Literal["fp32", "bf16"] = "fp32"
     frozen_rates: Rates = [1e-3, 1e-2]
     unfrozen_rates: Rates = [1e-6, 1e-5]

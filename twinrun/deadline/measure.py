@@ -25,6 +25,7 @@ from twinrun.data.tta import tta_views
 from twinrun.data.unread import readable
 from twinrun.deadline.plan import Measured
 from twinrun.hooks.in_use import trying
+from twinrun.train.averages import averages_of
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.fit import Phase, fit_phases
 from twinrun.train.members import TrainingSetup, set_up_training
@@ -105,6 +106,7 @@ def _measure(
         valid=len(setup.loaders.valid.ids),
         test=int((readable(index)["part"] == "test").sum()),
         passes=max(len(tta_views(setup.member)), 1),
+        norms=len(setup.loaders.train.ids) if averages_of(setup.learner) else 0,
         weights=sum(each.numel() * each.element_size() for each in network.state_dict().values()),
         memory=_memory(),
         gpu_memory=torch.cuda.max_memory_allocated() if cuda else 0,

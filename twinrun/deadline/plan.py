@@ -32,6 +32,7 @@ class Measured:
         valid: Images that are held out.
         test: Images that are predicted at the end.
         passes: Of test-time augmentation; 1 without.
+        norms: Images by which batch norms are estimated anew; 0 where the last weights are used.
         weights: Bytes of the network's weights and buffers.
         memory: Bytes that the process had in use; 0 where that cannot be read.
         gpu_memory: Bytes of the GPU's memory at most in use; 0 without one.
@@ -48,6 +49,7 @@ class Measured:
     weights: int
     memory: int = 0
     gpu_memory: int = 0
+    norms: int = 0
 
     @property
     def checkpoint(self) -> float:
@@ -57,7 +59,7 @@ class Measured:
     @property
     def predictions(self) -> float:
         """Seconds from the last epoch to a complete training."""
-        images = (self.valid + self.test) * self.passes
+        images = (self.valid + self.test) * self.passes + self.norms
         return images * self.image + self.weights / _DISK
 
     def disk(self, steps: int, classes: int) -> int:

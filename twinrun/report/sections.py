@@ -79,6 +79,7 @@ def _curves(data: RunData) -> Mapping[str, Any]:
         "most_curves": MOST_CURVES,
         "has_views": _has_views(data),
         "takes_best": any(each.recipe.take.epoch == "best" for each in data.members),
+        "has_averages": any(each.recipe.ema.use == "ema" for each in data.members),
     }
 
 

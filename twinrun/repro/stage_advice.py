@@ -272,6 +272,24 @@ def explain_update(difference: StageDifference, known: Known) -> Advice:
     )
 
 
+def explain_average(difference: StageDifference, known: Known) -> Advice:
+    """Of stage "average"."""
+    if "average" not in difference.names:
+        return Advice(
+            "The averages were equal, and the running statistics of batch norms were estimated of "
+            "different images: a transform that is not drawn from the key, or other kernels.",
+            "look at the transforms of your own, and compare environments",
+        )
+    equal = "The weights after the steps were equal, and their average is not."
+    if known.resumed:
+        return Advice(f"{equal} {_after_resume(known)}: a resume without the average.", _RESUMED)
+    return Advice(
+        f"{equal} Something changes the average; or it changes weights after the optimizer's step "
+        "and puts them back.",
+        "look at the callbacks that run after the step",
+    )
+
+
 def explain_prediction(difference: StageDifference, known: Known) -> Advice:
     """Of stage "prediction"."""
     again = "twinrun verify {first} --predict-only"

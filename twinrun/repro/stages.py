@@ -232,6 +232,20 @@ STAGES.add(
 )
 STAGES.add(
     Stage(
+        name="average",
+        order=1350,
+        noted=("epoch", "end"),
+        from_level="epoch",
+        digest_of="the average of the weights, where the recipe asks for it; at the end with batch "
+        "norms that were estimated anew, as weights.safetensors has it",
+        words="the average of the weights",
+        per_rank=False,
+        replayed=False,
+        explain=stage_advice.explain_average,
+    )
+)
+STAGES.add(
+    Stage(
         name="prediction",
         order=1400,
         noted=("epoch", "end"),

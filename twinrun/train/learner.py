@@ -17,6 +17,7 @@ from twinrun.config.recipe import Member
 from twinrun.networks.table import family_of, weights_of
 from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.keys import Key
+from twinrun.train.averages import AverageWeights
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
 from twinrun.train.fused_adam import FusedAdam
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
@@ -65,6 +66,8 @@ def build_learner(
     callbacks = [KeyedSteps(key), KeyedForward()]
     if member.mixup or member.cutmix_probability:
         callbacks.append(MixImages(member))
+    if member.ema.use == "ema":
+        callbacks.append(AverageWeights(member.ema.decay))
     weights = None if counts is None else class_weights(member, counts)
     weights = None if weights is None else weights.to(loaders.device)
     body = _own_body(key, own) or _body(member, key)

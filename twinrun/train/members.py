@@ -44,6 +44,7 @@ from twinrun.repro.ledger import Ledger
 from twinrun.repro.ranks import ALONE, current_rank
 from twinrun.run_folder.paths import TrainingFolder
 from twinrun.run_folder.records import member_identity, training_digests, write_record
+from twinrun.train.averages import averages_of, estimate_norms
 from twinrun.train.beginning import begin_with
 from twinrun.train.callbacks import Bars
 from twinrun.train.checkpoints import Checkpoints
@@ -87,6 +88,23 @@ class TrainingSetup:
     environment: dict[str, Any]
     ledger: Ledger
     pretrained: dict[str, str]
+
+    def take_average(self, ledger: Ledger) -> None:
+        """Make the weights those that the recipe uses, if it is not the last ones.
+
+        Args:
+            ledger: Of the training, to which they are noted.
+        """
+        average = averages_of(self.learner)
+        if average is None:
+            return
+        average.put_in_place()
+        epochs, steps = self.ledger.about["epochs"], self.ledger.about["steps"]
+        with telling_mistakes():
+            estimate_norms(self.learner, epochs)
+        weights = self.learner.model.state_dict().values()
+        digest = digest_tensors(list(weights))
+        ledger.add("average", digest, epoch=epochs, step=steps, what="weights.safetensors")
 
     def predictions(self) -> dict[str, pd.DataFrame]:
         """valid.csv and test.csv as the learner's weights give them, by file name.
@@ -308,17 +326,18 @@ def train_member(
     ledger = recorder.ledger
     scores, last = trained.scores, (trained.epochs, setup.ledger.about["steps"])
     ranks = setup.loaders.train.ranks
-    if ranks.count > 1:
-        weights = digest_tensors(list(setup.learner.model.state_dict().values()))
-        group.refuse_different("result", {"weights": fetch_digests([weights])[0]})
     after = f"stopped {setup.training.title} in its predictions; its checkpoint is written"
     with limit.ends(after) if limit else nullcontext(), mindful(setup.learner.model):
         # The last epoch's checkpoint is there until the record is.
+        setup.take_average(ledger)
+        if ranks.count > 1:
+            weights = digest_tensors(list(setup.learner.model.state_dict().values()))
+            group.refuse_different("result", {"weights": fetch_digests([weights])[0]})
         predictions = setup.predictions()
     if ranks.rank:
         return group.broadcast(dict[str, Any]())
-    if tta_views(setup.member):
-        # An epoch's are of one look at every image.
+    if tta_views(setup.member) or averages_of(setup.learner):
+        # An epoch's are of one look at every image, by its last weights.
         scores |= member_scores(predictions["valid.csv"], settings.competition.metric)
     for file, table in predictions.items():
         write_csv(folder / file, table)

@@ -15,6 +15,7 @@ from twinrun.repro.group import current_group
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import OPTIMIZER, STAGES
 from twinrun.repro.told import number_bits
+from twinrun.train.averages import averages_of
 from twinrun.train.callbacks import OwnFit
 
 # What the numbers are called that fastai's optimizers go by; others by their own names.
@@ -218,6 +219,16 @@ class RecordStep(OwnFit):
         epoch, step = self.at + 1, len(self.dls.train)
         if not self.recorder.every_step:
             self._note_weights(step)
+        average = averages_of(self.learn)
+        if average is not None:
+            self.recorder.note(
+                "average",
+                lambda: digest_tensors(list(average.averages.values())),
+                lambda: ((f"average/{k}", (each,)) for k, each in average.averages.items()),
+                epoch=epoch,
+                step=step,
+                what="average",
+            )
         logits = torch.cat(self.predictions)
         ids = [f"validation/{image}" for image in self.dls.valid.ids]
         self.recorder.note(

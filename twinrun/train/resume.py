@@ -11,6 +11,7 @@ from fastai.torch_core import get_model
 from torch import Tensor
 
 from twinrun.repro.ledger import Ledger
+from twinrun.train.averages import averages_of
 from twinrun.train.best_epoch import BestSoFar
 from twinrun.train.checkpoints import Checkpoint
 from twinrun.train.optimizer_state import (
@@ -22,6 +23,7 @@ from twinrun.train.users_restored import restore_users
 from twinrun.train.users_state import pack_users
 
 _WEIGHT, _GRADIENT, _USERS, _BEST = "weight/", "gradient/", "users/", "best/"
+_AVERAGE = "average/"
 
 
 @dataclass
@@ -50,11 +52,11 @@ class Progress:
 def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     """The state of a learner between two steps, or between two epochs.
 
-    Keyed randomness needs no state of a generator. What is needed: weights and buffers, the
-    optimizer's averages and hyperparameters, which parameters have gradients (zero by then, but
-    what is added to a zero is not what stands alone: -0.0), which of them are trained and which
-    layers work as in training, the place in the schedule, what fastai smooths the training loss
-    with, and what the user's code keeps.
+    Keyed randomness needs no state of a generator. What is needed: weights and buffers, their
+    average, the optimizer's averages and hyperparameters, which parameters have gradients (zero by
+    then, but what is added to a zero is not what stands alone: -0.0), which of them are trained and
+    which layers work as in training, the place in the schedule, what fastai smooths the training
+    loss with, and what the user's code keeps.
 
     Raises:
         InputError: Something of the user's cannot be kept, or was changed and stands in none.
@@ -77,8 +79,12 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     tensors |= {_USERS + name: tensor for name, tensor in kept.items()}
     optimizer, averages = pack_optimizer(learner.opt)
     tensors |= averages
+    average = averages_of(learner)
+    if average is not None:
+        tensors |= {_AVERAGE + name: each for name, each in average.averages.items()}
     facts = {
         **optimizer,
+        "averaged_steps": 0 if average is None else average.steps,
         "gradients": gradients,
         "trained": [name for name, each in model.named_parameters() if each.requires_grad],
         "in_training": [name for name, each in model.named_modules() if each.training],
@@ -137,6 +143,9 @@ def restore_all(learner: Learner, checkpoint: Checkpoint) -> None:
     restore_weights(learner, checkpoint)
     restore_optimizer(learner.opt, facts, checkpoint.tensors)
     restore_hyperparameters(learner.opt, facts, checkpoint.tensors)
+    average = averages_of(learner)
+    if average is not None:
+        average.restore(facts["averaged_steps"], _below(_AVERAGE, checkpoint))
     trained, in_training = set(facts["trained"]), set(facts["in_training"])
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trained)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from fastai.optimizer import Adam
 from torch import Tensor, nn
-
 from twinrun.train.fused_adam import FusedAdam
 
 
