@@ -37,10 +37,10 @@ OTHER_OPENCV = "4.12.0.88"
 OTHER_DECAY = """
 import os
 if "TWINRUN_TEST_DECAY" in os.environ:
-    import functools
-    from twinrun.train import fused_adam
+    from twinrun.optimizers import fused_adam
     plain = fused_adam.FusedAdam
-    fused_adam.FusedAdam = functools.partial(plain, wd=float(os.environ["TWINRUN_TEST_DECAY"]))
+    decay = {"wd": float(os.environ["TWINRUN_TEST_DECAY"])}
+    fused_adam.FusedAdam = lambda *given, **named: plain(*given, **(named | decay))
 """
 
 

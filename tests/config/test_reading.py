@@ -66,6 +66,8 @@ OTHER_RECIPE = {
     "label_smoothing": "0.1",
     "ema": '{ use = "ema", decay = 0.9 }',
     "precision": '"bf16"',
+    "optimizer": '"sgd"',
+    "weight_decay": "0.02",
     "frozen_rates": "[1e-4, 1e-2]",
     "unfrozen_rates": "[1e-7, 1e-5]",
     "prediction_batch_size": "32",
@@ -166,6 +168,8 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             "label_smoothing": 0.0,
             "ema": {"use": "last", "decay": 0.99},
             "precision": "fp32",
+            "optimizer": "adam",
+            "weight_decay": None,
             "frozen_rates": [1e-3, 1e-2],
             "unfrozen_rates": [1e-6, 1e-5],
             # The author's fastai predicted with the training's batch size; ours is one for all.

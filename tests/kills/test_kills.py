@@ -67,7 +67,9 @@ CASES = {
     "within a forward pass": Case(Moment("twinrun.train.learner:ConcatPool.forward", 9), at(1, 2)),
     "before a backward pass": Case(Moment(f"{LEARNER}_backward", 5), at(1)),
     "after a backward pass": Case(Moment(STEP, 6), at(1, 1)),
-    "within the optimizer's step": Case(Moment("twinrun.train.fused_adam:adamw", 47), at(2, 2)),
+    "within the optimizer's step": Case(
+        Moment("twinrun.optimizers.fused_adam:adamw", 47), at(2, 2)
+    ),
     "after the optimizer's step": Case(Moment(STEP, 10, "after"), at(2, 1)),
     "in a step, with loader processes": Case(Moment(STEP, 11), at(2, 2), (OFTEN, "run.workers=2")),
     # While a checkpoint is written.

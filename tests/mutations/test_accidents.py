@@ -17,6 +17,7 @@ from PIL import Image
 from twinrun.train.fused_adam import FusedAdam
 
 from tests.mutations.harness import Bench, Mutation, moment, place, with_callback, with_loaders
+from twinrun.optimizers.fused_adam import FusedAdam
 from twinrun.train import members as members_module
 from twinrun.train.predict import predict
 
@@ -59,7 +60,7 @@ def test_another_weight_decay_that_no_setting_tells(bench: Bench) -> None:
     plain = FusedAdam.__init__
 
     def doubled(self: FusedAdam, params: Any, lr: float, **others: Any) -> None:
-        plain(self, params, lr, wd=0.02, **others)
+        plain(self, params, lr, **(others | {"wd": 0.02}))
 
     found = bench.twins(lambda patch: patch.setattr(FusedAdam, "__init__", doubled))
     first = found.first()

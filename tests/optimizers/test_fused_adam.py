@@ -9,7 +9,8 @@ import pytest
 import torch
 from fastai.optimizer import Adam
 from torch import Tensor, nn
-from twinrun.train.fused_adam import FusedAdam
+
+from twinrun.optimizers.fused_adam import FusedAdam
 
 
 def layers() -> nn.ModuleList:

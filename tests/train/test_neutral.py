@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fastai.data.core import DataLoaders
+from fastai.optimizer import Adam
 from torch.nn.functional import cross_entropy
 
 from tests.train.recipes import recipe
@@ -15,6 +16,7 @@ from twinrun.config.recipe import Member
 from twinrun.data.tta import tta_views
 from twinrun.networks.beginning import first_file
 from twinrun.neutral import Neutral
+from twinrun.optimizers.fused_adam import FusedAdam
 from twinrun.repro.keys import Key
 from twinrun.train.averages import averages_of
 from twinrun.train.best_epoch import is_over
@@ -41,6 +43,8 @@ DOING = {
     "begin": {"sha256": "0" * 64},
     "sizes": {"2": 32},
     "ema": {"use": "ema", "decay": 0.9},
+    "optimizer": "sgd",
+    "weight_decay": 0.2,
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
 }
 
@@ -80,6 +84,16 @@ def smooths(member: Member) -> bool:
     )
 
 
+def steps_otherwise(member: Member) -> bool:
+    """Whether its optimizer is not what fastai's learner would have by default."""
+    loaders = DataLoaders(*[SimpleNamespace(device=torch.device("cpu"))] * 2, device="cpu")
+    learner = build_learner(member, loaders, classes=3, key=Key((0, "a")))
+    learner.create_opt()
+    theirs = {k: v for k, v in Adam([[torch.zeros(1)]], lr=0.1).hypers[0].items() if k != "lr"}
+    mine = learner.opt.hypers[0].items()
+    return not (isinstance(learner.opt, FusedAdam) and theirs.items() <= mine)
+
+
 def averages(member: Member) -> bool:
     nothing = SimpleNamespace(device=torch.device("cpu"))
     loaders = DataLoaders(nothing, nothing, device=torch.device("cpu"))
@@ -113,6 +127,8 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "begin": begins,
     "sizes": lambda member: member.size_at(1) != member.image_size,
     "ema": averages,
+    "optimizer": steps_otherwise,
+    "weight_decay": steps_otherwise,
     "test_time": looks_again,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -12,7 +13,10 @@ from tests.exact import read_exact
 from tests.kills.sameness import differing
 from tests.kills.small import OFTEN
 from tests.train.test_resume import Place, Small
+from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.errors import InputError
 from twinrun.repro.ledger import Ledger
+from twinrun.train.own_parts import OwnParts
 
 # Everything that a training may be given, and each part keeps something from step to step.
 CODE = """
@@ -247,3 +251,22 @@ def test_keyed_draws_leave_the_global_generators_as_they_were() -> None:
     assert torch.equal(torch.rand(3), expected)
     with Key((1, "a")).set_generators():
         assert torch.equal(torch.rand(2), first)
+
+
+def test_an_optimizer_of_the_users_beside_one_that_the_recipe_names_is_refused() -> None:
+    hook = SimpleNamespace(place="hooks.py, line 3")
+    settings = SimpleNamespace(hook=lambda name: hook if name == "optimizer" else None)
+    member = Member(
+        network="resnet18",
+        batch_size=4,
+        epochs=Epochs(frozen=1, unfrozen=0),
+        validation=Validation(share=0.5),
+        optimizer="sgd",
+        weight_decay=0.1,
+    )
+    with pytest.raises(InputError) as refused:
+        OwnParts(settings, member, "a").optimizer()  # type: ignore[arg-type]
+    assert refused.value.what == (
+        "hooks.py, line 3: `optimizer` makes the optimizer of a, whose recipe sets optimizer and "
+        "weight_decay too"
+    )

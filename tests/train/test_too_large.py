@@ -67,7 +67,7 @@ def test_other_errors_are_let_through(small_toml: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "what"),
     [
-        ("twinrun.train.fused_adam.adamw", "batch_size"),
+        ("twinrun.optimizers.fused_adam.adamw", "batch_size"),
         pytest.param(
             "twinrun.train.predict._logits", "prediction_batch_size", marks=pytest.mark.slow
         ),

@@ -23,10 +23,12 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from twinrun.config.choices import name_in
 from twinrun.config.class_weights import ClassWeights
 from twinrun.intervals import check_ascending
 from twinrun.networks.table import FAMILIES, network_forms
 from twinrun.neutral import Beside, Neutral
+from twinrun.optimizers.table import OPTIMIZERS
 from twinrun.transforms.sets import AUGMENT_SETS
 from twinrun.transforms.table import TRANSFORMS
 from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
@@ -253,6 +255,11 @@ class Member(Table):
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     ema: Annotated[Ema, Neutral({"use": "last"})] = Ema(use="last")
     precision: Literal["fp32", "bf16"] = "fp32"
+    # Neutral: as it was before there were others.
+    optimizer: Annotated[str, name_in(OPTIMIZERS), Neutral("adam")] = "adam"
+    weight_decay: Annotated[Annotated[float, Field(ge=0, le=1e6)] | None, Neutral(None)] = Field(
+        None, description="of weights, not of biases and norms; the optimizer's own where not set"
+    )
     frozen_rates: Rates = [1e-3, 1e-2]
     unfrozen_rates: Rates = [1e-6, 1e-5]
     prediction_batch_size: Annotated[int, Field(ge=1, le=_MOST)] = 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from fastai.callback.progress import ProgressCallback
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 
 from twinrun.config.recipe import Member
 from twinrun.networks.table import family_of, weights_of
+from twinrun.optimizers.table import OPTIMIZERS
 from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.keys import Key
 from twinrun.train.averages import AverageWeights
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
-from twinrun.train.fused_adam import FusedAdam
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
 from twinrun.train.mixing import MixImages
 from twinrun.train.network import Body, Network, build_head
@@ -91,7 +92,7 @@ def build_learner(
         Network(body.module, head, member.precision, loss_module),
         loss_func=own_loss or training_loss(member, weights),
         metrics=[accuracy, error_rate],
-        opt_func=FusedAdam if own is None else own.optimizer(),
+        opt_func=(None if own is None else own.optimizer()) or partial(_optimizer, member),
         splitter=partial(_split, body.groups),
         cbs=[*callbacks, *(() if own is None else own.callbacks())],
     )
@@ -110,6 +111,13 @@ def _body(member: Member, key: Key) -> Body:
     key.of("init", "body").seed_generators()
     backbone = family.build(member.network, member.image_size)
     return Body(backbone, features, family.layer_groups(backbone))
+
+
+def _optimizer(member: Member, groups: Sequence[Any], *, lr: float) -> Any:
+    """The recipe's optimizer, as fastai's learner asks for one."""
+    entry = OPTIMIZERS.get(member.optimizer)
+    decay = entry.weight_decay if member.weight_decay is None else member.weight_decay
+    return entry.make(groups, lr, decay)
 
 
 def _own_body(key: Key, own: OwnParts | None) -> Body | None:

@@ -11,9 +11,9 @@ from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper, _BaseOptimizer
 from torch import Tensor, nn
 
+from twinrun.config.identity import identity_settings
 from twinrun.errors import InputError
 from twinrun.hooks.calls import OwnHook, telling_mistakes
-from twinrun.train.fused_adam import FusedAdam
 from twinrun.train.own_network import OwnNetwork, told
 
 
@@ -73,15 +73,23 @@ class OwnParts(OwnNetwork):
             raise hook.refuse(told(found))
         return OwnLoss(hook, found)
 
-    def optimizer(self) -> Callable[..., Any]:
+    def optimizer(self) -> Callable[..., Any] | None:
         """What fastai's learner makes its optimizer with.
 
         Raises:
-            InputError: It cannot be called.
+            InputError: It cannot be called, or the recipe asks for something of an optimizer.
         """
         hook = self.settings.hook("optimizer")
         if hook is None:
-            return FusedAdam
+            return None
+        deciding = identity_settings(self.member)
+        asked = [name for name in ("optimizer", "weight_decay") if name in deciding]
+        if asked:
+            raise InputError(
+                f"{hook.place}: `optimizer` makes the optimizer of {self.name}, whose recipe sets "
+                f"{' and '.join(asked)} too",
+                fix="Take one of them out.",
+            )
         make = self._call(hook)
         if not callable(make):
             raise hook.refuse(told(make))
