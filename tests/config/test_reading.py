@@ -68,6 +68,10 @@ OTHER_RECIPE = {
     "precision": '"bf16"',
     "optimizer": '"sgd"',
     "weight_decay": "0.02",
+    "clip": "1.0",
+    "accumulate": "2",
+    "schedule": '"cosine"',
+    "warmup": "0.1",
     "frozen_rates": "[1e-4, 1e-2]",
     "unfrozen_rates": "[1e-7, 1e-5]",
     "prediction_batch_size": "32",
@@ -170,6 +174,10 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             "precision": "fp32",
             "optimizer": "adam",
             "weight_decay": None,
+            "clip": 0.0,
+            "accumulate": 1,
+            "schedule": "one_cycle",
+            "warmup": 0.25,
             "frozen_rates": [1e-3, 1e-2],
             "unfrozen_rates": [1e-6, 1e-5],
             # The author's fastai predicted with the training's batch size; ours is one for all.
@@ -1083,3 +1091,11 @@ def test_the_value_of_a_key_that_is_called_a_secret_is_shown_nowhere(small_toml:
     error = refusal(small_toml)
     assert "hunter2" not in str(error)
     assert_names(error, "cluster.secret_key: unknown key (value ***)")
+
+
+def test_the_best_epochs_weights_and_an_average_are_not_both_taken(small_toml: Path) -> None:
+    take = 'members.a.take={ epoch = "best" }'
+    with pytest.raises(InputError) as refused:
+        read_settings(small_toml, changes=[take, "recipe.ema.decay=0.9"])
+    assert_names(refused.value, "members.a: take and ema choose different weights")
+    read_settings(small_toml, changes=[take, "members.a.ema.use=last", "recipe.ema.decay=0.9"])

@@ -14,7 +14,6 @@ import torch
 from fastai.callback.core import Callback
 from fasttransform import Transform
 from PIL import Image
-from twinrun.train.fused_adam import FusedAdam
 
 from tests.mutations.harness import Bench, Mutation, moment, place, with_callback, with_loaders
 from twinrun.optimizers.fused_adam import FusedAdam

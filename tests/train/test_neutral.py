@@ -7,9 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
+from fastai.learner import Learner
 from fastai.optimizer import Adam
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
 from tests.train.recipes import recipe
 from twinrun.config.recipe import Member
@@ -20,9 +24,11 @@ from twinrun.optimizers.fused_adam import FusedAdam
 from twinrun.repro.keys import Key
 from twinrun.train.averages import averages_of
 from twinrun.train.best_epoch import is_over
+from twinrun.train.gradients import AccumulateGradients, ClipGradients
 from twinrun.train.learner import build_learner
 from twinrun.train.losses import class_weights, training_loss
 from twinrun.train.mixing import MixImages
+from twinrun.train.schedules import fit_scheduled
 from twinrun.transforms.table import TRANSFORMS
 
 NEUTRAL = {
@@ -43,6 +49,10 @@ DOING = {
     "begin": {"sha256": "0" * 64},
     "sizes": {"2": 32},
     "ema": {"use": "ema", "decay": 0.9},
+    "clip": 1.0,
+    "accumulate": 2,
+    "schedule": "cosine",
+    "warmup": 0.1,
     "optimizer": "sgd",
     "weight_decay": 0.2,
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
@@ -94,6 +104,54 @@ def steps_otherwise(member: Member) -> bool:
     return not (isinstance(learner.opt, FusedAdam) and theirs.items() <= mine)
 
 
+def has(member: Member, kind: type[Callback]) -> bool:
+    loaders = DataLoaders(*[SimpleNamespace(device=torch.device("cpu"))] * 2, device="cpu")
+    learner = build_learner(member, loaders, classes=3, key=Key((0, "a")))
+    return any(isinstance(each, kind) for each in learner.cbs)
+
+
+def clips(member: Member) -> bool:
+    return has(member, ClipGradients)
+
+
+def accumulates(member: Member) -> bool:
+    return has(member, AccumulateGradients)
+
+
+def goes_by_another_schedule(member: Member) -> bool:
+    """Whether the rates are others than those of fastai's one-cycle by default."""
+    found = []
+    for fit in (
+        lambda learner: fit_scheduled(
+            learner, member, 2, [0.01, 0.1], start_epoch=0, callbacks=[Note()]
+        ),
+        lambda learner: learner.fit_one_cycle(2, slice(0.01, 0.1), cbs=[Note()]),
+    ):
+        pairs = [(torch.ones(1), torch.ones(1))] * 8
+        loaders = DataLoaders(DataLoader(pairs, bs=2), DataLoader(pairs, bs=4))
+        model = torch.nn.Linear(1, 1)
+        learner = Learner(
+            loaders, model, loss_func=mse_loss, splitter=lambda m: [[m.weight], [m.bias]]
+        )
+        learner.create_opt()
+        learner.remove_cb(ProgressCallback)
+        with learner.no_logging():
+            fit(learner)
+        found.append(learner.noted)
+    assert len(found[0]) == 8
+    return bool(found[0] != found[1])
+
+
+class Note(Callback):
+    """Notes the numbers of every step at the learner."""
+
+    def before_fit(self) -> None:
+        self.learn.noted = []
+
+    def before_step(self) -> None:
+        self.learn.noted.append([dict(each) for each in self.opt.hypers])
+
+
 def averages(member: Member) -> bool:
     nothing = SimpleNamespace(device=torch.device("cpu"))
     loaders = DataLoaders(nothing, nothing, device=torch.device("cpu"))
@@ -127,6 +185,10 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "begin": begins,
     "sizes": lambda member: member.size_at(1) != member.image_size,
     "ema": averages,
+    "clip": clips,
+    "accumulate": accumulates,
+    "schedule": goes_by_another_schedule,
+    "warmup": goes_by_another_schedule,
     "optimizer": steps_otherwise,
     "weight_decay": steps_otherwise,
     "test_time": looks_again,

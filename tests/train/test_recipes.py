@@ -21,6 +21,8 @@ RECIPES = {
     # With rates at which the first epochs are better than the last ones.
     "best epoch": ['recipe.take={epoch="best"}', "recipe.unfrozen_rates=[0.1,1.0]"],
     "cutmix alone": ["recipe.cutmix_probability=0.7", "recipe.mixup=0.0"],
+    "gradients": ["recipe.accumulate=3", "recipe.clip=0.5"],
+    "cosine": ['recipe.schedule="cosine"', "recipe.warmup=0.1"],
     "lion": ['recipe.optimizer="lion"', "recipe.weight_decay=0.1"],
     "ema": ["recipe.ema.decay=0.8"],
 }

@@ -260,6 +260,23 @@ class Member(Table):
     weight_decay: Annotated[Annotated[float, Field(ge=0, le=1e6)] | None, Neutral(None)] = Field(
         None, description="of weights, not of biases and norms; the optimizer's own where not set"
     )
+    clip: Annotated[
+        float,
+        Field(ge=0, le=1e30, description="the most that the norm of all gradients may be; 0: any"),
+        Neutral(0.0),
+    ] = 0.0
+    accumulate: Annotated[
+        int, Field(ge=1, le=_MOST, description="batches whose gradients make one step"), Neutral(1)
+    ] = 1
+    # Neutral, this and the next: as it was before there were others.
+    schedule: Annotated[Literal["one_cycle", "cosine", "flat_cosine"], Neutral("one_cycle")] = (
+        "one_cycle"
+    )
+    warmup: Annotated[
+        float,
+        Field(ge=0, lt=1, description="the part of a phase in which the rates go up"),
+        Neutral(0.25),
+    ] = 0.25
     frozen_rates: Rates = [1e-3, 1e-2]
     unfrozen_rates: Rates = [1e-6, 1e-5]
     prediction_batch_size: Annotated[int, Field(ge=1, le=_MOST)] = 64

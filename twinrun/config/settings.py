@@ -143,6 +143,20 @@ class Settings(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_choice_of_weights(self) -> Self:
+        both = [
+            name
+            for name, each in self.members.items()
+            if each.take.epoch == "best" and each.ema.use == "ema"
+        ]
+        if both:
+            raise ValueError(
+                f"{', '.join(f'members.{name}' for name in both)}: take and ema choose different "
+                'weights; leave take away, or set ema = { use = "last" }'
+            )
+        return self
+
     @property
     def classes(self) -> list[str]:
         """The classes, at least two, in their order.

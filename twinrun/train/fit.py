@@ -1,4 +1,4 @@
-"""Trains a learner: two one-cycle phases, first the head, then all layers; from a checkpoint on."""
+"""Trains a learner in two phases, first the head, then all layers; from a checkpoint on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastai.callback.schedule  # noqa: F401  (gives Learner its fit_one_cycle)
 from fastai.learner import Learner
 
 from twinrun.config.recipe import Member
@@ -27,6 +26,7 @@ from twinrun.train.recorder import RecordBatch, Recorder, RecordStep
 from twinrun.train.resume import Progress, progress_of, restore_before_fit
 from twinrun.train.resumed_fit import Resume
 from twinrun.train.saving import SaveCheckpoints
+from twinrun.train.schedules import fit_scheduled
 from twinrun.train.signals import StopRequest, TimeLimit, defer_signals, describe_place
 from twinrun.train.tracking import TrackEpochs, Tracking
 from twinrun.train.useless_callbacks import RefuseEarlyEnd, refuse_useless
@@ -56,7 +56,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the two one-cycle phases: its name, epochs, learning rates of first and last group."""
+    """One of the two phases: its name, epochs, learning rates of first and last group."""
 
     name: str
     first_epoch: int
@@ -234,13 +234,14 @@ def fit_phases(
             batch = RecordBatch(recorder, first, start)
             step = RecordStep(recorder, batch, first, start)
             callbacks += [batch, step, *own(phase, start)]
-        lowest, highest = phase.rates
         with learner.no_logging(), telling_mistakes():
-            learner.fit_one_cycle(
+            fit_scheduled(
+                learner,
+                member,
                 phase.epochs,
-                lr_max=slice(lowest, highest),
+                phase.rates,
                 start_epoch=phase.epochs if start >= ends else max(0, start - first),
-                cbs=callbacks,
+                callbacks=callbacks,
             )
 
 

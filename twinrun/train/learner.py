@@ -21,6 +21,7 @@ from twinrun.repro.gpus import refuse_precisions
 from twinrun.repro.keys import Key
 from twinrun.train.averages import AverageWeights
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
+from twinrun.train.gradients import AccumulateGradients, ClipGradients
 from twinrun.train.losses import PlainValidation, class_weights, training_loss
 from twinrun.train.mixing import MixImages
 from twinrun.train.network import Body, Network, build_head
@@ -69,6 +70,10 @@ def build_learner(
         callbacks.append(MixImages(member))
     if member.ema.use == "ema":
         callbacks.append(AverageWeights(member.ema.decay))
+    if member.accumulate > 1:
+        callbacks.append(AccumulateGradients(member.accumulate))
+    if member.clip:
+        callbacks.append(ClipGradients(member.clip))
     weights = None if counts is None else class_weights(member, counts)
     weights = None if weights is None else weights.to(loaders.device)
     body = _own_body(key, own) or _body(member, key)

@@ -67,8 +67,8 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             gradients.append(name)
-            if bool(parameter.grad.any()):
-                # A user's callback adds gradients up over several steps.
+            if bool(parameter.grad.any()) or bool(parameter.grad.signbit().any()):
+                # Gradients are added up over several batches, by the recipe or a user's callback.
                 tensors[_GRADIENT + name] = parameter.grad
     count = 0
     if progress.smooth is not None:
