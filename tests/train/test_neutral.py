@@ -51,6 +51,7 @@ DOING = {
     "ema": {"use": "ema", "decay": 0.9},
     "clip": 1.0,
     "accumulate": 2,
+    "gradient_checkpointing": True,
     "schedule": "cosine",
     "warmup": 0.1,
     "optimizer": "sgd",
@@ -152,6 +153,15 @@ class Note(Callback):
         self.learn.noted.append([dict(each) for each in self.opt.hypers])
 
 
+def computes_again(member: Member) -> bool:
+    loaders = DataLoaders(*[SimpleNamespace(device=torch.device("cpu"))] * 2, device="cpu")
+    network = {"network": "timm/test_resnet"}
+    learner = build_learner(
+        member.model_copy(update=network), loaders, classes=3, key=Key((0, "a"))
+    )
+    return bool(learner.model[0].model.grad_checkpointing)
+
+
 def averages(member: Member) -> bool:
     nothing = SimpleNamespace(device=torch.device("cpu"))
     loaders = DataLoaders(nothing, nothing, device=torch.device("cpu"))
@@ -187,6 +197,7 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "ema": averages,
     "clip": clips,
     "accumulate": accumulates,
+    "gradient_checkpointing": computes_again,
     "schedule": goes_by_another_schedule,
     "warmup": goes_by_another_schedule,
     "optimizer": steps_otherwise,

@@ -257,9 +257,11 @@ class Member(Table):
     precision: Literal["fp32", "bf16"] = "fp32"
     # Neutral: as it was before there were others.
     optimizer: Annotated[str, name_in(OPTIMIZERS), Neutral("adam")] = "adam"
-    weight_decay: Annotated[Annotated[float, Field(ge=0, le=1e6)] | None, Neutral(None)] = Field(
-        None, description="of weights, not of biases and norms; the optimizer's own where not set"
-    )
+    weight_decay: Annotated[
+        Annotated[float, Field(ge=0, le=1e6)] | None,
+        Field(description="of weights, not of biases and norms; the optimizer's own if not set"),
+        Neutral(None),
+    ] = None
     clip: Annotated[
         float,
         Field(ge=0, le=1e30, description="the most that the norm of all gradients may be; 0: any"),
@@ -268,6 +270,11 @@ class Member(Table):
     accumulate: Annotated[
         int, Field(ge=1, le=_MOST, description="batches whose gradients make one step"), Neutral(1)
     ] = 1
+    gradient_checkpointing: Annotated[
+        bool,
+        Field(description="features are computed again in the backward pass: less memory"),
+        Neutral(False),
+    ] = False
     # Neutral, this and the next: as it was before there were others.
     schedule: Annotated[Literal["one_cycle", "cosine", "flat_cosine"], Neutral("one_cycle")] = (
         "one_cycle"

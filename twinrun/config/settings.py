@@ -206,6 +206,7 @@ class Settings(Table):
                 member.image_size,
                 member.fetches_weights,
                 tuple(sorted(set(member.sizes.values()))),
+                member.gradient_checkpointing,
             )
             for name, member in self.members.items()
         }

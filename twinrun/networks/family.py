@@ -135,6 +135,14 @@ class NetworkFamily(ABC):
         just before. It takes float32, batch x 3 x size x size.
         """
 
+    def recomputes(self, network: str, size: int) -> bool:  # noqa: ARG002
+        """Whether the backward pass can compute a backbone's features again, and keep fewer."""
+        return False
+
+    def recompute(self, backbone: nn.Module) -> None:
+        """Let it do so, where it can; the gradients are the same."""
+        raise NotImplementedError(f"{self.title} keeps all features of {type(backbone).__name__}")
+
     @abstractmethod
     def layer_groups(self, backbone: nn.Module) -> Sequence[nn.Module]:
         """The backbone's parts, from the images up, each a group of layers with its learning rate.

@@ -62,19 +62,22 @@ class NetworkUse:
         size: Of the images, pixels a side.
         pretrained: Whether it begins with pretrained weights.
         others: Smaller sizes at which training images are seen in some epochs.
+        recomputed: Whether its features are computed again in the backward pass.
     """
 
     network: str
     size: int
     pretrained: bool
     others: tuple[int, ...] = ()
+    recomputed: bool = False
 
 
 def refuse_unusable(uses: Mapping[str, NetworkUse]) -> None:
     """Check everything that can be known of the members' networks without their weights.
 
     Whether there are such networks, whether they take images of the recipe's size, and whether
-    there are pretrained weights where the recipe asks for them.
+    there are pretrained weights, and features that are computed again, where the recipe asks for
+    them.
 
     Args:
         uses: By the member's name.
@@ -90,6 +93,11 @@ def refuse_unusable(uses: Mapping[str, NetworkUse]) -> None:
             problem = _without_weights(use.network, family)
         for other in () if problem is not None else use.others:
             problem = problem or family.size_problem(use.network, use.size, other)
+        if problem is None and use.recomputed and not family.recomputes(use.network, use.size):
+            problem = (
+                f"{family.title} keeps all features of {use.network}: set gradient_checkpointing = "
+                "false"
+            )
         if problem is not None:
             problems.setdefault(problem, []).append(member)
     if problems:

@@ -72,5 +72,15 @@ class TimmFamily(NetworkFamily):
 
         return timm_models.build_backbone(_listed(network), size)
 
+    def recomputes(self, network: str, size: int) -> bool:
+        from twinrun.networks import timm_models
+
+        return timm_models.recomputes(_listed(network), size)
+
+    def recompute(self, backbone: nn.Module) -> None:
+        from twinrun.networks import timm_models
+
+        timm_models.recompute(backbone)
+
     def layer_groups(self, backbone: nn.Module) -> Sequence[nn.Module]:
         return [backbone]

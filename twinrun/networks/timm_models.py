@@ -173,6 +173,23 @@ def build_backbone(name: str, size: int) -> TimmBackbone:
     return TimmBackbone(build_model(name, size), shape_of(name, size).kind)
 
 
+@lru_cache
+def recomputes(name: str, size: int) -> bool:
+    """Whether timm knows how to compute a network's features again in the backward pass."""
+    try:
+        with torch.device("meta"):
+            recompute(TimmBackbone(build_model(name, size), "planes"))
+    # Networks that cannot refuse in ways of their own, most by an assertion.
+    except Exception:
+        return False
+    return True
+
+
+def recompute(backbone: nn.Module) -> None:
+    """Let a backbone's features be computed again in the backward pass, segment by segment."""
+    backbone.model.set_grad_checkpointing(True)  # type: ignore[operator,union-attr]
+
+
 def weights_file(name: str) -> Path:
     """Where on this machine a network's pretrained weights are, or would be."""
     # With the revision, where timm names one: a different one is a different file.

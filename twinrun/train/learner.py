@@ -26,6 +26,7 @@ from twinrun.train.losses import PlainValidation, class_weights, training_loss
 from twinrun.train.mixing import MixImages
 from twinrun.train.network import Body, Network, build_head
 from twinrun.train.own_parts import OwnParts
+from twinrun.train.recompute import count_once
 
 
 class SmoothLoss(AvgSmoothLoss):
@@ -115,6 +116,9 @@ def _body(member: Member, key: Key) -> Body:
     features = family.features(member.network, member.image_size)
     key.of("init", "body").seed_generators()
     backbone = family.build(member.network, member.image_size)
+    if member.gradient_checkpointing:
+        family.recompute(backbone)
+        count_once(backbone)
     return Body(backbone, features, family.layer_groups(backbone))
 
 

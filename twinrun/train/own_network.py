@@ -51,6 +51,13 @@ class OwnNetwork:
                 "gives it",
                 fix="Set pretrained = false for this member, and load weights in `backbone`.",
             )
+        if self.member.gradient_checkpointing:
+            raise InputError(
+                f"{hook.place}: gradient_checkpointing is for networks of timm; a backbone of your "
+                "own has its own way",
+                fix="Set gradient_checkpointing = false, and call torch.utils.checkpoint in its "
+                "forward.",
+            )
         size = self.member.image_size
         images = torch.zeros(2, 3, size, size).contiguous(memory_format=torch.channels_last)
         features = try_out(module, images)
