@@ -1,4 +1,4 @@
-"""bf16 is a setting: part of the bits, the same twice, named where two runs differ in it."""
+"""bf16 and fp16 are settings: part of the bits, the same twice, named where two runs differ."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_network_computes_in_its_precision_and_answers_in_float32(
     small_toml: Path, data: tuple[pd.DataFrame, dict[int, Pixels]], environment: dict[str, Any]
 ) -> None:
     seen: dict[str, set[torch.dtype]] = {}
-    for precision in ("fp32", "bf16"):
+    for precision in ("fp32", "bf16", "fp16"):
         settings = read_settings(small_toml, changes=[f"recipe.precision={precision}"])
         model = set_up_training("a", settings, *data, environment).learner.model.eval()
         kinds = seen.setdefault(precision, set())
@@ -96,7 +96,8 @@ def test_a_network_computes_in_its_precision_and_answers_in_float32(
         assert logits.shape == (2, 3)
         convolutions = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
         assert all(w.is_contiguous(memory_format=torch.channels_last) for w in convolutions)
-    assert seen == {"fp32": {torch.float32}, "bf16": {torch.bfloat16}}
+    narrow = {"bf16": {torch.bfloat16}, "fp16": {torch.float16}}
+    assert seen == narrow | {"fp32": {torch.float32}}
 
 
 def test_a_network_is_cut_into_layer_groups_as_a_plain_sequence() -> None:

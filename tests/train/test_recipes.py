@@ -21,6 +21,8 @@ RECIPES = {
     # With rates at which the first epochs are better than the last ones.
     "best epoch": ['recipe.take={epoch="best"}', "recipe.unfrozen_rates=[0.1,1.0]"],
     "cutmix alone": ["recipe.cutmix_probability=0.7", "recipe.mixup=0.0"],
+    "again": ["recipe.gradient_checkpointing=true"],
+    "fp16": ["recipe.precision=fp16", "recipe.accumulate=2", "recipe.clip=1.0"],
     "gradients": ["recipe.accumulate=3", "recipe.clip=0.5"],
     "cosine": ['recipe.schedule="cosine"', "recipe.warmup=0.1"],
     "lion": ['recipe.optimizer="lion"', "recipe.weight_decay=0.1"],
@@ -46,7 +48,8 @@ def test_killed_and_resumed_by_other_loaders_it_has_the_same_bits(
     changes = [*RECIPES[recipe], *(["recipe.validation={folds=3}"] if fold else [])]
     name, member = f"{recipe}{fold}".replace("/", "-"), f"a{fold}"
     whole = small.train(f"whole {name}", *changes, member=member)
-    assert "weights.safetensors" in differing(plain, whole)
+    # What is computed again is what was kept.
+    assert ("weights.safetensors" in differing(plain, whole)) is (name != "again")
     small.interrupted(name, Place(3, "step", 2), OFTEN, *changes, member=member)
     resumed = small.train(name, "run.workers=2", *changes, member=member)
     assert differing(whole, resumed) == []

@@ -254,7 +254,7 @@ class Member(Table):
     class_weights: Annotated[ClassWeights, Neutral("none")] = "none"
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
     ema: Annotated[Ema, Neutral({"use": "last"})] = Ema(use="last")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     # Neutral: as it was before there were others.
     optimizer: Annotated[str, name_in(OPTIMIZERS), Neutral("adam")] = "adam"
     weight_decay: Annotated[

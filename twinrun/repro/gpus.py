@@ -67,7 +67,7 @@ def refuse_precisions(precisions: Mapping[str, str]) -> None:
         raise InputError(
             f"{torch.cuda.get_device_name()} does not compute in bfloat16, which "
             f"{', '.join(asked)} {'asks' if len(asked) == 1 else 'ask'} for",
-            fix="Set recipe.precision to 'fp32'.",
+            fix="Set recipe.precision to 'fp16' or 'fp32'.",
         )
 
 

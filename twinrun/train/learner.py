@@ -27,6 +27,7 @@ from twinrun.train.mixing import MixImages
 from twinrun.train.network import Body, Network, build_head
 from twinrun.train.own_parts import OwnParts
 from twinrun.train.recompute import count_once
+from twinrun.train.scaling import ScaleLoss
 
 
 class SmoothLoss(AvgSmoothLoss):
@@ -71,6 +72,8 @@ def build_learner(
         callbacks.append(MixImages(member))
     if member.ema.use == "ema":
         callbacks.append(AverageWeights(member.ema.decay))
+    if member.precision == "fp16":
+        callbacks.append(ScaleLoss(loaders.device.type))
     if member.accumulate > 1:
         callbacks.append(AccumulateGradients(member.accumulate))
     if member.clip:

@@ -16,6 +16,8 @@ from twinrun.plain_files import plain
 
 # Of the head's layer between the features and the logits.
 _HIDDEN = 512
+# In which layers compute, by the setting.
+_NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Among a network's parts, a loss that has weights of its own.
 LOSS = "loss"
 
@@ -38,8 +40,8 @@ class Body:
 class Network(nn.Sequential):
     """Backbone and head, in the precision of the recipe, with channels last in memory.
 
-    In bf16 the layers for which torch's autocast says so compute in bfloat16, in training and in
-    prediction; weights, sums over batches and the logits stay float32.
+    In bf16 and fp16 the layers for which torch's autocast says so compute in these, in training and
+    in prediction; weights, sums over batches and the logits stay float32.
 
     Shapes: (batch, 3, height, width) -> (batch, classes), float32.
 
@@ -57,7 +59,7 @@ class Network(nn.Sequential):
         super().__init__(backbone, head)
         if loss is not None:
             self.add_module(LOSS, loss)
-        self.bf16 = precision == "bf16"
+        self.narrow = _NARROW.get(precision)
         self.to(memory_format=torch.channels_last)
 
     def __getitem__(self, place: Any) -> Any:
@@ -69,7 +71,7 @@ class Network(nn.Sequential):
     def forward(self, images: Tensor) -> Tensor:
         # A plain tensor: fastai's kind costs a detour through Python at every operator.
         images = images.as_subclass(Tensor)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(images.device.type, self.narrow, enabled=self.narrow is not None):
             logits: Tensor = self[1](self[0](images))
         return logits.float()
 

@@ -17,6 +17,7 @@ from twinrun.repro.stages import OPTIMIZER, STAGES
 from twinrun.repro.told import number_bits
 from twinrun.train.averages import averages_of
 from twinrun.train.callbacks import OwnFit
+from twinrun.train.scaling import scaling_of
 
 # What the numbers are called that fastai's optimizers go by; others by their own names.
 _HYPERPARAMETERS = {
@@ -199,7 +200,9 @@ class RecordStep(OwnFit):
             self._note(
                 "gradient", lambda: digest_tensors([grad for _, (grad,) in found]), lambda: found
             )
-            for what, value in hyperparameters(self.learn.opt):
+            scaling = scaling_of(self.learn)
+            scale = [] if scaling is None else [("scale of the loss", scaling.scaler.get_scale())]
+            for what, value in [*hyperparameters(self.learn.opt), *scale]:
                 self.recorder.ledger.add(
                     OPTIMIZER.name,
                     number_bits(value),

@@ -19,6 +19,7 @@ from twinrun.train.optimizer_state import (
     restore_hyperparameters,
     restore_optimizer,
 )
+from twinrun.train.scaling import pack_scale, restore_scale
 from twinrun.train.users_restored import restore_users
 from twinrun.train.users_state import pack_users
 
@@ -53,10 +54,10 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
     """The state of a learner between two steps, or between two epochs.
 
     Keyed randomness needs no state of a generator. What is needed: weights and buffers, their
-    average, the optimizer's averages and hyperparameters, which parameters have gradients (zero by
-    then, but what is added to a zero is not what stands alone: -0.0), which of them are trained and
-    which layers work as in training, the place in the schedule, what fastai smooths the training
-    loss with, and what the user's code keeps.
+    average, the scale of the loss, the optimizer's averages and hyperparameters, which parameters
+    have gradients (zero by then, but what is added to a zero is not what stands alone: -0.0), which
+    of them are trained and which layers work as in training, the place in the schedule, what fastai
+    smooths the training loss with, and what the user's code keeps.
 
     Raises:
         InputError: Something of the user's cannot be kept, or was changed and stands in none.
@@ -84,6 +85,7 @@ def take_checkpoint(learner: Learner, progress: Progress) -> Checkpoint:
         tensors |= {_AVERAGE + name: each for name, each in average.averages.items()}
     facts = {
         **optimizer,
+        "scale": pack_scale(learner),
         "averaged_steps": 0 if average is None else average.steps,
         "gradients": gradients,
         "trained": [name for name, each in model.named_parameters() if each.requires_grad],
@@ -143,6 +145,7 @@ def restore_all(learner: Learner, checkpoint: Checkpoint) -> None:
     restore_weights(learner, checkpoint)
     restore_optimizer(learner.opt, facts, checkpoint.tensors)
     restore_hyperparameters(learner.opt, facts, checkpoint.tensors)
+    restore_scale(learner, facts["scale"])
     average = averages_of(learner)
     if average is not None:
         average.restore(facts["averaged_steps"], _below(_AVERAGE, checkpoint))
