@@ -18,7 +18,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What a run needs; and development with it: tests, lint, extras.
 LOCK, DEV_LOCK = "requirements.lock", "requirements-dev.lock"
-TESTED_EXTRAS = ("cluster", "distributed", "tracking")
+TESTED_EXTRAS = ("cluster", "distributed", "export", "tracking")
 PROJECT = Path("template", "{{cookiecutter.project_slug}}")
 
 

@@ -139,7 +139,7 @@ def test_an_extra_adds_its_packages_to_the_lock_of_a_run_alone(project: Path, ru
 
 def test_an_unknown_extra_is_refused_with_those_that_there_are(project: Path, run: Run) -> None:
     said = run("nox", "-s", "lock", "--", "--extra", "clutser", cwd=project, code=1).stderr
-    assert "no such extra: clutser; there are cluster, distributed, gcs, tracking" in said
+    assert "no such extra: clutser; there are cluster, distributed, export, gcs, tracking" in said
     assert run("git", "status", "--porcelain", cwd=project).stdout == ""
 
 

@@ -15,6 +15,7 @@ from twinrun.cli import (
     cache,
     check,
     diff,
+    export,
     init,
     package,
     predict,
@@ -91,6 +92,7 @@ for command in (
     verify,
     report,
     package,
+    export,
     cache,
 ):
     app.add_typer(command.app)

@@ -1,0 +1,1 @@
+"""A trained run as ONNX files, for places without torch."""
