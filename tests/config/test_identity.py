@@ -15,7 +15,17 @@ from twinrun.config import recipe
 from twinrun.config import settings as settings_module
 from twinrun.config.identity import identity_settings, with_neutral, write_out_settings
 from twinrun.config.reading import read_settings
-from twinrun.config.recipe import Begin, Ema, Member, Table, Take, TestTime, Validation
+from twinrun.config.recipe import (
+    Begin,
+    Ema,
+    LossChoice,
+    Member,
+    Sample,
+    Table,
+    Take,
+    TestTime,
+    Validation,
+)
 from twinrun.config.settings import Settings, write_out_content
 from twinrun.errors import differences
 from twinrun.neutral import Beside, Neutral, without_neutral
@@ -121,7 +131,11 @@ def test_every_setting_but_the_neutral_ones_is_in_the_identity() -> None:
         if name not in BESIDE:
             left_out = neutral is not None and name not in identity_settings(MEMBER)
             default_does_nothing = neutral is not None and (
-                field.default in (neutral.value, TestTime(), Take(), Begin(), Ema(use="last"))
+                field.default
+                in (
+                    *(neutral.value, TestTime(), Take(), Begin(), Ema(use="last")),
+                    *(LossChoice(), Sample()),
+                )
             )
             assert left_out == default_does_nothing, name
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import FIXTURE
 from tests.exact import read_exact
+from twinrun.config.identity import identity_settings
 from twinrun.config.project import project_settings
 from twinrun.config.reading import read_settings
 from twinrun.config.recipe import Member, Validation
@@ -62,9 +63,11 @@ OTHER_RECIPE = {
     "zoom": "1.2",
     "zoom_crop": "[0.5, 1.5]",
     "dropout": "0.25",
+    "sample": '"balanced"',
     "class_weights": '"balanced"',
     "label_smoothing": "0.1",
     "ema": '{ use = "ema", decay = 0.9 }',
+    "loss": '"focal"',
     "precision": '"bf16"',
     "optimizer": '"sgd"',
     "weight_decay": "0.02",
@@ -169,9 +172,11 @@ def test_every_shipped_member_is_trained_as_the_author_did() -> None:
             "zoom": 1.1,
             "zoom_crop": [0.75, 1.5],
             "dropout": 0.5,
+            "sample": {"method": "all", "power": None},
             "class_weights": "none",
             "label_smoothing": 0.0,
             "ema": {"use": "last", "decay": 0.99},
+            "loss": {"method": "cross_entropy", "gamma": None},
             "precision": "fp32",
             "optimizer": "adam",
             "weight_decay": None,
@@ -338,6 +343,19 @@ def test_unknown_key_of_a_set_is_refused_and_traced_to_the_set(
             ("members.b.class_weights.leaf_rust", "0.0", "equal to 0.000001"),
         ),
         ("mixup = 0.0", "label_smoothing = 1.0", ("label_smoothing", "1.0", "less than 1")),
+        ("mixup = 0.0", "loss = 8", ("members.b.loss", "8 (int)", "a table")),
+        ("mixup = 0.0", "loss.gamma = 0.0", ("members.b.loss.gamma", "0.0", "greater than 0")),
+        (
+            "mixup = 0.0",
+            'loss = { method = "soft_target", gamma = 1.0 }',
+            ("members.b.loss", "gamma", "only: focal"),
+        ),
+        ("mixup = 0.0", "sample.power = 1.5", ("members.b.sample.power", "1.5", "equal to 1")),
+        (
+            "mixup = 0.0",
+            'sample = { method = "all", power = 1.0 }',
+            ("members.b.sample", "power", "balanced"),
+        ),
         ("mixup = 0.0", "test_time = 8", ("members.b.test_time", "8 (int)", "a table")),
         ("mixup = 0.0", "test_time.times = 0", ("test_time.times", "0 (int)", "equal to 1")),
         ("threads = 1", 'threads = 1\ntracking = ["wandb", "wandb"]', ("run.tracking", "once")),
@@ -1101,3 +1119,26 @@ def test_the_best_epochs_weights_and_an_average_are_not_both_taken(small_toml: P
         read_settings(small_toml, changes=[take, "recipe.ema.decay=0.9"])
     assert_names(refused.value, "members.a: take and ema choose different weights")
     read_settings(small_toml, changes=[take, "members.a.ema.use=last", "recipe.ema.decay=0.9"])
+
+
+def test_sampling_and_weights_of_classes_are_not_both_taken(small_toml: Path) -> None:
+    changes = ["members.b.sample=balanced", "members.b.class_weights=balanced"]
+    assert_names(
+        refusal(small_toml, changes=changes), "members.b", "either sample or class_weights"
+    )
+
+
+def test_a_name_alone_and_a_number_alone_stand_for_the_whole_table(small_toml: Path) -> None:
+    for loss in ('loss="focal"', "loss={gamma=2.0}", 'loss={method="focal", gamma=2.0}'):
+        found = read_settings(small_toml, changes=[f"recipe.{loss}"]).members["b"].loss
+        assert (found.method, found.gamma) == ("focal", 2.0)
+    for sample in ('sample="balanced"', "sample={power=1.0}"):
+        found_sample = read_settings(small_toml, changes=[f"recipe.{sample}"]).members["b"].sample
+        assert (found_sample.method, found_sample.power) == ("balanced", 1.0)
+    member = read_settings(small_toml, changes=["members.b.loss=soft_target"]).members["b"]
+    assert identity_settings(member)["loss"] == {"method": "soft_target"}
+    plain = identity_settings(read_settings(small_toml).members["b"])
+    assert "loss" not in plain
+    assert "sample" not in plain
+    error = refusal(small_toml, changes=["members.b.loss=focus"])
+    assert_names(error, "members.b.loss", "focus", "focal", "cross_entropy")

@@ -44,9 +44,15 @@ def pixels(index: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pix
 @pytest.fixture
 def make_loaders(index: pd.DataFrame, pixels: Pixels) -> MakeLoaders:
     def make(
-        *, seed: int = 0, member: str = "M27g", workers: int = 0, ranks: Ranks = ALONE
+        *,
+        seed: int = 0,
+        member: str = "M27g",
+        workers: int = 0,
+        ranks: Ranks = ALONE,
+        sample: str = "all",
     ) -> DataLoaders:
-        settings = read_settings(profile="fixture", changes=["recipe.image_size=32"])
+        changes = ["recipe.image_size=32", f"recipe.sample={sample}"]
+        settings = read_settings(profile="fixture", changes=changes)
         train = index[index["part"] == "train"].reset_index(drop=True)
         return member_loaders(
             train,

@@ -17,8 +17,9 @@ from torch.nn.functional import cross_entropy
 from tests.train.recipes import recipe
 from twinrun.config.recipe import Member
 from twinrun.repro.keys import Key
+from twinrun.target_loss import TargetLoss
 from twinrun.train.callbacks import KeyedSteps
-from twinrun.train.losses import PlainValidation, class_weights, training_loss
+from twinrun.train.losses import PlainValidation, class_weights, is_plain, training_loss
 from twinrun.train.mixing import MixImages
 
 COUNTS = {"rust": 30, "healthy": 10}
@@ -134,6 +135,78 @@ def test_weights_and_smoothing_are_in_the_loss_of_every_step(
             expected = cross_entropy(logits, labels, weights, label_smoothing=smoothing)
         torch.testing.assert_close(Tensor(loss), expected)
         assert abs(float(loss - cross_entropy(logits, labels))) > 1e-4
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_of_two_classes_the_focal_loss_is_the_papers(gamma: float) -> None:
+    from torchvision.ops import sigmoid_focal_loss
+
+    torch.manual_seed(0)
+    one, labels = torch.randn(64), torch.randint(2, (64,))
+    logits = torch.stack([torch.zeros(64), one], dim=1)
+    for alpha in (-1.0, 0.25):
+        weights = None if alpha < 0 else torch.tensor([1 - alpha, alpha])
+        expected = sigmoid_focal_loss(one, labels.float(), alpha, gamma, reduction="mean")
+        found = TargetLoss(weights, 0.0, gamma)(logits, labels)
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_focal_loss_of_several_classes_is_that_of_a_loop_and_weights_do_not_focus() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(16, 5), torch.randint(5, (16,))
+    weights, shares = torch.rand(5) + 0.5, torch.rand(16, 5).softmax(dim=1)
+    p = logits.softmax(dim=1)
+    for smoothing in (0.0, 0.2):
+        loss = TargetLoss(weights, smoothing, 2.0)
+        for given in (labels, shares):
+            soft = shares if given is shares else nn.functional.one_hot(labels, 5).float()
+            soft = soft * (1 - smoothing) + smoothing / 5
+            each = (-soft * weights * (1 - p) ** 2 * p.log()).sum(dim=1)
+            torch.testing.assert_close(loss(logits, given), each.mean())
+            loss.reduction = "none"
+            torch.testing.assert_close(loss(logits, given), each)
+            loss.reduction = "mean"
+
+
+def test_soft_targets_are_cross_entropy_and_mixed_losses_those_of_mixed_labels() -> None:
+    torch.manual_seed(0)
+    logits, labels, others = torch.randn(16, 3), torch.randint(3, (16,)), torch.randint(3, (16,))
+    soft = torch.rand(16, 3).softmax(dim=1)
+    loss = training_loss(recipe(loss={"method": "soft_target"}, label_smoothing=0.1), None)
+    torch.testing.assert_close(loss(logits, soft), cross_entropy(logits, soft, label_smoothing=0.1))
+    torch.testing.assert_close(
+        loss(logits, labels), cross_entropy(logits, labels, label_smoothing=0.1)
+    )
+    one, two = (nn.functional.one_hot(each, 3).float() for each in (labels, others))
+    for gamma in (0.0, 2.0):
+        either = TargetLoss(None, 0.1, gamma)
+        mixed = 0.7 * either(logits, labels) + 0.3 * either(logits, others)
+        torch.testing.assert_close(either(logits, 0.7 * one + 0.3 * two), mixed)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_what_the_network_is_quite_sure_of_has_finite_gradients(gamma: float) -> None:
+    logits = torch.tensor([[200.0, 0.0], [-200.0, 0.0]], requires_grad=True)
+    loss = TargetLoss(None, 0.0, gamma)(logits, torch.tensor([0, 0]))
+    torch.autograd.backward(loss)
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[0].abs().max() < 1e-3 < logits.grad[1].abs().min()
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_the_focal_loss_is_trained_and_the_log_loss_validated(mixup: float) -> None:
+    member = recipe(mixup=mixup, loss={"method": "focal"}, class_weights="balanced")
+    assert not is_plain(member)
+    weights = class_weights(member, COUNTS)
+    heard = trained(member)
+    each = TargetLoss(weights, 0.0, 2.0)
+    each.reduction = "none"
+    for loss, logits, labels, others, kept in heard.trained:
+        expected = kept * each(logits, labels) + (1 - kept) * each(logits, others)
+        torch.testing.assert_close(Tensor(loss), expected.mean())
+    assert heard.validated == trained(recipe(label_smoothing=0.1)).validated
 
 
 def test_the_validations_loss_is_the_plain_log_loss() -> None:

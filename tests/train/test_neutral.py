@@ -56,6 +56,8 @@ DOING = {
     "warmup": 0.1,
     "optimizer": "sgd",
     "weight_decay": 0.2,
+    "loss": {"method": "focal"},
+    "sample": {"method": "balanced"},
     "test_time": {"method": "train", "times": 7, "mean": "geometric"},
 }
 
@@ -168,6 +170,10 @@ def averages(member: Member) -> bool:
     return averages_of(build_learner(member, loaders, classes=3, key=Key((0, "a")))) is not None
 
 
+def draws_again(member: Member) -> bool:
+    return member.sample.power is not None
+
+
 def looks_again(member: Member) -> bool:
     return bool(tta_views(member))
 
@@ -202,6 +208,8 @@ CHECKS: dict[str, Callable[[Member], bool]] = {
     "warmup": goes_by_another_schedule,
     "optimizer": steps_otherwise,
     "weight_decay": steps_otherwise,
+    "loss": smooths,
+    "sample": draws_again,
     "test_time": looks_again,
 }
 

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.slow
 
 RECIPES = {
     "changes": ['recipe.augment="heavy"', "recipe.blur=2.0", "recipe.noise=0.2"],
+    "focal": ["recipe.loss=focal", "recipe.label_smoothing=0.1", "recipe.mixup=0.4"],
+    "soft target": ["recipe.loss=soft_target", "recipe.class_weights={leaf_rust=3.0}"],
+    "sample": ["recipe.sample=balanced", "recipe.mixup=0.0"],
     "cutmix": ["recipe.cutmix_probability=0.5", "recipe.mixup=0.4", "recipe.mixup_probability=0.5"],
     # With rates at which the first epochs are better than the last ones.
     "best epoch": ['recipe.take={epoch="best"}', "recipe.unfrozen_rates=[0.1,1.0]"],

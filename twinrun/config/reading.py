@@ -31,6 +31,7 @@ from twinrun.errors import InputError, nearest, show
 from twinrun.hooks.in_use import name_code, use
 from twinrun.hooks.loading import check_settings, known_settings
 from twinrun.hooks.own_code import FILE, OwnCode, read_own_code
+from twinrun.losses import CROSS_ENTROPY
 from twinrun.masks import MASK, is_secret
 
 Location = tuple[str | int, ...]
@@ -188,6 +189,10 @@ def _validate(
 def _own_mistakes(settings: Settings, origins: Sequence[tuple[str, Any]]) -> Iterator[str]:
     """A line for each mistake in [hooks], as the competitor's own model finds them."""
     code, table = settings.code, settings.hooks
+    for name, member in settings.members.items():
+        if "loss" in code.hooks and member.loss.method != CROSS_ENTROPY.name:
+            key = _place_of(("members", name, "loss"), origins)
+            yield f"{key}: `loss` of {FILE} takes the place of every other; leave out one of them"
     if table and not code.texts:
         key = _place_of(("hooks",), origins)
         yield f"{key}: a table for {FILE}, which is not there beside this file"

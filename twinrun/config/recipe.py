@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 from twinrun.config.choices import name_in
 from twinrun.config.class_weights import ClassWeights
 from twinrun.intervals import check_ascending
+from twinrun.losses import CROSS_ENTROPY, LOSSES
 from twinrun.networks.table import FAMILIES, network_forms
 from twinrun.neutral import Beside, Neutral
 from twinrun.optimizers.table import OPTIMIZERS
@@ -195,6 +196,73 @@ class Ema(Table):
     ] = 0.99
 
 
+class LossChoice(Table):
+    """What a training makes small; a name alone stands for a table with that `method`."""
+
+    method: Annotated[
+        str,
+        name_in(LOSSES),
+        Field(description="; ".join(f"{each.name}: {each.description}" for each in LOSSES)),
+    ] = CROSS_ENTROPY.name
+    gamma: Annotated[
+        Annotated[float, Field(gt=0, le=100)] | None,
+        Neutral(None),
+        Field(description="of focal: how much less an image counts that the network is sure of"),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, given: Any) -> Any:
+        found = {"method": given} if isinstance(given, str) else given
+        if not isinstance(found, Mapping):
+            return found
+        usual = {each.name: each.gamma for each in LOSSES if each.gamma is not None}
+        if "method" not in found and found.get("gamma") is not None:
+            return {"method": next(iter(usual)), **found}
+        if found.get("gamma") is None and found.get("method") in usual:
+            return {**found, "gamma": usual[found["method"]]}
+        return found
+
+    @model_validator(mode="after")
+    def _gamma_is_its_own(self) -> Self:
+        if self.gamma is not None and LOSSES.get(self.method).gamma is None:
+            having = ", ".join(each.name for each in LOSSES if each.gamma is not None)
+            raise ValueError(f'gamma: method = "{self.method}" has none, only: {having}')
+        return self
+
+
+class Sample(Table):
+    """How often images of each class are taken; a name alone stands for a table with that `method`.
+
+    With "balanced" a class of n images has a share of each epoch of n to the power of 1 - `power`.
+    """
+
+    method: Literal["all", "balanced"] = "all"
+    power: Annotated[
+        Annotated[float, Field(gt=0, le=1)] | None,
+        Neutral(None),
+        Field(description="of balanced: from 0, as classes are, to 1, all alike"),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, given: Any) -> Any:
+        found = {"method": given} if isinstance(given, str) else given
+        if not isinstance(found, Mapping):
+            return found
+        if "method" not in found and found.get("power") is not None:
+            return {"method": "balanced", **found}
+        if found.get("power") is None and found.get("method") == "balanced":
+            return {**found, "power": 1.0}
+        return found
+
+    @model_validator(mode="after")
+    def _power_is_of_balanced(self) -> Self:
+        if self.power is not None and self.method == "all":
+            raise ValueError('power: only with method = "balanced"')
+        return self
+
+
 @cache
 def _transforms_table(transforms: tuple[Transform, ...]) -> type[Table]:
     """The settings of these transforms, as a table of their own."""
@@ -251,8 +319,10 @@ class Member(Table):
         default_factory=dict, alias="[transforms]"
     )
     dropout: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.5
+    sample: Annotated[Sample, Neutral({"method": "all"})] = Sample()
     class_weights: Annotated[ClassWeights, Neutral("none")] = "none"
     label_smoothing: Annotated[float, Field(ge=0, lt=1), Neutral(0.0)] = 0.0
+    loss: Annotated[LossChoice, Neutral({"method": CROSS_ENTROPY.name})] = LossChoice()
     ema: Annotated[Ema, Neutral({"use": "last"})] = Ema(use="last")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     # Neutral: as it was before there were others.

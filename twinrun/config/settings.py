@@ -104,6 +104,16 @@ class Settings(Table):
         )
 
     @model_validator(mode="after")
+    def _classes_count_once(self) -> Self:
+        for name, member in self.members.items():
+            if member.sample.method != "all" and member.class_weights != "none":
+                raise ValueError(
+                    f"members.{name}: either sample or class_weights: both would make rare classes "
+                    "count twice"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _weights_are_of_classes(self) -> Self:
         classes = self.competition.classes
         mistakes = [

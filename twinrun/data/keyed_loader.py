@@ -21,6 +21,7 @@ from twinrun.data.augment import Augmentation
 from twinrun.data.device_cache import PositionedBatch, ResidentRows, send_ahead
 from twinrun.data.own_transforms import Mistake, OwnTransforms, as_fastais, as_plain
 from twinrun.data.pixels import PixelRows
+from twinrun.data.sampling import ClassSampler
 from twinrun.data.tta import View
 from twinrun.errors import InputError
 from twinrun.process import end_with_parent
@@ -36,8 +37,9 @@ class KeyedLoader(TfmdDL):
     prefetching and anything that is drawn in between (`show_batch`, `lr_find`) leave every batch
     as it is.
 
-    An item is its position until its batch is put together. Item transforms, of which there are
-    none unless a user adds some, get (PILImage, TensorCategory).
+    An item is its position until its batch is put together; one that a sampler draws again, as many
+    dataset lengths more as it was drawn before. Each time is changed by draws of its own. Item
+    transforms, of which there are none unless a user adds some, get (PILImage, TensorCategory).
 
     Of several ranks each gets its share of every batch, in the batch's order; what is drawn for an
     image is the same, whichever rank gets it. Where nothing is shuffled the labels are those of the
@@ -53,12 +55,13 @@ class KeyedLoader(TfmdDL):
         ranks: The processes that share each batch.
         own_items: The competitor's changes of each image by itself, for training.
         own_batches: Theirs of a batch, for training.
+        sampler: Draws the images of an epoch; None: each is taken once.
         options: As for TfmdDL; `bs` is the size of a whole batch.
 
     Attributes:
         epoch: The epoch that is drawn next, from 0.
         first_step: The step at which it begins, from 0: a resumed epoch begins in its middle.
-        watch: Called for each batch before its batch transforms, with the ids that were delivered
+        watch: Called for each batch before its batch transforms, with the names that were delivered
             to all ranks together and this one's tensors (images: uint8), on the loader's device.
         view: The pass of test-time augmentation that is under way, see `show_as`.
     """
@@ -78,8 +81,10 @@ class KeyedLoader(TfmdDL):
         ranks: Ranks = ALONE,
         own_items: OwnTransforms | None = None,
         own_batches: OwnTransforms | None = None,
+        sampler: ClassSampler | None = None,
         **options: Any,
     ) -> None:
+        self.sampler = sampler
         self.own_items, self.own_batches = own_items, own_batches
         self.key, self.ids, self.rows, self.numbers = key, list(ids), rows, numbers
         self.augmentation, self.ranks = augmentation, ranks
@@ -97,7 +102,7 @@ class KeyedLoader(TfmdDL):
     def new(self, dataset: Any = None, cls: type | None = None, **options: Any) -> Self:
         """A loader with some options changed; without `ids`, over the same images."""
         same = ["key", "ids", "rows", "numbers", "augmentation", "ranks"]
-        same += ["own_items", "own_batches"]
+        same += ["own_items", "own_batches", "sampler"]
         options = {name: getattr(self, name) for name in same} | options
         loader: Self = super().new(dataset, cls, **options)
         loader.epoch = self.epoch
@@ -118,7 +123,20 @@ class KeyedLoader(TfmdDL):
         return positions[self.first_step * self.bs :]
 
     def shuffle_fn(self, positions: Sequence[int]) -> list[int]:
+        if self.sampler is not None:
+            drawn = self.sampler.draw(self.key, self.epoch)
+            return [position + times * len(self.ids) for position, times in drawn]
         return self.key.of("order", self.epoch).order([self.ids[i] for i in positions])
+
+    def place(self, item: int) -> tuple[int, int]:
+        """An item's position, and how often it was drawn before in its epoch."""
+        times, position = divmod(item, len(self.ids))
+        return position, times
+
+    def name(self, item: int) -> str:
+        """What an item is called: its id, and which time it is where that is not the first."""
+        position, times = self.place(item)
+        return f"{self.ids[position]} ({times + 1})" if times else self.ids[position]
 
     def create_batches(self, samples: Iterable[int]) -> Iterator[PositionedBatch]:
         batches: Iterator[PositionedBatch] = super().create_batches(samples)
@@ -139,16 +157,16 @@ class KeyedLoader(TfmdDL):
             return Mistake(error.what, error.details, error.fixes)
 
     def _batch_of(self, items: Sequence[int]) -> PositionedBatch:
-        # The positions travel with the images, so that what is recorded is what was delivered.
-        everyones, positions = list(items), self.ranks.share(items)
-        labelled = everyones if self.answers_together else positions
-        windows = self._host.windows(positions, self._shares(positions))
+        # They travel with the images, so that what is recorded is what was delivered.
+        everyones, items = list(items), self.ranks.share(items)
+        labelled = everyones if self.answers_together else items
+        windows = self._host.windows(self._positions(items), self._shares(items))
         if self.after_item.fs:
-            images, *labels = self._transform_items(positions, windows)
+            images, *labels = self._transform_items(items, windows)
             own = self._labels(labelled) if self.answers_together else tuple(labels)
             return PositionedBatch(((images, *own), everyones))
         if self.own_items is not None and self.augments and self.view is None:
-            images = self._change_items(self.own_items, positions, windows)
+            images = self._change_items(self.own_items, items, windows)
             return PositionedBatch(((images, *self._labels(labelled)), everyones))
         if isinstance(self.rows, ResidentRows):
             return PositionedBatch(
@@ -185,45 +203,59 @@ class KeyedLoader(TfmdDL):
             finally:
                 self.view = None
 
-    def keys(self, purpose: str, ids: Sequence[str]) -> list[Key]:
-        """Of images, in this epoch or this pass."""
-        if self.view is None:
-            return [self.key.of(purpose, self.epoch, image) for image in ids]
-        return self.view.keys(self.key, purpose, ids)
+    def keys(self, purpose: str, items: Sequence[int]) -> list[Key]:
+        """Of items, in this epoch or this pass."""
+        if self.view is not None:
+            return self.view.keys(self.key, purpose, self.ids_of(items))
+        epoch = self.key.of(purpose, self.epoch)
+        found = []
+        for position, times in map(self.place, items):
+            own = epoch.of(self.ids[position])
+            found.append(own.of(times) if times else own)
+        return found
+
+    def ids_of(self, items: Sequence[int]) -> list[str]:
+        """The ids of items."""
+        return [self.ids[position] for position in self._positions(items)]
+
+    def _positions(self, items: Sequence[int]) -> list[int]:
+        return [self.place(item)[0] for item in items]
 
     @property
     def _host(self) -> PixelRows:
         return self.rows.host if isinstance(self.rows, ResidentRows) else self.rows
 
-    def _shares(self, positions: Sequence[int]) -> np.ndarray | float:
-        ids = [self.ids[position] for position in positions]
+    def _shares(self, items: Sequence[int]) -> np.ndarray | float:
         if self.view is not None:
-            sizes = self._host.rows[list(positions)], self._host.columns[list(positions)]
-            return self.view.shares_of(*sizes, self.key, ids)
+            positions = self._positions(items)
+            sizes = self._host.rows[positions], self._host.columns[positions]
+            return self.view.shares_of(*sizes, self.key, self.ids_of(items))
         if not self.augments:
             return 0.5
-        return np.concatenate([key.uniforms(1) for key in self.keys("item", ids)])
+        return np.concatenate([key.uniforms(1) for key in self.keys("item", items)])
 
-    def _labels(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
-        return () if self.numbers is None else (TensorCategory(self.numbers[list(positions)]),)
+    def _labels(self, items: Sequence[int]) -> tuple[Tensor, ...]:
+        if self.numbers is None:
+            return ()
+        return (TensorCategory(self.numbers[self._positions(items)]),)
 
     def _change_items(
-        self, own: OwnTransforms, positions: Sequence[int], windows: np.ndarray
+        self, own: OwnTransforms, items: Sequence[int], windows: np.ndarray
     ) -> TensorImage:
         images = self._host.crops(windows).permute(0, 2, 3, 1).contiguous().numpy()
-        keys = self.keys("item", [self.ids[position] for position in positions])
+        keys = self.keys("item", items)
         changed = [own.change_image(each, key) for each, key in zip(images, keys, strict=True)]
         return TensorImage(torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2))
 
-    def _transform_items(self, positions: Sequence[int], windows: np.ndarray) -> tuple[Tensor, ...]:
-        items = []
+    def _transform_items(self, items: Sequence[int], windows: np.ndarray) -> tuple[Tensor, ...]:
+        changed = []
         images = self._host.crops(windows).permute(0, 2, 3, 1).numpy()
-        for position, image in zip(positions, images, strict=True):
-            self.keys("item", [self.ids[position]])[0].seed_generators()
-            (label,) = self._labels([position]) or (None,)
-            item = (PILImage.create(image), *(() if label is None else (label[0],)))
-            items.append(_TO_TENSOR(self.after_item(item)))
-        pictures, *labels = fa_collate(items)
+        for item, image in zip(items, images, strict=True):
+            self.keys("item", [item])[0].seed_generators()
+            (label,) = self._labels([item]) or (None,)
+            pair = (PILImage.create(image), *(() if label is None else (label[0],)))
+            changed.append(_TO_TENSOR(self.after_item(pair)))
+        pictures, *labels = fa_collate(changed)
         return (pictures.contiguous(memory_format=torch.channels_last), *labels)
 
 
@@ -244,13 +276,12 @@ class _Receive(Transform):
         if isinstance(batch, Mistake):
             raise batch.tell()
         if isinstance(batch, PositionedBatch):
-            (images, *labels), positions = batch
-            ids = [loader.ids[position] for position in positions]
+            (images, *labels), items = batch
             if isinstance(loader.rows, ResidentRows) and images.dtype == torch.int64:
                 images = TensorImage(loader.rows.crops(images))
             if loader.watch is not None:
-                loader.watch(ids, (images, *labels))
-            own = loader.ranks.share(ids)
+                loader.watch([loader.name(item) for item in items], (images, *labels))
+            own = loader.ranks.share(items)
             batch = (TensorImage(self._floats(images.as_subclass(Tensor), own)), *labels)
         place = (
             ("batch", loader.epoch) if loader.view is None else ("test-time", loader.view.number)
@@ -259,13 +290,13 @@ class _Receive(Transform):
         loader.step += 1
         return batch
 
-    def _floats(self, images: Tensor, ids: Sequence[str]) -> Tensor:
+    def _floats(self, images: Tensor, items: Sequence[int]) -> Tensor:
         loader = self.loader
         if loader.view is not None:
-            return loader.view.see(loader.augmentation, images, loader.key, ids)
+            return loader.view.see(loader.augmentation, images, loader.key, loader.ids_of(items))
         if loader.augments:
             size = loader.augmentation.member.size_at(loader.epoch)
-            return loader.augmentation(images, loader.keys("augment", ids), size)
+            return loader.augmentation(images, loader.keys("augment", items), size)
         return loader.augmentation.unchanged(images)
 
 

@@ -19,6 +19,7 @@ from twinrun.data.keyed_loader import KeyedLoader
 from twinrun.data.normalise import IMAGENET, Statistics, normalise
 from twinrun.data.own_transforms import OwnTransforms
 from twinrun.data.pixels import PixelRows, Pixels
+from twinrun.data.sampling import ClassSampler
 from twinrun.errors import InputError
 from twinrun.repro.keys import Key
 from twinrun.repro.ranks import ALONE, Ranks
@@ -126,6 +127,9 @@ def member_loaders(
             **options,
         )
 
+    power = member.sample.power
+    labels = [numbers[label] for label in table["label"].iloc[train]]
+    sampler = ClassSampler([ids[each] for each in train], labels, power) if power else None
     size = _batch_size(member.batch_size, len(train), ranks)
     return DataLoaders(
         loader(
@@ -136,6 +140,7 @@ def member_loaders(
             drop_last=True,
             own_items=own_items,
             own_batches=own_batches,
+            sampler=sampler,
         ),
         loader(datasets.valid, valid, bs=member.prediction_batch_size),
         device=device,

@@ -22,7 +22,7 @@ from twinrun.repro.keys import Key
 from twinrun.train.averages import AverageWeights
 from twinrun.train.callbacks import KeyedForward, KeyedSteps
 from twinrun.train.gradients import AccumulateGradients, ClipGradients
-from twinrun.train.losses import PlainValidation, class_weights, training_loss
+from twinrun.train.losses import PlainValidation, class_weights, is_plain, training_loss
 from twinrun.train.mixing import MixImages
 from twinrun.train.network import Body, Network, build_head
 from twinrun.train.own_parts import OwnParts
@@ -93,7 +93,7 @@ def build_learner(
         weights_of(member.network).load(body.module, member.network, member.image_size)
     key.of("init", "loss").seed_generators()
     own_loss = None if own is None else own.loss(classes, weights)
-    if own_loss is not None or weights is not None or member.label_smoothing:
+    if own_loss is not None or weights is not None or not is_plain(member):
         callbacks.append(PlainValidation())
     loss_module = own_loss.own if own_loss and isinstance(own_loss.own, nn.Module) else None
     learner = Learner(

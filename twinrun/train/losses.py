@@ -1,8 +1,9 @@
-"""The loss of a training: cross entropy, with class weights and label smoothing where asked for."""
+"""The loss of a training, with class weights and label smoothing where asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from fastai.callback.core import Callback
@@ -10,6 +11,10 @@ from fastai.losses import CrossEntropyLossFlat
 from torch import Tensor
 
 from twinrun.config.recipe import Member
+from twinrun.losses import CROSS_ENTROPY, LOSSES
+
+if TYPE_CHECKING:
+    from twinrun.losses import LossFunction
 
 
 def class_weights(member: Member, counts: Mapping[str, int]) -> Tensor | None:
@@ -37,21 +42,29 @@ def class_weights(member: Member, counts: Mapping[str, int]) -> Tensor | None:
     return (raw * images.sum() / (raw * images).sum()).float()
 
 
-def training_loss(member: Member, weights: Tensor | None) -> CrossEntropyLossFlat:
-    """torch's cross entropy, whose two options fastai's form of it passes on.
+def training_loss(member: Member, weights: Tensor | None) -> LossFunction:
+    """What a member is trained with: of LOSSES, the one that its recipe names.
+
+    "cross_entropy" is torch's, whose two options fastai's form of it passes on.
 
     Without MixUp a batch's mean is over the weights of its images, as torch has it; with MixUp,
     over their number, as fastai has it. Of several ranks each takes the mean of its part of the
     batch, and the gradient is the mean of theirs: with class weights and without MixUp not quite
     that of the whole batch, since the parts' weights have other sums. Smoothing spreads its share
     of a label evenly over all classes: Szegedy et al., "Rethinking the inception architecture",
-    2016, section 7.
+    2016, section 7. The others always take the mean over images, and so do several ranks.
 
     Args:
         member: The recipe.
         weights: From `class_weights`, on the training's device.
     """
-    return CrossEntropyLossFlat(weight=weights, label_smoothing=member.label_smoothing)
+    loss = LOSSES.get(member.loss.method)
+    return loss.make(weights, member.label_smoothing, member.loss.gamma)
+
+
+def is_plain(member: Member) -> bool:
+    """Whether, but for class weights, the log loss is trained: validation takes the same."""
+    return member.loss.method == CROSS_ENTROPY.name and not member.label_smoothing
 
 
 class PlainValidation(Callback):
