@@ -15,11 +15,11 @@ from twinrun.config import recipe
 from twinrun.config import settings as settings_module
 from twinrun.config.identity import identity_settings, with_neutral, write_out_settings
 from twinrun.config.reading import read_settings
-from twinrun.config.recipe import (
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import (
     Begin,
     Ema,
     LossChoice,
-    Member,
     Sample,
     Table,
     Take,

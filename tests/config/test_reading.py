@@ -14,7 +14,8 @@ from tests.exact import read_exact
 from twinrun.config.identity import identity_settings
 from twinrun.config.project import project_settings
 from twinrun.config.reading import read_settings
-from twinrun.config.recipe import Member, Validation
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Validation
 from twinrun.config.settings import Settings
 from twinrun.errors import InputError
 from twinrun.files import sha256_json

@@ -20,7 +20,8 @@ from torch import nn
 from tests.networks.test_torchvision_models import Server, server
 from twinrun import prepare
 from twinrun.config.reading import read_settings
-from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Epochs, Validation
 from twinrun.errors import InputError
 from twinrun.networks.family import PixelStatistics
 from twinrun.networks.table import NetworkUse, family_of, refuse_unusable, weights_of

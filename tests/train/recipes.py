@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Epochs, Validation
 
 
 def recipe(**values: Any) -> Member:

@@ -21,7 +21,7 @@ from tests.run_folder.documents import edited
 from tests.train.test_resume import Place, Small
 from twinrun.audit.validation_warnings import validation_warnings
 from twinrun.config.reading import read_settings
-from twinrun.config.recipe import Take
+from twinrun.config.recipe_tables import Take
 from twinrun.errors import InputError
 from twinrun.report.report import render
 from twinrun.run_folder.records import read_record

@@ -14,7 +14,8 @@ from fastai.learner import Learner
 from fastai.vision.learner import create_body, create_head, model_meta
 from torch import nn
 
-from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Epochs, Validation
 from twinrun.networks.torchvision_family import TorchvisionFamily
 from twinrun.repro.keys import Key
 from twinrun.train.learner import build_learner

@@ -13,7 +13,8 @@ from tests.exact import read_exact
 from tests.kills.sameness import differing
 from tests.kills.small import OFTEN
 from tests.train.test_resume import Place, Small
-from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Epochs, Validation
 from twinrun.errors import InputError
 from twinrun.repro.ledger import Ledger
 from twinrun.train.own_parts import OwnParts

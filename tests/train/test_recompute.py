@@ -10,7 +10,8 @@ import torch
 from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 
-from twinrun.config.recipe import Epochs, Member, Validation
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Epochs, Validation
 from twinrun.errors import InputError
 from twinrun.networks.table import NetworkUse, refuse_unusable
 from twinrun.repro.keys import Key

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from twinrun.config.recipe import Table
+from twinrun.config.recipe_tables import Table
 from twinrun.neutral import Beside, Neutral
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twinrun.config.recipe import Validation
+from twinrun.config.recipe_tables import Validation
 
 # To hold images out; a table names one of them.
 _WAYS = frozenset(Validation.model_fields)

@@ -6,13 +6,11 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     SerializerFunctionWrapHandler,
@@ -25,18 +23,26 @@ from pydantic_core import PydanticCustomError
 
 from twinrun.config.choices import name_in
 from twinrun.config.class_weights import ClassWeights
+from twinrun.config.recipe_tables import (
+    MOST,
+    Begin,
+    Ema,
+    Epochs,
+    LossChoice,
+    Sample,
+    Table,
+    Take,
+    TestTime,
+    Validation,
+)
 from twinrun.intervals import check_ascending
-from twinrun.losses import CROSS_ENTROPY, LOSSES
+from twinrun.losses import CROSS_ENTROPY
 from twinrun.networks.table import FAMILIES, network_forms
 from twinrun.neutral import Beside, Neutral
 from twinrun.optimizers.table import OPTIMIZERS
 from twinrun.transforms.sets import AUGMENT_SETS
 from twinrun.transforms.table import TRANSFORMS
 from twinrun.transforms.transform import NEVER_NEUTRAL, Transform
-
-Share = Annotated[float, Field(gt=0, lt=1)]
-# The largest numbers are beyond all that is trained; libraries fail beyond these.
-_MOST = 1_000_000
 
 
 def _network(name: str) -> str:
@@ -71,107 +77,6 @@ def _augment(name: str) -> str:
 _TRANSFORMS = "[transforms]"
 
 
-class Table(BaseModel):
-    """A table of competition.toml: no unknown key, no silent conversion, no later change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    @classmethod
-    def known_keys(cls) -> dict[str, FieldInfo]:
-        """The keys that it may hold, in their order."""
-        return cls.model_fields
-
-    def value(self, key: str) -> Any:
-        """The value of one of `known_keys`."""
-        return getattr(self, key)
-
-
-class Epochs(Table):
-    """Lengths of the two one-cycle phases: the body frozen, then all layers trained."""
-
-    frozen: Annotated[int, Field(ge=0, le=_MOST)]
-    unfrozen: Annotated[int, Field(ge=0, le=_MOST)]
-
-    @model_validator(mode="after")
-    def _something_to_do(self) -> Self:
-        if self.frozen + self.unfrozen == 0:
-            raise ValueError("at least one epoch, frozen or unfrozen")
-        return self
-
-
-class Validation(Table):
-    """What is held out of the training images: a share, or each of so many folds in turn."""
-
-    share: Annotated[Share | None, Neutral(None)] = None
-    folds: Annotated[Annotated[int, Field(ge=2, le=1000)] | None, Neutral(None)] = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.share is None) == (self.folds is None):
-            raise ValueError(
-                "either a share or a number of folds, { share = 0.1 } or { folds = 5 }"
-            )
-        return self
-
-
-class TestTime(Table):
-    """Test-time augmentation: an image is predicted in several passes, and their mean taken."""
-
-    # pytest takes a class of this name for tests of its own.
-    __test__: ClassVar[bool] = False
-
-    method: Literal["none", "flips", "crops", "train"] = "none"
-    times: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=1000,
-            description="passes of the method train; the others have a number of their own",
-        ),
-    ] = 4
-    mean: Literal["arithmetic", "geometric"] = "arithmetic"
-
-
-class Take(Table):
-    """The epoch whose weights are taken: the last one, or the best by a value of history.csv."""
-
-    epoch: Literal["last", "best"] = "last"
-    by: Annotated[str, Field(description="a metric that history.csv has: the least loss, say")] = (
-        "log_loss"
-    )
-    patience: Annotated[
-        Annotated[
-            int,
-            Field(
-                ge=1,
-                le=_MOST,
-                description="unfrozen epochs without a better one after which a training ends",
-            ),
-        ]
-        | None,
-        Neutral(None),
-    ] = None
-
-
-def _sha256(value: str) -> str:
-    if re.fullmatch("[0-9a-f]{64}", value) is None:
-        raise ValueError("64 digits from 0 to f")
-    return value
-
-
-class Begin(Table):
-    """The weights of a file that a member begins with, in place of pretrained ones.
-
-    Attributes:
-        file: A file, or the folder of a complete training; a relative one starts at the settings
-            file's folder. Where it lies decides nothing.
-        sha256: Of the file; found as the settings are read. None: the member begins with none.
-    """
-
-    file: Annotated[str | None, Beside()] = None
-    sha256: Annotated[Annotated[str, AfterValidator(_sha256)] | None, Neutral(None)] = None
-
-
 def _epochs(sizes: dict[str, int]) -> dict[str, int]:
     wrong = [name for name in sizes if re.fullmatch("[1-9][0-9]*", name) is None]
     if wrong:
@@ -183,84 +88,6 @@ def _epochs(sizes: dict[str, int]) -> dict[str, int]:
 
 def _begin(given: Any) -> Any:
     return {"file": given or None} if isinstance(given, str) else given
-
-
-class Ema(Table):
-    """The exponential moving average of the weights, in place of those after the last step."""
-
-    use: Literal["ema", "last"] = Field(
-        "ema", description="which weights predict and are saved: their average, or the last"
-    )
-    decay: Annotated[
-        float, Field(gt=0, lt=1, description="what is kept of the average at each step")
-    ] = 0.99
-
-
-class LossChoice(Table):
-    """What a training makes small; a name alone stands for a table with that `method`."""
-
-    method: Annotated[
-        str,
-        name_in(LOSSES),
-        Field(description="; ".join(f"{each.name}: {each.description}" for each in LOSSES)),
-    ] = CROSS_ENTROPY.name
-    gamma: Annotated[
-        Annotated[float, Field(gt=0, le=100)] | None,
-        Neutral(None),
-        Field(description="of focal: how much less an image counts that the network is sure of"),
-    ] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _write_out(cls, given: Any) -> Any:
-        found = {"method": given} if isinstance(given, str) else given
-        if not isinstance(found, Mapping):
-            return found
-        usual = {each.name: each.gamma for each in LOSSES if each.gamma is not None}
-        if "method" not in found and found.get("gamma") is not None:
-            return {"method": next(iter(usual)), **found}
-        if found.get("gamma") is None and found.get("method") in usual:
-            return {**found, "gamma": usual[found["method"]]}
-        return found
-
-    @model_validator(mode="after")
-    def _gamma_is_its_own(self) -> Self:
-        if self.gamma is not None and LOSSES.get(self.method).gamma is None:
-            having = ", ".join(each.name for each in LOSSES if each.gamma is not None)
-            raise ValueError(f'gamma: method = "{self.method}" has none, only: {having}')
-        return self
-
-
-class Sample(Table):
-    """How often images of each class are taken; a name alone stands for a table with that `method`.
-
-    With "balanced" a class of n images has a share of each epoch of n to the power of 1 - `power`.
-    """
-
-    method: Literal["all", "balanced"] = "all"
-    power: Annotated[
-        Annotated[float, Field(gt=0, le=1)] | None,
-        Neutral(None),
-        Field(description="of balanced: from 0, as classes are, to 1, all alike"),
-    ] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _write_out(cls, given: Any) -> Any:
-        found = {"method": given} if isinstance(given, str) else given
-        if not isinstance(found, Mapping):
-            return found
-        if "method" not in found and found.get("power") is not None:
-            return {"method": "balanced", **found}
-        if found.get("power") is None and found.get("method") == "balanced":
-            return {**found, "power": 1.0}
-        return found
-
-    @model_validator(mode="after")
-    def _power_is_of_balanced(self) -> Self:
-        if self.power is not None and self.method == "all":
-            raise ValueError('power: only with method = "balanced"')
-        return self
 
 
 @cache
@@ -299,13 +126,13 @@ class Member(Table):
     """
 
     network: NetworkName
-    batch_size: Annotated[int, Field(ge=2, le=_MOST)]
+    batch_size: Annotated[int, Field(ge=2, le=MOST)]
     epochs: Epochs
     validation: Validation
     image_size: Annotated[int, Field(ge=32, le=4096)] = 224
     sizes: Annotated[
         dict[str, Annotated[int, Field(ge=32, le=4096)]], AfterValidator(_epochs), Neutral({})
-    ] = {}
+    ] = Field(default={})
     pretrained: bool = True
     begin: Annotated[Begin, BeforeValidator(_begin), Neutral({"file": None, "sha256": None})] = (
         Begin()
@@ -338,7 +165,7 @@ class Member(Table):
         Neutral(0.0),
     ] = 0.0
     accumulate: Annotated[
-        int, Field(ge=1, le=_MOST, description="batches whose gradients make one step"), Neutral(1)
+        int, Field(ge=1, le=MOST, description="batches whose gradients make one step"), Neutral(1)
     ] = 1
     gradient_checkpointing: Annotated[
         bool,
@@ -354,9 +181,9 @@ class Member(Table):
         Field(ge=0, lt=1, description="the part of a phase in which the rates go up"),
         Neutral(0.25),
     ] = 0.25
-    frozen_rates: Rates = [1e-3, 1e-2]
-    unfrozen_rates: Rates = [1e-6, 1e-5]
-    prediction_batch_size: Annotated[int, Field(ge=1, le=_MOST)] = 64
+    frozen_rates: Rates = Field(default=[1e-3, 1e-2])
+    unfrozen_rates: Rates = Field(default=[1e-6, 1e-5])
+    prediction_batch_size: Annotated[int, Field(ge=1, le=MOST)] = 64
     test_time: Annotated[TestTime, Neutral({"method": "none"})] = TestTime()
     take: Annotated[Take, Neutral({"epoch": "last"})] = Take()
     public_score: Annotated[Annotated[float, Field(ge=0)] | None, Beside()] = None

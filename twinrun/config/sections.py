@@ -14,7 +14,7 @@ from twinrun.config.choices import name_in
 from twinrun.config.layouts import LAYOUTS
 from twinrun.config.local import TABLE_FOLDERS
 from twinrun.config.one_hot import ONE_PER_CLASS
-from twinrun.config.recipe import Table
+from twinrun.config.recipe_tables import Table
 from twinrun.config.texts import AddressText, FolderText, PlaceText, PlainText
 from twinrun.config.toml_file import LARGEST
 from twinrun.config.value_range import AskedRange

@@ -12,7 +12,8 @@ from pydantic.json_schema import SkipJsonSchema
 from twinrun.blend_methods.methods import AUTO, BLEND_METHODS
 from twinrun.config.identity import identity_settings, write_out_settings
 from twinrun.config.local import TABLE_FOLDERS, FolderOrigin
-from twinrun.config.recipe import Member, Table
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Table
 from twinrun.config.sections import Blend, Cluster, Competition, Data, Run, Submission
 from twinrun.config.trainings import WEIGHTS, Training, member_of, trainings_of
 from twinrun.errors import InputError, nearest

@@ -11,7 +11,8 @@ from fastai.learner import Learner
 from fastai.torch_core import get_model
 from torch import Tensor
 
-from twinrun.config.recipe import Member, Take
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Take
 from twinrun.metrics import HISTORY_COLUMNS, METRICS
 from twinrun.train.callbacks import OwnFit
 from twinrun.train.useless_callbacks import SeenEnough

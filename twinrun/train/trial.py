@@ -11,7 +11,8 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 
-from twinrun.config.recipe import Epochs, Member
+from twinrun.config.recipe import Member
+from twinrun.config.recipe_tables import Epochs
 from twinrun.config.settings import Settings
 from twinrun.data.loaders import member_loaders
 from twinrun.data.own_transforms import own_transforms
