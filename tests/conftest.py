@@ -197,11 +197,11 @@ def before_second(monkeypatch: pytest.MonkeyPatch) -> BeforeSecond:
     true, begun = twinrun.train.fit.fit_phases, list[str]()
 
     def arrange(happens: Callable[[], None]) -> None:
-        def fit_phases(*arguments: Any) -> None:
+        def fit_phases(*arguments: Any, **options: Any) -> None:
             begun.append("")
             if len(begun) == 2:
                 happens()
-            true(*arguments)
+            true(*arguments, **options)
 
         monkeypatch.setattr(twinrun.train.fit, "fit_phases", fit_phases)
 

@@ -45,6 +45,7 @@ NAMED = {
         "verify {} --data data",
         "verify {}",
         "report {}",
+        "export {}",
         "package {} --for zindi",
         "diff {} {}",
         *(f"{each} --out {{}}" for each in (*TRAININGS, "blend")),

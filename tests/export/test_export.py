@@ -16,6 +16,7 @@ from twinrun.data.decoding import decode_to
 from twinrun.errors import InputError
 from twinrun.export import standalone
 from twinrun.export.exporting import export_run
+from twinrun.predict.recorded_blend import RecordedBlend
 
 # What predict.py may import beside Python's own: onnxruntime, NumPy, Pillow, and what these need.
 ALONE = """
@@ -30,6 +31,17 @@ sys.meta_path.insert(0, Nothing())
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+# Its mean is no more than the shares that are shown.
+STACKED = RecordedBlend(
+    method="logistic",
+    weights={"a": 1.0, "b": 1.0},
+    model={},
+    temperature=1.0,
+    missing=(),
+    partial=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +61,8 @@ def exported(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_becomes_files_that_are_recorded(exported: Path) -> None:
     record = json.loads((exported / "export.json").read_text())
     files = {path.name for path in exported.iterdir()}
-    assert files == {"a-fold-1.onnx", "a-fold-2.onnx", "b.onnx", "export.json", "predict.py"}
-    assert set(record["files"]) == {"a-fold-1.onnx", "a-fold-2.onnx", "b.onnx"}
+    assert files == {"a.fold-1.onnx", "a.fold-2.onnx", "b.onnx", "export.json", "predict.py"}
+    assert set(record["files"]) == {"a.fold-1.onnx", "a.fold-2.onnx", "b.onnx"}
     for told in record["files"].values():
         assert told["grade"]["gaps"][0]["largest"] < 1e-4
         assert told["images_per_second"]["onnxruntime"] > 0
@@ -125,6 +137,10 @@ def test_what_cannot_be_exported_is_named_before_anything_is_written(
         export_run(recorded, tmp_path / "out")
     assert "a: test_time.method = 'flips'" in str(caught.value)
     assert "the blend: arithmetic" in str(caught.value)
+    monkeypatch.undo()
+    monkeypatch.setattr(exporting, "find_blend", lambda *_: STACKED)
+    with pytest.raises(InputError, match="the blend: logistic"):
+        export_run(recorded, tmp_path / "out")
     monkeypatch.undo()
 
     def fail(*_: object) -> None:

@@ -119,3 +119,22 @@ def test_the_page_says_what_each_entry_says() -> None:
         [f'[`"{each.name}"`]({each.page})', f"`{each.weight_decay}`", each.help]
         for each in OPTIMIZERS
     ]
+
+
+def test_lamb_leaves_gradients_as_long_as_they_are_and_counts_a_phase_by_itself() -> None:
+    model = layers()
+    optimizer = made(OPTIMIZERS.get("lamb"), model)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    optimizer.step()
+    (first, *_) = model.parameters()
+    # A tenth of the gradient, as Adam's average begins.
+    assert torch.allclose(optimizer.opt.state[first]["exp_avg"], torch.full_like(first, 10.0))
+    optimizer.clear_state()
+    assert not any(each.get("step") for each in optimizer.opt.param_groups)
+    fresh = layers()
+    fresh.load_state_dict(model.state_dict())
+    other = made(OPTIMIZERS.get("lamb"), fresh)
+    for each, trained in ((optimizer, model), (other, fresh)):
+        step(each, trained, 1)
+    assert same(weights(model), weights(fresh))

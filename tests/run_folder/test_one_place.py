@@ -39,6 +39,8 @@ ALLOWED = {
     "cluster/share.py": "an index on its way to a node, named after its digest",
     "data/cache_files.py": "the cache",
     "blend/choice.py": "lines of competition.toml",
+    "export/exporting.py": "export.json",
+    "export/standalone.py": "export.json, without the engine",
     "package/contents.py": "package.json",
     "package/hosts.py": "SETTINGS.json of a package",
     "package/page_settings.py": "values on a page",
@@ -53,6 +55,7 @@ ALLOWED = {
 # Who reads a CSV file as it lies there, and which: valid.csv and test.csv of a member are read by
 # `run_folder.tables.read_predictions`, which compares them with their digests.
 READS_CSV = {
+    "api/run.py": "what it has just predicted",
     "config/any_csv.py": "tables of a data folder",
     "blend/submission.py": "submissions and samples",
     "probabilities.py": "prediction files from anywhere; submit.py asks first whose they are",

@@ -110,9 +110,9 @@ def averaged(stop: int, *, forget: bool = False) -> dict[str, Tensor]:
             # As a file would have it, without the order in memory.
             kept = {name: each.clone().contiguous() for name, each in average.averages.items()}
             steps, average = average.steps, AverageWeights(0.99)
-            average.learn = SimpleNamespace(model=model)
+            average.learn = SimpleNamespace(model=model, cbs=[])
             average.restore(0 if forget else steps, kept)
-        average.learn = SimpleNamespace(model=model)
+        average.learn = SimpleNamespace(model=model, cbs=[])
         draws = torch.Generator().manual_seed(step)
         for each in model.parameters():
             if each.is_floating_point():

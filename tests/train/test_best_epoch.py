@@ -69,8 +69,9 @@ def test_patience_counts_unfrozen_epochs_after_the_best(small_toml: Path) -> Non
     assert not is_over(member, rows(0.3, 0.5, 0.5, 0.2, 0.5))
     assert is_over(member, rows(0.3, 0.5, 0.5, 0.2, 0.5, 0.5))
     assert not is_over(member, rows(*[math.nan] * 7))
-    last = read_settings(small_toml, changes=["recipe.take={patience=2}", changes[1]])
-    assert not is_over(last.members["a"], rows(0.1, 0.5, 0.5, 0.5, 0.5))
+    for alone in ("{patience=2}", '{by="accuracy"}'):
+        with pytest.raises(InputError, match="by and patience: only with epoch = "):
+            read_settings(small_toml, changes=[f"recipe.take={alone}"])
 
 
 def test_only_a_recorded_value_can_choose(small_toml: Path) -> None:
@@ -83,7 +84,7 @@ def test_only_a_recorded_value_can_choose(small_toml: Path) -> None:
 def test_the_last_epoch_is_no_part_of_an_identity(small_toml: Path) -> None:
     plain = read_settings(small_toml).training_content("a")
     assert "take" not in plain["member"]
-    same = read_settings(small_toml, changes=['recipe.take={epoch="last",by="accuracy"}'])
+    same = read_settings(small_toml, changes=['recipe.take={epoch="last"}'])
     assert same.training_content("a") == plain
     best = read_settings(small_toml, changes=[BEST]).training_content("a")
     assert best["member"]["take"] == {"epoch": "best", "by": "log_loss"}
@@ -151,6 +152,28 @@ def test_out_of_patience_it_ends_and_resumes_at_its_end_to_the_same_bits(small: 
         name = f"impatient {place.part}"
         small.interrupted(name, place, OFTEN, *IMPATIENT)
         assert differing(whole, small.train(name, "run.workers=2", *IMPATIENT)) == []
+
+
+class Means(Callback):
+    """A competitor's own, which counts on batches in each epoch that it hears of."""
+
+    def before_train(self) -> None:
+        self.losses = list[float]()
+
+    def after_batch(self) -> None:
+        if self.training:
+            self.losses.append(float(self.loss))
+
+    def after_epoch(self) -> None:
+        self.mean = sum(self.losses) / len(self.losses)
+
+
+@pytest.mark.slow
+def test_out_of_patience_a_callback_hears_of_no_epoch_that_is_not_trained(small: Small) -> None:
+    whole = small.train("heard", *IMPATIENT, callbacks=[Means()])
+    end = Place(len(read_exact(whole / "history.csv")), "end")
+    small.interrupted("unheard", end, OFTEN, *IMPATIENT, callbacks=[Means()])
+    assert differing(whole, small.train("unheard", *IMPATIENT, callbacks=[Means()])) == []
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelStepException
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -16,6 +16,7 @@ from fastai.learner import Learner
 from torch import Tensor, nn
 
 from twinrun.optimizers.table import OPTIMIZERS
+from twinrun.train.averages import AverageWeights
 from twinrun.train.gradients import AccumulateGradients, ClipGradients
 from twinrun.train.scaling import ScaleLoss, pack_scale, restore_scale
 
@@ -85,6 +86,29 @@ def test_gradients_that_are_not_finite_take_no_step_and_halve_the_scale() -> Non
     assert found.scales == [2.0**16] * 2 + [2.0**15] * 4
     assert torch.equal(found.weights[1], found.weights[2])
     assert not torch.equal(found.weights[2], found.weights[3])
+
+
+class Skip(Callback):
+    """A competitor's own, which takes no step in the first batch, before anyone hears of it."""
+
+    order = 2
+
+    def before_step(self) -> None:
+        if self.iter == 0:
+            raise CancelStepException
+
+
+def test_a_step_that_someone_else_skips_leaves_the_scale() -> None:
+    found = trained(Skip(), ScaleLoss("cpu"))
+    assert set(found.scales) == {2.0**16}
+    assert not torch.equal(found.weights[0], found.weights[1])
+
+
+@pytest.mark.parametrize("infinite", [0, 2])
+def test_a_step_that_is_not_taken_is_none_of_the_average(infinite: int) -> None:
+    average = AverageWeights(0.9)
+    found = trained(ScaleLoss("cpu"), average, infinite=infinite)
+    assert average.steps == len(found.weights) - 1
 
 
 def learner_with(*callbacks: Callback) -> Any:

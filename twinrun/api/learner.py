@@ -58,6 +58,10 @@ def learner_of(run: Path, name: str, data: Path | None) -> Learner:
         settings.cache_folder(run.parent),
         how=DecodeSettings.of(settings, recorded_range(run)),
     )
+    # The recorded weights replace those that it began with: none has to be on this machine.
+    member = settings.members[training.member].from_nothing()
+    members = {**settings.members, training.member: member}
+    settings = settings.model_copy(update={"members": members})
     with Key((settings.run.seed,)).set_generators():
         learner = set_up_training(name, settings, index, pixels, environment).learner
     load_weights(learner.model, checked_file(folder.path, folder.weights.name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twinrun.config.settings import Settings
+from twinrun.config.trainings import fold_number
 from twinrun.errors import InputError
 from twinrun.files import sha256_file
 
@@ -43,7 +44,8 @@ def with_digests(settings: Settings) -> Settings:
 
 
 def _unread(file: Path, error: OSError) -> str:
-    folds = sorted(file.parent.glob("fold-*"))
+    names = file.parent.iterdir() if file.parent.is_dir() else ()
+    folds = sorted(each for each in names if fold_number(each.name))
     if isinstance(error, FileNotFoundError) and folds:
         return f"{file.parent} has folds: name one of them, such as {folds[0].name}"
     if isinstance(error, FileNotFoundError) and file.parent.is_dir():

@@ -102,6 +102,12 @@ class Take(Table):
         Neutral(None),
     ] = None
 
+    @model_validator(mode="after")
+    def _of_the_best(self) -> Self:
+        if self.epoch == "last" and (self.patience is not None or self.by != "log_loss"):
+            raise ValueError('by and patience: only with epoch = "best"')
+        return self
+
 
 def _sha256(value: str) -> str:
     if re.fullmatch("[0-9a-f]{64}", value) is None:

@@ -30,7 +30,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.data.unread import readable
 from twinrun.errors import InputError, shorten
 from twinrun.export.graph import METHODS, ExportedNetwork
-from twinrun.files import sha256_file, write_csv, write_json
+from twinrun.files import sha256_file, unwritable, write_csv, write_json
 from twinrun.predict.networks import Networks, Trained, find_trained
 from twinrun.predict.recorded_blend import RecordedBlend, find_blend
 from twinrun.run_folder.manifest import read_manifest, read_run_settings, recorded_range
@@ -96,11 +96,28 @@ def export_run(run: Path, output: Path, data: Path | None = None) -> list[Export
         found = [_compare(folder, each, networks, held_out) for each in trainings]
         write_json(folder / RECORD, _record(run, settings, blend, trained, found))
         shutil.copyfile(Path(__file__).with_name("standalone.py"), folder / SCRIPT)
-        output.mkdir(parents=True, exist_ok=True)
+        _publish(folder, output)
+    return [replace(each, file=output / each.file.name) for each in found]
+
+
+def _publish(folder: Path, output: Path) -> None:
+    """Copy what was written beside the place of the output, and give it its name when it is whole.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    part = output.with_name(f".{output.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         for path in sorted(folder.iterdir()):
             if path.suffix in (".onnx", ".json", ".py"):
-                shutil.copyfile(path, output / path.name)
-    return [replace(each, file=output / each.file.name) for each in found]
+                shutil.copyfile(path, part / path.name)
+        if output.exists():
+            output.rmdir()  # an empty one, as was checked
+        part.rename(output)
+    except OSError as error:
+        raise unwritable(output, error, fix="Choose a different place with --output.") from error
 
 
 def _refuse_missing_packages() -> None:
@@ -127,14 +144,14 @@ def _refuse(
     """
     problems = []
     for name, own in trained.items():
-        method = own[0].member.test_time.method
-        if method not in METHODS:
+        passes = own[0].member.test_time.method
+        if passes not in METHODS:
             problems.append(
-                f"{name}: test_time.method = {method!r}: its passes draw, or cut out other parts"
+                f"{name}: test_time.method = {passes!r}: its passes draw, or cut out other parts"
             )
-    mean = BLEND_METHODS.get(blend.method).mean.name
-    if mean not in _MEANS:
-        problems.append(f"the blend: {mean}; of means there are {' and '.join(_MEANS)}")
+    method = BLEND_METHODS.get(blend.method)
+    if method.stack is not None or method.mean.name not in _MEANS:
+        problems.append(f"the blend: {method.name}; of means there are {' and '.join(_MEANS)}")
     if recorded_range(run) is not None:
         problems.append("images of more than 8 bits a value, seen in a range (data.range)")
     called = sorted({"read_image", "after_predictions"} & settings.all_hook_digests().keys())
@@ -199,7 +216,8 @@ def _export_one(path: Path, network: ExportedNetwork) -> None:
 
 
 def _file(name: str) -> str:
-    return f"{name.replace('/', '-')}.onnx"
+    # A fold's has two points: no member's name has one at such a place.
+    return f"{name.replace('/', '.')}.onnx"
 
 
 class _HeldOut:
@@ -238,7 +256,7 @@ def _compare(
     batches = list(held_out.squares(training, recorded["id"].tolist()))
     values = np.concatenate([session.run(None, {"images": each})[0] for each in batches])
     found = recorded[["id", "label"]].join(pd.DataFrame(values, columns=settings.classes))
-    table = folder / "valid.csv"
+    table = folder / "found.csv"
     write_csv(table, found)
     of_run = checked_file(RunFolder(held_out.run).training(training.name).path, "valid.csv")
     metric = settings.competition.metric

@@ -59,7 +59,7 @@ def is_image(path: Path) -> bool:
     try:
         with Image.open(path):
             return True
-    except OSError:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
 
 
@@ -134,7 +134,9 @@ def blend(export: Any, tables: dict[str, np.ndarray]) -> np.ndarray:
     for name, weight in asked["weights"].items():
         values = tables[name]
         if asked["clamp"]:
-            values = np.clip(values, *asked["clamp"])
+            # Rounded as the members' probabilities are.
+            low, high = (float(np.float32(each)) for each in asked["clamp"])
+            values = np.clip(values, low, high)
         total += weight
         result = result + weight * (np.log(values) if asked["mean"] == "geometric" else values)
     result = result / weights

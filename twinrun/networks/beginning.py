@@ -35,6 +35,11 @@ def keep(sha256: str, source: Path | None) -> Path:
     if not file.exists() and source is not None and source.exists():
         with whole_file(file) as temporary, open_plain(source) as content:
             temporary.write_bytes(content.read())
+            if sha256_file(temporary) != sha256:
+                raise InputError(
+                    f"{source} has been changed since the settings were read",
+                    fix="Rerun the command.",
+                )
     if not file.exists():
         raise InputError(
             f"the weights that a member begins with are not here: a file of the SHA-256 {sha256}",

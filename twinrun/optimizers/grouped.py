@@ -33,6 +33,12 @@ class GroupedOptimizer(OptimWrapper):
             parts.append({"params": plain, "weight_decay": 0.0})
         super().__init__(opt=make(parts))
 
+    def clear_state(self) -> None:
+        """Forget all steps, also where their number stands in the groups, as of timm's Lamb."""
+        super().clear_state()
+        for each in self.opt.param_groups:
+            each.pop("step", None)
+
     @property
     def param_lists(self) -> list[list[Any]]:
         """The parameters of each group of layers."""

@@ -86,7 +86,8 @@ OPTIMIZERS.add(
         help="Adam whose steps are as long as the weights are: large batches",
         weight_decay=0.01,
         page=f"{_TIMM}.Lamb",
-        make=of_torch("timm.optim", "Lamb"),
+        # By itself it would cut gradients to a norm of 1, whatever the recipe's `clip` says.
+        make=of_torch("timm.optim", "Lamb", max_grad_norm=None),
     )
 )
 OPTIMIZERS.add(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 from twinrun.repro.ranks import ALONE
+from twinrun.train.scaling import scaling_of
 
 # A hundredth of a difference is less than the last digit of these.
 _NARROW = (torch.float16, torch.bfloat16)
@@ -40,6 +41,9 @@ class AverageWeights(Callback):
         self.averages = dict[str, Tensor]()
 
     def after_step(self) -> None:
+        scaling = scaling_of(self.learn)
+        if scaling is not None and scaling.skipped:
+            return  # its gradients were not finite: no step was made
         weights = self._weights()
         if not self.steps:
             self.averages = {name: each.clone() for name, each in weights.items()}

@@ -214,7 +214,9 @@ def fit_phases(
         first = phase.first_epoch
         if not phase.epochs:
             continue
-        ends = start if over and start > first else first + phase.epochs
+        ends = first + phase.epochs
+        if over and first < start <= ends:
+            ends = start  # it is this phase that came to its end early
         if phase.name == "frozen":
             learner.freeze()
         else:

@@ -31,6 +31,7 @@ from twinrun.data.pixels import Pixels
 from twinrun.data.splits import validation_ids
 from twinrun.data.tta import tta_views
 from twinrun.data.unread import readable, with_shares
+from twinrun.errors import InputError
 from twinrun.files import sha256_file, whole_file, write_csv
 from twinrun.hooks.calls import telling_mistakes
 from twinrun.metrics import member_scores
@@ -192,6 +193,12 @@ def set_up_training(
             say((training.title, "bold"), f" begins with {first.name[:14]}...: {told}")
     if ranks.count > 1:
         parts.refuse_for_ranks(learner.own_loss)
+        if member.gradient_checkpointing and loaders.device.type == "cuda":
+            raise InputError(
+                f"{training.title}: gradient_checkpointing does not go with several ranks on GPUs: "
+                "their batch norms would count each batch twice",
+                fix="Train it with one rank, or without.",
+            )
         current_group().share_steps(learner)
     # All libraries are imported by now; fastai itself sets a flag of cuDNN.
     hold(environment, training.title)

@@ -26,6 +26,7 @@ class ScaleLoss(MixedPrecision):
         super().__init__()
         self.scaler = torch.amp.GradScaler(device)
         self.scales = list[float]()
+        self.skipped = self._stepped = False
 
     def before_fit(self) -> None:
         self.scales.clear()
@@ -39,8 +40,15 @@ class ScaleLoss(MixedPrecision):
     def after_loss(self) -> None:
         """As `before_batch`."""
 
+    def before_step(self) -> None:
+        self._stepped = True
+        super().before_step()
+
     def after_step(self) -> None:
-        self.scaler.update()
+        # A callback of the user's may have skipped the step before this one heard of it.
+        if self._stepped:
+            self.scaler.update()
+        self._stepped = False
 
     def after_fit(self) -> None:
         """The next fit goes on with the same scale."""
