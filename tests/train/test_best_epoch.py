@@ -162,10 +162,11 @@ class Means(Callback):
 
     def after_batch(self) -> None:
         if self.training:
-            self.losses.append(float(self.loss))
+            self.losses.append(float(self.loss.detach()))
 
     def after_epoch(self) -> None:
         self.mean = sum(self.losses) / len(self.losses)
+        self.losses.clear()
 
 
 @pytest.mark.slow

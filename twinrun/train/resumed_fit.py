@@ -38,13 +38,17 @@ class Resume(OwnFit):
 
     def __call__(self, event_name: str) -> Any:
         answer = super().__call__(event_name)
-        if event_name == "before_epoch" and self.fits == 1 and self.at < self.start:
+        # A fit that is over lives through none, also where it ended before its last one.
+        passed = self.at < self.start or self.is_last
+        if event_name == "before_epoch" and self.fits == 1 and passed:
             self.silent += [each for each in users_callbacks(self.learn) if each.run]
             for callback in self.silent:
                 callback.run = False
         return answer
 
     def before_epoch(self) -> None:
+        if self.is_last:
+            return
         self._listen()
         if not self.checkpoint.step:
             self._restore()
