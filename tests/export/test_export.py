@@ -159,6 +159,8 @@ def test_wrong_use_is_reported(
     (tmp_path / "full-onnx" / "mine").touch()
     answer = invoke("export", recorded)
     assert (answer.returncode, "full-onnx is there already" in answer.stderr) == (2, True)
+    answer = invoke("export", recorded, "--format", "coreml")
+    assert (answer.returncode, "--format coreml: there is only onnx" in answer.stderr) == (2, True)
     answer = invoke("export", tmp_path, "--output", "new")
     assert (answer.returncode, "is not a run" in answer.stderr) == (2, True)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

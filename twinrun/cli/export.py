@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twinrun.cli.options import Data, as_command, end_with
 from twinrun.console import megabytes, say
+from twinrun.errors import InputError, shortened
 from twinrun.grades import GRADES, ROUNDING
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ app = typer.Typer()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run, such as runs/full.")],
     format_: Annotated[
-        Literal["onnx"], typer.Option("--format", help="Of the files of networks.")
+        str, typer.Option("--format", metavar="onnx", help="Of the files of networks: onnx.")
     ] = "onnx",
     output: Annotated[
         Path | None,
@@ -42,6 +43,8 @@ def export(
     """
     from twinrun.export.exporting import export_run
 
+    if format_ != "onnx":
+        raise InputError(f"--format {shortened(format_)}: there is only onnx")
     target = output or Path(f"{run.resolve().name}-{format_}")
     found = export_run(run, target, data)
     for each in found:
