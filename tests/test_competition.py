@@ -76,7 +76,6 @@ def test_a_small_run_ends_in_a_valid_submission_and_comes_out_the_same_again(
     assert results[0] == results[1]
 
 
-@pytest.mark.slow
 def test_another_seed_is_seen(tmp_path: Path) -> None:
     digests = set()
     for seed in (1, 2):
