@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from hypothesis import settings
 
 from twinrun.repro.machine_facts import KERNEL_VARIABLES
 
@@ -56,6 +57,10 @@ mixup = 0.0
 [blend]
 weights = {{ a = 2.0, b = 1.0 }}
 """
+
+# A busy machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 BeforeSecond = Callable[[Callable[[], None]], None]
