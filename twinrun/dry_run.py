@@ -80,13 +80,7 @@ def look(settings: Settings, folder: Path) -> Look:
         packages=settings.code.packages,
     )
     return Look(
-        settings.model_copy(
-            update={
-                "members": {
-                    name: member.from_nothing() for name, member in settings.members.items()
-                }
-            }
-        ),
+        settings.from_nothing(),
         with_pixels(index, pixels),
         pixels,
         environment,

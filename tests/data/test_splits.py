@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from twinrun.data.splits import validation_ids
@@ -11,7 +11,6 @@ from twinrun.errors import InputError
 
 IDS = [f"IMG{number:03d}" for number in range(60)]
 
-unhurried = settings(deadline=None)  # a busy machine is no failure
 shares = st.floats(min_value=0.001, max_value=0.999)
 seeds = st.integers(0, 2**32)
 listings = st.lists(st.text(min_size=1, max_size=8), unique=True, min_size=3, max_size=60)
@@ -37,7 +36,6 @@ def test_the_share_is_rounded_down_but_one_is_held_out(
     assert len(validation_ids(ids, share=share, seed=0)) == held_out
 
 
-@unhurried
 @given(ids=listings, share=shares, seed=seeds)
 def test_the_count_is_the_share_for_any_ids(ids: list[str], share: float, seed: int) -> None:
     expected = max(1, int(share * len(ids)))
@@ -48,7 +46,6 @@ def test_the_count_is_the_share_for_any_ids(ids: list[str], share: float, seed: 
     assert set(held_out) < set(ids)
 
 
-@unhurried
 @given(ids=listings, pair=st.tuples(shares, shares), seed=seeds)
 def test_a_smaller_share_is_a_part_of_a_larger_one(
     ids: list[str], pair: tuple[float, float], seed: int
@@ -60,7 +57,6 @@ def test_a_smaller_share_is_a_part_of_a_larger_one(
     assert set(few) <= set(many)
 
 
-@unhurried
 @given(ids=listings, share=st.floats(0.01, 0.3), seed=seeds, data=st.data())
 def test_the_order_of_listing_means_nothing(
     ids: list[str], share: float, seed: int, data: st.DataObject
@@ -70,7 +66,6 @@ def test_the_order_of_listing_means_nothing(
     assert validation_ids(listed_otherwise, share=share, seed=seed) == expected
 
 
-@unhurried
 @given(seed=st.integers(0, 1000), other=st.integers(0, 1000))
 def test_another_seed_holds_out_other_images(seed: int, other: int) -> None:
     assume(seed != other)

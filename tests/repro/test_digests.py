@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -19,7 +19,6 @@ from twinrun.repro.digests import digest_tensors, digest_text, fetch_digests, su
 
 Digest = Callable[[list[Tensor]], int]
 
-unhurried = settings(deadline=None)  # a busy machine is no failure
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
 CHUNK = 1 << 22  # tensors of more elements are summed in several parts
 
@@ -69,7 +68,6 @@ def flips(draw: st.DrawFn) -> tuple[list[Tensor], list[Tensor]]:
 
 
 @both
-@unhurried
 @given(pair=flips())
 def test_a_flipped_bit_is_seen(digest: Digest, pair: tuple[list[Tensor], list[Tensor]]) -> None:
     assert digest(pair[0]) != digest(pair[1])
@@ -116,7 +114,6 @@ def test_a_mirror_image_and_swapped_rows_are_seen(digest: Digest) -> None:
 
 
 @both
-@unhurried
 @given(data=st.data())
 def test_two_swapped_values_are_seen(digest: Digest, data: st.DataObject) -> None:
     values = data.draw(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=2, unique=True))
@@ -269,7 +266,6 @@ def slow_sum(tensors: list[Tensor]) -> int:
     return total % modulus
 
 
-@unhurried
 @given(pair=flips())
 def test_the_sum_on_a_device_is_the_one_that_is_described(
     pair: tuple[list[Tensor], list[Tensor]],

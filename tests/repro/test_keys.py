@@ -14,19 +14,17 @@ from io import StringIO
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from twinrun.repro import keys as module
 from twinrun.repro.keys import Key, child_uniforms
 
-unhurried = settings(deadline=None)  # a busy machine is no failure
 parts = st.integers() | st.text(max_size=8)
 keys = st.builds(Key, st.lists(parts, max_size=5).map(tuple))
 listings = st.lists(st.text(max_size=6), unique=True, max_size=30)
 
 
-@unhurried
 @given(one=keys, other=keys)
 def test_distinct_keys_give_distinct_integers(one: Key, other: Key) -> None:
     assume(one.parts != other.parts)
@@ -34,7 +32,6 @@ def test_distinct_keys_give_distinct_integers(one: Key, other: Key) -> None:
     assert one.integer(256) != other.integer(256)
 
 
-@unhurried
 @given(key=keys)
 def test_the_same_key_gives_the_same_integer(key: Key) -> None:
     assert Key(key.parts).integer() == key.integer()
@@ -61,7 +58,6 @@ def test_keys_that_look_alike_are_different(
     assert Key(one).integer() != Key(other).integer()
 
 
-@unhurried
 @given(before=st.lists(parts, max_size=2), number=st.integers(), after=st.lists(parts, max_size=2))
 def test_a_number_and_its_text_are_different(
     before: list[int | str], number: int, after: list[int | str]
@@ -70,13 +66,11 @@ def test_a_number_and_its_text_are_different(
     assert key.integer() != Key((*before, str(number), *after)).integer()
 
 
-@unhurried
 @given(key=keys, further=st.lists(parts, max_size=3))
 def test_a_key_further_down_is_the_longer_path(key: Key, further: list[int | str]) -> None:
     assert key.of(*further) == Key((*key.parts, *further))
 
 
-@unhurried
 @given(key=keys, bits=st.integers(1, 256))
 def test_an_integer_has_the_bits_that_were_asked_for(key: Key, bits: int) -> None:
     assert 0 <= key.integer(bits) < 2**bits
@@ -91,13 +85,11 @@ def test_integers_are_uniform() -> None:
     assert counts.max() < 325
 
 
-@unhurried
 @given(key=keys, ids=listings)
 def test_an_order_is_a_permutation(key: Key, ids: list[str]) -> None:
     assert sorted(key.order(ids)) == list(range(len(ids)))
 
 
-@unhurried
 @given(key=keys, ids=listings, data=st.data())
 def test_an_order_does_not_depend_on_how_the_ids_are_listed(
     key: Key, ids: list[str], data: st.DataObject
@@ -106,7 +98,6 @@ def test_an_order_does_not_depend_on_how_the_ids_are_listed(
     assert ranked(key, other) == ranked(key, ids)
 
 
-@unhurried
 @given(key=keys, ids=listings, data=st.data())
 def test_an_id_less_leaves_the_others_in_their_order(
     key: Key, ids: list[str], data: st.DataObject
@@ -121,7 +112,6 @@ def ranked(key: Key, ids: list[str]) -> list[str]:
     return [ids[position] for position in key.order(ids)]
 
 
-@unhurried
 @given(one=keys, other=keys)
 def test_distinct_keys_give_distinct_orders(one: Key, other: Key) -> None:
     assume(one.parts != other.parts)
@@ -216,7 +206,6 @@ def test_torch_is_seeded_as_by_its_own_function(
     assert torch.equal(drawn, torch.rand(7))
 
 
-@unhurried
 @given(one=keys, other=keys)
 def test_distinct_keys_seed_distinct_streams(one: Key, other: Key) -> None:
     assume(one.parts != other.parts)
@@ -227,7 +216,6 @@ def test_distinct_keys_seed_distinct_streams(one: Key, other: Key) -> None:
     assert all(first[name] != second[name] for name in first)
 
 
-@unhurried
 @given(key=keys)
 def test_every_epoch_seeds_a_stream_of_its_own(key: Key) -> None:
     drawn: dict[str, set[object]] = {"random": set(), "numpy": set(), "torch": set()}
@@ -297,7 +285,6 @@ def test_draws_are_what_they_always_were() -> None:
     assert int(torch.randint(0, 2**31, ())) == 1489371508
 
 
-@unhurried
 @given(
     some=st.lists(keys, min_size=1, max_size=4),
     counts=st.dictionaries(st.text(max_size=4), st.integers(1, 5), max_size=4),

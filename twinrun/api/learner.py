@@ -26,15 +26,12 @@ def learner_of(run: Path, name: str, data: Path | None) -> Learner:
     Raises:
         InputError: It is not complete, or the data or its record cannot be read.
     """
-    from twinrun.data.cache import cache_pixels
-    from twinrun.data.decode_settings import DecodeSettings
-    from twinrun.data.unread import readable
+    from twinrun.data.recorded import recorded_images
     from twinrun.repro.environment import set_up
     from twinrun.repro.keys import Key
-    from twinrun.run_folder.manifest import read_run_settings, recorded_range
+    from twinrun.run_folder.manifest import read_run_settings
     from twinrun.run_folder.paths import RunFolder
     from twinrun.run_folder.records import checked_file, read_record
-    from twinrun.run_folder.tables import read_index
     from twinrun.train.members import set_up_training
     from twinrun.train.network import load_weights
 
@@ -49,19 +46,10 @@ def learner_of(run: Path, name: str, data: Path | None) -> Learner:
         device=settings.run.device,
         packages=settings.code.packages,
     )
-    index = read_index(run)
     size = settings.members[training.member].cached_size
-    pixels = cache_pixels(
-        readable(index),
-        settings.data_folder,
-        [size],
-        settings.cache_folder(run.parent),
-        how=DecodeSettings.of(settings, recorded_range(run)),
-    )
+    index, pixels = recorded_images(run, settings, [size])
     # The recorded weights replace those that it began with: none has to be on this machine.
-    member = settings.members[training.member].from_nothing()
-    members = {**settings.members, training.member: member}
-    settings = settings.model_copy(update={"members": members})
+    settings = settings.from_nothing()
     with Key((settings.run.seed,)).set_generators():
         learner = set_up_training(name, settings, index, pixels, environment).learner
     load_weights(learner.model, checked_file(folder.path, folder.weights.name))

@@ -18,17 +18,14 @@ from torch import Tensor
 
 from twinrun.config.project import SETTINGS
 from twinrun.console import console, progress_bars, relay
-from twinrun.data.cache import cache_pixels
-from twinrun.data.decode_settings import DecodeSettings
-from twinrun.data.unread import readable
+from twinrun.data.recorded import recorded_images
 from twinrun.errors import InputError, TwinrunError
 from twinrun.hooks.in_use import name_code
 from twinrun.repro.environment import set_up
 from twinrun.repro.ledger import Ledger
 from twinrun.repro.stages import STAGES
-from twinrun.run_folder.manifest import read_run_settings, recorded_range
+from twinrun.run_folder.manifest import read_run_settings
 from twinrun.run_folder.paths import RunFolder, TrainingFolder
-from twinrun.run_folder.tables import read_index
 from twinrun.streams import let_no_print_fail
 from twinrun.train.callbacks import OwnFit, ShowProgress
 from twinrun.train.checkpoints import Checkpoint, Checkpoints
@@ -77,18 +74,9 @@ def replay(
         device=settings.run.device,
         packages=settings.code.packages,
     )
-    index = read_index(run)
     training = settings.training(name)
     sizes = [settings.members[training.member].cached_size]
-    cache = settings.cache_folder(run.parent)
-    pixels = cache_pixels(
-        readable(index),
-        settings.data_folder,
-        sizes,
-        cache,
-        # The images that the audit left out may reach further than those of the index.
-        how=DecodeSettings.of(settings, recorded_range(run)),
-    )
+    index, pixels = recorded_images(run, settings, sizes)
     setup = set_up_training(name, settings, index, pixels, environment)
     about = {**setup.ledger.about, "level": "tensor"}
     recorder = Recorder(Ledger(about), "tensor", moment, (stage, wanted))

@@ -139,6 +139,25 @@ class Ema(Table):
     ] = 0.99
 
 
+def _written_out(given: Any, key: str, usual: Mapping[str, float]) -> Any:
+    """A choice of a method as a table: from its name, its number, or both.
+
+    Args:
+        given: A name, or a table; anything else is for pydantic to refuse.
+        key: Of the number that some methods have.
+        usual: By the name of each such method its number, where none is given. The first one is
+            meant where there is a number and no name.
+    """
+    found = {"method": given} if isinstance(given, str) else given
+    if not isinstance(found, Mapping):
+        return found
+    if "method" not in found and found.get(key) is not None:
+        return {"method": next(iter(usual)), **found}
+    if found.get(key) is None and found.get("method") in usual:
+        return {**found, key: usual[found["method"]]}
+    return found
+
+
 class LossChoice(Table):
     """What a training makes small; a name alone stands for a table with that `method`."""
 
@@ -156,15 +175,8 @@ class LossChoice(Table):
     @model_validator(mode="before")
     @classmethod
     def _write_out(cls, given: Any) -> Any:
-        found = {"method": given} if isinstance(given, str) else given
-        if not isinstance(found, Mapping):
-            return found
         usual = {each.name: each.gamma for each in LOSSES if each.gamma is not None}
-        if "method" not in found and found.get("gamma") is not None:
-            return {"method": next(iter(usual)), **found}
-        if found.get("gamma") is None and found.get("method") in usual:
-            return {**found, "gamma": usual[found["method"]]}
-        return found
+        return _written_out(given, "gamma", usual)
 
     @model_validator(mode="after")
     def _gamma_is_its_own(self) -> Self:
@@ -190,14 +202,7 @@ class Sample(Table):
     @model_validator(mode="before")
     @classmethod
     def _write_out(cls, given: Any) -> Any:
-        found = {"method": given} if isinstance(given, str) else given
-        if not isinstance(found, Mapping):
-            return found
-        if "method" not in found and found.get("power") is not None:
-            return {"method": "balanced", **found}
-        if found.get("power") is None and found.get("method") == "balanced":
-            return {**found, "power": 1.0}
-        return found
+        return _written_out(given, "power", {"balanced": 1.0})
 
     @model_validator(mode="after")
     def _power_is_of_balanced(self) -> Self:

@@ -295,6 +295,11 @@ class Settings(Table):
             )
         return [each for each in every if not names or each.member in names or each.name in names]
 
+    def from_nothing(self) -> Settings:
+        """The same settings with no weights to begin with: none has to be on this machine."""
+        members = {name: member.from_nothing() for name, member in self.members.items()}
+        return self.model_copy(update={"members": members})
+
     def trainings(self, member: str) -> list[Training]:
         """The trainings of a member, in their order: one, or one for each fold."""
         return trainings_of(member, self.members[member].validation.folds)

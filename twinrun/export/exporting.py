@@ -24,10 +24,8 @@ from twinrun.compare.grade_words import grade_record
 from twinrun.compare.prediction_gaps import compare_predictions
 from twinrun.config.extras import how_to_install_extra
 from twinrun.config.settings import Settings
-from twinrun.data.cache import cache_pixels
-from twinrun.data.decode_settings import DecodeSettings
 from twinrun.data.pixels import Pixels
-from twinrun.data.unread import readable
+from twinrun.data.recorded import recorded_images
 from twinrun.errors import InputError, shorten
 from twinrun.export.graph import METHODS, ExportedNetwork
 from twinrun.files import sha256_file, unwritable, write_csv, write_json
@@ -36,7 +34,7 @@ from twinrun.predict.recorded_blend import RecordedBlend, find_blend
 from twinrun.run_folder.manifest import read_manifest, read_run_settings, recorded_range
 from twinrun.run_folder.paths import RunFolder
 from twinrun.run_folder.records import checked_file
-from twinrun.run_folder.tables import read_index, read_predictions
+from twinrun.run_folder.tables import read_predictions
 
 OPSET = 20
 RECORD, SCRIPT = "export.json", "predict.py"
@@ -87,12 +85,12 @@ def export_run(run: Path, output: Path, data: Path | None = None) -> list[Export
     trained = find_trained(run, settings, manifest, list(blend.weights))
     _refuse(run, settings, blend, trained)
     trainings = [each for own in trained.values() for each in own]
-    pixels = _pixels(run, settings, trainings)
+    sizes = sorted({each.member.cached_size for each in trainings})
+    held_out = _HeldOut(run, settings, *recorded_images(run, settings, sizes))
     networks = Networks(trainings, settings, torch.device("cpu"))
     with TemporaryDirectory(prefix="twinrun-") as temporary:
         folder = Path(temporary)
         _export(folder, trainings, networks)
-        held_out = _HeldOut(run, settings, pixels)
         found = [_compare(folder, each, networks, held_out) for each in trainings]
         write_json(folder / RECORD, _record(run, settings, blend, trained, found))
         shutil.copyfile(Path(__file__).with_name("standalone.py"), folder / SCRIPT)
@@ -164,17 +162,6 @@ def _refuse(
         )
 
 
-def _pixels(run: Path, settings: Settings, trainings: Sequence[Trained]) -> Mapping[int, Pixels]:
-    sizes = sorted({each.member.cached_size for each in trainings})
-    return cache_pixels(
-        readable(read_index(run)),
-        settings.data_folder,
-        sizes,
-        settings.cache_folder(run.parent),
-        how=DecodeSettings.of(settings, recorded_range(run)),
-    )
-
-
 def _export(folder: Path, trainings: Sequence[Trained], networks: Networks) -> None:
     """Write each training's file.
 
@@ -223,9 +210,10 @@ def _file(name: str) -> str:
 class _HeldOut:
     """The images that trainings held out, and what the run predicted of them."""
 
-    def __init__(self, run: Path, settings: Settings, pixels: Mapping[int, Pixels]) -> None:
+    def __init__(
+        self, run: Path, settings: Settings, index: pd.DataFrame, pixels: Mapping[int, Pixels]
+    ) -> None:
         self.run, self.settings, self.pixels = run, settings, pixels
-        index = read_index(run)
         files = index[index["part"] == "train"]
         self.files = dict(zip(files["id"], files["sha256"], strict=True))
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from twinrun.errors import InputError, shorten
-from twinrun.plain_files import plain
+from twinrun.train.network import read_weights
 
 # How the tensors of a backbone and of a head are called in a member's weights.
 _BODY, _HEAD = "0.", "1."
@@ -34,13 +32,7 @@ def begin_with(model: nn.Module, file: Path, what: str) -> str:
         InputError: It is of another format, or of another backbone: what is missing, and what has
             another shape, is named.
     """
-    try:
-        given = load_file(plain(file))
-    except SafetensorError as error:
-        raise InputError(
-            f"{file} is not a file of the format safetensors, and is not read: {error}",
-            fix="A different format may run code when it is read. Save the weights in this one.",
-        ) from None
+    given = read_weights(file, fix="Save the weights in this one.")
     state = model.state_dict()
     body = {
         name.removeprefix(_BODY): each for name, each in state.items() if name.startswith(_BODY)

@@ -118,6 +118,29 @@ def _norm_drop_linear(channels: int, outputs: int, dropout: float) -> list[nn.Mo
     return [norm, *drops, nn.Linear(channels, outputs, bias=False)]
 
 
+def read_weights(path: Path, *, fix: str) -> dict[str, Tensor]:
+    """The tensors of a file of weights by name; only the format safetensors is read.
+
+    Args:
+        path: The file.
+        fix: What to do where it is of another format.
+
+    Raises:
+        InputError: It is in a foreign format, which might run code.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights: dict[str, Tensor] = load_file(plain(path))
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is not a file of the format safetensors, and is not read: {error}",
+            fix=f"A different format may run code when it is read. {fix}",
+        ) from None
+    return weights
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put recorded weights into a model; only the format safetensors is read.
 
@@ -126,16 +149,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         InputError: They are in a foreign format, which might run code, or of a different network.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(plain(path))
-    except SafetensorError as error:
-        raise InputError(
-            f"{path} is not a file of the format safetensors, and is not read: {error}",
-            fix="A different format may run code when it is read. Put the recorded file back.",
-        ) from None
+    weights = read_weights(path, fix="Put the recorded file back.")
     if not hasattr(model, LOSS):
         weights = {k: v for k, v in weights.items() if k.partition(".")[0] != LOSS}
     try:

@@ -62,16 +62,9 @@ def predict_again(
     shutil.rmtree(again, ignore_errors=True)
     prepared = prepare.prepare(settings, run)
     refuse_other_range(run, prepared.scale)
+    # The recorded weights replace them all: none is to be fetched.
+    untrained = settings.from_nothing()
     for name in names:
-        untrained = settings.model_copy(
-            update={
-                "members": {
-                    **settings.members,
-                    # The recorded weights replace them all: none is to be fetched.
-                    name: settings.members[name].from_nothing(),
-                }
-            }
-        )
         trainings, predicted = settings.trainings(name), []
         for each in trainings:
             setup = set_up_training(
